@@ -1,0 +1,1 @@
+//! TorchScript archives: verified bytes in, a small inert model of them out.

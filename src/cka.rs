@@ -1,0 +1,1 @@
+//! Linear centred kernel alignment: matrices in, one number out.

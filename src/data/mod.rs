@@ -1,0 +1,1 @@
+//! Labelled images: readers by format, batches, augmentation.

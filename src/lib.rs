@@ -1,0 +1,19 @@
+//! ckaprune prunes whole layers from trained CNNs.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! model.pt ──► archive ──► program ──► blocks ──► score ──► prune ◄──► finetune ──► export ──► pruned.pt
+//! (zip)        zip+pickle  one flat     cuts and   CKA of    greedy     SGD through   atomic
+//!              +source     SSA graph    candidates each cut  loop       libtorch      save
+//! ```
+//!
+//! Everything left of `score` is pure Rust and never touches libtorch: it reads files nobody vouches for.
+//! Everything right of it executes the model and needs the Cargo feature `torch`.
+//!
+//! The method is *Effective Layer Pruning Through Similarity Metric Perspective*
+//! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
+
+pub mod archive;
+pub mod cka;
+pub mod data;
