@@ -17,3 +17,4 @@
 pub mod archive;
 pub mod cka;
 pub mod data;
+pub mod program;

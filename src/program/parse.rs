@@ -1,0 +1,487 @@
+//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack.
+
+use super::ast::{Arg, Assign, CallId, Class, Expr, File, Function, Item, Member, Param, Stmt};
+use super::lexer::{Spanned, Token, lex};
+
+/// Brackets and blocks may nest this deep. libtorch's printer stays below 20.
+const MAX_DEPTH: usize = 128;
+
+/// Why a source text is not TorchScript; line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ParseError {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+type Parse<T> = Result<T, ParseError>;
+
+/// Parses one source file.
+///
+/// # Errors
+/// The first place where `text` is not TorchScript as libtorch prints it.
+pub fn parse(text: &str) -> Result<File, ParseError> {
+    let tokens = lex(text)?;
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, calls: 0 };
+    let mut items = Vec::new();
+    while parser.peek() != Token::End {
+        items.push(parser.item()?);
+    }
+    Ok(File { items })
+}
+
+struct Parser<'t, 'a> {
+    tokens: &'t [Spanned<'a>],
+    at: usize,
+    depth: usize,
+    calls: u32,
+}
+
+impl<'a> Parser<'_, 'a> {
+    fn peek(&self) -> Token<'a> {
+        self.tokens.get(self.at).map_or(Token::End, |s| s.token)
+    }
+
+    fn next(&mut self) -> Token<'a> {
+        let token = self.peek();
+        self.at += 1;
+        token
+    }
+
+    fn error<T>(&self, message: impl Into<String>) -> Parse<T> {
+        let place = self.tokens.get(self.at).or(self.tokens.last());
+        let (line, column) = place.map_or((1, 1), |s| (s.line, s.column));
+        Err(ParseError { line, column, message: message.into() })
+    }
+
+    fn unexpected<T>(&self, expected: &str) -> Parse<T> {
+        let found = match self.peek() {
+            Token::Name(t) | Token::Number(t) | Token::Str(t) => format!("`{t}`"),
+            Token::Punct(p) => format!("`{p}`"),
+            Token::Newline => "the line's end".into(),
+            Token::Indent => "deeper indentation".into(),
+            Token::Dedent => "the block's end".into(),
+            Token::End => "the file's end".into(),
+        };
+        self.error(format!("expected {expected}, found {found}"))
+    }
+
+    fn accept(&mut self, token: Token<'_>) -> bool {
+        let found = self.peek() == token;
+        self.at += usize::from(found);
+        found
+    }
+
+    fn accept_punct(&mut self, punct: &'static str) -> bool {
+        self.accept(Token::Punct(punct))
+    }
+
+    fn accept_word(&mut self, word: &str) -> bool {
+        self.accept(Token::Name(word))
+    }
+
+    fn expect_punct(&mut self, punct: &'static str) -> Parse<()> {
+        if self.accept_punct(punct) { Ok(()) } else { self.unexpected(&format!("`{punct}`")) }
+    }
+
+    fn expect_newline(&mut self) -> Parse<()> {
+        if self.accept(Token::Newline) { Ok(()) } else { self.unexpected("the line's end") }
+    }
+
+    fn name(&mut self) -> Parse<String> {
+        match self.peek() {
+            Token::Name(name) => {
+                self.at += 1;
+                Ok(name.to_owned())
+            }
+            _ => self.unexpected("a name"),
+        }
+    }
+
+    /// Runs `inner` one level deeper.
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
+        if self.depth == MAX_DEPTH {
+            return self.error(format!("nested more than {MAX_DEPTH} levels deep"));
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn item(&mut self) -> Parse<Item> {
+        match self.peek() {
+            Token::Name("class") => Ok(Item::Class(self.class()?)),
+            Token::Name("def") => Ok(Item::Function(self.function()?)),
+            Token::Name(_) => Ok(Item::Statement(self.simple_statement()?)),
+            _ => self.unexpected("`class` or `def`"),
+        }
+    }
+
+    fn class(&mut self) -> Parse<Class> {
+        self.next();
+        let name = self.name()?;
+        let base = if self.accept_punct("(") {
+            let base = self.name()?;
+            self.expect_punct(")")?;
+            Some(base)
+        } else {
+            None
+        };
+        let members = self.block(Self::member)?;
+        Ok(Class { name, base, members })
+    }
+
+    fn member(&mut self) -> Parse<Member> {
+        match self.peek() {
+            Token::Name("def") => Ok(Member::Method(self.function()?)),
+            Token::Name("pass") => {
+                self.next();
+                self.expect_newline()?;
+                Ok(Member::Pass)
+            }
+            _ => match self.simple_statement()? {
+                Stmt::Assign(assign) => Ok(Member::Field(assign)),
+                _ => self.error("a class holds fields and methods only"),
+            },
+        }
+    }
+
+    fn function(&mut self) -> Parse<Function> {
+        self.next();
+        let name = self.name()?;
+        self.expect_punct("(")?;
+        let mut params = Vec::new();
+        while !self.accept_punct(")") {
+            params.push(self.param()?);
+            if !self.accept_punct(",") && self.peek() != Token::Punct(")") {
+                return self.unexpected("`,` or `)`");
+            }
+        }
+        let returns = if self.accept_punct("->") { Some(self.expression()?) } else { None };
+        let body = self.block(Self::statement)?;
+        Ok(Function { name, params, returns, body })
+    }
+
+    fn param(&mut self) -> Parse<Param> {
+        let name = self.name()?;
+        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        let default = if self.accept_punct("=") { Some(self.expression()?) } else { None };
+        Ok(Param { name, annotation, default })
+    }
+
+    /// `:` newline, indented entries.
+    fn block<T>(&mut self, mut entry: impl FnMut(&mut Self) -> Parse<T>) -> Parse<Vec<T>> {
+        self.expect_punct(":")?;
+        self.expect_newline()?;
+        if !self.accept(Token::Indent) {
+            return self.unexpected("an indented block");
+        }
+        self.nested(|p| {
+            let mut entries = Vec::new();
+            while !p.accept(Token::Dedent) {
+                entries.push(entry(p)?);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn statement(&mut self) -> Parse<Stmt> {
+        match self.peek() {
+            Token::Name("if") => {
+                self.next();
+                let condition = self.expression()?;
+                let then = self.block(Self::statement)?;
+                let otherwise = if self.accept_word("else") { Some(self.block(Self::statement)?) } else { None };
+                Ok(Stmt::If { condition, then, otherwise })
+            }
+            Token::Name("while") => {
+                self.next();
+                let condition = self.expression()?;
+                Ok(Stmt::While { condition, body: self.block(Self::statement)? })
+            }
+            Token::Name("for") => {
+                self.next();
+                let (targets, _) = self.targets()?;
+                if !self.accept_word("in") {
+                    return self.unexpected("`in`");
+                }
+                let iterable = self.expression()?;
+                Ok(Stmt::For { targets, iterable, body: self.block(Self::statement)? })
+            }
+            Token::Name("with") => {
+                self.next();
+                let mut items = vec![self.with_item()?];
+                while self.accept_punct(",") {
+                    items.push(self.with_item()?);
+                }
+                Ok(Stmt::With { items, body: self.block(Self::statement)? })
+            }
+            Token::Name("def") => Ok(Stmt::Function(self.function()?)),
+            _ => self.simple_statement(),
+        }
+    }
+
+    fn with_item(&mut self) -> Parse<(Expr, Option<Expr>)> {
+        let context = self.expression()?;
+        let binding = if self.accept_word("as") { Some(self.postfix()?) } else { None };
+        Ok((context, binding))
+    }
+
+    fn simple_statement(&mut self) -> Parse<Stmt> {
+        let statement = match self.peek() {
+            Token::Name("pass") => self.word(Stmt::Pass),
+            Token::Name("break") => self.word(Stmt::Break),
+            Token::Name("continue") => self.word(Stmt::Continue),
+            Token::Name("return") => {
+                self.next();
+                let ends = self.peek() == Token::Newline;
+                Stmt::Return(if ends { Vec::new() } else { self.expressions()?.0 })
+            }
+            _ => self.assignment_or_expression()?,
+        };
+        self.expect_newline()?;
+        Ok(statement)
+    }
+
+    fn word(&mut self, statement: Stmt) -> Stmt {
+        self.next();
+        statement
+    }
+
+    fn assignment_or_expression(&mut self) -> Parse<Stmt> {
+        let (mut first, trailing_comma) = self.expressions()?;
+        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        if self.accept_punct("=") {
+            let (values, _) = self.expressions()?;
+            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, values }));
+        }
+        match (annotation, first.pop()) {
+            (None, Some(only)) if first.is_empty() && !trailing_comma => Ok(Stmt::Expr(only)),
+            (Some(annotation), Some(only)) if first.is_empty() => Ok(Stmt::Assign(Assign {
+                targets: vec![only],
+                trailing_comma,
+                annotation: Some(annotation),
+                values: Vec::new(),
+            })),
+            _ => self.unexpected("`=`"),
+        }
+    }
+
+    /// One expression or more, parted by commas; whether a comma stood behind the last.
+    fn expressions(&mut self) -> Parse<(Vec<Expr>, bool)> {
+        let mut list = vec![self.expression()?];
+        while self.accept_punct(",") {
+            if matches!(self.peek(), Token::Punct("=") | Token::Newline) {
+                return Ok((list, true));
+            }
+            list.push(self.expression()?);
+        }
+        Ok((list, false))
+    }
+
+    /// Loop variables: names only, so that `in` is not read as an operator.
+    fn targets(&mut self) -> Parse<(Vec<Expr>, bool)> {
+        let mut list = vec![self.postfix()?];
+        while self.accept_punct(",") {
+            list.push(self.postfix()?);
+        }
+        Ok((list, false))
+    }
+
+    fn expression(&mut self) -> Parse<Expr> {
+        self.nested(|p| {
+            let then = p.binary(0)?;
+            if !p.accept_word("if") {
+                return Ok(then);
+            }
+            let condition = p.binary(0)?;
+            if !p.accept_word("else") {
+                return p.unexpected("`else`");
+            }
+            let otherwise = p.expression()?;
+            Ok(Expr::Conditional {
+                then: Box::new(then),
+                condition: Box::new(condition),
+                otherwise: Box::new(otherwise),
+            })
+        })
+    }
+
+    /// Binary operators by precedence climbing; all of them bind to the left here.
+    fn binary(&mut self, lowest: u8) -> Parse<Expr> {
+        let mut left = self.unary()?;
+        while let Some((operator, precedence, words)) = self.binary_operator() {
+            if precedence < lowest {
+                break;
+            }
+            self.at += words;
+            let right = self.nested(|p| p.binary(precedence + 1))?;
+            left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
+        }
+        Ok(left)
+    }
+
+    /// The operator at this place, its precedence and how many tokens it has.
+    fn binary_operator(&self) -> Option<(&'static str, u8, usize)> {
+        let second = self.tokens.get(self.at + 1).map(|s| s.token);
+        Some(match self.peek() {
+            Token::Name("or") => ("or", 0, 1),
+            Token::Name("and") => ("and", 1, 1),
+            Token::Name("is") if second == Some(Token::Name("not")) => ("is not", 3, 2),
+            Token::Name("is") => ("is", 3, 1),
+            Token::Name("not") if second == Some(Token::Name("in")) => ("not in", 3, 2),
+            Token::Name("in") => ("in", 3, 1),
+            Token::Punct(p) => match p {
+                "==" | "!=" | "<" | "<=" | ">" | ">=" => (p, 3, 1),
+                "|" => (p, 4, 1),
+                "^" => (p, 5, 1),
+                "&" => (p, 6, 1),
+                "<<" | ">>" => (p, 7, 1),
+                "+" | "-" => (p, 8, 1),
+                "*" | "/" | "//" | "%" | "@" => (p, 9, 1),
+                "**" => (p, 11, 1),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    fn unary(&mut self) -> Parse<Expr> {
+        let operator = match self.peek() {
+            Token::Punct("-") => "-",
+            Token::Punct("~") => "~",
+            Token::Name("not") => "not ",
+            _ => return self.postfix(),
+        };
+        self.next();
+        // `not` binds looser than comparisons, the signs tighter than products.
+        let precedence = if operator == "not " { 3 } else { 10 };
+        let operand = self.nested(|p| p.binary(precedence))?;
+        Ok(Expr::Unary { operator, operand: Box::new(operand) })
+    }
+
+    fn postfix(&mut self) -> Parse<Expr> {
+        let mut expression = self.atom()?;
+        // A chain `a.b.c.d` nests in the tree as brackets do, so it counts against the same bound.
+        let mut links = 0;
+        loop {
+            links += 1;
+            if links > MAX_DEPTH {
+                return self.error(format!("a chain of more than {MAX_DEPTH} attributes, calls or indices"));
+            }
+            let base = Box::new(expression);
+            expression = if self.accept_punct(".") {
+                Expr::Attribute { base, name: self.name()? }
+            } else if self.accept_punct("(") {
+                let (args, trailing_comma) = self.separated(")", Self::arg)?;
+                let id = CallId(self.calls);
+                self.calls += 1;
+                Expr::Call { id, callee: base, args, trailing_comma }
+            } else if self.accept_punct("[") {
+                let (args, _) = self.separated("]", Self::subscript)?;
+                Expr::Index { base, args }
+            } else {
+                return Ok(*base);
+            };
+        }
+    }
+
+    fn arg(&mut self) -> Parse<Arg> {
+        let value = self.expression()?;
+        match value {
+            Expr::Name(name) if self.accept_punct("=") => Ok(Arg { name: Some(name), value: self.expression()? }),
+            value => Ok(Arg { name: None, value }),
+        }
+    }
+
+    fn subscript(&mut self) -> Parse<Expr> {
+        let mut parts = vec![self.slice_part()?];
+        while self.accept_punct(":") {
+            parts.push(self.slice_part()?);
+        }
+        match (parts.len(), parts.pop().flatten()) {
+            (1, Some(only)) => Ok(only),
+            (1, None) => self.unexpected("an index"),
+            (_, last) => {
+                parts.push(last);
+                Ok(Expr::Slice(parts))
+            }
+        }
+    }
+
+    fn slice_part(&mut self) -> Parse<Option<Expr>> {
+        if matches!(self.peek(), Token::Punct(":" | "]" | ",")) { Ok(None) } else { self.expression().map(Some) }
+    }
+
+    /// Entries parted by commas up to `close`; whether a comma stood before `close`.
+    fn separated<T>(
+        &mut self,
+        close: &'static str,
+        mut entry: impl FnMut(&mut Self) -> Parse<T>,
+    ) -> Parse<(Vec<T>, bool)> {
+        let mut entries = Vec::new();
+        let mut trailing_comma = false;
+        while !self.accept_punct(close) {
+            entries.push(entry(self)?);
+            trailing_comma = self.accept_punct(",");
+            if !trailing_comma && self.peek() != Token::Punct(close) {
+                return self.unexpected(&format!("`,` or `{close}`"));
+            }
+        }
+        Ok((entries, trailing_comma))
+    }
+
+    fn atom(&mut self) -> Parse<Expr> {
+        match self.peek() {
+            Token::Name(word) if is_reserved(word) => self.unexpected("an expression"),
+            Token::Name(name) => {
+                self.next();
+                Ok(Expr::Name(name.to_owned()))
+            }
+            Token::Number(text) => {
+                self.next();
+                Ok(Expr::Number(text.to_owned()))
+            }
+            Token::Str(text) => {
+                self.next();
+                Ok(Expr::Str(text.to_owned()))
+            }
+            Token::Punct("[") => {
+                self.next();
+                let (items, trailing_comma) = self.separated("]", Self::expression)?;
+                Ok(Expr::List { items, trailing_comma })
+            }
+            Token::Punct("(") => {
+                self.next();
+                let (mut items, trailing_comma) = self.separated(")", Self::expression)?;
+                match items.pop() {
+                    Some(only) if items.is_empty() && !trailing_comma => Ok(Expr::Paren(Box::new(only))),
+                    last => {
+                        items.extend(last);
+                        Ok(Expr::Tuple { items, trailing_comma })
+                    }
+                }
+            }
+            Token::Punct("{") => {
+                self.next();
+                let (pairs, _) = self.separated("}", |p| {
+                    let key = p.expression()?;
+                    p.expect_punct(":")?;
+                    Ok((key, p.expression()?))
+                })?;
+                Ok(Expr::Dict(pairs))
+            }
+            _ => self.unexpected("an expression"),
+        }
+    }
+}
+
+fn is_reserved(word: &str) -> bool {
+    const RESERVED: &[&str] = &[
+        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return", "pass", "break",
+        "continue", "with", "as",
+    ];
+    RESERVED.contains(&word)
+}
