@@ -55,6 +55,8 @@ pub struct Assign {
     /// `a, b, = pair`: how libtorch prints unpacking.
     pub trailing_comma: bool,
     pub annotation: Option<Expr>,
+    /// `name : T`, as in fields and where a variable is first bound, or `name: T`.
+    pub spaced_colon: bool,
     pub values: Vec<Expr>,
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Spanned<'a> {
     pub token: Token<'a>,
     pub line: usize,
     pub column: usize,
+    /// Whether a blank stands before it.
+    pub spaced: bool,
 }
 
 /// Longest first, so that `->` is not read as `-`.
@@ -77,7 +79,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, token: Token<'a>) {
-        self.tokens.push(Spanned { token, line: self.line, column: self.at - self.line_start + 1 });
+        let spaced = self.text[..self.at].ends_with(' ');
+        self.tokens.push(Spanned { token, line: self.line, column: self.at - self.line_start + 1, spaced });
     }
 
     fn error(&self, message: impl Into<String>) -> ParseError {
@@ -98,7 +101,6 @@ impl<'a> Lexer<'a> {
             Some(b'\t') => return Err(self.error("a tab in the indentation: TorchScript source is indented by spaces")),
             Some(_) => {}
         }
-        // Marks the line as begun even where it has no indentation at all.
         let current = *self.levels.last().unwrap_or(&0);
         if width > current {
             self.levels.push(width);

@@ -252,10 +252,11 @@ impl<'a> Parser<'_, 'a> {
 
     fn assignment_or_expression(&mut self) -> Parse<Stmt> {
         let (mut first, trailing_comma) = self.expressions()?;
+        let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
         let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
         if self.accept_punct("=") {
             let (values, _) = self.expressions()?;
-            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, values }));
+            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, spaced_colon, values }));
         }
         match (annotation, first.pop()) {
             (None, Some(only)) if first.is_empty() && !trailing_comma => Ok(Stmt::Expr(only)),
@@ -263,6 +264,7 @@ impl<'a> Parser<'_, 'a> {
                 targets: vec![only],
                 trailing_comma,
                 annotation: Some(annotation),
+                spaced_colon,
                 values: Vec::new(),
             })),
             _ => self.unexpected("`=`"),

@@ -48,7 +48,7 @@ impl Printer {
         self.level += 1;
         for member in &class.members {
             match member {
-                Member::Field(assign) => self.line(Assignment { assign, colon: " : " }),
+                Member::Field(assign) => self.line(assign),
                 Member::Method(function) => self.function(function),
                 Member::Pass => self.line("pass"),
             }
@@ -87,7 +87,7 @@ impl Printer {
 
     fn statement(&mut self, statement: &Stmt) {
         match statement {
-            Stmt::Assign(assign) => self.line(Assignment { assign, colon: ": " }),
+            Stmt::Assign(assign) => self.line(assign),
             Stmt::Expr(expression) => self.line(expression),
             Stmt::Return(values) if values.is_empty() => self.line("return"),
             Stmt::Return(values) => self.line(format_args!("return {}", Joined(values))),
@@ -139,21 +139,14 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
     }
 }
 
-/// An assignment; libtorch puts a blank before the colon of a class's field and none before that of a variable.
-struct Assignment<'a> {
-    assign: &'a Assign,
-    colon: &'static str,
-}
-
-impl fmt::Display for Assignment<'_> {
+impl fmt::Display for Assign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Assign { targets, trailing_comma, annotation, values } = self.assign;
-        write!(f, "{}{}", Joined(targets), if *trailing_comma { "," } else { "" })?;
-        if let Some(annotation) = annotation {
-            write!(f, "{}{annotation}", self.colon)?;
+        write!(f, "{}{}", Joined(&self.targets), if self.trailing_comma { "," } else { "" })?;
+        if let Some(annotation) = &self.annotation {
+            write!(f, "{}: {annotation}", if self.spaced_colon { " " } else { "" })?;
         }
-        if !values.is_empty() {
-            write!(f, " = {}", Joined(values))?;
+        if !self.values.is_empty() {
+            write!(f, " = {}", Joined(&self.values))?;
         }
         Ok(())
     }
