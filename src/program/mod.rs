@@ -1,7 +1,186 @@
-//! What the network computes.
+//! The network as one flat list of single-assignment statements.
+//!
+//! [`Network`] is what an archive says: module tree, source code, constant tensors. [`Program::new`] follows the root
+//! module's `forward` through every call, **per module instance**, resolves the control flow that attributes and
+//! shapes decide, and gives a [`Program`]. A program knows nothing of files: a reader of another format may stand
+//! beside [`crate::archive`] and build the same types.
+
 pub mod ast;
+mod builder;
+mod emit;
+mod inline;
 mod lexer;
+mod modules;
+mod opaque;
+mod ops;
 mod parse;
 mod print;
+mod source;
+mod value;
+
+use std::ops::Range;
+
+pub use builder::CodePlace;
+pub use emit::{Emitter, Span};
+pub use inline::ProgramError;
+pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
 pub use print::{print, print_statements};
+pub use source::Sources;
+pub use value::{Dim, Known, Operand, Shape, Val, ValueId, element_count};
+
+use ast::{CallId, Stmt};
+use builder::short_name;
+
+/// What an archive says of a network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    pub modules: ModuleTree,
+    pub sources: Sources,
+    /// The tensors code refers to as `CONSTANTS.cN`.
+    pub constants: Vec<TensorInfo>,
+}
+
+/// A value of the flat program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    pub known: Known,
+    /// The value whose memory this one may share; itself if none.
+    pub root: ValueId,
+}
+
+/// What a statement does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// `torch.conv2d(..)`, or a function of the archive that could not be followed.
+    Call(String),
+    /// A method that could not be followed.
+    Method { module: ModuleId, name: String },
+    /// `args[0][args[1]]`
+    Index,
+    /// `args[0].name`
+    Field(String),
+    /// `a, b, = args[0]`
+    Unpack,
+    /// `v = args[0]`
+    Alias,
+    /// `module.name = args[0]`
+    SetAttribute { module: ModuleId, name: String },
+    /// Control flow that could not be resolved, its variables renamed to this program's.
+    Opaque(Vec<Stmt>),
+}
+
+/// An argument of a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Argument {
+    pub name: Option<String>,
+    pub value: Operand,
+}
+
+/// One step of the flat program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    pub op: Op,
+    pub args: Vec<Argument>,
+    pub outputs: Vec<ValueId>,
+    /// The innermost module call it comes from.
+    pub call: Option<CallIndex>,
+    /// It writes memory or draws random numbers: it stays even if nobody reads its results.
+    pub impure: bool,
+}
+
+impl Statement {
+    /// The operator's name without its namespace: `conv2d`.
+    #[must_use]
+    pub fn operator(&self) -> Option<&str> {
+        match &self.op {
+            Op::Call(function) => Some(short_name(function)),
+            _ => None,
+        }
+    }
+
+    /// The values this statement reads.
+    pub fn reads(&self) -> impl Iterator<Item = ValueId> {
+        self.args.iter().flat_map(|a| a.value.values())
+    }
+
+    /// The argument at position `i`, or the one named `name`.
+    #[must_use]
+    pub fn arg(&self, i: usize, name: &str) -> Option<&Operand> {
+        let positional = self.args.get(i).filter(|a| a.name.is_none());
+        positional.or_else(|| self.args.iter().find(|a| a.name.as_deref() == Some(name))).map(|a| &a.value)
+    }
+}
+
+/// A call's number in [`Program::calls`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallIndex(pub usize);
+
+/// A call of a module's method that was followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub module: ModuleId,
+    pub method: String,
+    /// Where the call is written; `None` for the root's `forward`.
+    pub site: Option<CallSite>,
+    pub caller: Option<CallIndex>,
+    pub args: Vec<Val>,
+    pub result: Val,
+    /// The statements it gave.
+    pub range: Range<usize>,
+}
+
+/// A call expression in the source code, seen from one module instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallSite {
+    pub place: CodePlace,
+    pub id: CallId,
+}
+
+/// The flat program of a network for one input shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// Indexed by [`ValueId`].
+    pub values: Vec<Value>,
+    pub statements: Vec<Statement>,
+    /// In the order in which they begin; the root's `forward` is the first.
+    pub calls: Vec<Call>,
+    pub input: ValueId,
+    pub output: Val,
+}
+
+impl Program {
+    /// Follows `forward` of the root module in evaluation mode for an input of `n × shape`.
+    ///
+    /// # Errors
+    /// If the network refuses inputs of that shape, or its `forward` cannot be followed at all.
+    pub fn new(network: &Network, shape: &[i64]) -> Result<Self, ProgramError> {
+        inline::inline(network, shape)
+    }
+
+    #[must_use]
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    /// The shape of a value without the batch dimension, if it is a tensor whose first dimension is the batch.
+    #[must_use]
+    pub fn sample_shape(&self, id: ValueId) -> Option<Vec<i64>> {
+        match &self.value(id).known {
+            Known::Tensor { shape: Some(shape), .. } => match shape.split_first() {
+                Some((first, rest)) if *first == Dim::BATCH => rest.iter().map(|d| d.known()).collect(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_tensor(&self, id: ValueId) -> bool {
+        matches!(self.value(id).known, Known::Tensor { .. })
+    }
+}
+
+pub(crate) fn is_activation(operator: &str) -> bool {
+    ops::is_activation(operator)
+}

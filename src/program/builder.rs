@@ -1,0 +1,259 @@
+//! The flat program while it grows: statements, what their values alias, and in-place writes made functional.
+//!
+//! `relu_(x)` becomes `x' = relu(x)`, and whatever meant `x` means `x'` from there on. That is the same network
+//! only while nobody looks at `x` through another name (a view made before). [`Builder::finish`] finds such looks;
+//! those writes then stay in place.
+
+use std::collections::{HashMap, HashSet};
+
+use super::modules::ModuleId;
+use super::ops;
+use super::value::{Known, Operand, Val, ValueId};
+use super::{Argument, Call, CallIndex, Op, Program, Statement, Value};
+
+/// A place to return to when a call turns out not to be followable.
+pub(super) struct Checkpoint {
+    statements: usize,
+    values: usize,
+    calls: usize,
+    writes: usize,
+    undo: usize,
+    in_place_seen: usize,
+}
+
+/// An in-place operator that became functional.
+struct Write {
+    statement: usize,
+    root: ValueId,
+    /// Which of the in-place operators met so far this is.
+    ordinal: usize,
+}
+
+pub(super) struct Builder<'a> {
+    pub values: Vec<Value>,
+    pub statements: Vec<Statement>,
+    pub calls: Vec<Call>,
+    /// Innermost call being followed.
+    pub current_call: Option<CallIndex>,
+    /// What a value has become by in-place writes.
+    latest: HashMap<ValueId, ValueId>,
+    /// Former entries of `latest`, to roll back.
+    undo: Vec<(ValueId, Option<ValueId>)>,
+    writes: Vec<Write>,
+    in_place_seen: usize,
+    /// The in-place operators, by order of appearance, that must stay so.
+    keep_in_place: &'a HashSet<usize>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(keep_in_place: &'a HashSet<usize>) -> Self {
+        Builder {
+            values: Vec::new(),
+            statements: Vec::new(),
+            calls: Vec::new(),
+            current_call: None,
+            latest: HashMap::new(),
+            undo: Vec::new(),
+            writes: Vec::new(),
+            in_place_seen: 0,
+            keep_in_place,
+        }
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            statements: self.statements.len(),
+            values: self.values.len(),
+            calls: self.calls.len(),
+            writes: self.writes.len(),
+            undo: self.undo.len(),
+            in_place_seen: self.in_place_seen,
+        }
+    }
+
+    pub fn roll_back(&mut self, to: &Checkpoint) {
+        self.statements.truncate(to.statements);
+        self.values.truncate(to.values);
+        self.calls.truncate(to.calls);
+        self.writes.truncate(to.writes);
+        self.in_place_seen = to.in_place_seen;
+        for (value, former) in self.undo.drain(to.undo..).rev() {
+            match former {
+                Some(former) => self.latest.insert(value, former),
+                None => self.latest.remove(&value),
+            };
+        }
+    }
+
+    /// A new value; `alias_of` names the value it may share memory with.
+    pub fn value(&mut self, known: Known, alias_of: Option<ValueId>) -> ValueId {
+        let id = ValueId(self.values.len() as u32);
+        let root = alias_of.map_or(id, |other| self.values[other.0 as usize].root);
+        self.values.push(Value { known, root });
+        id
+    }
+
+    /// The value as it is now, after all in-place writes so far.
+    pub fn current(&self, val: &Val) -> Val {
+        let known = match &val.known {
+            Known::List(items) => Known::List(items.iter().map(|v| self.current(v)).collect()),
+            Known::Tuple(items) => Known::Tuple(items.iter().map(|v| self.current(v)).collect()),
+            Known::Dict(pairs) => {
+                Known::Dict(pairs.iter().map(|(k, v)| (self.current(k), self.current(v))).collect())
+            }
+            other => other.clone(),
+        };
+        Val { operand: self.current_operand(&val.operand), known }
+    }
+
+    fn current_operand(&self, operand: &Operand) -> Operand {
+        let all = |items: &[Operand]| items.iter().map(|o| self.current_operand(o)).collect();
+        match operand {
+            Operand::Value(id) => {
+                let mut id = *id;
+                while let Some(next) = self.latest.get(&id) {
+                    id = *next;
+                }
+                Operand::Value(id)
+            }
+            Operand::List(items) => Operand::List(all(items)),
+            Operand::Tuple(items) => Operand::Tuple(all(items)),
+            Operand::Dict(pairs) => Operand::Dict(
+                pairs.iter().map(|(k, v)| (self.current_operand(k), self.current_operand(v))).collect(),
+            ),
+            Operand::Typed { form, annotation, value } => Operand::Typed {
+                form,
+                annotation: annotation.clone(),
+                value: Box::new(self.current_operand(value)),
+            },
+            other => other.clone(),
+        }
+    }
+
+    /// Appends a statement with these results.
+    pub fn push(&mut self, op: Op, args: Vec<Argument>, outputs: Vec<ValueId>, impure: bool) {
+        self.statements.push(Statement { op, args, outputs, call: self.current_call, impure });
+    }
+
+    /// Appends a statement with one result.
+    pub fn emit(&mut self, op: Op, args: Vec<Argument>, known: Known) -> Val {
+        let alias_of = match &op {
+            Op::Call(function) if !ops::may_alias(short_name(function)) => None,
+            Op::Method { .. } | Op::Opaque(_) => None,
+            _ => args.first().and_then(|a| a.value.values().first().copied()),
+        };
+        let impure = matches!(&op, Op::Call(f) if ops::is_impure(short_name(f)));
+        let id = self.value(known.clone(), alias_of);
+        self.push(op, args, vec![id], impure);
+        Val { operand: Operand::Value(id), known }
+    }
+
+    /// Appends `function(args)` where the function writes into its first argument.
+    pub fn emit_in_place(&mut self, function: &str, args: Vec<Argument>, known: Known) -> Val {
+        let ordinal = self.in_place_seen;
+        self.in_place_seen += 1;
+        let target = match args.first().map(|a| &a.value) {
+            Some(Operand::Value(id)) => Some(*id),
+            _ => None,
+        };
+        let name = short_name(function);
+        match (target, ops::functional_twin(name)) {
+            (Some(target), Some(twin)) if !self.keep_in_place.contains(&ordinal) => {
+                let function = format!("{}{twin}", &function[..function.len() - name.len()]);
+                self.writes.push(Write {
+                    statement: self.statements.len(),
+                    root: self.values[target.0 as usize].root,
+                    ordinal,
+                });
+                let id = self.value(known.clone(), None);
+                self.push(Op::Call(function), args, vec![id], false);
+                let former = self.latest.insert(target, id);
+                self.undo.push((target, former));
+                Val { operand: Operand::Value(id), known }
+            }
+            _ => {
+                let id = self.value(known.clone(), target);
+                self.push(Op::Call(function.to_owned()), args, vec![id], true);
+                Val { operand: Operand::Value(id), known }
+            }
+        }
+    }
+
+    /// The in-place operators that changed memory somebody looks at later through another name.
+    pub fn conflicts(&self, output: &Val) -> HashSet<usize> {
+        let mut defined_at: HashMap<ValueId, usize> = HashMap::new();
+        for (i, statement) in self.statements.iter().enumerate() {
+            defined_at.extend(statement.outputs.iter().map(|v| (*v, i)));
+        }
+        let looks = self
+            .statements
+            .iter()
+            .enumerate()
+            .flat_map(|(i, s)| s.args.iter().flat_map(|a| a.value.values()).map(move |v| (i, v)))
+            .chain(output.operand.values().into_iter().map(|v| (self.statements.len(), v)));
+        let mut found = HashSet::new();
+        for (at, value) in looks {
+            let root = self.values[value.0 as usize].root;
+            let born = defined_at.get(&value);
+            found.extend(
+                self.writes
+                    .iter()
+                    .filter(|w| w.root == root && w.statement < at && born.is_none_or(|b| *b < w.statement))
+                    .map(|w| w.ordinal),
+            );
+        }
+        found
+    }
+
+    /// The finished program: statements nobody needs are gone.
+    pub fn finish(self, input: ValueId, output: Val) -> Program {
+        let mut needed: HashSet<ValueId> = output.operand.values().into_iter().collect();
+        let mut keep = vec![false; self.statements.len()];
+        for (i, statement) in self.statements.iter().enumerate().rev() {
+            if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
+                keep[i] = true;
+                needed.extend(statement.args.iter().flat_map(|a| a.value.values()));
+            }
+        }
+        let mut new_index = Vec::with_capacity(keep.len() + 1);
+        let mut count = 0;
+        for kept in &keep {
+            new_index.push(count);
+            count += usize::from(*kept);
+        }
+        new_index.push(count);
+        let mut calls = self.calls;
+        for call in &mut calls {
+            call.range = new_index[call.range.start]..new_index[call.range.end];
+        }
+        let statements = self.statements.into_iter().zip(keep).filter_map(|(s, kept)| kept.then_some(s)).collect();
+        Program { values: self.values, statements, calls, input, output }
+    }
+}
+
+/// `conv2d` of `torch.conv2d`; operators of foreign libraries keep their full name.
+pub(super) fn short_name(function: &str) -> &str {
+    for prefix in ["torch.", "ops.aten.", "ops.prim."] {
+        if let Some(rest) = function.strip_prefix(prefix)
+            && !rest.contains('.')
+        {
+            return rest;
+        }
+    }
+    function
+}
+
+/// An argument without a name.
+pub(super) fn positional(value: Operand) -> Argument {
+    Argument { name: None, value }
+}
+
+/// The module whose code is being followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodePlace {
+    /// The instance whose method this is; `None` in a free function.
+    pub module: Option<ModuleId>,
+    /// The class of the method, or the module name of the free function.
+    pub owner: String,
+    pub function: String,
+}

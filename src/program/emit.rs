@@ -1,0 +1,213 @@
+//! Parts of the flat program as TorchScript methods of the root class.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::ast::{Arg, Assign, CallId, Expr, Function, Param, Stmt};
+use super::modules::{ModuleId, ModuleTree};
+use super::value::{Operand, ValueId};
+use super::{Network, Op, Program, Statement};
+
+/// Writes methods for one program.
+#[derive(Clone, Copy)]
+pub struct Emitter<'a> {
+    network: &'a Network,
+    program: &'a Program,
+}
+
+/// A part of the program with one tensor in and one out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    pub input: ValueId,
+    pub output: ValueId,
+    pub statements: Range<usize>,
+    /// A region inside to leave out: its statements, its output, and the value that stands in for that.
+    pub without: Option<(Range<usize>, ValueId, ValueId)>,
+}
+
+impl<'a> Emitter<'a> {
+    #[must_use]
+    pub fn new(network: &'a Network, program: &'a Program) -> Self {
+        Emitter { network, program }
+    }
+
+    /// The method `name(self, x: Tensor) -> Tensor` that computes a span.
+    #[must_use]
+    pub fn method(&self, name: &str, span: &Span) -> Function {
+        let kept = self.needed(span);
+        let mut body = Vec::new();
+        if self.writes_input(span, &kept) {
+            // The caller keeps this tensor for other runs.
+            body.push(assign(vec![value_name(span.input)], call("torch.clone", vec![value_name(span.input)])));
+        }
+        body.extend(kept.iter().flat_map(|&i| self.statement(&self.program.statements[i])));
+        let output = match &span.without {
+            Some((_, output, stand_in)) if *output == span.output => *stand_in,
+            _ => span.output,
+        };
+        if let Some((_, output, stand_in)) = &span.without {
+            rename(&mut body, *output, *stand_in);
+        }
+        body.push(Stmt::Return(vec![value_name(output)]));
+        self.function(name, &[(&value_text(span.input), "Tensor")], "Tensor", body)
+    }
+
+    /// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
+    #[must_use]
+    pub fn tensors(&self, name: &str, tensors: &[(ModuleId, String)]) -> Function {
+        let items = tensors
+            .iter()
+            .map(|(module, attribute)| {
+                let tensor = member(module_path(self.network, *module), attribute);
+                // The attribute may be declared Optional[Tensor].
+                call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
+            })
+            .collect();
+        let list = Expr::List { items, trailing_comma: false };
+        let body = vec![Stmt::Return(vec![call("annotate", vec![Expr::Name("List[Tensor]".into()), list])])];
+        self.function(name, &[], "List[Tensor]", body)
+    }
+
+    fn function(&self, name: &str, inputs: &[(&str, &str)], returns: &str, body: Vec<Stmt>) -> Function {
+        let param = |(name, annotation): (&str, &str)| Param {
+            name: name.into(),
+            annotation: Some(Expr::Name(annotation.into())),
+            default: None,
+        };
+        let root = self.network.modules.root().class.as_str();
+        Function {
+            name: name.into(),
+            params: std::iter::once(("self", root)).chain(inputs.iter().copied()).map(param).collect(),
+            returns: Some(Expr::Name(returns.into())),
+            body,
+        }
+    }
+
+    /// The statements of a span that its output needs, in order.
+    fn needed(&self, span: &Span) -> Vec<usize> {
+        let mut needed = HashSet::from([span.output]);
+        let left_out = |i: usize| span.without.as_ref().is_some_and(|(range, ..)| range.contains(&i));
+        let mut kept = Vec::new();
+        for i in span.statements.clone().rev().filter(|i| !left_out(*i)) {
+            let statement = &self.program.statements[i];
+            if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
+                needed.extend(statement.reads());
+                kept.push(i);
+            }
+        }
+        kept.reverse();
+        kept
+    }
+
+    fn writes_input(&self, span: &Span, kept: &[usize]) -> bool {
+        let root = self.program.value(span.input).root;
+        kept.iter().map(|&i| &self.program.statements[i]).any(|statement| {
+            statement.impure && statement.reads().any(|v| v == span.input || self.program.value(v).root == root)
+        })
+    }
+
+    fn statement(&self, statement: &Statement) -> Vec<Stmt> {
+        let args = |from: usize| -> Vec<Arg> {
+            statement.args[from..]
+                .iter()
+                .map(|a| Arg { name: a.name.clone(), value: operand(self.network, &a.value) })
+                .collect()
+        };
+        let first = || statement.args.first().map_or(Expr::Name("None".into()), |a| operand(self.network, &a.value));
+        let value = match &statement.op {
+            Op::Opaque(body) => return body.clone(),
+            Op::SetAttribute { module, name } => {
+                return vec![assign(vec![member(module_path(self.network, *module), name)], first())];
+            }
+            Op::Call(function) => call_with(Expr::Name(function.clone()), args(0)),
+            Op::Method { module, name } => {
+                let receiver = Expr::Paren(Box::new(module_path(self.network, *module)));
+                call_with(member(receiver, name), args(0))
+            }
+            Op::Index => Expr::Index {
+                base: Box::new(Expr::Paren(Box::new(first()))),
+                args: args(1).into_iter().map(|a| a.value).collect(),
+            },
+            Op::Field(name) => member(Expr::Paren(Box::new(first())), name),
+            Op::Unpack | Op::Alias => first(),
+        };
+        if statement.outputs.is_empty() {
+            return vec![Stmt::Expr(value)];
+        }
+        let Stmt::Assign(mut assign) = assign(statement.outputs.iter().map(|v| value_name(*v)).collect(), value) else {
+            return Vec::new();
+        };
+        assign.trailing_comma = statement.op == Op::Unpack;
+        vec![Stmt::Assign(assign)]
+    }
+}
+
+fn rename(body: &mut [Stmt], from: ValueId, to: ValueId) {
+    let from = value_text(from);
+    super::ast::walk_mut(body, &mut |expression| {
+        if matches!(expression, Expr::Name(name) if *name == from) {
+            *expression = value_name(to);
+        }
+    });
+}
+
+fn value_text(id: ValueId) -> String {
+    format!("v{}", id.0)
+}
+
+/// The variable that holds a value.
+pub(super) fn value_name(id: ValueId) -> Expr {
+    Expr::Name(value_text(id))
+}
+
+/// An operand as an expression in a method of the root class.
+pub(super) fn operand(network: &Network, value: &Operand) -> Expr {
+    let all = |items: &[Operand]| items.iter().map(|o| operand(network, o)).collect();
+    match value {
+        Operand::Value(id) => value_name(*id),
+        Operand::Attribute { module, name } => member(module_path(network, *module), name),
+        Operand::Constant(index) => Expr::Name(format!("CONSTANTS.c{index}")),
+        Operand::Literal(text) => Expr::Name(text.clone()),
+        Operand::List(items) => Expr::List { items: all(items), trailing_comma: false },
+        Operand::Tuple(items) => Expr::Tuple { items: all(items), trailing_comma: items.len() == 1 },
+        Operand::Dict(pairs) => {
+            Expr::Dict(pairs.iter().map(|(k, v)| (operand(network, k), operand(network, v))).collect())
+        }
+        Operand::Typed { form, annotation, value } => {
+            call(form, vec![Expr::Name(annotation.clone()), operand(network, value)])
+        }
+        Operand::Module(id) => module_path(network, *id),
+    }
+}
+
+/// `self.layer1`, or `getattr(self.layer1, "0")` where the name is no identifier.
+fn module_path(network: &Network, module: ModuleId) -> Expr {
+    let root = Expr::Name("self".into());
+    if module == ModuleTree::ROOT {
+        return root;
+    }
+    network.modules.get(module).path.split('.').fold(root, member)
+}
+
+fn member(base: Expr, name: &str) -> Expr {
+    let identifier = name.starts_with(|c: char| c == '_' || c.is_alphabetic())
+        && name.chars().all(|c| c == '_' || c.is_alphanumeric());
+    if identifier {
+        Expr::Attribute { base: Box::new(base), name: name.into() }
+    } else {
+        call("getattr", vec![base, Expr::Str(format!("\"{name}\""))])
+    }
+}
+
+fn call(function: &str, args: Vec<Expr>) -> Expr {
+    call_with(Expr::Name(function.into()), args.into_iter().map(|value| Arg { name: None, value }).collect())
+}
+
+/// Emitted calls are never looked up again, so their number does not matter.
+fn call_with(callee: Expr, args: Vec<Arg>) -> Expr {
+    Expr::Call { id: CallId(u32::MAX), callee: Box::new(callee), args, trailing_comma: false }
+}
+
+fn assign(targets: Vec<Expr>, value: Expr) -> Stmt {
+    Stmt::Assign(Assign { targets, trailing_comma: false, annotation: None, spaced_colon: false, values: vec![value] })
+}

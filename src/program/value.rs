@@ -1,0 +1,255 @@
+//! What is known of a value before the network runs: kinds, shapes, constants.
+
+use super::modules::ModuleId;
+
+/// A single-assignment value of the flat program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+
+/// A size: a plain number, or that number times the batch size, which no analysis may fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dim {
+    pub n: i64,
+    /// How often the batch size is a factor.
+    pub batch: u8,
+}
+
+impl Dim {
+    /// The batch size itself.
+    pub const BATCH: Dim = Dim { n: 1, batch: 1 };
+
+    #[must_use]
+    pub const fn fixed(n: i64) -> Self {
+        Dim { n, batch: 0 }
+    }
+
+    /// The number, if the batch size is no factor of it.
+    #[must_use]
+    pub fn known(self) -> Option<i64> {
+        (self.batch == 0).then_some(self.n)
+    }
+
+    #[must_use]
+    pub fn times(self, other: Dim) -> Option<Dim> {
+        Some(Dim { n: self.n.checked_mul(other.n)?, batch: self.batch.checked_add(other.batch)? })
+    }
+
+    /// Floor division; only exact where the batch size is a factor.
+    #[must_use]
+    pub fn over(self, other: Dim) -> Option<Dim> {
+        let batch = self.batch.checked_sub(other.batch)?;
+        if other.n <= 0 || (batch > 0 && self.n % other.n != 0) {
+            return None;
+        }
+        Some(Dim { n: self.n.div_euclid(other.n), batch })
+    }
+
+    #[must_use]
+    pub fn plus(self, other: Dim) -> Option<Dim> {
+        match (self, other) {
+            (a, Dim { n: 0, batch: 0 }) => Some(a),
+            (Dim { n: 0, batch: 0 }, b) => Some(b),
+            (a, b) if a.batch == b.batch => Some(Dim { n: a.n.checked_add(b.n)?, batch: a.batch }),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn negated(self) -> Dim {
+        Dim { n: self.n.wrapping_neg(), batch: self.batch }
+    }
+}
+
+/// The sizes of a tensor, outermost first.
+pub type Shape = Vec<Dim>;
+
+/// The number of elements.
+#[must_use]
+pub fn element_count(shape: &[Dim]) -> Option<Dim> {
+    shape.iter().try_fold(Dim::fixed(1), |count, dim| count.times(*dim))
+}
+
+/// Where an argument comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    Value(ValueId),
+    /// A tensor attribute of a module: a parameter or a buffer.
+    Attribute {
+        module: ModuleId,
+        name: String,
+    },
+    /// Entry of the archive's constant table: `CONSTANTS.c3`.
+    Constant(usize),
+    /// A literal, as source text.
+    Literal(String),
+    List(Vec<Operand>),
+    Tuple(Vec<Operand>),
+    Dict(Vec<(Operand, Operand)>),
+    /// `annotate(type, value)` or `unchecked_cast(type, value)`: the type cannot be told from the value alone.
+    Typed { form: &'static str, annotation: String, value: Box<Operand> },
+    /// A module handed to code that stays opaque.
+    Module(ModuleId),
+}
+
+impl Operand {
+    /// The program values in this operand.
+    pub fn values(&self) -> Vec<ValueId> {
+        match self {
+            Operand::Value(id) => vec![*id],
+            Operand::List(items) | Operand::Tuple(items) => items.iter().flat_map(Operand::values).collect(),
+            Operand::Dict(pairs) => pairs.iter().flat_map(|(k, v)| [k.values(), v.values()]).flatten().collect(),
+            Operand::Typed { value, .. } => value.values(),
+            Operand::Attribute { .. } | Operand::Constant(_) | Operand::Literal(_) | Operand::Module(_) => Vec::new(),
+        }
+    }
+
+    /// The literal as an integer.
+    #[must_use]
+    pub fn int(&self) -> Option<i64> {
+        match self {
+            Operand::Literal(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The items as integers, if this is a list or a tuple of literals.
+    #[must_use]
+    pub fn ints(&self) -> Option<Vec<i64>> {
+        match self {
+            Operand::List(items) | Operand::Tuple(items) => items.iter().map(Operand::int).collect(),
+            Operand::Typed { value, .. } => value.ints(),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    Nothing,
+    Tensor {
+        /// `None`: a tensor of unknown shape.
+        shape: Option<Shape>,
+        /// The number in a tensor made of one (`NumToTensor` in traced code).
+        item: Option<Dim>,
+    },
+    Int(Dim),
+    Float(f64),
+    Bool(bool),
+    Str(String),
+    None,
+    List(Vec<Val>),
+    Tuple(Vec<Val>),
+    Dict(Vec<(Val, Val)>),
+    Module(ModuleId),
+    /// A function or class of the archive, by its qualified name.
+    Function(String),
+}
+
+/// A value while the program is being inlined: where it comes from and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Val {
+    pub operand: Operand,
+    pub known: Known,
+}
+
+impl Val {
+    #[must_use]
+    pub fn none() -> Self {
+        Val { operand: Operand::Literal("None".into()), known: Known::None }
+    }
+
+    #[must_use]
+    pub fn bool(b: bool) -> Self {
+        Val { operand: Operand::Literal(if b { "True" } else { "False" }.into()), known: Known::Bool(b) }
+    }
+
+    #[must_use]
+    pub fn int(n: i64) -> Self {
+        Val { operand: Operand::Literal(n.to_string()), known: Known::Int(Dim::fixed(n)) }
+    }
+
+    /// A float of the program's own; Rust's shortest text reads back as the same number.
+    #[must_use]
+    pub fn float(x: f64) -> Self {
+        let text = if x.is_finite() { format!("{x:?}") } else { format!("float('{x}')").to_lowercase() };
+        Val { operand: Operand::Literal(text), known: Known::Float(x) }
+    }
+
+    #[must_use]
+    pub fn list(items: Vec<Val>) -> Self {
+        Val { operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()), known: Known::List(items) }
+    }
+
+    #[must_use]
+    pub fn tuple(items: Vec<Val>) -> Self {
+        Val { operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()), known: Known::Tuple(items) }
+    }
+
+    #[must_use]
+    pub fn str(text: &str) -> Self {
+        Val { operand: Operand::Literal(format!("{text:?}")), known: Known::Str(text.into()) }
+    }
+
+    #[must_use]
+    pub fn module(id: ModuleId) -> Self {
+        Val { operand: Operand::Module(id), known: Known::Module(id) }
+    }
+
+    #[must_use]
+    pub fn is_tensor(&self) -> bool {
+        matches!(self.known, Known::Tensor { .. })
+    }
+
+    #[must_use]
+    pub fn shape(&self) -> Option<&Shape> {
+        match &self.known {
+            Known::Tensor { shape, .. } => shape.as_ref(),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_dim(&self) -> Option<Dim> {
+        match self.known {
+            Known::Int(dim) => Some(dim),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        self.as_dim()?.known()
+    }
+
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.known {
+            Known::Bool(b) => Some(b),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn items(&self) -> Option<&[Val]> {
+        match &self.known {
+            Known::List(items) | Known::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The items as sizes.
+    #[must_use]
+    pub fn dims(&self) -> Option<Vec<Dim>> {
+        self.items()?.iter().map(Val::as_dim).collect()
+    }
+
+    /// The items as integers; a single integer counts as a list of one.
+    #[must_use]
+    pub fn ints(&self) -> Option<Vec<i64>> {
+        match self.as_int() {
+            Some(n) => Some(vec![n]),
+            None => self.items()?.iter().map(Val::as_int).collect(),
+        }
+    }
+}
