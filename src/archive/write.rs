@@ -1,0 +1,201 @@
+//! The archive as bytes again: what was not touched comes through as it was.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::{self, Cursor, Seek, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::container::Entry;
+use super::{Archive, ArchiveError, Section, is_source};
+
+/// Where libtorch aligns tensors to, so that a file can be mapped.
+const ALIGNMENT: u16 = 64;
+
+/// Entries that say something about the others which an edit makes untrue: the id derived from all checksums, and the
+/// byte code a mobile interpreter would run in place of the source.
+const DERIVED: [&str; 3] = [
+    ".data/serialization_id",
+    "bytecode.pkl",
+    "mobile_debug_handles.pkl",
+];
+
+impl Archive {
+    /// The whole archive in memory. See [`write_to`](Self::write_to).
+    ///
+    /// # Errors
+    /// As [`write_to`](Self::write_to).
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = Cursor::new(Vec::new());
+        self.write_to(&mut bytes)?;
+        Ok(bytes.into_inner())
+    }
+
+    /// Writes the whole archive, starting where `out` stands, which should be its beginning.
+    ///
+    /// Entries keep their order and the root folder its name; new source files follow the old ones. Storages
+    /// that no tensor uses any more are left out. Equal archives give equal bytes: nothing depends on the time.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Write`] from `out`; [`ArchiveError::Pickle`] for a graph that edits made unwritable; and
+    /// what [`storage`](Self::storage) gives for entries that cannot be read.
+    pub fn write_to(&self, out: impl Write + Seek) -> Result<(), ArchiveError> {
+        let mut zip = ZipWriter::new(out);
+        let plan = Plan::of(self)?;
+        let entries = self.container.entries();
+        let last_code = entries
+            .iter()
+            .rposition(|entry| entry.name.starts_with("code/"));
+        for (place, entry) in entries.iter().enumerate() {
+            if let Some(content) = plan.content(entry)? {
+                self.put(&mut zip, &entry.name, entry.stored, &content)?;
+            }
+            if Some(place) == last_code {
+                self.put_new_sources(&mut zip)?;
+            }
+        }
+        if last_code.is_none() {
+            self.put_new_sources(&mut zip)?;
+        }
+        if let (None, Some(constants)) = (
+            self.container.entry(Section::Constants.pickle_entry()),
+            &plan.constants,
+        ) {
+            self.put(&mut zip, Section::Constants.pickle_entry(), true, constants)?;
+        }
+        zip.finish().map_err(write_error)?;
+        Ok(())
+    }
+
+    fn put_new_sources(&self, zip: &mut ZipWriter<impl Write + Seek>) -> Result<(), ArchiveError> {
+        for (name, file) in &self.sources {
+            if self.container.entry(name).is_none() {
+                self.put(zip, name, false, file.text.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        zip: &mut ZipWriter<impl Write + Seek>,
+        name: &str,
+        stored: bool,
+        content: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let storage = Section::of_storage(name).is_some();
+        let method = if stored || storage {
+            CompressionMethod::Stored
+        } else {
+            CompressionMethod::Deflated
+        };
+        let options = SimpleFileOptions::default()
+            .compression_method(method)
+            .last_modified_time(DateTime::DEFAULT)
+            .unix_permissions(0o644)
+            .large_file(content.len() >= u32::MAX as usize)
+            .with_alignment(if storage { ALIGNMENT } else { 1 });
+        zip.start_file(format!("{}/{name}", self.container.root()), options)
+            .map_err(write_error)?;
+        zip.write_all(content).map_err(ArchiveError::Write)
+    }
+}
+
+/// What becomes of the entries.
+struct Plan<'a> {
+    archive: &'a Archive,
+    changed: bool,
+    /// Names of the storages to keep.
+    used: HashSet<String>,
+    data: Vec<u8>,
+    /// `None` when the archive came without and still has none.
+    constants: Option<Vec<u8>>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(archive: &'a Archive) -> Result<Self, ArchiveError> {
+        let mut used = HashSet::new();
+        for section in Section::ALL {
+            let storages = archive.pickle(section).storages()?;
+            used.extend(
+                storages
+                    .into_iter()
+                    .map(|(key, _)| section.storage_entry(key)),
+            );
+        }
+        let orphaned = |entry: &Entry| is_orphan(&entry.name, &used);
+        let entries = archive.container.entries();
+        let keep_constants = archive.constants.is_edited()
+            || archive
+                .container
+                .entry(Section::Constants.pickle_entry())
+                .is_some();
+        Ok(Self {
+            archive,
+            changed: archive.sources_edited
+                || archive.data.is_edited()
+                || archive.constants.is_edited()
+                || !archive.new_storages.is_empty()
+                || entries.iter().any(orphaned),
+            data: pickle_bytes(archive, Section::Data)?,
+            constants: keep_constants
+                .then(|| pickle_bytes(archive, Section::Constants))
+                .transpose()?,
+            used,
+        })
+    }
+
+    /// What an entry of the old archive holds in the new one; `None` when it is left out.
+    fn content(&self, entry: &Entry) -> Result<Option<Cow<'_, [u8]>>, ArchiveError> {
+        let name = entry.name.as_str();
+        if name == Section::Data.pickle_entry() {
+            return Ok(Some(Cow::Borrowed(&self.data)));
+        }
+        if name == Section::Constants.pickle_entry() {
+            return Ok(self.constants.as_deref().map(Cow::Borrowed));
+        }
+        if is_source(name) {
+            let file = self.archive.sources.get(name);
+            return Ok(file.map(|file| Cow::Borrowed(file.text.as_bytes())));
+        }
+        let stale = self.changed && DERIVED.contains(&name);
+        if stale || is_orphan(name, &self.used) || self.describes_edited_source(name) {
+            return Ok(None);
+        }
+        let bytes = match Section::of_storage(name) {
+            Some((section, key)) => self.archive.storage(section, key)?,
+            None => self.archive.container.read(entry, u64::MAX)?,
+        };
+        Ok(Some(Cow::Owned(bytes)))
+    }
+
+    /// Whether this is the `.debug_pkl` of a source that was edited or removed.
+    fn describes_edited_source(&self, name: &str) -> bool {
+        let source = name
+            .strip_suffix(".debug_pkl")
+            .filter(|source| is_source(source));
+        source.is_some_and(|source| {
+            self.archive
+                .sources
+                .get(source)
+                .is_none_or(|file| file.edited)
+        })
+    }
+}
+
+fn is_orphan(name: &str, used: &HashSet<String>) -> bool {
+    Section::of_storage(name).is_some() && !used.contains(name)
+}
+
+fn pickle_bytes(archive: &Archive, section: Section) -> Result<Vec<u8>, ArchiveError> {
+    let bytes = archive.pickle(section).to_bytes();
+    bytes.map_err(|source| ArchiveError::Pickle {
+        entry: section.pickle_entry().into(),
+        source,
+    })
+}
+
+fn write_error(error: zip::result::ZipError) -> ArchiveError {
+    ArchiveError::Write(io::Error::from(error))
+}
