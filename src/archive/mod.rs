@@ -16,6 +16,7 @@
 mod container;
 mod error;
 mod limits;
+pub mod network;
 pub mod pickle;
 mod tensor;
 mod write;
@@ -31,6 +32,7 @@ use indexmap::IndexMap;
 use container::{Container, Source};
 pub use error::ArchiveError;
 pub use limits::Limits;
+pub use network::NetworkError;
 pub use pickle::{Node, NodeId, Pickle, PickleError};
 pub use tensor::{Dtype, TensorRef};
 

@@ -1,0 +1,133 @@
+//! From the archive's bytes to the [`Network`] the analysis works on.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::{Archive, ArchiveError, NodeId, Pickle, Section, TensorRef};
+use crate::program::{Attribute, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo};
+
+/// Why a readable archive holds no network the analysis understands.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A source file is not TorchScript.
+    #[error("{file}: {error}; was it written by libtorch?")]
+    Source { file: String, error: ParseError },
+}
+
+impl Archive {
+    /// Reads module tree, source code and constants, without any tensor's data.
+    ///
+    /// # Errors
+    /// A tensor that is not described properly, or a source file that is not TorchScript.
+    pub fn network(&self) -> Result<Network, NetworkError> {
+        let mut sources = Sources::default();
+        for (file, text) in self.sources() {
+            if let Some(module) = module_name(file) {
+                let add = sources.add(module, text);
+                add.map_err(|error| NetworkError::Source { file: file.to_owned(), error })?;
+            }
+        }
+        let mut reader = TreeReader { pickle: self.data(), sources: &sources, seen: HashMap::new(), tree: ModuleTree::default() };
+        reader.module(self.data().root(), String::new(), None)?;
+        let modules = reader.tree;
+        let constants = self.constants();
+        let constants = constants.items(constants.root()).unwrap_or_default().iter();
+        let constants = constants
+            .map(|id| match self.constants().tensor(*id) {
+                Some(tensor) => Ok(describe(&tensor?, Section::Constants, false)),
+                None => Ok(TensorInfo { shape: Vec::new(), parameter: false, storage: String::new() }),
+            })
+            .collect::<Result<_, ArchiveError>>()?;
+        Ok(Network { modules, sources, constants })
+    }
+
+    /// The object of the module at `path` in [`Archive::data`].
+    #[must_use]
+    pub fn object(&self, path: &str) -> Option<NodeId> {
+        let mut parts = path.split('.').filter(|p| !p.is_empty());
+        parts.try_fold(self.data().root(), |object, name| self.data().attribute(object, name))
+    }
+}
+
+/// `__torch__.torch.nn.modules.conv` of `code/__torch__/torch/nn/modules/conv.py`; `None` for other files.
+#[must_use]
+pub fn module_name(file: &str) -> Option<String> {
+    Some(file.strip_prefix("code/")?.strip_suffix(".py")?.replace('/', "."))
+}
+
+/// The source file of a module name; the inverse of [`module_name`].
+#[must_use]
+pub fn source_file(module: &str) -> String {
+    format!("code/{}.py", module.replace('.', "/"))
+}
+
+fn describe(tensor: &TensorRef, section: Section, parameter: bool) -> TensorInfo {
+    TensorInfo {
+        shape: tensor.shape.clone(),
+        parameter,
+        storage: format!("{section:?}/{}@{}", tensor.storage, tensor.offset),
+    }
+}
+
+struct TreeReader<'a> {
+    pickle: &'a Pickle,
+    sources: &'a Sources,
+    /// Objects met before: a module may hang in several places.
+    seen: HashMap<NodeId, ModuleId>,
+    tree: ModuleTree,
+}
+
+impl TreeReader<'_> {
+    /// Depth is bounded: the pickle reader refuses deep nesting and cycles.
+    fn module(&mut self, object: NodeId, path: String, parent: Option<ModuleId>) -> Result<ModuleId, ArchiveError> {
+        if let Some(known) = self.seen.get(&object) {
+            return Ok(*known);
+        }
+        let class = self.pickle.class_name(object).unwrap_or_default();
+        let parameters: Vec<&str> = self.sources.class(&class).map(|c| c.parameter_names().collect()).unwrap_or_default();
+        let id = self.tree.add(Module { path: path.clone(), class, parent, attributes: IndexMap::new() });
+        self.seen.insert(object, id);
+        for (name, node) in self.pickle.attributes(object) {
+            let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let attribute = self.attribute(node, child, id, parameters.contains(&name))?;
+            self.tree.get_mut(id).attributes.insert(name.to_owned(), attribute);
+        }
+        Ok(id)
+    }
+
+    fn attribute(
+        &mut self,
+        node: NodeId,
+        path: String,
+        parent: ModuleId,
+        parameter: bool,
+    ) -> Result<Attribute, ArchiveError> {
+        use super::Node;
+        if let Some(tensor) = self.pickle.tensor(node) {
+            return Ok(Attribute::Tensor(describe(&tensor?, Section::Data, parameter)));
+        }
+        if self.pickle.class_name(node).is_some() {
+            return Ok(Attribute::Module(self.module(node, path, Some(parent))?));
+        }
+        if let Some(items) = self.pickle.items(node) {
+            let items = items.to_vec();
+            let is_tuple = matches!(self.pickle.get(node), Node::Tuple(_));
+            let items = items
+                .into_iter()
+                .map(|item| self.attribute(item, path.clone(), parent, false))
+                .collect::<Result<_, _>>()?;
+            return Ok(if is_tuple { Attribute::Tuple(items) } else { Attribute::List(items) });
+        }
+        Ok(match self.pickle.get(node) {
+            Node::None => Attribute::None,
+            Node::Bool(b) => Attribute::Bool(*b),
+            Node::Int(n) => Attribute::Int(*n),
+            Node::Float(x) => Attribute::Float(*x),
+            Node::Str(text) => Attribute::Str(text.clone()),
+            _ => Attribute::Other,
+        })
+    }
+}
