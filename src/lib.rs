@@ -15,6 +15,8 @@
 //! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
 
 pub mod archive;
+pub mod blocks;
 pub mod cka;
+pub mod cost;
 pub mod data;
 pub mod program;

@@ -618,6 +618,9 @@ impl<'a> Inliner<'a> {
                 return self.refuse(message);
             }
             ("warn", _) => return Ok(Val::none()),
+            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
+                return opaque("a list or dictionary that changes while the network runs");
+            }
             ("size", Some(tensor)) if tensor.shape().is_some() => return self.size(tensor, args.get(1)),
             // In evaluation mode dropout hands its very input on.
             ("dropout" | "dropout_" | "feature_dropout" | "feature_dropout_" | "alpha_dropout", Some(input))

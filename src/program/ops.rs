@@ -59,6 +59,15 @@ pub(super) fn writes_in_place(name: &str) -> bool {
     name.ends_with('_') && !name.ends_with("__")
 }
 
+/// Whether the operator changes the list or dictionary it is given.
+pub(super) fn mutates_container(name: &str) -> bool {
+    const MUTATORS: &[&str] = &[
+        "append", "extend", "insert", "clear", "pop", "popitem", "remove", "reverse", "sort", "update", "setdefault",
+        "_set_item", "__delitem__", "Delete",
+    ];
+    MUTATORS.contains(&name)
+}
+
 /// Whether the result may share memory with the first argument.
 pub(super) fn may_alias(name: &str) -> bool {
     const VIEWS: &[&str] = &[
