@@ -1,0 +1,411 @@
+"""Makes the archives of this folder: tiny networks with seeded random weights, exported by PyTorch.
+
+    python make.py [NAME...]        all of them, or those whose file name starts with a NAME
+
+The debug files inside an archive record where Python found each source line, so run this from a folder
+(and a Python) whose path may be published.
+"""
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HERE = Path(__file__).parent
+SEED = 7
+
+
+def conv(inputs: int, width: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, width, size, stride, size // 2, bias=False)
+
+
+# --- basic: torch.add of a branch and a shortcut module, blocks in Sequentials -----------------------------------
+
+
+class PadShortcut(nn.Module):
+    """Halves the picture and pads the channels with zeros: a change of shape without parameters."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.before = before
+        self.after = after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, ::2, ::2], [0, 0, 0, 0, self.before, self.after])
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Optional[nn.Module] = None):
+        super().__init__()
+        self.conv1 = conv(inputs, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut = nn.Identity() if shortcut is None else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out = torch.add(out, self.shortcut(x))
+        return F.relu(out)
+
+
+class Basic(nn.Module):
+    def __init__(self, blocks: Tuple[int, int, int] = (4, 4, 3)):
+        super().__init__()
+        self.conv = conv(3, 4)
+        self.bn = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        project = nn.Sequential(conv(6, 8, 1, 2), nn.BatchNorm2d(8))
+        self.stage1 = self.stage(blocks[0], BasicBlock(4, 4))
+        self.stage2 = self.stage(blocks[1], BasicBlock(4, 6, 2, PadShortcut(1, 1)))
+        self.stage3 = self.stage(blocks[2], BasicBlock(6, 8, 2, project))
+        self.pool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(8, 5)
+
+    def stage(self, blocks: int, first: BasicBlock) -> nn.Sequential:
+        width = first.conv2.out_channels
+        return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn(self.conv(x)))
+        x = self.stage1(x)
+        x = self.stage2(x)
+        x = self.stage3(x)
+        x = torch.flatten(self.pool(x), 1)
+        return self.fc(x)
+
+
+class SkippableBasic(Basic):
+    """The same network; leaves out the blocks whose running number over all stages is in `skip`."""
+
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.relu(self.bn(self.conv(x)))
+        number = 0
+        for block in self.stage1:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        for block in self.stage2:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        for block in self.stage3:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        x = torch.flatten(self.pool(x), 1)
+        return self.fc(x)
+
+
+class Constant(Basic):
+    """Its features are the same for every picture, so no similarity of them is defined."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn(self.conv(x)))
+        x = self.stage1(x)
+        x = self.stage2(x)
+        x = self.stage3(x)
+        # Not zero itself: only the centred features are.
+        x = x * 0.0 + 0.3
+        x = torch.flatten(self.pool(x), 1)
+        return self.fc(x)
+
+
+class DropoutBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = conv(width, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(0.1)
+        self.conv2 = conv(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(self.dropout(out)))
+        return F.relu(x + out)
+
+
+class Dropout(nn.Module):
+    """Behaves otherwise while training: a trace in evaluation mode has `training=False` written into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(conv(3, 6), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.stage = nn.Sequential(*(DropoutBlock(6) for _ in range(4)))
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stage(self.stem(x))
+        x = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        return self.fc(self.dropout(x))
+
+
+# --- inplace: bottlenecks with `out += identity`, one in-place ReLU a block, an optional downsample -----------------
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs: int, width: int, outputs: int, stride: int = 1):
+        super().__init__()
+        self.conv1 = conv(inputs, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width, 3, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv(width, outputs, 1)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: Optional[nn.Module] = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        if self.downsample is not None:
+            identity = self.downsample(x)
+        out += identity
+        return self.relu(out)
+
+
+class Inplace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = conv(3, 4)
+        self.bn1 = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 1, 1)
+        self.layer1 = nn.Sequential(Bottleneck(4, 2, 6), *(Bottleneck(6, 2, 6) for _ in range(2)))
+        self.layer2 = nn.Sequential(Bottleneck(6, 3, 8, 2), *(Bottleneck(8, 3, 8) for _ in range(2)))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8, 5)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        return self.classify(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._forward(x)
+
+
+class SkippableInplace(Inplace):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.features(x)
+        number = 0
+        for block in self.layer1:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        for block in self.layer2:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        return self.classify(x)
+
+
+# --- preact: activations before the convolutions, a free function, blocks in one ModuleList ------------------------
+
+
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Zeroes the whole branch of a random share of the pictures while training."""
+    if rate < 0.0 or rate >= 1.0:
+        raise ValueError(f"the rate has to be in [0, 1), but is {rate}")
+    if not training or rate == 0.0:
+        return x
+    keep = torch.empty([x.shape[0], 1, 1, 1], dtype=x.dtype, device=x.device).bernoulli_(1.0 - rate)
+    return x * keep.div_(1.0 - rate)
+
+
+class PreactBlock(nn.Module):
+    def __init__(self, inputs: int, width: int, stride: int = 1, rate: float = 0.0):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = conv(inputs, width, 3, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width)
+        self.rate = rate
+        self.project: Optional[nn.Module] = conv(inputs, width, 1, stride) if inputs != width else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(x))
+        if self.project is not None:
+            x = self.project(out)
+        out = self.conv1(out)
+        out = self.conv2(F.relu(self.bn2(out)))
+        return x + drop_path(out, self.rate, self.training)
+
+
+class Preact(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.blocks = nn.ModuleList()
+        shapes = [(4, 4, 1)] * 3 + [(4, 6, 2)] + [(6, 6, 1)] * 3
+        for number, (inputs, width, stride) in enumerate(shapes):
+            self.blocks.append(PreactBlock(inputs, width, stride, rate=0.02 * number))
+        self.norm = nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(self.norm(x))
+        return self.head(x.mean([2, 3]))
+
+
+class SkippablePreact(Preact):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x)
+        number = 0
+        for block in self.blocks:
+            if number not in skip:
+                x = block(x)
+            number += 1
+        x = F.relu(self.norm(x))
+        return self.head(x.mean([2, 3]))
+
+
+# --- plain: nothing to remove --------------------------------------------------------------------------------------
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            conv(3, 4), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+            conv(4, 6), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(self.pool(self.features(x)), 1))
+
+
+# --- export --------------------------------------------------------------------------------------------------------
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Seeds every weight, and gives batch normalisation statistics and an affine part that are not the identity."""
+    torch.manual_seed(SEED)
+    network = network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0.0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.0, 0.2)
+            module.num_batches_tracked.fill_(100)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.5)
+            nn.init.normal_(module.bias, 0.0, 0.2)
+    return network
+
+
+def example() -> Tensor:
+    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(SEED))
+
+
+def same_weights(network: nn.Module, weights: nn.Module) -> nn.Module:
+    network.load_state_dict(weights.state_dict())
+    return network.eval()
+
+
+def check(expected: Tensor, got: Tensor, what: str) -> None:
+    if not torch.equal(expected, got):
+        raise SystemExit(f"{what} differs from the network it was made of")
+
+
+def save_scripted(network: nn.Module, name: str) -> None:
+    scripted = torch.jit.script(network)
+    check(network(example()), scripted(example()), name)
+    torch.jit.save(scripted, HERE / name)
+
+
+def save_traced(network: nn.Module, name: str) -> None:
+    traced = torch.jit.trace(network, example())
+    check(network(example()), traced(example()), name)
+    torch.jit.save(traced, HERE / name)
+
+
+def save_skippable(network: nn.Module, skippable: nn.Module, name: str) -> None:
+    scripted = torch.jit.script(same_weights(skippable, network))
+    check(network(example()), scripted(example(), []), name)
+    if torch.equal(network(example()), scripted(example(), [1])):
+        raise SystemExit(f"{name}: leaving out block 1 changes nothing")
+    torch.jit.save(scripted, HERE / name)
+
+
+def save_frozen(network: nn.Module, name: str) -> None:
+    frozen = torch.jit.freeze(torch.jit.script(network))
+    # Folding batch normalisation into the convolutions rounds differently.
+    torch.testing.assert_close(network(example()), frozen(example()))
+    torch.jit.save(frozen, HERE / name)
+
+
+def save_family(family: str, network: type, skippable: type, form: str) -> None:
+    weights, name = randomised(network()), f"{family}_{form}.pt"
+    if form == "scripted":
+        save_scripted(weights, name)
+    elif form == "traced":
+        save_traced(weights, name)
+    else:
+        save_skippable(weights, skippable(), name)
+
+
+def jobs() -> dict:
+    families = [("basic", Basic, SkippableBasic), ("inplace", Inplace, SkippableInplace),
+                ("preact", Preact, SkippablePreact)]
+    made = {f"{family[0]}_{form}.pt": (save_family, *family, form)
+            for family in families for form in ("scripted", "traced", "skippable")}
+    weights = randomised(Plain()).state_dict()
+    return made | {
+        "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
+        "plain_scripted.pt": (save_scripted, randomised(Plain()), "plain_scripted.pt"),
+        "plain_traced.pt": (save_traced, randomised(Plain()), "plain_traced.pt"),
+        "constant_scripted.pt": (save_scripted, randomised(Constant((3, 1, 1))), "constant_scripted.pt"),
+        "dropout_traced.pt": (save_traced, randomised(Dropout()), "dropout_traced.pt"),
+        "state_dict.pth": (torch.save, weights, HERE / "state_dict.pth"),
+        "legacy_state_dict.pth": (torch.save, weights, HERE / "legacy_state_dict.pth", pickle, 2, False),
+    }
+
+
+def main(wanted: List[str]) -> None:
+    torch.set_grad_enabled(False)
+    for name, (save, *arguments) in jobs().items():
+        if wanted and not name.startswith(tuple(wanted)):
+            continue
+        # TorchScript numbers class names per process; a process for each file makes the files independent.
+        child = os.fork()
+        if child == 0:
+            save(*arguments)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise SystemExit(f"{name} could not be made")
+        print(f"{(HERE / name).stat().st_size:8} {name}")
+
+
+if __name__ == "__main__":
+    # Scripted classes print their constants in the order of a set of strings.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
+    main(sys.argv[1:])

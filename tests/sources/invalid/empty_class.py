@@ -1,0 +1,3 @@
+class Net(Module):
+class Other(Module):
+  training : bool

@@ -1,0 +1,7 @@
+class Net(Module):
+  __parameters__ = []
+  training : bool
+  def forward(self: __torch__.Net,
+    x: Tensor) -> Tensor:
+    y = 
+    return y

@@ -1,0 +1,1 @@
+return torch.relu(x)
