@@ -181,18 +181,16 @@ impl<'a> Lexer<'a> {
         Err(self.error("a string that is not closed on its line"))
     }
 
-    /// Digits, point, exponent and the imaginary `j`; a sign belongs to the number only behind an `e`.
+    /// A real number, or a complex one in one word: `1.-2.5j`.
     fn number(&mut self) {
-        let bytes = self.rest().as_bytes();
-        let mut end = 0;
-        while let Some(&byte) = bytes.get(end) {
-            let sign_of_exponent = matches!(byte, b'+' | b'-') && matches!(bytes[end - 1], b'e' | b'E');
-            if !(byte.is_ascii_alphanumeric() || byte == b'.' || sign_of_exponent) {
-                break;
-            }
-            end += 1;
-        }
         let rest = self.rest();
+        let real = number_length(rest);
+        let imaginary = match rest[real..].strip_prefix(['+', '-']) {
+            Some(tail) => 1 + number_length(tail),
+            None => 0,
+        };
+        let complex = imaginary > 1 && rest[..real + imaginary].ends_with('j');
+        let end = if complex { real + imaginary } else { real };
         self.take(Token::Number(&rest[..end]), end);
     }
 
@@ -214,4 +212,14 @@ impl<'a> Lexer<'a> {
         self.take(Token::Punct(punct), punct.len());
         Ok(())
     }
+}
+
+/// How far digits, point and exponent reach; a sign belongs to the number only behind an `e`.
+fn number_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let belongs = |i: usize| {
+        let sign_of_exponent = matches!(bytes[i], b'+' | b'-') && i > 0 && matches!(bytes[i - 1], b'e' | b'E');
+        bytes[i].is_ascii_alphanumeric() || bytes[i] == b'.' || sign_of_exponent
+    };
+    (0..bytes.len()).find(|i| !belongs(*i)).unwrap_or(bytes.len())
 }

@@ -12,7 +12,7 @@ pub fn print(file: &File) -> String {
     for item in &file.items {
         match item {
             Item::Class(class) => out.class(class),
-            Item::Function(function) => out.function(function),
+            Item::Function(function) => out.function(function, PARAMETERS_ON_LINES),
             Item::Statement(statement) => out.statement(statement),
         }
     }
@@ -28,6 +28,9 @@ pub fn print_statements(statements: &[Stmt], level: usize) -> String {
     }
     out.text
 }
+
+/// Parameters behind the first stand on lines of their own, four blanks in whatever the level.
+const PARAMETERS_ON_LINES: &str = ",\n    ";
 
 struct Printer {
     text: String,
@@ -45,22 +48,24 @@ impl Printer {
             Some(base) => self.line(format_args!("class {}({base}):", class.name)),
             None => self.line(format_args!("class {}:", class.name)),
         }
+        // Interfaces have signatures only, and those on one line.
+        let interface = class.base.as_deref().is_some_and(|b| b.ends_with("Interface"));
+        let between = if interface { ", " } else { PARAMETERS_ON_LINES };
         self.level += 1;
         for member in &class.members {
             match member {
                 Member::Field(assign) => self.line(assign),
-                Member::Method(function) => self.function(function),
+                Member::Method(function) => self.function(function, between),
                 Member::Pass => self.line("pass"),
             }
         }
         self.level -= 1;
     }
 
-    fn function(&mut self, function: &Function) {
+    fn function(&mut self, function: &Function, between: &str) {
         let mut head = format!("def {}(", function.name);
         for (i, param) in function.params.iter().enumerate() {
-            // Parameters behind the first stand on their own lines, four blanks in whatever the level.
-            head.push_str(if i > 0 { ",\n    " } else { "" });
+            head.push_str(if i > 0 { between } else { "" });
             head.push_str(&param.name);
             if let Some(annotation) = &param.annotation {
                 let _ = write!(head, ": {annotation}");
@@ -118,7 +123,7 @@ impl Printer {
                 self.line(format_args!("with {}:", items.join(", ")));
                 self.block(body);
             }
-            Stmt::Function(function) => self.function(function),
+            Stmt::Function(function) => self.function(function, PARAMETERS_ON_LINES),
             Stmt::Pass => self.line("pass"),
             Stmt::Break => self.line("break"),
             Stmt::Continue => self.line("continue"),
