@@ -55,6 +55,18 @@ fn an_archive_is_read_as_it_was_built() {
 }
 
 #[test]
+fn an_open_archive_outlives_a_new_file_put_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, newer) = (folder.path().join("net.pt"), folder.path().join("newer"));
+    std::fs::write(&path, Files::net().zip()).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    std::fs::write(&newer, b"something else").unwrap();
+    // Windows does not let an open file be replaced, which keeps the promise as well.
+    let _ = std::fs::rename(&newer, &path);
+    assert_eq!(archive.storage(Section::Data, "0").unwrap(), [1; 24]);
+}
+
+#[test]
 fn an_archive_without_constants_has_none_and_gets_none() {
     let archive = Files::net()
         .without("constants/0")
