@@ -110,10 +110,10 @@ def install_once(folder):
             print(f"another run is installing {folder}: waiting for it", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         if damage(folder):
-            install(folder)
+            install(folder, lock)
 
 
-def install(folder):
+def install(folder, lock):
     """Builds `folder` under another name and renames it when it is checked: it is there whole or not at all."""
     check_platform()
     partial = folder.with_name(folder.name + ".partial")
@@ -123,7 +123,7 @@ def install(folder):
             shutil.rmtree(leftover)
     wheels = partial / "wheels"
     wheels.mkdir(parents=True)
-    download(wheels)
+    download(wheels, lock)
     print("unpacking", flush=True)
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
@@ -143,11 +143,13 @@ def check_platform():
     glibc = tuple(int(n) for n in libc_version.split(".")[:2]) if libc == "glibc" else (0, 0)
     if (system, machine) != ("Linux", "x86_64") or glibc < MINIMUM_GLIBC:
         here = " ".join(filter(None, (system, machine, libc, libc_version)))
-        raise Failure(f"libtorch is fetched for Linux on x86_64 with glibc 2.28 or newer only; this is {here}.\n" + OWN_LIBTORCH)
+        raise Failure(
+            f"libtorch is fetched for Linux on x86_64 with glibc 2.28 or newer only; this is {here}.\n" + OWN_LIBTORCH
+        )
 
 
-def download(wheels):
-    """Fetches the wheels with pip, which compares each with its hash."""
+def download(wheels, lock):
+    """Fetches the wheels with pip, which compares each with its hash and shares the lock until it ends."""
     pip = [sys.executable, "-m", "pip"]
     # Run in an empty folder: Python's `-m` would otherwise prefer modules of the current one.
     if subprocess.run([*pip, "--version"], cwd=wheels, capture_output=True).returncode != 0:
@@ -161,6 +163,10 @@ def download(wheels):
     pip_run = subprocess.run(
         [*pip, *PIP_DOWNLOAD, "--dest", str(wheels), "--requirement", str(requirements)],
         cwd=wheels,
+        # pip's own temporary files: here they are swept up after a kill, and /tmp may be small.
+        env={**os.environ, "TMPDIR": str(wheels)},
+        # A pip that outlives a killed run still writes here, so it keeps the next run waiting.
+        pass_fds=[lock.fileno()],
         stderr=subprocess.PIPE,
         text=True,
     )
