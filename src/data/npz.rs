@@ -144,26 +144,27 @@ fn zip_problem(error: ZipError) -> Problem {
     }
 }
 
-/// N × C × H × W of what may be N × H × W, N × H × W × C or N × C × H × W. Where both could be meant the
-/// channels are last, as in the data sets of Keras.
+/// N × C × H × W of what may be N × H × W, N × H × W × C or N × C × H × W. Grey and colour go before 2 and 4
+/// channels; where both places could still be meant the channels are last, as in the data sets of Keras.
 fn channels_first<T>(images: ArrayD<T>) -> Result<Array4<T>, Problem> {
-    let is_channels = |side: usize| (1..=4).contains(&side);
     let shape = images.shape().to_vec();
-    let images = match shape[..] {
-        [_, _, _] => {
-            let grey = images
-                .into_dimensionality::<Ix3>()
-                .map(|grey| grey.insert_axis(Axis(1)));
-            grey.ok()
-        }
-        [_, _, _, channels] if is_channels(channels) => {
-            let last = images.into_dimensionality::<Ix4>();
-            last.map(|last| last.permuted_axes([0, 3, 1, 2])).ok()
-        }
-        [_, channels, _, _] if is_channels(channels) => images.into_dimensionality::<Ix4>().ok(),
+    let channels_last = match shape[..] {
+        [_, _, _, 1 | 3] => Some(true),
+        [_, 1 | 3, _, _] => Some(false),
+        [_, _, _, 2 | 4] => Some(true),
+        [_, 2 | 4, _, _] => Some(false),
         _ => None,
     };
-    images.ok_or(Problem::Shape {
+    let images = match channels_last {
+        Some(true) => images
+            .into_dimensionality::<Ix4>()
+            .map(|last| last.permuted_axes([0, 3, 1, 2])),
+        Some(false) => images.into_dimensionality::<Ix4>(),
+        None => images
+            .into_dimensionality::<Ix3>()
+            .map(|grey| grey.insert_axis(Axis(1))),
+    };
+    images.map_err(|_| Problem::Shape {
         what: "the array of images".to_owned(),
         found: shape,
         expected: IMAGE_SHAPES,

@@ -52,7 +52,7 @@ impl Normalisation {
             [one] => Ok(vec![*one; channels]),
             _ if values.len() == channels => Ok(values.to_vec()),
             _ => Err(DataError::Setting(format!(
-                "{name} has {} values, but the images have {channels} channels: give {channels}, or one",
+                "{name} has {} values, but the images have {channels} channels: give one for each, or one for all",
                 values.len()
             ))),
         };
