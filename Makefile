@@ -12,7 +12,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 libtorch: ## Find or install libtorch 2.11 (1 GB, once per user) and tell cargo where it is
-	@$(PYTHON) scripts/libtorch.py
+	@$(PYTHON) .ci/libtorch.py
 
 build: libtorch ## Build target/release/ckaprune
 	$(CARGO) build --locked --release

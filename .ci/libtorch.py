@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Gives this checkout a libtorch: finds or installs one and tells cargo where it lies.
 
-    python3 scripts/libtorch.py        (what `make libtorch` runs)
+    python3 .ci/libtorch.py        (what `make libtorch` runs)
 
 The library is the one inside PyTorch's wheel on PyPI, unpacked once per user into
 ${CKAPRUNE_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ckaprune}; nothing is installed into Python. Cargo learns the
@@ -52,7 +52,7 @@ KEPT = re.compile(
 RECORD = re.compile(r"[^/]+\.dist-info/RECORD")
 
 CARGO_CONFIG = Path(__file__).resolve().parent.parent / ".cargo" / "config.toml"
-CARGO_CONFIG_MARK = "# Written by scripts/libtorch.py (`make libtorch`)"
+CARGO_CONFIG_MARK = "# Written by .ci/libtorch.py (`make libtorch`)"
 
 OWN_LIBTORCH = (
     f"Or point LIBTORCH at a libtorch {VERSION} that you have, for example at the folder that\n"
