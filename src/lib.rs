@@ -19,4 +19,5 @@ pub mod blocks;
 pub mod cka;
 pub mod cost;
 pub mod data;
+pub mod patch;
 pub mod program;

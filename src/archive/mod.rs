@@ -229,7 +229,19 @@ impl Archive {
         key: &str,
         bytes: Vec<u8>,
     ) -> Result<(), ArchiveError> {
-        check_storage(&self.container, section, key, bytes.len() as u64)?;
+        let actual = bytes.len() as u64;
+        let entry = section.storage_entry(key);
+        match self.container.entry(&entry).map(|old| old.size) {
+            Some(expected) if expected == actual => {}
+            Some(expected) => {
+                return Err(ArchiveError::StorageSize {
+                    entry,
+                    expected,
+                    actual,
+                });
+            }
+            None => return Err(ArchiveError::StorageMissing { entry }),
+        }
         self.new_storages
             .insert((section, key.to_owned()), bytes.into());
         Ok(())

@@ -40,32 +40,45 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Write`] from `out`; [`ArchiveError::Pickle`] for a graph that edits made unwritable; and
     /// what [`storage`](Self::storage) gives for entries that cannot be read.
-    pub fn write_to(&self, out: impl Write + Seek) -> Result<(), ArchiveError> {
-        let mut zip = ZipWriter::new(out);
+    pub fn write_to(&self, mut out: impl Write + Seek) -> Result<(), ArchiveError> {
         let plan = Plan::of(self)?;
+        let mut zip = ZipWriter::new(&mut out);
+        if let Err(error) = self.put_entries(&plan, &mut zip) {
+            // Dropping it would finish the file, as if it were whole, and report on stderr if that fails too.
+            std::mem::forget(zip);
+            return Err(error);
+        }
+        zip.finish().map_err(write_error)?;
+        Ok(())
+    }
+
+    fn put_entries(
+        &self,
+        plan: &Plan<'_>,
+        zip: &mut ZipWriter<impl Write + Seek>,
+    ) -> Result<(), ArchiveError> {
         let entries = self.container.entries();
         let last_code = entries
             .iter()
             .rposition(|entry| entry.name.starts_with("code/"));
         for (place, entry) in entries.iter().enumerate() {
             if let Some(content) = plan.content(entry)? {
-                self.put(&mut zip, &entry.name, entry.stored, &content)?;
+                self.put(zip, &entry.name, entry.stored, &content)?;
             }
             if Some(place) == last_code {
-                self.put_new_sources(&mut zip)?;
+                self.put_new_sources(zip)?;
             }
         }
         if last_code.is_none() {
-            self.put_new_sources(&mut zip)?;
+            self.put_new_sources(zip)?;
         }
-        if let (None, Some(constants)) = (
-            self.container.entry(Section::Constants.pickle_entry()),
-            &plan.constants,
-        ) {
-            self.put(&mut zip, Section::Constants.pickle_entry(), true, constants)?;
+        let name = Section::Constants.pickle_entry();
+        match &plan.constants {
+            Some(constants) if self.container.entry(name).is_none() => {
+                self.put(zip, name, true, constants)
+            }
+            _ => Ok(()),
         }
-        zip.finish().map_err(write_error)?;
-        Ok(())
     }
 
     fn put_new_sources(&self, zip: &mut ZipWriter<impl Write + Seek>) -> Result<(), ArchiveError> {

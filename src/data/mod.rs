@@ -1,1 +1,252 @@
 //! Labelled images: readers by format, batches, augmentation.
+//!
+//! [`open`] recognises what lies at a path and gives a [`DataSet`] of one to three [`Part`]s. A [`Loader`]
+//! turns a part into normalised [`Batch`]es. All of it is deterministic for a seed.
+
+mod augment;
+mod bounded;
+mod cifar;
+mod error;
+mod folder;
+mod idx;
+mod loader;
+mod npy;
+mod npz;
+mod part;
+mod transform;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use augment::Augment;
+pub use error::{DataError, Problem};
+pub use loader::{Batch, Batches, Loader};
+pub use part::{Part, Samples, synthetic};
+pub use transform::{InputSize, Normalisation, Transform};
+
+use error::Result;
+
+/// The layouts on disk that are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `data_batch_*.bin`, `test_batch.bin`: a label byte and 3 × 32 × 32 pixel bytes a record.
+    Cifar10,
+    /// `train.bin`, `test.bin`: a coarse and a fine label byte and the pixels; the fine label is used.
+    Cifar100,
+    /// `train-images-idx3-ubyte` and its kin, as the MNIST family has them, plain or gzipped.
+    Idx,
+    /// NumPy arrays.
+    Npz,
+    /// Encoded images, a folder for each class, or unlabelled in one folder.
+    ImageFolder,
+}
+
+impl Format {
+    const KNOWN: &'static str = "a folder of CIFAR-10 or CIFAR-100 in its binary version \
+        (data_batch_1.bin, or train.bin and test.bin), a folder of the MNIST family \
+        (train-images-idx3-ubyte[.gz]), an .npz file (x_train, y_train, ..., or images and labels), \
+        a folder of images with a folder for each class, below train/ and test/ or directly";
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Cifar10 => "CIFAR-10 (binary)",
+            Format::Cifar100 => "CIFAR-100 (binary)",
+            Format::Idx => "IDX",
+            Format::Npz => "npz",
+            Format::ImageFolder => "image folder",
+        })
+    }
+}
+
+/// A data set as found on disk.
+#[derive(Clone, Debug)]
+pub struct DataSet {
+    /// The layout it was found in.
+    pub format: Format,
+    /// What to calibrate, score, tune and pick on. Data that does not say what its one part is for has it here.
+    pub train: Option<Part>,
+    /// A validation part beside a test part.
+    pub validation: Option<Part>,
+    /// What to report on. A validation part takes its place where
+    /// there is no test part with labels.
+    pub test: Option<Part>,
+    /// The classes' names in the order of their numbers; their numbers where the data names none. Empty
+    /// without labels.
+    pub classes: Vec<String>,
+}
+
+/// What a reader hands over; [`open`] checks it as a whole.
+struct Found {
+    train: Option<Part>,
+    validation: Option<Part>,
+    test: Option<Part>,
+    /// Names, where the format has a place for them.
+    classes: Option<Vec<String>>,
+}
+
+/// Opens the data set at `path`, a file or a folder, in the format it is recognised to have. Image folders
+/// are only listed, other formats are read into memory.
+///
+/// # Errors
+///
+/// A [`DataError`] that names the file: missing, not recognised, truncated, inconsistent, empty.
+pub fn open(path: &Path) -> Result<DataSet> {
+    let format = recognise(path)?;
+    let found = match format {
+        Format::Cifar10 => cifar::open_cifar10(path),
+        Format::Cifar100 => cifar::open_cifar100(path),
+        Format::Idx => idx::open(path),
+        Format::Npz => npz::open(path),
+        Format::ImageFolder => folder::open(path),
+    }?;
+    DataSet::new(path, format, found)
+}
+
+impl DataSet {
+    /// Every part it has: training, validation, test.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        [&self.train, &self.validation, &self.test]
+            .into_iter()
+            .flatten()
+    }
+
+    fn new(path: &Path, format: Format, mut found: Found) -> Result<Self> {
+        let labelled = |part: &Option<Part>| part.as_ref().is_some_and(|p| p.labels().is_some());
+        // Some data sets keep the labels of their test part to themselves.
+        if found.test.is_none() || (labelled(&found.validation) && !labelled(&found.test)) {
+            found.test = found.validation.take();
+        }
+        let mut set = Self {
+            format,
+            train: found.train,
+            validation: found.validation,
+            test: found.test,
+            classes: Vec::new(),
+        };
+        let Some(first) = set.parts().next() else {
+            return Err(Problem::Empty.at(path));
+        };
+        // Images in folders may have any size each; arrays of two sizes are a mistake.
+        if format != Format::ImageFolder
+            && let Some(other) = set.parts().find(|p| p.image_shape() != first.image_shape())
+        {
+            let problem = Problem::PartsDiffer {
+                found: size_text(other.image_shape()),
+                expected: size_text(first.image_shape()),
+            };
+            return Err(problem.at(other.path()));
+        }
+        set.classes = set.checked_classes(found.classes)?;
+        Ok(set)
+    }
+
+    /// Every label is the number of a class; without names there are as many classes as the largest label says.
+    fn checked_classes(&self, names: Option<Vec<String>>) -> Result<Vec<String>> {
+        /// Above any data set of labelled images known, and small enough to name them all.
+        const MOST: usize = 1 << 16;
+        let limit = names.as_ref().map_or(MOST, Vec::len);
+        let mut classes = 0;
+        for part in self.parts() {
+            for (image, &label) in part.labels().unwrap_or_default().iter().enumerate() {
+                match usize::try_from(label) {
+                    Ok(label) if label < limit => classes = classes.max(label + 1),
+                    _ => {
+                        let problem = Problem::LabelOutOfRange {
+                            label,
+                            classes: limit,
+                        };
+                        return Err(problem.at_image(part.path(), image));
+                    }
+                }
+            }
+        }
+        Ok(names.unwrap_or_else(|| (0..classes).map(|class| class.to_string()).collect()))
+    }
+}
+
+fn recognise(path: &Path) -> Result<Format> {
+    let meta = fs::metadata(path).map_err(|e| Problem::from(e).at(path))?;
+    if meta.is_file() {
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("npz"))
+        {
+            return Ok(Format::Npz);
+        }
+        let found = "a single file that is not .npz; name the folder that holds it".to_owned();
+        return Err(Problem::Unrecognised { found }.at(path));
+    }
+    if let Some(format) = recognise_folder(path)? {
+        return Ok(format);
+    }
+    let found = describe(path)?;
+    Err(Problem::Unrecognised { found }.at(path))
+}
+
+fn recognise_folder(path: &Path) -> Result<Option<Format>> {
+    let names = file_names(path)?;
+    Ok(if cifar::is_cifar10(&names) {
+        Some(Format::Cifar10)
+    } else if cifar::is_cifar100(&names) {
+        Some(Format::Cifar100)
+    } else if idx::is_idx(&names) {
+        Some(Format::Idx)
+    } else if folder::is_image_folder(path)? {
+        Some(Format::ImageFolder)
+    } else {
+        None
+    })
+}
+
+/// What lies in a folder that is no data set: a data set one level down, or the first few names.
+fn describe(path: &Path) -> Result<String> {
+    let entries = entries(path)?;
+    for inner in entries.iter().filter(|entry| entry.is_dir()) {
+        if let Ok(Some(format)) = recognise_folder(inner) {
+            return Ok(format!(
+                "a data set ({format}) in {}: name that folder",
+                inner.display()
+            ));
+        }
+    }
+    let names: Vec<_> = entries.iter().take(5).map(|entry| name_of(entry)).collect();
+    Ok(match entries.len() {
+        0 => "an empty folder".to_owned(),
+        n if n > names.len() => format!("{} and {} more", names.join(", "), n - names.len()),
+        _ => names.join(", "),
+    })
+}
+
+/// Everything in a folder but hidden entries, sorted by name.
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| Problem::from(e).at(path);
+    let mut entries = BTreeSet::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            entries.insert(entry.path());
+        }
+    }
+    Ok(entries.into_iter().collect())
+}
+
+/// The names of the files in a folder, sorted.
+fn file_names(path: &Path) -> Result<Vec<String>> {
+    let files = entries(path)?.into_iter().filter(|entry| entry.is_file());
+    Ok(files.map(|file| name_of(&file)).collect())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn size_text([channels, height, width]: [usize; 3]) -> String {
+    format!("{channels}x{height}x{width}")
+}

@@ -1,6 +1,6 @@
 //! Parts of the flat program as TorchScript methods of the root class.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::ast::{Arg, Assign, CallId, Expr, Function, Param, Stmt};
@@ -21,8 +21,27 @@ pub struct Span {
     pub input: ValueId,
     pub output: ValueId,
     pub statements: Range<usize>,
-    /// A region inside to leave out: its statements, its output, and the value that stands in for that.
-    pub without: Option<(Range<usize>, ValueId, ValueId)>,
+    /// Regions inside to leave out.
+    pub without: Vec<Skip>,
+}
+
+/// A region to leave out: its input takes the place of its output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skip {
+    pub statements: Range<usize>,
+    pub input: ValueId,
+    pub output: ValueId,
+}
+
+impl Span {
+    /// The value that stands for `value` once the regions are left out.
+    fn stand_in(&self, mut value: ValueId) -> ValueId {
+        // Inputs are older than outputs, so this ends.
+        while let Some(skip) = self.without.iter().find(|s| s.output == value) {
+            value = skip.input;
+        }
+        value
+    }
 }
 
 impl<'a> Emitter<'a> {
@@ -34,20 +53,17 @@ impl<'a> Emitter<'a> {
     /// The method `name(self, x: Tensor) -> Tensor` that computes a span.
     #[must_use]
     pub fn method(&self, name: &str, span: &Span) -> Function {
-        let kept = self.needed(span);
+        let kept = self.needed(span, HashSet::from([span.stand_in(span.output)]));
         let mut body = Vec::new();
         if self.writes_input(span, &kept) {
             // The caller keeps this tensor for other runs.
             body.push(assign(vec![value_name(span.input)], call("torch.clone", vec![value_name(span.input)])));
         }
         body.extend(kept.iter().flat_map(|&i| self.statement(&self.program.statements[i])));
-        let output = match &span.without {
-            Some((_, output, stand_in)) if *output == span.output => *stand_in,
-            _ => span.output,
-        };
-        if let Some((_, output, stand_in)) = &span.without {
-            rename(&mut body, *output, *stand_in);
+        for skip in &span.without {
+            rename(&mut body, &value_text(skip.output), &value_text(span.stand_in(skip.output)));
         }
+        let output = span.stand_in(span.output);
         body.push(Stmt::Return(vec![value_name(output)]));
         self.function(name, &[(&value_text(span.input), "Tensor")], "Tensor", body)
     }
@@ -83,15 +99,43 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// The statements of a span that its output needs, in order.
-    fn needed(&self, span: &Span) -> Vec<usize> {
-        let mut needed = HashSet::from([span.output]);
-        let left_out = |i: usize| span.without.as_ref().is_some_and(|(range, ..)| range.contains(&i));
+    /// The whole program without some regions, its variables numbered in the order in which they appear: two
+    /// programs that compute the same in the same way have the same text.
+    #[must_use]
+    pub fn normal_form(&self, without: &[Skip]) -> String {
+        let span = Span {
+            input: self.program.input,
+            output: self.program.input,
+            statements: 0..self.program.statements.len(),
+            without: without.to_vec(),
+        };
+        let needed = self.program.output.operand.values().into_iter().map(|v| span.stand_in(v)).collect();
+        let mut body: Vec<Stmt> =
+            self.needed(&span, needed).iter().flat_map(|&i| self.statement(&self.program.statements[i])).collect();
+        body.push(Stmt::Return(vec![operand(self.network, &self.program.output.operand)]));
+        for skip in without {
+            rename(&mut body, &value_text(skip.output), &value_text(span.stand_in(skip.output)));
+        }
+        let mut numbers = HashMap::new();
+        super::ast::walk_mut(&mut body, &mut |expression| {
+            if let Expr::Name(name) = expression
+                && name.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok())
+            {
+                let next = numbers.len();
+                *name = format!("v{}", numbers.entry(name.clone()).or_insert(next));
+            }
+        });
+        super::print_statements(&body, 0)
+    }
+
+    /// The statements of a span that these values need, in order.
+    fn needed(&self, span: &Span, mut needed: HashSet<ValueId>) -> Vec<usize> {
+        let left_out = |i: usize| span.without.iter().any(|skip| skip.statements.contains(&i));
         let mut kept = Vec::new();
         for i in span.statements.clone().rev().filter(|i| !left_out(*i)) {
             let statement = &self.program.statements[i];
             if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
-                needed.extend(statement.reads());
+                needed.extend(statement.reads().map(|v| span.stand_in(v)));
                 kept.push(i);
             }
         }
@@ -142,11 +186,12 @@ impl<'a> Emitter<'a> {
     }
 }
 
-fn rename(body: &mut [Stmt], from: ValueId, to: ValueId) {
-    let from = value_text(from);
+fn rename(body: &mut [Stmt], from: &str, to: &str) {
     super::ast::walk_mut(body, &mut |expression| {
-        if matches!(expression, Expr::Name(name) if *name == from) {
-            *expression = value_name(to);
+        if let Expr::Name(name) = expression
+            && name == from
+        {
+            *name = to.to_owned();
         }
     });
 }

@@ -32,8 +32,28 @@ impl Sources {
         self.files.entry(module.to_owned()).or_insert_with(|| File { items: Vec::new() })
     }
 
+    /// All files, by module name.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files.iter().map(|(name, file)| (name.as_str(), file))
+    }
+
+    /// All files, to change them.
     pub fn files_mut(&mut self) -> impl Iterator<Item = (&str, &mut File)> {
         self.files.iter_mut().map(|(name, file)| (name.as_str(), file))
+    }
+
+    /// Keeps the classes and functions whose qualified name `keep` accepts, and the files in which any are left.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.files.retain(|module, file| {
+            let before = file.items.len();
+            file.items.retain(|item| match item {
+                Item::Class(Class { name, .. }) | Item::Function(Function { name, .. }) => {
+                    keep(&format!("{module}.{name}"))
+                }
+                Item::Statement(_) => true,
+            });
+            before == 0 || file.items.iter().any(|item| !matches!(item, Item::Statement(_)))
+        });
     }
 
     /// The class of this qualified name: `__torch__.torch.nn.modules.conv.Conv2d`.

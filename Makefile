@@ -1,0 +1,34 @@
+# Set-up, build, test and demonstration. Needs cargo, a C++ compiler, make, and python3 with pip.
+# After `make libtorch` plain `cargo build`, `cargo test` and editors work as well.
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help libtorch build test demo check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+libtorch: ## Find or install libtorch 2.11 (1 GB, once per user) and tell cargo where it is
+	@$(PYTHON) .ci/libtorch.py
+
+build: libtorch ## Build target/release/ckaprune
+	$(CARGO) build --locked --release
+
+test: libtorch ## Run all tests
+	$(CARGO) test --locked
+
+demo: build ## Prune the embedded demo model: the result lies under target/demo
+	$(TARGET)/release/ckaprune prune --config configs/demo/demo.json --output $(TARGET)/demo/pruned.pt --force
+
+check: libtorch ## Check formatting and lints, with and without libtorch
+	@for tool in fmt clippy; do $(CARGO) $$tool --version >/dev/null 2>&1 || \
+		{ echo "make check needs cargo $$tool: rustup component add rustfmt clippy" >&2; exit 1; }; done
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+clean: ## Remove what was built (the installed libtorch stays)
+	$(CARGO) clean

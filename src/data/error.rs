@@ -1,0 +1,183 @@
+//! What can be wrong with a data set: always a file, sometimes an image in it, and one problem.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::Format;
+
+/// Why data cannot be read or used; the message is complete, so nothing need be put around it.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// Something on disk.
+    #[error("{}: {}{problem}", path.display(), image.map(|i| format!("image {i}: ")).unwrap_or_default())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Index of the image in that file, from 0, where one image is at fault.
+        image: Option<usize>,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// Settings that do not fit the data or each other.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// What is wrong with a file or folder of data.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// The path leads nowhere.
+    #[error("no such file or folder; --data names the data set")]
+    Missing,
+    /// Nothing a reader knows.
+    #[error(
+        "not a data set of a known format: found {found}. Known are: {}",
+        Format::KNOWN
+    )]
+    Unrecognised {
+        /// What is there instead.
+        found: String,
+    },
+    /// Two data sets in one folder.
+    #[error("{first} and {second} could both be meant; keep one of them in this folder")]
+    Ambiguous {
+        /// One candidate's name.
+        first: String,
+        /// Another's.
+        second: String,
+    },
+    /// Images without their labels' file.
+    #[error("its labels are missing: there is no {wanted} beside it")]
+    LabelsMissing {
+        /// The name looked for.
+        wanted: String,
+    },
+    /// The operating system or a decompressor gave up.
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
+    /// Not the kind of file its name promises.
+    #[error("{0}")]
+    Malformed(String),
+    /// Fewer bytes than announced.
+    #[error("truncated: {expected} bytes of data are announced, {found} are there")]
+    Truncated {
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// More bytes than announced.
+    #[error("bytes are left over behind the {expected} bytes of data announced")]
+    TrailingBytes {
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// A file of fixed-size records that ends inside one.
+    #[error(
+        "{found} bytes are not a whole number of records of {record} bytes: truncated, or another format"
+    )]
+    PartialRecord {
+        /// Bytes in one record.
+        record: usize,
+        /// Bytes in the file.
+        found: u64,
+    },
+    /// A size no computer has room for.
+    #[error("announces an impossible size: {0}")]
+    TooLarge(String),
+    /// No image at all.
+    #[error("holds no images")]
+    Empty,
+    /// An array or a header of a shape that is no set of images or labels.
+    #[error("{what} has shape {found:?}; {expected} is needed")]
+    Shape {
+        /// Which array.
+        what: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shapes understood, in words.
+        expected: &'static str,
+    },
+    /// Labels for another number of images.
+    #[error("{images} images but {labels} labels")]
+    CountMismatch {
+        /// Number of images.
+        images: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// A label no class has.
+    #[error("label {label} is outside 0..{classes}")]
+    LabelOutOfRange {
+        /// The label.
+        label: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A class that the training part does not have.
+    #[error("class folder {0:?} does not exist in the training part")]
+    UnknownClass(String),
+    /// Parts that no one network takes both of.
+    #[error("its images are {found} (channels x height x width), those of another part {expected}")]
+    PartsDiffer {
+        /// Size in this part.
+        found: String,
+        /// Size in the part before.
+        expected: String,
+    },
+    /// Images that do not fit in one batch.
+    #[error(
+        "is {found} (height x width) where the first image is {expected}: name one size with --input-size"
+    )]
+    MixedSizes {
+        /// Size of this one.
+        found: String,
+        /// Size of the others.
+        expected: String,
+    },
+    /// An image that resizing would blow up beyond reason.
+    #[error("is {found} (height x width): too long and narrow for an input of {expected}")]
+    TooElongated {
+        /// Size of the image.
+        found: String,
+        /// Size wanted.
+        expected: String,
+    },
+    /// A decoder's refusal.
+    #[error("cannot be decoded: {0}")]
+    Undecodable(#[source] image::ImageError),
+    /// NaN, infinity, or pixels on another scale.
+    #[error("pixel value {0}; floating-point pixels must lie in 0..1")]
+    PixelRange(f32),
+}
+
+impl Problem {
+    pub(super) fn at(self, path: impl AsRef<Path>) -> DataError {
+        DataError::File {
+            path: path.as_ref().to_owned(),
+            image: None,
+            problem: self,
+        }
+    }
+
+    pub(super) fn at_image(self, path: impl AsRef<Path>, image: usize) -> DataError {
+        DataError::File {
+            path: path.as_ref().to_owned(),
+            image: Some(image),
+            problem: self,
+        }
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Problem::Missing,
+            _ => Problem::Io(error),
+        }
+    }
+}
+
+pub(super) type Result<T, E = DataError> = std::result::Result<T, E>;

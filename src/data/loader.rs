@@ -1,0 +1,317 @@
+//! Batches of normalised images, in order or shuffled.
+
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::thread;
+
+use ndarray::Array4;
+use rand::seq::SliceRandom;
+
+use super::augment::{Augment, Placement, stream};
+use super::error::{DataError, Problem, Result};
+use super::folder;
+use super::part::{Part, Pixels};
+use super::transform::{Raster, Sample, Transform};
+
+/// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    batch_size: NonZeroUsize,
+    transform: Transform,
+    shuffle: Option<u64>,
+    augment: Option<(Augment, u64)>,
+    threads: NonZeroUsize,
+}
+
+/// Images ready for a network.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Images × channels × height × width, normalised, in standard layout.
+    pub images: Array4<f32>,
+    /// One class number an image, where the data has labels.
+    pub labels: Option<Vec<i64>>,
+    /// Number of every image in the data as it was opened, whatever part of it this is.
+    pub indices: Vec<usize>,
+}
+
+impl Loader {
+    /// Batches of `batch_size` in the part's order, the last one as short as it comes.
+    pub fn new(batch_size: NonZeroUsize, transform: Transform) -> Self {
+        Self {
+            batch_size,
+            transform,
+            shuffle: None,
+            augment: None,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+
+    /// Every epoch in another order.
+    pub fn shuffled(mut self, seed: u64) -> Self {
+        self.shuffle = Some(seed);
+        self
+    }
+
+    /// Every epoch with other random changes to the images.
+    pub fn augmented(mut self, augment: Augment, seed: u64) -> Self {
+        self.augment = Some((augment, seed));
+        self
+    }
+
+    /// Decodes image files on so many threads, instead of one for each core; the batches are the same.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// The batches of one pass over `part`. Without shuffling and augmentation every `epoch` is the same.
+    ///
+    /// # Errors
+    ///
+    /// Settings that do not fit the images. Reading an image may fail later, in its batch.
+    pub fn batches<'a>(&'a self, part: &'a Part, epoch: u64) -> Result<Batches<'a>> {
+        let shape = self.output_shape(part)?;
+        let mut order: Vec<usize> = (0..part.len()).collect();
+        if let Some(seed) = self.shuffle {
+            order.shuffle(&mut stream(*b"shuffle ", seed, epoch, 0));
+        }
+        let painter = Painter {
+            part,
+            shape,
+            resizes: self.transform.size.is_some(),
+            normalisation: self.transform.normalisation.per_channel(shape[0])?,
+            augment: self.augment,
+            epoch,
+        };
+        Ok(Batches {
+            tables: painter.tables(),
+            painter,
+            batch_size: self.batch_size.get(),
+            threads: self.threads.get(),
+            order,
+            next: 0,
+        })
+    }
+
+    /// Channels × height × width of the images this makes of `part`.
+    ///
+    /// # Errors
+    ///
+    /// An input size that is empty, or that the images cannot be brought to.
+    pub fn output_shape(&self, part: &Part) -> Result<[usize; 3]> {
+        /// One image of 16,384 × 16,384; larger is a typing error, and would end the process.
+        const LARGEST: usize = 1 << 28;
+        let stored = part.image_shape();
+        let Some(size) = self.transform.size else {
+            return Ok(stored);
+        };
+        let shape = [size.channels, size.height, size.width];
+        let values = shape
+            .iter()
+            .try_fold(1, |product: usize, &side| product.checked_mul(side));
+        let refuse = |why: &str| {
+            let [channels, height, width] = shape;
+            let size = format!("input size {channels}x{height}x{width} {why}");
+            Err(DataError::Setting(size))
+        };
+        match (&part.store.pixels, stored[0], shape[0]) {
+            _ if !values.is_some_and(|values| (1..=LARGEST).contains(&values)) => {
+                refuse("is not the size of an image")
+            }
+            (Pixels::Ready(_), ..) if shape != stored => {
+                refuse("is not that of the synthetic images")
+            }
+            (_, has, wants) if has != wants && !matches!((has, wants), (1, 3) | (3, 1)) => {
+                refuse(&format!("does not fit images of {has} channels"))
+            }
+            _ => Ok(shape),
+        }
+    }
+}
+
+/// An iterator over the batches of one epoch.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    painter: Painter<'a>,
+    tables: Vec<[f32; 256]>,
+    batch_size: usize,
+    threads: usize,
+    /// Positions in the part.
+    order: Vec<usize>,
+    next: usize,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = self
+            .next
+            .saturating_add(self.batch_size)
+            .min(self.order.len());
+        if self.next == end {
+            return None;
+        }
+        let batch = self.batch(self.next..end);
+        self.next = end;
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.order.len() - self.next).div_ceil(self.batch_size);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches<'_> {}
+
+impl Batches<'_> {
+    fn batch(&self, range: Range<usize>) -> Result<Batch> {
+        let positions = &self.order[range];
+        let part = self.painter.part;
+        let indices: Vec<usize> = positions.iter().map(|&at| part.rows[at]).collect();
+        let [channels, height, width] = self.painter.shape;
+        let image = channels * height * width;
+        let mut pixels = vec![0.0; indices.len() * image];
+        self.paint(&indices, &mut pixels, image)?;
+        let shape = (indices.len(), channels, height, width);
+        Ok(Batch {
+            images: Array4::from_shape_vec(shape, pixels)
+                .map_err(|e| DataError::Setting(e.to_string()))?,
+            labels: part
+                .labels()
+                .map(|labels| positions.iter().map(|&at| labels[at]).collect()),
+            indices,
+        })
+    }
+
+    /// Only files are worth a thread: pixels in memory are copied faster than threads start.
+    fn paint(&self, indices: &[usize], pixels: &mut [f32], image: usize) -> Result<()> {
+        let all = |indices: &[usize], pixels: &mut [f32]| {
+            let mut images = indices.iter().zip(pixels.chunks_exact_mut(image));
+            images.try_for_each(|(&index, out)| self.painter.paint(index, &self.tables, out))
+        };
+        let threads = match self.painter.part.store.pixels {
+            Pixels::Files(_) => self.threads.min(indices.len()),
+            _ => 1,
+        };
+        if threads == 1 {
+            return all(indices, pixels);
+        }
+        let share = indices.len().div_ceil(threads);
+        thread::scope(|scope| {
+            let shares = indices.chunks(share).zip(pixels.chunks_mut(share * image));
+            let workers: Vec<_> = shares
+                .map(|(indices, pixels)| scope.spawn(move || all(indices, pixels)))
+                .collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| match worker.join() {
+                    Ok(result) => result,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+        })
+    }
+}
+
+/// Brings single images to their final form.
+#[derive(Debug)]
+struct Painter<'a> {
+    part: &'a Part,
+    /// Of the output.
+    shape: [usize; 3],
+    /// Whether that shape was asked for, not found.
+    resizes: bool,
+    /// Mean and standard deviation of every channel.
+    normalisation: Vec<(f32, f32)>,
+    augment: Option<(Augment, u64)>,
+    epoch: u64,
+}
+
+impl Painter<'_> {
+    /// What every byte becomes, by channel: the arithmetic of `(byte / 255 - mean) / std`, 256 times instead
+    /// of once a pixel.
+    fn tables(&self) -> Vec<[f32; 256]> {
+        let table = |&(mean, std): &(f32, f32)| {
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
+        };
+        self.normalisation.iter().map(table).collect()
+    }
+
+    /// Writes the stored image `index` to `out`.
+    fn paint(&self, index: usize, tables: &[[f32; 256]], out: &mut [f32]) -> Result<()> {
+        let store = &self.part.store;
+        let size: usize = store.shape.iter().product();
+        let range = index * size..(index + 1) * size;
+        let byte = |channel: usize, byte: u8| tables[channel][usize::from(byte)];
+        let stored = |problem: Problem| problem.at_image(&store.path, index);
+        match &store.pixels {
+            Pixels::Bytes(bytes) => {
+                let image = borrowed(store.shape, &bytes[range])
+                    .fit(self.shape)
+                    .map_err(stored)?;
+                self.write(index, &image, out, byte);
+            }
+            Pixels::Unit(floats) => {
+                let image = borrowed(store.shape, &floats[range])
+                    .fit(self.shape)
+                    .map_err(stored)?;
+                self.write(index, &image, out, |channel, pixel| {
+                    let (mean, std) = self.normalisation[channel];
+                    (pixel - mean) / std
+                });
+            }
+            Pixels::Ready(floats) => {
+                let image = borrowed(store.shape, &floats[range]);
+                self.write(index, &image, out, |_, pixel| pixel);
+            }
+            Pixels::Files(files) => {
+                let path = &files[index];
+                let (shape, bytes) = folder::decode(path)?;
+                // Without an input size the first image sets it, and resizing would be a surprise.
+                if shape[1..] != self.shape[1..] && !self.resizes {
+                    let problem = Problem::MixedSizes {
+                        found: format!("{}x{}", shape[1], shape[2]),
+                        expected: format!("{}x{}", self.shape[1], self.shape[2]),
+                    };
+                    return Err(problem.at(path));
+                }
+                let image = Raster {
+                    shape,
+                    pixels: Cow::Owned(bytes),
+                };
+                let image = image.fit(self.shape).map_err(|problem| problem.at(path))?;
+                self.write(index, &image, out, byte);
+            }
+        }
+        Ok(())
+    }
+
+    fn write<T: Sample>(
+        &self,
+        index: usize,
+        image: &Raster<'_, T>,
+        out: &mut [f32],
+        value: impl Fn(usize, T) -> f32,
+    ) {
+        let placement = match self.augment {
+            Some((augment, seed)) => augment.place(seed, self.epoch, index),
+            None => Placement::default(),
+        };
+        let [_, height, width] = self.shape;
+        let planes = image.pixels.chunks_exact(height * width);
+        for (channel, (plane, out)) in planes.zip(out.chunks_exact_mut(height * width)).enumerate()
+        {
+            let black = value(channel, T::DEFAULT_MIN_VALUE);
+            placement.write(plane, width, out, black, |pixel| value(channel, pixel));
+        }
+    }
+}
+
+fn borrowed<T: Sample>(shape: [usize; 3], pixels: &[T]) -> Raster<'_, T> {
+    Raster {
+        shape,
+        pixels: Cow::Borrowed(pixels),
+    }
+}

@@ -1,0 +1,209 @@
+//! A part of a data set: images and labels, and the ways to take fewer of them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::error::{DataError, Problem, Result};
+
+/// Where pixels come from, image after image, each channels × height × width.
+#[derive(Debug)]
+pub(super) enum Pixels {
+    Bytes(Vec<u8>),
+    /// In 0..1.
+    Unit(Vec<f32>),
+    /// What the network is to see as it is: no normalisation applies.
+    Ready(Vec<f32>),
+    /// One encoded image a file.
+    Files(Vec<PathBuf>),
+}
+
+/// The stored images that every [`Part`] taken from them shares.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub path: PathBuf,
+    /// Channels, height, width; of the first image where every file has its own.
+    pub shape: [usize; 3],
+    pub pixels: Pixels,
+}
+
+/// Some images of a data set with their labels. A clone or a [`subset`](Part::subset) shares the pixels.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub(super) store: Arc<Store>,
+    /// Position in the store of every image.
+    pub(super) rows: Arc<[usize]>,
+    labels: Option<Arc<[i64]>>,
+}
+
+/// How many images to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// This many, or all if there are not as many.
+    N(NonZeroUsize),
+    /// Every image.
+    All,
+}
+
+impl Part {
+    /// All `count` images of a store; `labels`, where given, in 0..`classes`.
+    pub(super) fn new(store: Store, count: usize, labels: Option<Vec<i64>>) -> Result<Self> {
+        if count == 0 {
+            return Err(Problem::Empty.at(&store.path));
+        }
+        if let Some(labels) = &labels
+            && labels.len() != count
+        {
+            let problem = Problem::CountMismatch {
+                images: count,
+                labels: labels.len(),
+            };
+            return Err(problem.at(&store.path));
+        }
+        Ok(Self {
+            store: Arc::new(store),
+            rows: (0..count).collect(),
+            labels: labels.map(Into::into),
+        })
+    }
+
+    /// Number of images; never 0 for a part as it was opened.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether nothing is left, as after an empty [`subset`](Part::subset).
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// One class number an image, in 0..classes; `None` when the data has no labels.
+    pub fn labels(&self) -> Option<&[i64]> {
+        self.labels.as_deref()
+    }
+
+    /// Channels, height and width as stored. In a folder of images this is the first image's; the others may differ.
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.store.shape
+    }
+
+    /// The file or folder the images come from.
+    pub fn path(&self) -> &Path {
+        &self.store.path
+    }
+
+    /// The images at `positions` (0..[`len`](Part::len)), in that order; none is copied.
+    ///
+    /// # Panics
+    ///
+    /// At a position outside the part, as slices do.
+    pub fn subset(&self, positions: &[usize]) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            rows: positions.iter().map(|&at| self.rows[at]).collect(),
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| positions.iter().map(|&at| labels[at]).collect()),
+        }
+    }
+
+    /// Splits every class at `fraction`, so that both sides keep the classes' proportions; unlabelled
+    /// images count as one class. Both sides keep the stored order. The same seed gives the same split.
+    ///
+    /// # Errors
+    ///
+    /// When `fraction` leaves one side without an image.
+    pub fn split_stratified(&self, fraction: f64, seed: u64) -> Result<(Part, Part)> {
+        let mut first = vec![false; self.len()];
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for mut class in self.shuffled_classes(&mut rng) {
+            class.truncate((class.len() as f64 * fraction).round() as usize);
+            class.into_iter().for_each(|at| first[at] = true);
+        }
+        let side =
+            |wanted| -> Vec<usize> { (0..self.len()).filter(|&at| first[at] == wanted).collect() };
+        let (first, second) = (side(true), side(false));
+        if first.is_empty() || second.is_empty() {
+            return Err(DataError::Setting(format!(
+                "{}: {} images cannot be split at {fraction}: one side would be empty",
+                self.path().display(),
+                self.len()
+            )));
+        }
+        Ok((self.subset(&first), self.subset(&second)))
+    }
+
+    /// Draws images at random, as evenly from all classes as there are images; the classes take turns, so
+    /// any run of consecutive images is balanced too. The same seed gives the same draw, and a smaller draw
+    /// is the beginning of a larger one. [`Samples::All`], or as many as there are, keeps the stored order.
+    pub fn draw(&self, samples: Samples, seed: u64) -> Part {
+        let wanted = match samples {
+            Samples::N(n) if n.get() < self.len() => n.get(),
+            _ => return self.clone(),
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut classes = self.shuffled_classes(&mut rng);
+        // Whose turn it is first decides who gets the remainder: not always class 0.
+        classes.shuffle(&mut rng);
+        let mut drawn = Vec::with_capacity(wanted);
+        while drawn.len() < wanted {
+            let turn = classes.iter_mut().filter_map(Vec::pop);
+            drawn.extend(turn.take(wanted - drawn.len()));
+        }
+        self.subset(&drawn)
+    }
+
+    /// The positions of every class, each in random order.
+    fn shuffled_classes(&self, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let mut classes = BTreeMap::<i64, Vec<usize>>::new();
+        for at in 0..self.len() {
+            let class = self.labels.as_ref().map_or(0, |labels| labels[at]);
+            classes.entry(class).or_default().push(at);
+        }
+        let mut classes: Vec<_> = classes.into_values().collect();
+        classes.iter_mut().for_each(|class| class.shuffle(rng));
+        classes
+    }
+}
+
+/// `n` unlabelled images of standard normal noise, shape channels × height × width: what calibration uses
+/// without data. They are already on the scale of normalised pixels, so a loader passes them on as they are.
+///
+/// # Errors
+///
+/// When there would be no value at all, or more than memory can address.
+pub fn synthetic(shape: [usize; 3], n: NonZeroUsize, seed: u64) -> Result<Part> {
+    let values = shape
+        .iter()
+        .try_fold(n.get(), |product, &side| product.checked_mul(side))
+        .filter(|&values| values > 0 && values <= isize::MAX as usize / size_of::<f32>())
+        .ok_or_else(|| {
+            DataError::Setting(format!("{n} synthetic images of {shape:?} cannot be made"))
+        })?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut noise = Vec::with_capacity(values + 1);
+    while noise.len() < values {
+        noise.extend(normal_pair(&mut rng));
+    }
+    noise.truncate(values);
+    let store = Store {
+        path: PathBuf::from("synthetic images"),
+        shape,
+        pixels: Pixels::Ready(noise),
+    };
+    Part::new(store, n.get(), None)
+}
+
+/// Two independent standard normal values, by Box and Muller's transform.
+fn normal_pair(rng: &mut ChaCha8Rng) -> [f32; 2] {
+    // 1 - [0, 1) is never 0, whose logarithm is infinite.
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    let (sin, cos) = (std::f64::consts::TAU * rng.random::<f64>()).sin_cos();
+    [(radius * cos) as f32, (radius * sin) as f32]
+}

@@ -1,0 +1,260 @@
+//! Classes under edit: copied where several modules share one, swept where none is left to use them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::PatchError;
+use crate::program::ast::{Class, Expr, File, Function, Item, Member, Stmt, unquoted, walk_mut};
+use crate::program::{Attribute, ModuleId, ModuleTree, Network, Sources};
+
+pub(super) struct ClassEditor<'a> {
+    network: &'a Network,
+    sources: Sources,
+    /// The class each module has now, by module.
+    class_of: Vec<String>,
+    removed: HashSet<ModuleId>,
+    /// Number for the next copy of a class: above all in use.
+    next_mangle: u64,
+}
+
+const MANGLE: &str = "___torch_mangle_";
+
+impl<'a> ClassEditor<'a> {
+    pub fn new(network: &'a Network) -> Self {
+        let used = network.sources.files().flat_map(|(module, _)| module.split('.'));
+        let highest = used.filter_map(|part| part.strip_prefix(MANGLE)?.parse::<u64>().ok()).max();
+        ClassEditor {
+            network,
+            sources: network.sources.clone(),
+            class_of: network.modules.iter().map(|(_, m)| m.class.clone()).collect(),
+            removed: HashSet::new(),
+            next_mangle: highest.map_or(0, |n| n.saturating_add(1)),
+        }
+    }
+
+    fn class_of(&self, module: ModuleId) -> &str {
+        &self.class_of[module.0 as usize]
+    }
+
+    fn class_mut(&mut self, module: ModuleId) -> Option<&mut Class> {
+        let name = self.class_of[module.0 as usize].clone();
+        self.sources.class_mut(&name)
+    }
+
+    /// A method of this one module, to edit: other modules of its class keep theirs.
+    pub fn method_mut(&mut self, module: ModuleId, name: &str) -> Option<&mut Function> {
+        self.make_own(module);
+        self.class_mut(module)?.methods_mut().find(|m| m.name == name)
+    }
+
+    /// The modules whose class is another now.
+    pub fn changed_classes(&self) -> impl Iterator<Item = (ModuleId, &str)> {
+        let modules = self.network.modules.iter().zip(&self.class_of);
+        modules.filter(|((_, module), class)| module.class != **class).map(|((id, _), class)| (id, class.as_str()))
+    }
+
+    /// Gives the module a class that no other module has.
+    fn make_own(&mut self, module: ModuleId) {
+        let old = self.class_of(module).to_owned();
+        let shared = self.class_of.iter().filter(|c| **c == old).count() > 1;
+        let (true, Some(parent)) = (shared, self.network.modules.get(module).parent) else { return };
+        let Some(mut class) = self.sources.class(&old).cloned() else { return };
+        // The parent's class names this one as its attribute's type, so it is this parent's alone as well.
+        self.make_own(parent);
+        let file = self.fresh_file(&old);
+        let new = format!("{file}.{}", class.name);
+        rename_class(&mut class, &old, &new);
+        self.sources.file_mut(&file).items.push(Item::Class(class));
+        self.class_of[module.0 as usize] = new.clone();
+        let name = self.attribute_name(parent, module);
+        if let (Some(class), Some(name)) = (self.class_mut(parent), name) {
+            for member in &mut class.members {
+                if let Member::Field(field) = member
+                    && field.declares().is_some_and(|(declared, _)| declared == name)
+                    && let Some(declared) = field.declared_type_mut()
+                {
+                    replace_name(declared, &old, &new);
+                }
+            }
+        }
+    }
+
+    fn attribute_name(&self, parent: ModuleId, child: ModuleId) -> Option<String> {
+        let attributes = &self.network.modules.get(parent).attributes;
+        attributes.iter().find(|(_, a)| **a == Attribute::Module(child)).map(|(name, _)| name.clone())
+    }
+
+    /// `__torch__.a.___torch_mangle_7` for a copy of `__torch__.a.Block`: how libtorch tells classes of one name apart.
+    fn fresh_file(&mut self, qualified: &str) -> String {
+        let module = qualified.rsplit_once('.').map_or(qualified, |(module, _)| module);
+        let base = match module.rsplit_once('.') {
+            Some((base, last)) if last.starts_with(MANGLE) => base,
+            _ => module,
+        };
+        let file = format!("{base}.{MANGLE}{}", self.next_mangle);
+        self.next_mangle = self.next_mangle.saturating_add(1);
+        file
+    }
+
+    /// Takes the attribute that holds `module` out of its parent's class.
+    pub fn remove_attribute(&mut self, module: ModuleId, path: &str) -> Result<(), PatchError> {
+        let Some(parent) = self.network.modules.get(module).parent else { return Ok(()) };
+        let Some(name) = self.attribute_name(parent, module) else { return Ok(()) };
+        let children = self.children_left(parent);
+        self.make_own(parent);
+        let class_name = self.class_of(parent).to_owned();
+        self.removed.insert(module);
+        let Some(class) = self.class_mut(parent) else { return Ok(()) };
+        if let Some(method) = class.methods().find(|m| mentions(m, &name)) {
+            let method = method.name.clone();
+            return Err(PatchError::StillUsed { path: path.into(), class: class_name, method });
+        }
+        class.members.retain(|member| match member {
+            Member::Field(field) => field.declares().is_none_or(|(declared, _)| declared != name),
+            _ => true,
+        });
+        shorten(class, children);
+        Ok(())
+    }
+
+    fn children_left(&self, module: ModuleId) -> usize {
+        let attributes = self.network.modules.get(module).attributes.values();
+        attributes.filter(|a| matches!(a, Attribute::Module(child) if !self.removed.contains(child))).count()
+    }
+
+    /// The sources without what the removed modules alone needed.
+    pub fn swept_sources(&self) -> Sources {
+        let before = reachable(&self.network.sources, &self.network.modules.root().class);
+        let after = reachable(&self.sources, self.class_of(ModuleTree::ROOT));
+        let mut swept = self.sources.clone();
+        swept.retain(|qualified| after.contains(qualified) || !before.contains(qualified));
+        swept
+    }
+}
+
+/// Whether the method reads attribute `name` of its own object.
+fn mentions(method: &Function, name: &str) -> bool {
+    let Some(receiver) = method.params.first().map(|p| &p.name) else { return false };
+    let mut found = false;
+    crate::program::ast::walk(&method.body, &mut |expression| {
+        if let Some((Expr::Name(object), attribute)) = expression.as_attribute() {
+            found |= object == receiver && attribute == name;
+        }
+    });
+    found
+}
+
+/// A container says its length in a method of its own: one less where that was the number of its modules.
+fn shorten(class: &mut Class, children: usize) {
+    let length = class.methods_mut().find(|m| m.name == "__len__");
+    if let Some([Stmt::Return(values)]) = length.map(|m| m.body.as_mut_slice())
+        && let [Expr::Number(number)] = values.as_mut_slice()
+        && *number == children.to_string()
+    {
+        *number = (children - 1).to_string();
+    }
+}
+
+/// Gives a copied class its new name wherever its own code names it.
+fn rename_class(class: &mut Class, old: &str, new: &str) {
+    for member in &mut class.members {
+        match member {
+            Member::Field(field) => {
+                for expression in field.annotation.iter_mut().chain(&mut field.values) {
+                    replace_name(expression, old, new);
+                }
+            }
+            Member::Method(method) => {
+                let annotations = method.params.iter_mut().filter_map(|p| p.annotation.as_mut());
+                for annotation in annotations.chain(&mut method.returns) {
+                    replace_name(annotation, old, new);
+                }
+                walk_mut(&mut method.body, &mut |e| replace_if_named(e, old, new));
+            }
+            Member::Pass => {}
+        }
+    }
+}
+
+fn replace_name(expression: &mut Expr, old: &str, new: &str) {
+    expression.walk_mut(&mut |e| replace_if_named(e, old, new));
+}
+
+fn replace_if_named(expression: &mut Expr, old: &str, new: &str) {
+    if matches!(expression, Expr::Attribute { .. }) && expression.dotted().as_deref() == Some(old) {
+        *expression = Expr::Name(new.to_owned());
+    }
+}
+
+/// The classes and functions that `root` needs, by qualified name.
+fn reachable(sources: &Sources, root: &str) -> HashSet<String> {
+    let mut mentioned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (module, file) in sources.files() {
+        for item in &file.items {
+            if let Some(name) = item_name(item) {
+                mentioned.insert(format!("{module}.{name}"), names_in(item));
+            }
+        }
+    }
+    let mut found = HashSet::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(name) = open.pop() {
+        if let Some(names) = mentioned.get(&name)
+            && found.insert(name)
+        {
+            open.extend(names.iter().cloned());
+        }
+    }
+    found
+}
+
+fn item_name(item: &Item) -> Option<&str> {
+    match item {
+        Item::Class(class) => Some(&class.name),
+        Item::Function(function) => Some(&function.name),
+        Item::Statement(_) => None,
+    }
+}
+
+/// Every dotted name in an item, with all its prefixes: `__torch__.Colour.RED` needs `__torch__.Colour`.
+fn names_in(item: &Item) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut visit = |expression: &Expr| {
+        let dotted = match expression {
+            Expr::Str(text) => Some(unquoted(text).to_owned()),
+            other => other.dotted(),
+        };
+        names.extend(dotted.filter(|d| d.starts_with("__torch__.")));
+    };
+    let file = File { items: vec![item.clone()] };
+    file.walk(&mut visit);
+    names
+}
+
+impl File {
+    fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
+        for item in &self.items {
+            match item {
+                Item::Class(class) => {
+                    for member in &class.members {
+                        match member {
+                            Member::Field(f) => {
+                                let parts = f.targets.iter().chain(&f.annotation).chain(&f.values);
+                                parts.for_each(|e| e.walk(visit));
+                            }
+                            Member::Method(method) => walk_function(method, visit),
+                            Member::Pass => {}
+                        }
+                    }
+                }
+                Item::Function(function) => walk_function(function, visit),
+                Item::Statement(statement) => crate::program::ast::walk(std::slice::from_ref(statement), visit),
+            }
+        }
+    }
+}
+
+fn walk_function<'a>(function: &'a Function, visit: &mut impl FnMut(&'a Expr)) {
+    let annotations = function.params.iter().flat_map(|p| p.annotation.iter().chain(&p.default));
+    annotations.chain(&function.returns).for_each(|e| e.walk(visit));
+    crate::program::ast::walk(&function.body, visit);
+}

@@ -1,0 +1,69 @@
+//! Making traced code trainable.
+//!
+//! Tracing writes the mode of the day into the code: `batch_norm(.., False, ..)`. Trained like that, batch norm keeps
+//! its old statistics and dropout never drops. Reading `self.training` in place of the literal is what the module's own
+//! code did before it was traced.
+
+use crate::archive::Archive;
+use crate::archive::network::source_file;
+use crate::program::ast::{Class, Expr, Item, walk_mut};
+use crate::program::{Network, print};
+
+/// Operators with a training switch, and the position of it among their arguments.
+const SWITCHES: &[(&str, usize)] = &[
+    ("torch.batch_norm", 5),
+    ("torch.instance_norm", 5),
+    ("torch.dropout", 2),
+    ("torch.dropout_", 2),
+    ("torch.feature_dropout", 2),
+    ("torch.feature_dropout_", 2),
+    ("torch.alpha_dropout", 2),
+    ("torch.alpha_dropout_", 2),
+    ("torch.feature_alpha_dropout", 2),
+    ("torch.feature_alpha_dropout_", 2),
+    ("torch.rrelu", 3),
+    ("torch.rrelu_", 3),
+];
+
+/// Replaces the literal training switches in the methods of modules by `self.training`; returns how many there were.
+///
+/// Scripted code has none: there the switch is a variable already.
+pub fn unbake(archive: &mut Archive, network: &Network) -> usize {
+    let mut sources = network.sources.clone();
+    let mut total = 0;
+    for (module, file) in sources.files_mut() {
+        let classes = file.items.iter_mut().filter_map(|item| match item {
+            Item::Class(class) => Some(class),
+            _ => None,
+        });
+        let replaced: usize = classes.map(unbake_class).sum();
+        if replaced > 0 {
+            archive.set_source(&source_file(module), print(file));
+        }
+        total += replaced;
+    }
+    total
+}
+
+fn unbake_class(class: &mut Class) -> usize {
+    if !class.fields().any(|f| f.declares().is_some_and(|(name, _)| name == "training")) {
+        return 0;
+    }
+    let mut replaced = 0;
+    for method in class.methods_mut() {
+        let Some(receiver) = method.params.first().map(|p| p.name.clone()) else { continue };
+        walk_mut(&mut method.body, &mut |expression| {
+            let Expr::Call { callee, args, .. } = expression else { return };
+            let function = callee.dotted().unwrap_or_default();
+            let Some((_, position)) = SWITCHES.iter().find(|(name, _)| *name == function) else { return };
+            if let Some(switch) = args.get_mut(*position)
+                && matches!(&switch.value, Expr::Name(literal) if literal == "False")
+            {
+                let object = Box::new(Expr::Name(receiver.clone()));
+                switch.value = Expr::Attribute { base: object, name: "training".into() };
+                replaced += 1;
+            }
+        });
+    }
+    replaced
+}

@@ -1,0 +1,7 @@
+//! Data sets as a user has them: every test writes its own to a temporary folder.
+
+mod batches;
+mod errors;
+mod files;
+mod formats;
+mod parts;
