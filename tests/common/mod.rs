@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ckaprune::archive::Archive;
 use ckaprune::program::{
-    Attribute, Module, ModuleId, ModuleTree, Network, Program, ProgramError, TensorInfo,
+    Attribute, Emitter, Module, ModuleId, ModuleTree, Network, Program, ProgramError, TensorInfo,
 };
 use indexmap::IndexMap;
 
@@ -69,9 +69,17 @@ pub fn program(network: &Network, shape: &[i64]) -> Program {
     Program::new(network, shape).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Where statements read, write and branch is easiest seen as text.
+/// The program as text, one statement a line; `getattr(self.stage, "0")` is shortened to `self.stage.0`.
 pub fn flat(network: &Network, program: &Program) -> String {
-    ckaprune::program::Emitter::new(network, program).normal_form(&[])
+    let mut text = Emitter::new(network, program).normal_form(&[]);
+    // The innermost is the last one to begin.
+    while let Some(start) = text.rfind("getattr(") {
+        let (before, inner) = (&text[..start], &text[start + "getattr(".len()..]);
+        let (module, rest) = inner.split_once(", \"").unwrap();
+        let (name, rest) = rest.split_once("\")").unwrap();
+        text = format!("{before}{module}.{name}{rest}");
+    }
+    text
 }
 
 /// A network written by hand: one source file `__torch__`, whose class `Net` is the root's.
