@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ckaprune::program::{Attribute, Known, Network, Op, Program, ProgramError};
 
-use common::{FIXTURE_INPUT, Written, dedented, flat, network, program};
+use common::{FIXTURE_INPUT, Written, class, dedented, flat, network, program};
 
 fn flat_fixture(name: &str) -> String {
     let network = network(name);
@@ -15,13 +15,7 @@ fn flat_fixture(name: &str) -> String {
 
 /// A network whose class `Net` has nothing but this body of `forward(self, x)`.
 fn forward(body: &str) -> Written {
-    let body: String = dedented(body)
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect();
-    Written::new(&format!(
-        "class Net(Module):\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n{body}"
-    ))
+    Written::new(&class("Net", body))
 }
 
 #[track_caller]
@@ -232,23 +226,13 @@ fn a_variable_that_a_branch_overwrites_goes_in_and_comes_out() {
     insta::assert_snapshot!(flat(&net, &follow(&net)));
 }
 
-const WITH_CHILD: &str = "
-    class Net(Module):
-      def forward(self: __torch__.Net,
-        x: Tensor) -> Tensor:
-        child = self.child
-        return torch.relu((child).forward(x, ))
-    ";
-
+/// `relu(self.child(x))`, where the child's `forward(self, x)` has this body.
 fn with_child(body: &str) -> Written {
-    let body: String = dedented(body)
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect();
-    let child = format!(
-        "class Child(Module):\n  def forward(self: __torch__.Child,\n    x: Tensor) -> Tensor:\n{body}"
+    let root = class(
+        "Net",
+        "child = self.child\nreturn torch.relu((child).forward(x, ))",
     );
-    Written::new(&(dedented(WITH_CHILD) + &child)).module("child", "Child")
+    Written::new(&(root + &class("Child", body))).module("child", "Child")
 }
 
 #[test]
@@ -264,6 +248,71 @@ fn a_call_that_appends_to_a_list_stays_a_call() {
         net,
         "v0 = (self.child).forward(v1)\nv2 = torch.relu(v0)\nreturn v2\n",
     );
+}
+
+/// What code that is not followed gives may share the memory of all it was given.
+#[test]
+fn a_write_behind_a_call_that_stays_reaches_the_calls_inputs() {
+    let child = class(
+        "Child",
+        "
+        if bool(torch.sum(x)):
+          return x
+        return torch.neg(x)
+        ",
+    );
+    let net = |body: &str| Written::new(&(class("Net", body) + &child)).module("child", "Child");
+    let writes_the_result = net("
+        y = torch.exp(x)
+        child = self.child
+        z = (child).forward(y, )
+        _0 = torch.relu_(z)
+        return torch.neg(y)
+        ");
+    assert_flat(
+        writes_the_result,
+        "
+        v0 = torch.exp(v1)
+        v2 = (self.child).forward(v0)
+        v3 = torch.relu_(v2)
+        v4 = torch.neg(v0)
+        return v4
+        ",
+    );
+    let writes_the_input = net("
+        y = torch.exp(x)
+        child = self.child
+        z = (child).forward(y, )
+        _0 = torch.relu_(y)
+        return torch.neg(z)
+        ");
+    assert_flat(
+        writes_the_input,
+        "
+        v0 = torch.exp(v1)
+        v2 = (self.child).forward(v0)
+        v3 = torch.relu_(v0)
+        v4 = torch.neg(v2)
+        return v4
+        ",
+    );
+}
+
+#[test]
+fn a_write_behind_a_branch_on_data_reaches_what_the_branch_read() {
+    let net = forward(
+        "
+        y = torch.exp(x)
+        if bool(torch.sum(x)):
+          z = torch.neg(y)
+        else:
+          z = y
+        _0 = torch.relu_(z)
+        return torch.neg(y)
+        ",
+    );
+    let text = net.follow(&[4, 8, 8]).unwrap();
+    assert!(text.contains("torch.relu_("), "{text}");
 }
 
 #[test]

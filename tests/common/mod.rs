@@ -180,6 +180,17 @@ fn module(path: &str, class: &str, parent: Option<ModuleId>) -> Module {
     }
 }
 
+/// A class of modules that has nothing but this body of `forward(self, x)`.
+pub fn class(name: &str, body: &str) -> String {
+    let body: String = dedented(body)
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect();
+    format!(
+        "class {name}(Module):\n  def forward(self: __torch__.{name},\n    x: Tensor) -> Tensor:\n{body}"
+    )
+}
+
 /// The text without the indentation that its lines share.
 pub fn dedented(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
