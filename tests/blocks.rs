@@ -8,7 +8,7 @@ use std::fmt::Write;
 use ckaprune::blocks::{self, Block, Reason, cuts, guess_input_shape, show_shape};
 use ckaprune::program::{Network, Program};
 
-use common::{FIXTURE_INPUT, Written, demo, flat, network, open, program};
+use common::{FIXTURE_INPUT, Written, class, demo, flat, network, open, program};
 
 fn blocks_of(network: &Network, shape: &[i64]) -> Vec<Block> {
     blocks::find(network, &program(network, shape))
@@ -101,17 +101,6 @@ class Norm(Module):
     weight = self.weight
     return torch.batch_norm(x, weight, weight, weight, weight, False, 0.1, 1.0000000000000001e-05, True)
 ";
-
-/// A class with one method.
-fn class(name: &str, body: &str) -> String {
-    let body: String = common::dedented(body)
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect();
-    format!(
-        "class {name}(Module):\n  def forward(self: __torch__.{name},\n    x: Tensor) -> Tensor:\n{body}"
-    )
-}
 
 fn with_block(body: &str) -> Written {
     Written::new(&format!("{ROOT}{}", class("Block", body))).module("block", "Block")
@@ -328,6 +317,21 @@ fn blocks_inside_one_that_stays_are_listed() {
     );
     let net = net.module("outer", "Outer").module("outer.block", "Block");
     assert_verdicts(net, &[("outer.block", None)]);
+}
+
+/// Nobody knows the shape of what comes out of such code, so nobody knows whether the skip is an identity.
+#[test]
+fn a_block_around_code_that_is_not_followed_is_not_offered() {
+    let child = class(
+        "Child",
+        "if bool(torch.sum(x)):\n  return x\nreturn torch.neg(x)",
+    );
+    let block = class(
+        "Block",
+        "child = self.child\nreturn torch.add(x, (child).forward(x, ))",
+    );
+    let net = Written::new(&format!("{ROOT}{block}{child}")).module("block", "Block");
+    assert_verdicts(net.module("block.child", "Child"), &[]);
 }
 
 #[test]
