@@ -14,10 +14,23 @@
 //! The method is *Effective Layer Pruning Through Similarity Metric Perspective*
 //! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
 
+pub mod analysis;
 pub mod archive;
 pub mod blocks;
 pub mod cka;
 pub mod cost;
 pub mod data;
+pub mod export;
 pub mod patch;
 pub mod program;
+pub mod progress;
+pub mod segments;
+
+#[cfg(feature = "torch")]
+pub mod eval;
+#[cfg(feature = "torch")]
+pub mod finetune;
+#[cfg(feature = "torch")]
+pub mod score;
+#[cfg(feature = "torch")]
+pub mod torch;
