@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array2, ArrayView2, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::analysis::Analysis;
@@ -19,7 +19,7 @@ use crate::segments::{Detour, Pieces};
 use crate::torch::{self, Module};
 
 /// How similar the network stays without one block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub path: String,
     /// Linear CKA with the reference: 1 means that the representation does not change (up to rotation and scale).
@@ -111,6 +111,31 @@ pub fn score(
         score.rank = i + 1;
     }
     Ok(Scores { scores, representation })
+}
+
+/// The network's own representation of the calibration images (images × features).
+///
+/// # Errors
+/// Those of [`score`].
+pub fn representation(
+    archive: &Archive,
+    analysis: &Analysis,
+    (part, loader): (&Part, &Loader),
+    device: tch::Device,
+    progress: Progress,
+) -> Result<Array2<f32>> {
+    let pieces = Pieces::of(analysis)?;
+    let module = Module::load(&pieces.instrument(archive, &analysis.network), device)?;
+    let mut rows = Rows::default();
+    let bar = progress.bar("representing the original", part.len());
+    for batch in loader.batches(part, 0)? {
+        let batch = batch?;
+        let input = torch::images(&batch.images, device)?;
+        let boundaries = tch::no_grad(|| run_segments(&module, &pieces, &input))?;
+        rows.append(boundaries.last().context("a network without segments")?)?;
+        bar.advance(batch.indices.len());
+    }
+    rows.finish()
 }
 
 fn similarity(reference: &Reference, candidate: ArrayView2<f32>, path: &str) -> Result<f64> {
