@@ -23,7 +23,9 @@ pub struct Analysis {
 pub enum AnalysisError {
     #[error(transparent)]
     Network(#[from] NetworkError),
-    #[error("the network does not accept inputs of {shape}: {error}; name the right size with --input-size")]
+    #[error(
+        "the network does not accept inputs of {shape}: {error}; name the right size with --input-size"
+    )]
     Shape { shape: String, error: ProgramError },
     #[error("no usual input size fits this network; name it with --input-size")]
     NoShapeFits,
@@ -40,10 +42,19 @@ impl Analysis {
             Some(shape) => shape.to_vec(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
-        let program = Program::new(&network, &input_shape)
-            .map_err(|error| AnalysisError::Shape { shape: blocks::show_shape(&input_shape), error })?;
+        let program =
+            Program::new(&network, &input_shape).map_err(|error| AnalysisError::Shape {
+                shape: blocks::show_shape(&input_shape),
+                error,
+            })?;
         let blocks = blocks::find(&network, &program);
-        Ok(Analysis { network, program, blocks, input_shape, shape_guessed: shape.is_none() })
+        Ok(Analysis {
+            network,
+            program,
+            blocks,
+            input_shape,
+            shape_guessed: shape.is_none(),
+        })
     }
 
     /// Number of parameters of the whole network.
@@ -55,7 +66,11 @@ impl Analysis {
     /// MACs of the whole network for one sample.
     #[must_use]
     pub fn macs(&self) -> Macs {
-        cost::macs(&self.network, &self.program, 0..self.program.statements.len())
+        cost::macs(
+            &self.network,
+            &self.program,
+            0..self.program.statements.len(),
+        )
     }
 
     /// The block at this path.

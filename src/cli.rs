@@ -8,9 +8,16 @@ use crate::options::{Augmentation, Globs, Numbers, SampleCount, Size};
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
-#[command(name = "ckaprune", version, max_term_width = 100, args_override_self = true)]
-#[command(after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input.\n\
-    Every option can stand in a JSON file named with --config (the same names, without dashes in front).")]
+#[command(
+    name = "ckaprune",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input.\n\
+    Every option can stand in a JSON file named with --config (the same names, without dashes in front)."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -242,7 +249,7 @@ pub struct Machine {
 }
 
 #[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Talking")]
+#[command(next_help_heading = "Messages")]
 pub struct Talk {
     /// No progress and no notes on stderr
     #[arg(long, short)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use crate::data::{Loader, Part};
 use crate::progress::Progress;
@@ -29,21 +29,40 @@ pub struct Metrics {
 ///
 /// # Errors
 /// If the images have no labels, or the network does not give one row of class scores an image.
-pub fn evaluate(module: &Module, part: &Part, loader: &Loader, progress: Progress, what: &str) -> Result<Metrics> {
+pub fn evaluate(
+    module: &Module,
+    part: &Part,
+    loader: &Loader,
+    progress: Progress,
+    what: &str,
+) -> Result<Metrics> {
     if part.labels().is_none() {
-        bail!("{}: these images have no labels, so there is no accuracy to measure", part.path().display());
+        bail!(
+            "{}: these images have no labels, so there is no accuracy to measure",
+            part.path().display()
+        );
     }
     let bar = progress.bar(what, part.len());
     let (mut correct, mut loss, mut images) = (0, 0., 0);
     let mut busy = Duration::ZERO;
-    for batch in loader.batches(part, 0)? {
+    for (number, batch) in loader.batches(part, 0)?.enumerate() {
         let batch = batch?;
         let input = torch::images(&batch.images, module.device())?;
+        for _ in 0..if number == 0 { WARM_UP } else { 0 } {
+            time_forward(module, &input)?;
+        }
         let labels = torch::labels(batch.labels.as_deref().unwrap_or_default(), module.device())?;
         let begun = Instant::now();
         let scores = tch::no_grad(|| module.forward(&input))?;
-        let best = best_class(&scores, batch.indices.len(), batch.labels.as_deref().unwrap_or_default())?;
-        let hits = best.f_eq_tensor(&labels).and_then(|t| t.f_sum(Kind::Int64)).map_err(explain)?;
+        let best = best_class(
+            &scores,
+            batch.indices.len(),
+            batch.labels.as_deref().unwrap_or_default(),
+        )?;
+        let hits = best
+            .f_eq_tensor(&labels)
+            .and_then(|t| t.f_sum(Kind::Int64))
+            .map_err(explain)?;
         // Reading the number waits for the device, so the time counts the work and not its queueing.
         correct += hits.f_int64_value(&[]).map_err(explain)?;
         busy += begun.elapsed();
@@ -61,17 +80,56 @@ pub fn evaluate(module: &Module, part: &Part, loader: &Loader, progress: Progres
     })
 }
 
+/// Passes that are not timed: libtorch optimises a network while it runs for the first times.
+const WARM_UP: usize = 3;
+/// Timed passes of each network.
+const ROUNDS: usize = 15;
+
+/// Images per second of several networks on one batch: the median of rounds in which each takes its turn.
+///
+/// # Errors
+/// If a network cannot run.
+pub fn throughput<const N: usize>(modules: &[Module; N], images: &Tensor) -> Result<[f64; N]> {
+    let mut seconds = [const { Vec::new() }; N];
+    for round in 0..WARM_UP + ROUNDS {
+        for (module, seconds) in modules.iter().zip(&mut seconds) {
+            let took = time_forward(module, images)?;
+            if round >= WARM_UP {
+                seconds.push(took.as_secs_f64());
+            }
+        }
+    }
+    let count = images.size().first().copied().unwrap_or_default() as f64;
+    Ok(seconds.map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        count / seconds[seconds.len() / 2].max(f64::MIN_POSITIVE)
+    }))
+}
+
+fn time_forward(module: &Module, images: &Tensor) -> Result<Duration> {
+    let begun = Instant::now();
+    let scores = tch::no_grad(|| module.forward(images))?;
+    // Reading a number waits for the device.
+    scores
+        .f_sum(Kind::Float)
+        .and_then(|t| t.f_double_value(&[]))
+        .map_err(explain)?;
+    Ok(begun.elapsed())
+}
+
 /// The class of the highest score of each row, after checking that scores and labels fit each other.
-fn best_class(scores: &tch::Tensor, images: usize, labels: &[i64]) -> Result<tch::Tensor> {
+fn best_class(scores: &Tensor, images: usize, labels: &[i64]) -> Result<Tensor> {
     check_scores(scores, images, labels)?;
     scores.f_argmax(1, false).map_err(explain)
 }
 
 /// Refuses an output that is not one row of class scores an image, or has no class for some label.
-pub fn check_scores(scores: &tch::Tensor, images: usize, labels: &[i64]) -> Result<()> {
+pub fn check_scores(scores: &Tensor, images: usize, labels: &[i64]) -> Result<()> {
     let shape = scores.size();
     let [rows, classes] = shape.as_slice() else {
-        bail!("the network gives a tensor of shape {shape:?} where one row of class scores an image is expected");
+        bail!(
+            "the network gives a tensor of shape {shape:?} where one row of class scores an image is expected"
+        );
     };
     if *rows != images as i64 {
         bail!("the network gives {rows} rows of scores for {images} images");
@@ -86,8 +144,8 @@ pub fn check_scores(scores: &tch::Tensor, images: usize, labels: &[i64]) -> Resu
     }
 }
 
-fn cross_entropy_sum(scores: &tch::Tensor, labels: &tch::Tensor) -> Result<f64> {
-    let no_weights: Option<&tch::Tensor> = None;
+fn cross_entropy_sum(scores: &Tensor, labels: &Tensor) -> Result<f64> {
+    let no_weights: Option<&Tensor> = None;
     scores
         .f_to_kind(Kind::Float)
         .and_then(|s| s.f_cross_entropy_loss(labels, no_weights, tch::Reduction::Sum, -100, 0.))

@@ -21,17 +21,31 @@ pub fn default_output(model: &Path, word: &str) -> PathBuf {
 /// One message that names the file and what to do.
 pub fn check_output(path: &Path, force: bool) -> Result<()> {
     if path.is_dir() {
-        bail!("{}: this is a folder; name a file with --output", path.display());
+        bail!(
+            "{}: this is a folder; name a file with --output",
+            path.display()
+        );
     }
     if path.exists() && !force {
-        bail!("{}: exists already; name another file with --output, or replace it with --force", path.display());
+        bail!(
+            "{}: exists already; name another file with --output, or replace it with --force",
+            path.display()
+        );
     }
     let folder = folder_of(path);
     if !folder.is_dir() {
-        bail!("{}: there is no folder {}; make it first or name another with --output", path.display(), folder.display());
+        bail!(
+            "{}: there is no folder {}; make it first or name another with --output",
+            path.display(),
+            folder.display()
+        );
     }
     tempfile::tempfile_in(folder).with_context(|| {
-        format!("{}: cannot write into {}; name a file elsewhere with --output", path.display(), folder.display())
+        format!(
+            "{}: cannot write into {}; name a file elsewhere with --output",
+            path.display(),
+            folder.display()
+        )
     })?;
     Ok(())
 }

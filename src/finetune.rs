@@ -25,7 +25,12 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Training { epochs: 1, learning_rate: 0.01, momentum: 0.9, weight_decay: 0. }
+        Training {
+            epochs: 1,
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: 0.,
+        }
     }
 }
 
@@ -53,24 +58,46 @@ pub fn finetune(
     progress: Progress,
 ) -> Result<Trained> {
     if part.labels().is_none() {
-        bail!("{}: these images have no labels, so the network cannot be fine-tuned on them", part.path().display());
+        bail!(
+            "{}: these images have no labels, so the network cannot be fine-tuned on them",
+            part.path().display()
+        );
     }
     let mut trainable = archive.clone();
     unbake(&mut trainable, &archive.network()?);
     let network = trainable.network()?;
     let state = State::of(&network)?;
-    let mut module = Module::load(&with_state_method(&trainable, &network, &state.names), device)?;
+    let mut module = Module::load(
+        &with_state_method(&trainable, &network, &state.names),
+        device,
+    )?;
     module.set_training(true)?;
     let tensors = module.tensors(STATE_METHOD)?;
     let variables = nn::VarStore::new(device);
     for (i, (tensor, parameter)) in tensors.iter().zip(&state.is_parameter).enumerate() {
-        let _ = variables.root().add(&i.to_string(), tensor.shallow_clone(), *parameter);
+        let _ = variables
+            .root()
+            .add(&i.to_string(), tensor.shallow_clone(), *parameter);
     }
-    let sgd = nn::sgd(training.momentum, 0., training.weight_decay, training.momentum > 0.);
-    let mut optimizer = sgd.build(&variables, training.learning_rate).map_err(explain)?;
+    let sgd = nn::sgd(
+        training.momentum,
+        0.,
+        training.weight_decay,
+        training.momentum > 0.,
+    );
+    let mut optimizer = sgd
+        .build(&variables, training.learning_rate)
+        .map_err(explain)?;
     let mut losses = Vec::with_capacity(training.epochs);
     for epoch in first_epoch..first_epoch + training.epochs {
-        let bar = progress.bar(format!("fine-tuning, epoch {} of {}", epoch - first_epoch + 1, training.epochs), part.len());
+        let bar = progress.bar(
+            format!(
+                "fine-tuning, epoch {} of {}",
+                epoch - first_epoch + 1,
+                training.epochs
+            ),
+            part.len(),
+        );
         let mut sum = 0.;
         let mut seen = 0;
         for batch in loader.batches(part, epoch as u64)? {
@@ -86,7 +113,10 @@ pub fn finetune(
             let loss = mean_cross_entropy(&scores, &torch::labels(labels, device)?)?;
             let value = loss.f_double_value(&[]).map_err(explain)?;
             if !value.is_finite() {
-                bail!("the loss is {value} in epoch {}: training diverged; try a lower --lr", epoch - first_epoch + 1);
+                bail!(
+                    "the loss is {value} in epoch {}: training diverged; try a lower --lr",
+                    epoch - first_epoch + 1
+                );
             }
             optimizer.zero_grad();
             loss.f_backward().map_err(explain)?;
@@ -98,12 +128,17 @@ pub fn finetune(
         losses.push(sum / seen.max(1) as f64);
     }
     state.write_back(&network, &tensors, &mut trainable)?;
-    Ok(Trained { archive: trainable, losses })
+    Ok(Trained {
+        archive: trainable,
+        losses,
+    })
 }
 
 fn mean_cross_entropy(scores: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let no_weights: Option<&Tensor> = None;
-    scores.f_cross_entropy_loss(labels, no_weights, tch::Reduction::Mean, -100, 0.).map_err(explain)
+    scores
+        .f_cross_entropy_loss(labels, no_weights, tch::Reduction::Mean, -100, 0.)
+        .map_err(explain)
 }
 
 /// The tensors of a network that training changes: parameters and buffers.
@@ -114,21 +149,34 @@ struct State {
 
 impl State {
     fn of(network: &Network) -> Result<Self> {
-        let tensors: Vec<(ModuleId, &str, &TensorInfo)> = network.modules.tensors(ModuleTree::ROOT).collect();
+        let tensors: Vec<(ModuleId, &str, &TensorInfo)> =
+            network.modules.tensors(ModuleTree::ROOT).collect();
         if !tensors.iter().any(|(_, _, info)| info.parameter) {
-            bail!("the network has no parameters to train: it was frozen; export it without torch.jit.freeze");
+            bail!(
+                "the network has no parameters to train: it was frozen; export it without torch.jit.freeze"
+            );
         }
         Ok(State {
-            names: tensors.iter().map(|(module, name, _)| (*module, (*name).to_owned())).collect(),
+            names: tensors
+                .iter()
+                .map(|(module, name, _)| (*module, (*name).to_owned()))
+                .collect(),
             is_parameter: tensors.iter().map(|(_, _, info)| info.parameter).collect(),
         })
     }
 
     /// Copies the tensors' values into the archive.
-    fn write_back(&self, network: &Network, tensors: &[Tensor], archive: &mut Archive) -> Result<()> {
+    fn write_back(
+        &self,
+        network: &Network,
+        tensors: &[Tensor],
+        archive: &mut Archive,
+    ) -> Result<()> {
         for ((module, name), tensor) in self.names.iter().zip(tensors) {
             let path = &network.modules.get(*module).path;
-            let Some(Attribute::Tensor(_)) = network.modules.attribute(*module, name) else { continue };
+            let Some(Attribute::Tensor(_)) = network.modules.attribute(*module, name) else {
+                continue;
+            };
             write_tensor(archive, path, name, &torch::to_bytes(tensor)?)
                 .with_context(|| format!("{path}.{name} cannot be written back"))?;
         }
@@ -138,8 +186,12 @@ impl State {
 
 /// Puts row-major `bytes` where the archive keeps the tensor `name` of the module at `path`.
 fn write_tensor(archive: &mut Archive, path: &str, name: &str, bytes: &[u8]) -> Result<()> {
-    let node = archive.object(path).and_then(|object| archive.data().attribute(object, name));
-    let tensor = node.and_then(|node| archive.data().tensor(node)).context("it is gone")??;
+    let node = archive
+        .object(path)
+        .and_then(|object| archive.data().attribute(object, name));
+    let tensor = node
+        .and_then(|node| archive.data().tensor(node))
+        .context("it is gone")??;
     let element = usize::try_from(tensor.dtype.size())?;
     if bytes.len() as u64 != tensor.numel() * tensor.dtype.size() {
         bail!("it has changed its size");
@@ -152,7 +204,11 @@ fn write_tensor(archive: &mut Archive, path: &str, name: &str, bytes: &[u8]) -> 
         let shape: Vec<usize> = tensor.shape.iter().map(|n| *n as usize).collect();
         let places = ndarray::indices(shape).into_iter().map(|index| {
             let index = ndarray::Dimension::slice(&index).to_vec();
-            index.iter().zip(&tensor.strides).map(|(i, stride)| *i as i64 * stride).sum::<i64>() as usize
+            index
+                .iter()
+                .zip(&tensor.strides)
+                .map(|(i, stride)| *i as i64 * stride)
+                .sum::<i64>() as usize
         });
         for (place, value) in places.zip(bytes.chunks_exact(element)) {
             let at = offset + place * element;

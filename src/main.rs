@@ -6,6 +6,7 @@ use clap::Parser;
 
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, Outcome};
+use ckaprune::error::one_message;
 use ckaprune::options::with_config;
 
 const MISSED: u8 = 1;
@@ -24,6 +25,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", one_message(error));
     ExitCode::from(BAD_INPUT)
 }

@@ -24,7 +24,9 @@ impl FromStr for Numbers {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| part.trim().parse::<f32>().ok().filter(|x| x.is_finite());
         let numbers: Option<Vec<f32>> = text.split(',').map(number).collect();
-        numbers.map(Numbers).ok_or_else(|| "expected numbers parted by commas, such as 0.485,0.456,0.406".into())
+        numbers
+            .map(Numbers)
+            .ok_or_else(|| "expected numbers parted by commas, such as 0.485,0.456,0.406".into())
     }
 }
 
@@ -41,7 +43,12 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const LARGEST: usize = 1 << 16;
-        let part = |part: &str| part.trim().parse::<usize>().ok().filter(|n| (1..=LARGEST).contains(n));
+        let part = |part: &str| {
+            part.trim()
+                .parse::<usize>()
+                .ok()
+                .filter(|n| (1..=LARGEST).contains(n))
+        };
         let parts: Option<Vec<usize>> = text.split(['x', '×', ',']).map(part).collect();
         match parts.as_deref() {
             Some([side]) => Ok(Size { channels: None, height: *side, width: *side }),
@@ -80,7 +87,10 @@ impl FromStr for Augmentation {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut augment = Augment { crop_padding: 0, flip: false };
+        let mut augment = Augment {
+            crop_padding: 0,
+            flip: false,
+        };
         for word in text.split(',').map(str::trim) {
             match word {
                 "crop" => augment.crop_padding = Augment::default().crop_padding,
@@ -104,7 +114,11 @@ impl FromStr for Globs {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let texts: Vec<String> = text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+        let texts: Vec<String> = text
+            .split(',')
+            .map(|t| t.trim().to_owned())
+            .filter(|t| !t.is_empty())
+            .collect();
         let mut set = GlobSetBuilder::new();
         for glob in &texts {
             set.add(Glob::new(glob).map_err(|e| e.to_string())?);
@@ -146,15 +160,32 @@ const CONFIG_NAME: &str = "ckaprune.json";
 /// If the file cannot be read, is no JSON object, or has a key that no command knows.
 pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     // A first, forgiving look: only to find the file. The real reading reports what is wrong.
-    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(&args) else { return Ok(args) };
-    let Some((name, typed)) = matches.subcommand() else { return Ok(args) };
+    let Ok(matches) = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(&args)
+    else {
+        return Ok(args);
+    };
+    let Some((name, typed)) = matches.subcommand() else {
+        return Ok(args);
+    };
     let path = |id: &str| typed.try_get_one::<PathBuf>(id).ok().flatten();
-    let Some(file) = path("config").cloned().or_else(|| usual_config(path("model"), path("data"))) else {
+    let Some(file) = path("config")
+        .cloned()
+        .or_else(|| usual_config(path("model"), path("data")))
+    else {
         return Ok(args);
     };
     let options = read_config(&file, name)?;
+    let quiet = typed.try_get_one::<bool>("quiet").ok().flatten() == Some(&true);
+    if path("config").is_none() && !quiet {
+        eprintln!("note: options from {}", file.display());
+    }
     // Behind program and subcommand come the file's options, then those that were typed.
-    let place = args.iter().position(|a| a.to_str() == Some(name)).map_or(args.len(), |i| i + 1);
+    let place = args
+        .iter()
+        .position(|a| a.to_str() == Some(name))
+        .map_or(args.len(), |i| i + 1);
     let mut all = args[..place].to_vec();
     all.extend(options);
     all.extend_from_slice(&args[place..]);
@@ -167,22 +198,35 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
         return None;
     }
     let beside = model.map(|m| m.with_file_name(CONFIG_NAME));
-    [beside, Some(PathBuf::from(CONFIG_NAME))].into_iter().flatten().find(|p| p.is_file())
+    [beside, Some(PathBuf::from(CONFIG_NAME))]
+        .into_iter()
+        .flatten()
+        .find(|p| p.is_file())
 }
 
 fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("{shown}: the configuration cannot be read"))?;
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
-    let Value::Object(entries) = value else { bail!("{shown}: expected a JSON object of options") };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("{shown}: the configuration cannot be read"))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
+    let Value::Object(entries) = value else {
+        bail!("{shown}: expected a JSON object of options")
+    };
     let folder = file.parent().unwrap_or(Path::new(""));
     let cli = Cli::command();
     let mut options = Vec::new();
     for (key, value) in entries {
-        let option = |c: &clap::Command| c.get_arguments().find(|a| a.get_long() == Some(&key)).cloned();
+        let option = |c: &clap::Command| {
+            c.get_arguments()
+                .find(|a| a.get_long() == Some(&key))
+                .cloned()
+        };
         let known = cli.get_subcommands().find_map(option);
         if known.is_none() || key == "config" {
-            bail!("{shown}: there is no option `{key}`; the keys are those of the command line, such as \"input-size\"");
+            bail!(
+                "{shown}: there is no option `{key}`; the keys are those of the command line, such as \"input-size\""
+            );
         }
         // One file serves several commands; each takes what it has.
         if let Some(option) = cli.find_subcommand(command).and_then(option) {
@@ -206,7 +250,11 @@ fn push_option(options: &mut Vec<OsString>, option: &Arg, key: &str, value: Stri
             );
             let mut assignment = OsString::from(format!("{flag}="));
             // Paths in the file are seen from the file.
-            assignment.push(if is_path { folder.join(value).into_os_string() } else { value.into() });
+            assignment.push(if is_path {
+                folder.join(value).into_os_string()
+            } else {
+                value.into()
+            });
             options.push(assignment);
         }
     }
@@ -217,7 +265,13 @@ fn text_of(value: &Value) -> Result<String> {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => n.to_string(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(text_of).collect::<Result<Vec<_>>>()?.join(","),
-        Value::Null | Value::Object(_) => bail!("expected a number, a text, true, false, or a list of those"),
+        Value::Array(items) => items
+            .iter()
+            .map(text_of)
+            .collect::<Result<Vec<_>>>()?
+            .join(","),
+        Value::Null | Value::Object(_) => {
+            bail!("expected a number, a text, true, false, or a list of those")
+        }
     })
 }

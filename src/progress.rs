@@ -15,13 +15,20 @@ impl Progress {
     /// A bar over `total` images. Where stderr is no terminal, nothing is drawn.
     #[must_use]
     pub fn bar(self, what: impl Display, total: usize) -> Bar {
-        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
         let template = "{msg:<34} {wide_bar} {percent:>3} %  {per_sec:>16}  {eta_precise} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let style = style.with_key("per_sec", |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-                let _ = write!(w, "{:.0} images/s", state.per_sec());
-            });
+            let style = style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                    let _ = write!(w, "{:.0} images/s", state.per_sec());
+                },
+            );
             bar.set_style(style);
         }
         bar.set_message(what.to_string());

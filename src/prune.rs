@@ -35,11 +35,14 @@ impl Rules {
     pub fn candidates<'a>(&self, blocks: &'a [Block]) -> Vec<&'a Block> {
         let left = |stage: usize| blocks.iter().filter(|b| b.stage == stage).count();
         let selected = |b: &Block| {
-            !self.keep.as_ref().is_some_and(|g| g.matches(&b.path)) && self.only.as_ref().is_none_or(|g| g.matches(&b.path))
+            !self.keep.as_ref().is_some_and(|g| g.matches(&b.path))
+                && self.only.as_ref().is_none_or(|g| g.matches(&b.path))
         };
         blocks
             .iter()
-            .filter(|b| b.is_removable() && selected(b) && left(b.stage) > self.min_blocks_per_stage)
+            .filter(|b| {
+                b.is_removable() && selected(b) && left(b.stage) > self.min_blocks_per_stage
+            })
             .collect()
     }
 
@@ -97,6 +100,7 @@ pub struct Figures {
     pub accuracy: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// Forward passes, measured side by side with the network it is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f64>,
 }
@@ -110,7 +114,7 @@ impl Figures {
             blocks: analysis.blocks.len(),
             accuracy: metrics.map(|m| m.accuracy),
             loss: metrics.map(|m| m.loss),
-            images_per_second: metrics.map(|m| m.images_per_second),
+            images_per_second: None,
         }
     }
 }
@@ -162,7 +166,13 @@ impl Run {
             Reference::Original => {
                 let analysis = Analysis::of(original, Some(shape))?;
                 let calibration = (&images.calibration, &images.plain);
-                Some(representation(original, &analysis, calibration, self.device, self.progress)?)
+                Some(representation(
+                    original,
+                    &analysis,
+                    calibration,
+                    self.device,
+                    self.progress,
+                )?)
             }
         };
         while state.iterations.len() < self.iterations {
@@ -182,11 +192,23 @@ impl Run {
             let wanted = |path: &str| candidates.iter().any(|b| b.path == path);
             let against = first.as_ref().map_or(Against::Current, Against::Earlier);
             let calibration = (&images.calibration, &images.plain);
-            let Scores { scores, .. } =
-                score(&state.archive, &analysis, wanted, calibration, self.device, against, self.progress)?;
-            let iteration = self.remove_best(&mut state.archive, &analysis, scores, number, shape, images)?;
-            let iteration = Iteration { seconds: begun.elapsed().as_secs_f64(), ..iteration };
-            self.progress.note(progress_line(&iteration, self.iterations));
+            let Scores { scores, .. } = score(
+                &state.archive,
+                &analysis,
+                wanted,
+                calibration,
+                self.device,
+                against,
+                self.progress,
+            )?;
+            let iteration =
+                self.remove_best(&mut state.archive, &analysis, scores, number, shape, images)?;
+            let iteration = Iteration {
+                seconds: begun.elapsed().as_secs_f64(),
+                ..iteration
+            };
+            self.progress
+                .note(progress_line(&iteration, self.iterations));
             state.iterations.push(iteration);
             saved(&state)?;
         }
@@ -203,15 +225,26 @@ impl Run {
         images: &Images,
     ) -> Result<Iteration> {
         let best = scores.first().context("nothing was scored")?.clone();
-        let patch = Patch::remove(&analysis.program, &analysis.blocks, std::slice::from_ref(&best.path))?;
+        let patch = Patch::remove(
+            &analysis.program,
+            &analysis.blocks,
+            std::slice::from_ref(&best.path),
+        )?;
         *archive = patch.apply(archive, &analysis.network, &analysis.program)?;
         let mut accuracy_before_finetuning = None;
         let mut train_loss = None;
         if let Some(train) = images.train.as_ref().filter(|_| self.training.epochs > 0) {
             accuracy_before_finetuning = self.measure(archive, images)?.map(|m| m.accuracy);
             let first_epoch = (number - 1) * self.training.epochs;
-            let trained =
-                finetune(archive, train, &images.training, &self.training, first_epoch, self.device, self.progress)?;
+            let trained = finetune(
+                archive,
+                train,
+                &images.training,
+                &self.training,
+                first_epoch,
+                self.device,
+                self.progress,
+            )?;
             train_loss = trained.losses.last().copied();
             *archive = trained.archive;
         }
@@ -231,7 +264,9 @@ impl Run {
 
     /// Test accuracy of an archive, if there are labelled test images.
     pub fn measure(&self, archive: &Archive, images: &Images) -> Result<Option<Metrics>> {
-        let Some(test) = &images.test else { return Ok(None) };
+        let Some(test) = &images.test else {
+            return Ok(None);
+        };
         let module = Module::load(archive, self.device)?;
         evaluate(&module, test, &images.plain, self.progress, "measuring").map(Some)
     }
@@ -239,7 +274,10 @@ impl Run {
 
 fn progress_line(iteration: &Iteration, of: usize) -> String {
     let accuracy = |x: Option<f64>| x.map_or(String::new(), |x| format!("{:.2} %", 100. * x));
-    let quality = match (iteration.accuracy_before_finetuning, iteration.after.accuracy) {
+    let quality = match (
+        iteration.accuracy_before_finetuning,
+        iteration.after.accuracy,
+    ) {
         (None, None) => String::new(),
         (None, after) => format!(", accuracy {}", accuracy(after)),
         (before, after) => format!(", accuracy {} → {}", accuracy(before), accuracy(after)),

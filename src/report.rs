@@ -89,16 +89,31 @@ impl InspectReport {
     #[must_use]
     pub fn table(&self) -> String {
         let mut out = String::new();
-        let guessed = if self.input_shape_guessed { " (guessed; --input-size names it)" } else { "" };
+        let guessed = if self.input_shape_guessed {
+            " (guessed; --input-size names it)"
+        } else {
+            ""
+        };
         let at_least = if self.macs_exact { "" } else { "at least " };
         let removable = self.blocks.iter().filter(|b| b.removable).count();
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{}", self.model);
-        let _ = writeln!(out, "  input       {}{guessed}", show_shape(&self.input_shape));
+        let _ = writeln!(
+            out,
+            "  input       {}{guessed}",
+            show_shape(&self.input_shape)
+        );
         let _ = writeln!(out, "  parameters  {}", thousands(self.params));
-        let _ = writeln!(out, "  MACs        {at_least}{} (convolutions, linear layers, matrix products)", thousands(self.macs));
+        let _ = writeln!(
+            out,
+            "  MACs        {at_least}{} (convolutions, linear layers, matrix products)",
+            thousands(self.macs)
+        );
         if self.blocks.is_empty() {
-            let _ = writeln!(out, "  blocks      none: there is no region `x + f(x)` with one tensor in and one out");
+            let _ = writeln!(
+                out,
+                "  blocks      none: there is no region `x + f(x)` with one tensor in and one out"
+            );
             return out;
         }
         let _ = writeln!(
@@ -108,12 +123,26 @@ impl InspectReport {
             self.stages,
             if self.stages == 1 { "" } else { "s" },
         );
-        let mut table = table(&["stage", "block", "shape", "parameters", "share", "MACs", "share", "removable"]);
+        let mut table = table(&[
+            "stage",
+            "block",
+            "shape",
+            "parameters",
+            "share",
+            "MACs",
+            "share",
+            "removable",
+        ]);
         for block in &self.blocks {
-            let known = |shape: &Option<Vec<i64>>| shape.as_ref().map_or("?".into(), |s| show_shape(s));
+            let known =
+                |shape: &Option<Vec<i64>>| shape.as_ref().map_or("?".into(), |s| show_shape(s));
             let shape = match block.input_shape == block.output_shape {
                 true => known(&block.output_shape),
-                false => format!("{} → {}", known(&block.input_shape), known(&block.output_shape)),
+                false => format!(
+                    "{} → {}",
+                    known(&block.input_shape),
+                    known(&block.output_shape)
+                ),
             };
             table.add_row(vec![
                 number(block.stage.to_string()),
@@ -123,23 +152,36 @@ impl InspectReport {
                 number(percent(block.params, self.params)),
                 number(thousands(block.macs)),
                 number(percent(block.macs, self.macs)),
-                Cell::new(block.reason.as_ref().map_or("yes".into(), |reason| format!("no: {reason}"))),
+                Cell::new(
+                    block
+                        .reason
+                        .as_ref()
+                        .map_or("yes".into(), |reason| format!("no: {reason}")),
+                ),
             ]);
         }
-        let _ = writeln!(out, "{table}");
-        out
+        out + &render(&table)
     }
 }
 
 /// One line under the header, nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table in the house style; the caller adds the rows.
 #[must_use]
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(STYLE).set_header(header.iter().map(|h| Cell::new(h)));
     table
+        .load_style(STYLE)
+        .set_header(header.iter().map(|h| Cell::new(h)));
+    table
+}
+
+/// The table's text, without blanks at the lines' ends.
+#[must_use]
+pub fn render(table: &Table) -> String {
+    table.trim_fmt() + "\n"
 }
 
 /// A cell whose text stands at its right edge.
@@ -165,7 +207,11 @@ pub fn thousands(n: i64) -> String {
 /// `3.76 %` of the whole.
 #[must_use]
 pub fn percent(part: i64, whole: i64) -> String {
-    if whole == 0 { "-".into() } else { format!("{:.2} %", 100. * part as f64 / whole as f64) }
+    if whole == 0 {
+        "-".into()
+    } else {
+        format!("{:.2} %", 100. * part as f64 / whole as f64)
+    }
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
@@ -174,15 +220,21 @@ pub fn percent(part: i64, whole: i64) -> String {
 /// If stdout cannot be written.
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the result cannot be written to stdout"),
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(e).context("the result cannot be written to stdout")
+        }
         _ => Ok(()),
     }
 }
 
 /// A document as indented JSON.
 pub fn json(document: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(document).context("the result cannot be written as JSON")?;
+    let mut text =
+        serde_json::to_string_pretty(document).context("the result cannot be written as JSON")?;
     text.push('\n');
     Ok(text)
 }

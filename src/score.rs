@@ -76,19 +76,27 @@ pub fn score(
     let (part, loader) = calibration;
     let mut own = Rows::default();
     let mut without: HashMap<&str, Rows> = HashMap::new();
-    let bar = progress.bar(format!("scoring {} blocks", detours.len()), part.len() * detours.len());
+    let bar = progress.bar(
+        format!("scoring {} blocks", detours.len()),
+        part.len() * detours.len(),
+    );
     for (number, batch) in loader.batches(part, 0)?.enumerate() {
         let batch = batch?;
         let input = torch::images(&batch.images, device)?;
         let boundaries = tch::no_grad(|| run_segments(&module, &pieces, &input))?;
-        let (representation, inputs) = boundaries.split_last().context("a network without segments")?;
+        let (representation, inputs) = boundaries
+            .split_last()
+            .context("a network without segments")?;
         if number == 0 {
             tch::no_grad(|| check_pieces(&module, &pieces, &input, representation))?;
         }
         own.append(representation)?;
         for detour in &detours {
             let representation = tch::no_grad(|| run_detour(&module, &pieces, detour, inputs))?;
-            without.entry(&detour.path).or_default().append(&representation)?;
+            without
+                .entry(&detour.path)
+                .or_default()
+                .append(&representation)?;
             bar.advance(batch.indices.len());
         }
     }
@@ -101,16 +109,26 @@ pub fn score(
     let reference = Reference::new(compared.view()).map_err(|e| explain_cka(&e, None))?;
     let mut scores = Vec::with_capacity(detours.len());
     for detour in &detours {
-        let candidate = without.remove(detour.path.as_str()).unwrap_or_default().finish()?;
+        let candidate = without
+            .remove(detour.path.as_str())
+            .unwrap_or_default()
+            .finish()?;
         let cka = similarity(&reference, candidate.view(), &detour.path)?;
-        scores.push(Score { path: detour.path.clone(), cka, rank: 0 });
+        scores.push(Score {
+            path: detour.path.clone(),
+            cka,
+            rank: 0,
+        });
     }
     // Stable: of equal scores the earlier block comes first.
     scores.sort_by(|a, b| b.cka.total_cmp(&a.cka));
     for (i, score) in scores.iter_mut().enumerate() {
         score.rank = i + 1;
     }
-    Ok(Scores { scores, representation })
+    Ok(Scores {
+        scores,
+        representation,
+    })
 }
 
 /// The network's own representation of the calibration images (images × features).
@@ -139,12 +157,19 @@ pub fn representation(
 }
 
 fn similarity(reference: &Reference, candidate: ArrayView2<f32>, path: &str) -> Result<f64> {
-    reference.cka(candidate).map_err(|e| explain_cka(&e, Some(path)))
+    reference
+        .cka(candidate)
+        .map_err(|e| explain_cka(&e, Some(path)))
 }
 
 fn explain_cka(error: &CkaError, path: Option<&str>) -> anyhow::Error {
     match (error, path) {
-        (CkaError::Constant { side: Side::Candidate }, Some(path)) => anyhow!(
+        (
+            CkaError::Constant {
+                side: Side::Candidate,
+            },
+            Some(path),
+        ) => anyhow!(
             "without block {path} the network's representation is the same for every image, so it has no similarity; \
              keep that block with --keep {path}"
         ),
@@ -167,8 +192,16 @@ fn run_segments(module: &Module, pieces: &Pieces, input: &Tensor) -> Result<Vec<
     Ok(tensors)
 }
 
-fn run_detour(module: &Module, pieces: &Pieces, detour: &Detour, boundaries: &[Tensor]) -> Result<Tensor> {
-    let mut tensor = boundaries.get(detour.from).context("a detour from nowhere")?.shallow_clone();
+fn run_detour(
+    module: &Module,
+    pieces: &Pieces,
+    detour: &Detour,
+    boundaries: &[Tensor],
+) -> Result<Tensor> {
+    let mut tensor = boundaries
+        .get(detour.from)
+        .context("a detour from nowhere")?
+        .shallow_clone();
     if let Some(variant) = &detour.variant {
         tensor = module.method(variant, &tensor)?;
     }
@@ -179,16 +212,28 @@ fn run_detour(module: &Module, pieces: &Pieces, detour: &Detour, boundaries: &[T
 }
 
 /// The pieces, run one after another, have to be the network.
-fn check_pieces(module: &Module, pieces: &Pieces, input: &Tensor, representation: &Tensor) -> Result<()> {
-    let Some(head) = &pieces.head else { return Ok(()) };
+fn check_pieces(
+    module: &Module,
+    pieces: &Pieces,
+    input: &Tensor,
+    representation: &Tensor,
+) -> Result<()> {
+    let Some(head) = &pieces.head else {
+        return Ok(());
+    };
     let piecewise = torch::to_array(&module.method(head, representation)?)?;
     let whole = torch::to_array(&module.forward(input)?)?;
     // On a CPU both are equal bit for bit; other devices may choose other kernels for other schedules.
     let scale = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
     let fits = piecewise.shape() == whole.shape()
-        && piecewise.iter().zip(&whole).all(|(a, b)| a == b || (a - b).abs() <= 1e-4 * scale || (a.is_nan() && b.is_nan()));
+        && piecewise
+            .iter()
+            .zip(&whole)
+            .all(|(a, b)| a == b || (a - b).abs() <= 1e-4 * scale || (a.is_nan() && b.is_nan()));
     if !fits {
-        bail!("run in pieces the network gives other scores than as a whole; this is a bug: please report it");
+        bail!(
+            "run in pieces the network gives other scores than as a whole; this is a bug: please report it"
+        );
     }
     Ok(())
 }
@@ -206,7 +251,9 @@ impl Rows {
         let mut array = torch::to_array(representation)?;
         while array.ndim() > 2 {
             let last = Axis(array.ndim() - 1);
-            array = array.mean_axis(last).context("a representation without features")?;
+            array = array
+                .mean_axis(last)
+                .context("a representation without features")?;
         }
         self.rows += array.shape().first().copied().unwrap_or_default();
         self.data.extend(array.iter());

@@ -10,7 +10,9 @@ use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::{self, Block, Cut};
 use crate::program::ast::{Function, Item, Member};
-use crate::program::{Emitter, ModuleId, Network, Operand, Skip, Span, ValueId, print, tensor_list_method};
+use crate::program::{
+    Emitter, ModuleId, Network, Operand, Skip, Span, ValueId, print, tensor_list_method,
+};
 
 /// Prefix of every method added to a root class.
 const PREFIX: &str = "ckaprune_";
@@ -50,12 +52,27 @@ impl Pieces {
     /// # Errors
     /// If there is no representation to compare.
     pub fn of(analysis: &Analysis) -> Result<Self, NoRepresentation> {
-        let Analysis { network, program, blocks, .. } = analysis;
+        let Analysis {
+            network,
+            program,
+            blocks,
+            ..
+        } = analysis;
         let representation = blocks::representation(program).ok_or(NoRepresentation)?;
         let emitter = Emitter::new(network, program);
-        let end = program.statements.iter().position(|s| s.outputs.contains(&representation)).map_or(0, |i| i + 1);
-        let cuts: Vec<Cut> = blocks::cuts(program).into_iter().filter(|c| c.position < end).collect();
-        let removable: Vec<&Block> = blocks.iter().filter(|b| b.is_removable() && b.statements.end <= end).collect();
+        let end = program
+            .statements
+            .iter()
+            .position(|s| s.outputs.contains(&representation))
+            .map_or(0, |i| i + 1);
+        let cuts: Vec<Cut> = blocks::cuts(program)
+            .into_iter()
+            .filter(|c| c.position < end)
+            .collect();
+        let removable: Vec<&Block> = blocks
+            .iter()
+            .filter(|b| b.is_removable() && b.statements.end <= end)
+            .collect();
         let boundaries = boundaries(&cuts, &removable, program.input);
         let mut methods = Vec::new();
         let mut add = |name: String, span: &Span| {
@@ -70,15 +87,25 @@ impl Pieces {
                     None => (representation, end),
                 };
                 let statements = boundaries[i].position..to;
-                let span = Span { input: boundaries[i].value, output, statements, without: Vec::new() };
+                let span = Span {
+                    input: boundaries[i].value,
+                    output,
+                    statements,
+                    without: Vec::new(),
+                };
                 add(format!("{PREFIX}segment_{i}"), &span)
             })
             .collect();
         let detours = (0..)
             .zip(&removable)
             .map(|(i, block)| {
-                let from = boundaries.iter().rposition(|c| c.position <= block.statements.start).unwrap_or(0);
-                let resume = boundaries.iter().position(|c| c.position >= block.statements.end);
+                let from = boundaries
+                    .iter()
+                    .rposition(|c| c.position <= block.statements.start)
+                    .unwrap_or(0);
+                let resume = boundaries
+                    .iter()
+                    .position(|c| c.position >= block.statements.end);
                 let until = resume.map(|r| boundaries[r]);
                 let between_cuts = boundaries[from].value == block.input
                     && until.map_or(representation, |c| c.value) == block.output;
@@ -91,19 +118,36 @@ impl Pieces {
                     };
                     add(format!("{PREFIX}without_{i}"), &span)
                 });
-                Detour { path: block.path.clone(), from, variant, resume: resume.unwrap_or(boundaries.len()) }
+                Detour {
+                    path: block.path.clone(),
+                    from,
+                    variant,
+                    resume: resume.unwrap_or(boundaries.len()),
+                }
             })
             .collect();
-        let is_cut = blocks::cuts(program).iter().any(|c| c.value == representation);
+        let is_cut = blocks::cuts(program)
+            .iter()
+            .any(|c| c.value == representation);
         let head = match program.output.operand {
             Operand::Value(output) if is_cut && program.is_tensor(output) => {
                 let statements = end..program.statements.len();
-                let span = Span { input: representation, output, statements, without: Vec::new() };
+                let span = Span {
+                    input: representation,
+                    output,
+                    statements,
+                    without: Vec::new(),
+                };
                 Some(add(format!("{PREFIX}head"), &span))
             }
             _ => None,
         };
-        Ok(Pieces { segments, detours, head, methods })
+        Ok(Pieces {
+            segments,
+            detours,
+            head,
+            methods,
+        })
     }
 
     /// The archive with the methods of the pieces.
@@ -114,7 +158,11 @@ impl Pieces {
 }
 
 fn skip(block: &Block) -> Skip {
-    Skip { statements: block.statements.clone(), input: block.input, output: block.output }
+    Skip {
+        statements: block.statements.clone(),
+        input: block.input,
+        output: block.output,
+    }
 }
 
 /// The cuts that bound segments: the input, and every cut at which a block begins or ends.
@@ -125,7 +173,10 @@ fn boundaries(cuts: &[Cut], removable: &[&Block], input: ValueId) -> Vec<Cut> {
                 || (cut.position == b.statements.end && cut.value == b.output)
         })
     };
-    let start = Cut { position: 0, value: input };
+    let start = Cut {
+        position: 0,
+        value: input,
+    };
     let inner = cuts.iter().filter(|c| c.position > 0 && bounds_a_block(c));
     std::iter::once(start).chain(inner.copied()).collect()
 }
@@ -135,7 +186,11 @@ pub const STATE_METHOD: &str = "ckaprune_state";
 
 /// The archive with a method that gives these tensor attributes, so that they can be read and trained from outside.
 #[must_use]
-pub fn with_state_method(archive: &Archive, network: &Network, tensors: &[(ModuleId, String)]) -> Archive {
+pub fn with_state_method(
+    archive: &Archive,
+    network: &Network,
+    tensors: &[(ModuleId, String)],
+) -> Archive {
     let method = tensor_list_method(network, STATE_METHOD, tensors);
     with_root_methods(archive, network, &[method])
 }
@@ -143,13 +198,19 @@ pub fn with_state_method(archive: &Archive, network: &Network, tensors: &[(Modul
 fn with_root_methods(archive: &Archive, network: &Network, methods: &[Function]) -> Archive {
     let mut instrumented = archive.clone();
     let root = &network.modules.root().class;
-    let Some((module, name)) = root.rsplit_once('.') else { return instrumented };
-    let Some(mut file) = network.sources.file(module).cloned() else { return instrumented };
+    let Some((module, name)) = root.rsplit_once('.') else {
+        return instrumented;
+    };
+    let Some(mut file) = network.sources.file(module).cloned() else {
+        return instrumented;
+    };
     for item in &mut file.items {
         if let Item::Class(class) = item
             && class.name == name
         {
-            class.members.extend(methods.iter().cloned().map(Member::Method));
+            class
+                .members
+                .extend(methods.iter().cloned().map(Member::Method));
         }
     }
     instrumented.set_source(&source_file(module), print(&file));

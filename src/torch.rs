@@ -43,7 +43,11 @@ impl DeviceChoice {
     pub fn open(self) -> Result<Device> {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Auto => Ok(if gpus() > 0 { Device::Cuda(0) } else { Device::Cpu }),
+            DeviceChoice::Auto => Ok(if gpus() > 0 {
+                Device::Cuda(0)
+            } else {
+                Device::Cpu
+            }),
             DeviceChoice::Cuda(index) => match gpus() {
                 0 => bail!(
                     "no CUDA device can be used: libtorch finds no GPU, or its CUDA library or the driver is missing; \
@@ -68,7 +72,11 @@ fn gpus() -> i64 {
             std::mem::forget(library);
         }
     });
-    if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 }
+    if tch::Cuda::is_available() {
+        tch::Cuda::device_count()
+    } else {
+        0
+    }
 }
 
 /// How many threads one operator uses.
@@ -87,14 +95,23 @@ pub fn explain(error: TchError) -> anyhow::Error {
     let text = text.strip_prefix("Internal torch error: ").unwrap_or(&text);
     let sentence = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said: Vec<&str> = sentence
-        .take_while(|line| !line.starts_with("Exception raised from") && !line.starts_with("frame #"))
+        .take_while(|line| {
+            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
+        })
         .filter(|line| !line.starts_with("Traceback") && !line.contains("~~~~"))
         .take(12)
         .collect();
     // A script error quotes the code first; what went wrong stands at the end.
-    match said.iter().rev().find(|line| line.starts_with("RuntimeError:") || line.starts_with("builtins.")) {
+    match said
+        .iter()
+        .rev()
+        .find(|line| line.starts_with("RuntimeError:") || line.starts_with("builtins."))
+    {
         Some(cause) => anyhow!("libtorch: {cause}"),
-        None => anyhow!("libtorch: {}", said.first().copied().unwrap_or("unknown error")),
+        None => anyhow!(
+            "libtorch: {}",
+            said.first().copied().unwrap_or("unknown error")
+        ),
     }
 }
 
@@ -113,7 +130,10 @@ impl Module {
     pub fn load(archive: &Archive, device: Device) -> Result<Self> {
         let bytes = archive.to_bytes()?;
         let inner = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
-        let mut module = Module { inner: inner.context("libtorch cannot load the network")?, device };
+        let mut module = Module {
+            inner: inner.context("libtorch cannot load the network")?,
+            device,
+        };
         module.set_training(false)?;
         Ok(module)
     }
@@ -125,7 +145,11 @@ impl Module {
 
     /// Switches between training and evaluation mode.
     pub fn set_training(&mut self, training: bool) -> Result<()> {
-        let set = if training { self.inner.f_set_train() } else { self.inner.f_set_eval() };
+        let set = if training {
+            self.inner.f_set_train()
+        } else {
+            self.inner.f_set_eval()
+        };
         set.map_err(explain)
     }
 
@@ -134,7 +158,10 @@ impl Module {
     /// # Errors
     /// If the network raises an error, or gives something else than one tensor.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        let output = self.inner.forward_is(&[IValue::Tensor(images.shallow_clone())]).map_err(explain)?;
+        let output = self
+            .inner
+            .forward_is(&[IValue::Tensor(images.shallow_clone())])
+            .map_err(explain)?;
         match output {
             IValue::Tensor(tensor) => Ok(tensor),
             other => bail!(
@@ -172,13 +199,20 @@ fn kind_of(value: &IValue) -> &'static str {
 /// A batch of images (n × channels × height × width) on a device.
 pub fn images(images: &Array4<f32>, device: Device) -> Result<Tensor> {
     let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
-    let data = images.as_slice().ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
-    Tensor::f_from_slice(data).and_then(|t| t.f_reshape(shape)).and_then(|t| t.f_to_device(device)).map_err(explain)
+    let data = images
+        .as_slice()
+        .ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
+    Tensor::f_from_slice(data)
+        .and_then(|t| t.f_reshape(shape))
+        .and_then(|t| t.f_to_device(device))
+        .map_err(explain)
 }
 
 /// Class numbers on a device.
 pub fn labels(labels: &[i64], device: Device) -> Result<Tensor> {
-    Tensor::f_from_slice(labels).and_then(|t| t.f_to_device(device)).map_err(explain)
+    Tensor::f_from_slice(labels)
+        .and_then(|t| t.f_to_device(device))
+        .map_err(explain)
 }
 
 /// A tensor's elements as f32, row-major, with its shape.
@@ -191,7 +225,9 @@ pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
         .map_err(explain)?;
     let shape: Vec<usize> = plain.size().into_iter().map(|n| n as usize).collect();
     let mut data = vec![0f32; plain.numel()];
-    plain.f_copy_data(&mut data, plain.numel()).map_err(explain)?;
+    plain
+        .f_copy_data(&mut data, plain.numel())
+        .map_err(explain)?;
     Ok(ArrayD::from_shape_vec(shape, data)?)
 }
 
@@ -204,6 +240,8 @@ pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
         .map_err(explain)?;
     let size = plain.f_kind().map_err(explain)?.elt_size_in_bytes();
     let mut data = vec![0u8; plain.numel() * size];
-    plain.f_copy_data_u8(&mut data, plain.numel()).map_err(explain)?;
+    plain
+        .f_copy_data_u8(&mut data, plain.numel())
+        .map_err(explain)?;
     Ok(data)
 }

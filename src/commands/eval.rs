@@ -29,7 +29,9 @@ struct EvalReport {
 }
 
 pub(super) fn run(options: &Eval) -> Result<Outcome> {
-    let progress = Progress { quiet: options.talk.quiet };
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
     let path = &options.model.model;
     let device = options.machine.open()?;
     let archive = open_model(path)?;
@@ -44,7 +46,8 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     }
     let loader = opened.plain();
     let shape = loader.output_shape(part)?.map(|n| n as i64);
-    let analysis = Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
+    let analysis =
+        Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
     let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring")?;
     let report = EvalReport {
@@ -59,13 +62,23 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         batch_size: options.data.batch_size,
         metrics,
     };
-    report::print(&if options.talk.json { report::json(&report)? } else { report.text() })?;
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
     Ok(Outcome::Done)
 }
 
 impl EvalReport {
     fn text(&self) -> String {
-        let Metrics { accuracy, loss, images, correct, images_per_second } = self.metrics;
+        let Metrics {
+            accuracy,
+            loss,
+            images,
+            correct,
+            images_per_second,
+        } = self.metrics;
         let images = images as i64;
         format!(
             "{}\n  accuracy    {:.2} % ({} of {} {} images)\n  loss        {loss:.4}\n  speed       {images_per_second:.0} images/s \

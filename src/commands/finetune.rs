@@ -27,9 +27,15 @@ struct FinetuneReport {
 }
 
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
-    let progress = Progress { quiet: options.talk.quiet };
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
     let path = &options.model.model;
-    let output = options.output.output.clone().unwrap_or_else(|| default_output(path, "finetuned"));
+    let output = options
+        .output
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(path, "finetuned"));
     check_output(&output, options.output.force)?;
     let device = options.machine.open()?;
     torch::set_seed(options.data.seed);
@@ -41,13 +47,28 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let plain = opened.plain();
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
-        evaluate(&Module::load(archive, device)?, test, &plain, progress, "measuring").map(Some)
+        evaluate(
+            &Module::load(archive, device)?,
+            test,
+            &plain,
+            progress,
+            "measuring",
+        )
+        .map(Some)
     };
     let named = || path.display().to_string();
     let before = measure(&archive).with_context(named)?;
     let loader = opened.training(options.training.augment.0);
-    let trained =
-        finetune(&archive, &train, &loader, &(&options.training).into(), 0, device, progress).with_context(named)?;
+    let trained = finetune(
+        &archive,
+        &train,
+        &loader,
+        &(&options.training).into(),
+        0,
+        device,
+        progress,
+    )
+    .with_context(named)?;
     save_archive(&trained.archive, &output, options.output.force)?;
     let after = measure(&open_model(&output)?)?;
     let report = FinetuneReport {
@@ -60,7 +81,11 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         before,
         after,
     };
-    report::print(&if options.talk.json { report::json(&report)? } else { report.text() })?;
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
     Ok(Outcome::Done)
 }
 
@@ -71,7 +96,11 @@ impl FinetuneReport {
             text += &format!("  epoch {:<4}  training loss {loss:.4}\n", i + 1);
         }
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
-            text += &format!("  accuracy    {:.2} % → {:.2} %\n", 100. * before.accuracy, 100. * after.accuracy);
+            text += &format!(
+                "  accuracy    {:.2} % → {:.2} %\n",
+                100. * before.accuracy,
+                100. * after.accuracy
+            );
             text += &format!("  loss        {:.4} → {:.4}\n", before.loss, after.loss);
         }
         text

@@ -11,6 +11,10 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
     let archive = open_model(path)?;
     let analysis = analyse(path, &archive, options.input_size)?;
     let report = InspectReport::new(path.display().to_string(), &analysis);
-    report::print(&if options.talk.json { report::json(&report)? } else { report.table() })?;
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.table()
+    })?;
     Ok(Outcome::Done)
 }

@@ -16,7 +16,7 @@ mod score;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
@@ -52,7 +52,14 @@ pub fn run(command: &Command) -> Result<Outcome> {
 }
 
 fn open_model(path: &Path) -> Result<Archive> {
-    Archive::open(path).with_context(|| path.display().to_string())
+    let shown = path.display();
+    if !path.exists() {
+        bail!("{shown}: no such file; --model names a TorchScript archive");
+    }
+    if path.is_dir() {
+        bail!("{shown}: this is a folder; --model names a TorchScript archive");
+    }
+    Archive::open(path).with_context(|| shown.to_string())
 }
 
 /// Analyses a model for an input size that may be named in part or not at all.

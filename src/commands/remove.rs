@@ -31,19 +31,30 @@ struct Size {
 
 impl Size {
     fn of(analysis: &Analysis) -> Self {
-        Size { params: analysis.params(), macs: analysis.macs().count, blocks: analysis.blocks.len() }
+        Size {
+            params: analysis.params(),
+            macs: analysis.macs().count,
+            blocks: analysis.blocks.len(),
+        }
     }
 }
 
 pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let output = options.output.output.clone().unwrap_or_else(|| default_output(path, "pruned"));
+    let output = options
+        .output
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(path, "pruned"));
     check_output(&output, options.output.force)?;
     let before = analyse(path, &archive, options.input_size)?;
     let named = || path.display().to_string();
-    let patch = Patch::remove(&before.program, &before.blocks, &options.blocks).with_context(named)?;
-    let pruned = patch.apply(&archive, &before.network, &before.program).with_context(named)?;
+    let patch =
+        Patch::remove(&before.program, &before.blocks, &options.blocks).with_context(named)?;
+    let pruned = patch
+        .apply(&archive, &before.network, &before.program)
+        .with_context(named)?;
     let after = Analysis::of(&pruned, Some(&before.input_shape))?;
     save_archive(&pruned, &output, options.output.force)?;
     let wanted = |p: &String| options.blocks.contains(p);
@@ -52,17 +63,30 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
         command: "remove",
         model: path.display().to_string(),
         output: output.display().to_string(),
-        removed: before.blocks.iter().map(|b| b.path.clone()).filter(wanted).collect(),
+        removed: before
+            .blocks
+            .iter()
+            .map(|b| b.path.clone())
+            .filter(wanted)
+            .collect(),
         before: Size::of(&before),
         after: Size::of(&after),
     };
-    report::print(&if options.talk.json { report::json(&report)? } else { report.text() })?;
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
     Ok(Outcome::Done)
 }
 
 impl RemoveReport {
     fn text(&self) -> String {
-        let Size { params, macs, blocks } = &self.after;
+        let Size {
+            params,
+            macs,
+            blocks,
+        } = &self.after;
         format!(
             "{}\n  removed     {}\n  blocks      {blocks} of {}\n  parameters  {} ({} of before)\n  MACs        {} ({} of before)\n",
             self.output,

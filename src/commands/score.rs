@@ -27,27 +27,48 @@ struct ScoreReport {
 }
 
 pub(super) fn run(options: &Score) -> Result<Outcome> {
-    let progress = Progress { quiet: options.talk.quiet };
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
     let path = &options.model.model;
     let device = options.machine.open()?;
     let archive = open_model(path)?;
-    let no_augmentation = Augment { crop_padding: 0, flip: false };
-    let (images, analysis, synthetic) = for_pruning(path, &archive, &options.data, no_augmentation, progress)?;
+    let no_augmentation = Augment {
+        crop_padding: 0,
+        flip: false,
+    };
+    let (images, analysis, synthetic) =
+        for_pruning(path, &archive, &options.data, no_augmentation, progress)?;
     let rules: Rules = (&options.selection).into();
     rules.check(&analysis.blocks)?;
     let candidates = rules.candidates(&analysis.blocks);
     if candidates.is_empty() {
-        bail!("{}: no block may be removed; `ckaprune inspect` says why", path.display());
+        bail!(
+            "{}: no block may be removed; `ckaprune inspect` says why",
+            path.display()
+        );
     }
     if synthetic {
         warn_synthetic(&analysis, &images, progress);
     }
     let wanted = |path: &str| candidates.iter().any(|b| b.path == path);
     let calibration = (&images.calibration, &images.plain);
-    let scores = score(&archive, &analysis, wanted, calibration, device, Against::Current, progress)?;
+    let scores = score(
+        &archive,
+        &analysis,
+        wanted,
+        calibration,
+        device,
+        Against::Current,
+        progress,
+    )?;
     let blocks = analysis.blocks.iter().map(|block| {
         let found = scores.get(&block.path);
-        BlockReport { cka: found.map(|s| s.cka), rank: found.map(|s| s.rank), ..block.into() }
+        BlockReport {
+            cka: found.map(|s| s.cka),
+            rank: found.map(|s| s.rank),
+            ..block.into()
+        }
     });
     let report = ScoreReport {
         schema: SCHEMA,
@@ -59,14 +80,21 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         macs: analysis.macs().count,
         blocks: blocks.collect(),
     };
-    report::print(&if options.talk.json { report::json(&report)? } else { report.table() })?;
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.table()
+    })?;
     Ok(Outcome::Done)
 }
 
 impl ScoreReport {
     fn table(&self) -> String {
-        let mut ranked: Vec<(usize, f64, &BlockReport)> =
-            self.blocks.iter().filter_map(|b| Some((b.rank?, b.cka?, b))).collect();
+        let mut ranked: Vec<(usize, f64, &BlockReport)> = self
+            .blocks
+            .iter()
+            .filter_map(|b| Some((b.rank?, b.cka?, b)))
+            .collect();
         ranked.sort_by_key(|(rank, ..)| *rank);
         let mut table = report::table(&["rank", "block", "CKA without it", "MACs", "share"]);
         for (rank, cka, block) in ranked {
@@ -78,7 +106,16 @@ impl ScoreReport {
                 number(percent(block.macs, self.macs)),
             ]);
         }
-        let what = if self.synthetic { "images of random noise" } else { "calibration images" };
-        format!("{}: linear CKA on {} {what}\n{table}\n", self.model, thousands(self.samples as i64))
+        let what = if self.synthetic {
+            "images of random noise"
+        } else {
+            "calibration images"
+        };
+        let head = format!(
+            "{}: linear CKA on {} {what}\n\n",
+            self.model,
+            thousands(self.samples as i64)
+        );
+        head + &report::render(&table)
     }
 }

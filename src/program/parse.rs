@@ -23,7 +23,12 @@ type Parse<T> = Result<T, ParseError>;
 /// The first place where `text` is not TorchScript as libtorch prints it.
 pub fn parse(text: &str) -> Result<File, ParseError> {
     let tokens = lex(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, calls: 0 };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        depth: 0,
+        calls: 0,
+    };
     let mut items = Vec::new();
     while parser.peek() != Token::End {
         items.push(parser.item()?);
@@ -52,7 +57,11 @@ impl<'a> Parser<'_, 'a> {
     fn error<T>(&self, message: impl Into<String>) -> Parse<T> {
         let place = self.tokens.get(self.at).or(self.tokens.last());
         let (line, column) = place.map_or((1, 1), |s| (s.line, s.column));
-        Err(ParseError { line, column, message: message.into() })
+        Err(ParseError {
+            line,
+            column,
+            message: message.into(),
+        })
     }
 
     fn unexpected<T>(&self, expected: &str) -> Parse<T> {
@@ -82,11 +91,19 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn expect_punct(&mut self, punct: &'static str) -> Parse<()> {
-        if self.accept_punct(punct) { Ok(()) } else { self.unexpected(&format!("`{punct}`")) }
+        if self.accept_punct(punct) {
+            Ok(())
+        } else {
+            self.unexpected(&format!("`{punct}`"))
+        }
     }
 
     fn expect_newline(&mut self) -> Parse<()> {
-        if self.accept(Token::Newline) { Ok(()) } else { self.unexpected("the line's end") }
+        if self.accept(Token::Newline) {
+            Ok(())
+        } else {
+            self.unexpected("the line's end")
+        }
     }
 
     fn name(&mut self) -> Parse<String> {
@@ -130,7 +147,11 @@ impl<'a> Parser<'_, 'a> {
             None
         };
         let members = self.block(Self::member)?;
-        Ok(Class { name, base, members })
+        Ok(Class {
+            name,
+            base,
+            members,
+        })
     }
 
     fn member(&mut self) -> Parse<Member> {
@@ -159,16 +180,37 @@ impl<'a> Parser<'_, 'a> {
                 return self.unexpected("`,` or `)`");
             }
         }
-        let returns = if self.accept_punct("->") { Some(self.expression()?) } else { None };
+        let returns = if self.accept_punct("->") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
         let body = self.block(Self::statement)?;
-        Ok(Function { name, params, returns, body })
+        Ok(Function {
+            name,
+            params,
+            returns,
+            body,
+        })
     }
 
     fn param(&mut self) -> Parse<Param> {
         let name = self.name()?;
-        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
-        let default = if self.accept_punct("=") { Some(self.expression()?) } else { None };
-        Ok(Param { name, annotation, default })
+        let annotation = if self.accept_punct(":") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        let default = if self.accept_punct("=") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        Ok(Param {
+            name,
+            annotation,
+            default,
+        })
     }
 
     /// `:` newline, indented entries.
@@ -193,13 +235,24 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let condition = self.expression()?;
                 let then = self.block(Self::statement)?;
-                let otherwise = if self.accept_word("else") { Some(self.block(Self::statement)?) } else { None };
-                Ok(Stmt::If { condition, then, otherwise })
+                let otherwise = if self.accept_word("else") {
+                    Some(self.block(Self::statement)?)
+                } else {
+                    None
+                };
+                Ok(Stmt::If {
+                    condition,
+                    then,
+                    otherwise,
+                })
             }
             Token::Name("while") => {
                 self.next();
                 let condition = self.expression()?;
-                Ok(Stmt::While { condition, body: self.block(Self::statement)? })
+                Ok(Stmt::While {
+                    condition,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("for") => {
                 self.next();
@@ -208,7 +261,11 @@ impl<'a> Parser<'_, 'a> {
                     return self.unexpected("`in`");
                 }
                 let iterable = self.expression()?;
-                Ok(Stmt::For { targets, iterable, body: self.block(Self::statement)? })
+                Ok(Stmt::For {
+                    targets,
+                    iterable,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("with") => {
                 self.next();
@@ -216,7 +273,10 @@ impl<'a> Parser<'_, 'a> {
                 while self.accept_punct(",") {
                     items.push(self.with_item()?);
                 }
-                Ok(Stmt::With { items, body: self.block(Self::statement)? })
+                Ok(Stmt::With {
+                    items,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("def") => Ok(Stmt::Function(self.function()?)),
             _ => self.simple_statement(),
@@ -225,7 +285,11 @@ impl<'a> Parser<'_, 'a> {
 
     fn with_item(&mut self) -> Parse<(Expr, Option<Expr>)> {
         let context = self.expression()?;
-        let binding = if self.accept_word("as") { Some(self.postfix()?) } else { None };
+        let binding = if self.accept_word("as") {
+            Some(self.postfix()?)
+        } else {
+            None
+        };
         Ok((context, binding))
     }
 
@@ -237,7 +301,11 @@ impl<'a> Parser<'_, 'a> {
             Token::Name("return") => {
                 self.next();
                 let ends = self.peek() == Token::Newline;
-                Stmt::Return(if ends { Vec::new() } else { self.expressions()?.0 })
+                Stmt::Return(if ends {
+                    Vec::new()
+                } else {
+                    self.expressions()?.0
+                })
             }
             _ => self.assignment_or_expression()?,
         };
@@ -253,10 +321,20 @@ impl<'a> Parser<'_, 'a> {
     fn assignment_or_expression(&mut self) -> Parse<Stmt> {
         let (mut first, trailing_comma) = self.expressions()?;
         let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
-        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        let annotation = if self.accept_punct(":") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
         if self.accept_punct("=") {
             let (values, _) = self.expressions()?;
-            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, spaced_colon, values }));
+            return Ok(Stmt::Assign(Assign {
+                targets: first,
+                trailing_comma,
+                annotation,
+                spaced_colon,
+                values,
+            }));
         }
         match (annotation, first.pop()) {
             (None, Some(only)) if first.is_empty() && !trailing_comma => Ok(Stmt::Expr(only)),
@@ -320,7 +398,11 @@ impl<'a> Parser<'_, 'a> {
             }
             self.at += words;
             let right = self.nested(|p| p.binary(precedence + 1))?;
-            left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
+            left = Expr::Binary {
+                operator,
+                left: Box::new(left),
+                right: Box::new(right),
+            };
         }
         Ok(left)
     }
@@ -361,7 +443,10 @@ impl<'a> Parser<'_, 'a> {
         // `not` binds looser than comparisons, the signs tighter than products.
         let precedence = if operator == "not " { 3 } else { 10 };
         let operand = self.nested(|p| p.binary(precedence))?;
-        Ok(Expr::Unary { operator, operand: Box::new(operand) })
+        Ok(Expr::Unary {
+            operator,
+            operand: Box::new(operand),
+        })
     }
 
     fn postfix(&mut self) -> Parse<Expr> {
@@ -371,16 +456,26 @@ impl<'a> Parser<'_, 'a> {
         loop {
             links += 1;
             if links > MAX_DEPTH {
-                return self.error(format!("a chain of more than {MAX_DEPTH} attributes, calls or indices"));
+                return self.error(format!(
+                    "a chain of more than {MAX_DEPTH} attributes, calls or indices"
+                ));
             }
             let base = Box::new(expression);
             expression = if self.accept_punct(".") {
-                Expr::Attribute { base, name: self.name()? }
+                Expr::Attribute {
+                    base,
+                    name: self.name()?,
+                }
             } else if self.accept_punct("(") {
                 let (args, trailing_comma) = self.separated(")", Self::arg)?;
                 let id = CallId(self.calls);
                 self.calls += 1;
-                Expr::Call { id, callee: base, args, trailing_comma }
+                Expr::Call {
+                    id,
+                    callee: base,
+                    args,
+                    trailing_comma,
+                }
             } else if self.accept_punct("[") {
                 let (args, _) = self.separated("]", Self::subscript)?;
                 Expr::Index { base, args }
@@ -393,7 +488,10 @@ impl<'a> Parser<'_, 'a> {
     fn arg(&mut self) -> Parse<Arg> {
         let value = self.expression()?;
         match value {
-            Expr::Name(name) if self.accept_punct("=") => Ok(Arg { name: Some(name), value: self.expression()? }),
+            Expr::Name(name) if self.accept_punct("=") => Ok(Arg {
+                name: Some(name),
+                value: self.expression()?,
+            }),
             value => Ok(Arg { name: None, value }),
         }
     }
@@ -414,7 +512,11 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn slice_part(&mut self) -> Parse<Option<Expr>> {
-        if matches!(self.peek(), Token::Punct(":" | "]" | ",")) { Ok(None) } else { self.expression().map(Some) }
+        if matches!(self.peek(), Token::Punct(":" | "]" | ",")) {
+            Ok(None)
+        } else {
+            self.expression().map(Some)
+        }
     }
 
     /// Entries parted by commas up to `close`; whether a comma stood before `close`.
@@ -453,16 +555,24 @@ impl<'a> Parser<'_, 'a> {
             Token::Punct("[") => {
                 self.next();
                 let (items, trailing_comma) = self.separated("]", Self::expression)?;
-                Ok(Expr::List { items, trailing_comma })
+                Ok(Expr::List {
+                    items,
+                    trailing_comma,
+                })
             }
             Token::Punct("(") => {
                 self.next();
                 let (mut items, trailing_comma) = self.separated(")", Self::expression)?;
                 match items.pop() {
-                    Some(only) if items.is_empty() && !trailing_comma => Ok(Expr::Paren(Box::new(only))),
+                    Some(only) if items.is_empty() && !trailing_comma => {
+                        Ok(Expr::Paren(Box::new(only)))
+                    }
                     last => {
                         items.extend(last);
-                        Ok(Expr::Tuple { items, trailing_comma })
+                        Ok(Expr::Tuple {
+                            items,
+                            trailing_comma,
+                        })
                     }
                 }
             }
@@ -482,8 +592,8 @@ impl<'a> Parser<'_, 'a> {
 
 fn is_reserved(word: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return", "pass", "break",
-        "continue", "with", "as",
+        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return",
+        "pass", "break", "continue", "with", "as",
     ];
     RESERVED.contains(&word)
 }
