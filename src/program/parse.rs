@@ -1,9 +1,11 @@
-//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack.
+//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack:
+//! neither here nor where the tree is walked, printed or dropped.
 
 use super::ast::{Arg, Assign, CallId, Class, Expr, File, Function, Item, Member, Param, Stmt};
 use super::lexer::{Spanned, Token, lex};
 
-/// Brackets and blocks may nest this deep. libtorch's printer stays below 20.
+/// Brackets and blocks may nest this deep, and an expression's tree may be this high. libtorch's printer stays
+/// below 20.
 const MAX_DEPTH: usize = 128;
 
 /// Why a source text is not TorchScript; line and column count from 1.
@@ -23,12 +25,7 @@ type Parse<T> = Result<T, ParseError>;
 /// The first place where `text` is not TorchScript as libtorch prints it.
 pub fn parse(text: &str) -> Result<File, ParseError> {
     let tokens = lex(text)?;
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-        depth: 0,
-        calls: 0,
-    };
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, height: 0, calls: 0 };
     let mut items = Vec::new();
     while parser.peek() != Token::End {
         items.push(parser.item()?);
@@ -40,6 +37,8 @@ struct Parser<'t, 'a> {
     tokens: &'t [Spanned<'a>],
     at: usize,
     depth: usize,
+    /// How high the tree of the last expression is, or that of the highest among the last bracket's entries.
+    height: usize,
     calls: u32,
 }
 
@@ -57,11 +56,7 @@ impl<'a> Parser<'_, 'a> {
     fn error<T>(&self, message: impl Into<String>) -> Parse<T> {
         let place = self.tokens.get(self.at).or(self.tokens.last());
         let (line, column) = place.map_or((1, 1), |s| (s.line, s.column));
-        Err(ParseError {
-            line,
-            column,
-            message: message.into(),
-        })
+        Err(ParseError { line, column, message: message.into() })
     }
 
     fn unexpected<T>(&self, expected: &str) -> Parse<T> {
@@ -91,19 +86,11 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn expect_punct(&mut self, punct: &'static str) -> Parse<()> {
-        if self.accept_punct(punct) {
-            Ok(())
-        } else {
-            self.unexpected(&format!("`{punct}`"))
-        }
+        if self.accept_punct(punct) { Ok(()) } else { self.unexpected(&format!("`{punct}`")) }
     }
 
     fn expect_newline(&mut self) -> Parse<()> {
-        if self.accept(Token::Newline) {
-            Ok(())
-        } else {
-            self.unexpected("the line's end")
-        }
+        if self.accept(Token::Newline) { Ok(()) } else { self.unexpected("the line's end") }
     }
 
     fn name(&mut self) -> Parse<String> {
@@ -119,7 +106,7 @@ impl<'a> Parser<'_, 'a> {
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
         if self.depth == MAX_DEPTH {
-            return self.error(format!("nested more than {MAX_DEPTH} levels deep"));
+            return self.too_deep();
         }
         self.depth += 1;
         let result = inner(self);
@@ -127,12 +114,28 @@ impl<'a> Parser<'_, 'a> {
         result
     }
 
+    /// Puts a node above subtrees of this height. A chain `a.b.c.d` or `a + b + c` makes a high tree without any
+    /// recursion here.
+    fn grow(&mut self, subtrees: usize) -> Parse<()> {
+        if subtrees == MAX_DEPTH {
+            return self.too_deep();
+        }
+        self.height = subtrees + 1;
+        Ok(())
+    }
+
+    fn too_deep<T>(&self) -> Parse<T> {
+        self.error(format!("nested more than {MAX_DEPTH} levels deep"))
+    }
+
     fn item(&mut self) -> Parse<Item> {
         match self.peek() {
             Token::Name("class") => Ok(Item::Class(self.class()?)),
             Token::Name("def") => Ok(Item::Function(self.function()?)),
-            Token::Name(_) => Ok(Item::Statement(self.simple_statement()?)),
-            _ => self.unexpected("`class` or `def`"),
+            Token::Name(_) if self.tokens.get(self.at + 1).is_some_and(|s| s.token == Token::Punct("=")) => {
+                Ok(Item::Statement(self.simple_statement()?))
+            }
+            _ => self.unexpected("`class`, `def` or an assignment"),
         }
     }
 
@@ -147,11 +150,7 @@ impl<'a> Parser<'_, 'a> {
             None
         };
         let members = self.block(Self::member)?;
-        Ok(Class {
-            name,
-            base,
-            members,
-        })
+        Ok(Class { name, base, members })
     }
 
     fn member(&mut self) -> Parse<Member> {
@@ -180,37 +179,16 @@ impl<'a> Parser<'_, 'a> {
                 return self.unexpected("`,` or `)`");
             }
         }
-        let returns = if self.accept_punct("->") {
-            Some(self.expression()?)
-        } else {
-            None
-        };
+        let returns = if self.accept_punct("->") { Some(self.expression()?) } else { None };
         let body = self.block(Self::statement)?;
-        Ok(Function {
-            name,
-            params,
-            returns,
-            body,
-        })
+        Ok(Function { name, params, returns, body })
     }
 
     fn param(&mut self) -> Parse<Param> {
         let name = self.name()?;
-        let annotation = if self.accept_punct(":") {
-            Some(self.expression()?)
-        } else {
-            None
-        };
-        let default = if self.accept_punct("=") {
-            Some(self.expression()?)
-        } else {
-            None
-        };
-        Ok(Param {
-            name,
-            annotation,
-            default,
-        })
+        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        let default = if self.accept_punct("=") { Some(self.expression()?) } else { None };
+        Ok(Param { name, annotation, default })
     }
 
     /// `:` newline, indented entries.
@@ -235,24 +213,13 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let condition = self.expression()?;
                 let then = self.block(Self::statement)?;
-                let otherwise = if self.accept_word("else") {
-                    Some(self.block(Self::statement)?)
-                } else {
-                    None
-                };
-                Ok(Stmt::If {
-                    condition,
-                    then,
-                    otherwise,
-                })
+                let otherwise = if self.accept_word("else") { Some(self.block(Self::statement)?) } else { None };
+                Ok(Stmt::If { condition, then, otherwise })
             }
             Token::Name("while") => {
                 self.next();
                 let condition = self.expression()?;
-                Ok(Stmt::While {
-                    condition,
-                    body: self.block(Self::statement)?,
-                })
+                Ok(Stmt::While { condition, body: self.block(Self::statement)? })
             }
             Token::Name("for") => {
                 self.next();
@@ -261,11 +228,7 @@ impl<'a> Parser<'_, 'a> {
                     return self.unexpected("`in`");
                 }
                 let iterable = self.expression()?;
-                Ok(Stmt::For {
-                    targets,
-                    iterable,
-                    body: self.block(Self::statement)?,
-                })
+                Ok(Stmt::For { targets, iterable, body: self.block(Self::statement)? })
             }
             Token::Name("with") => {
                 self.next();
@@ -273,10 +236,7 @@ impl<'a> Parser<'_, 'a> {
                 while self.accept_punct(",") {
                     items.push(self.with_item()?);
                 }
-                Ok(Stmt::With {
-                    items,
-                    body: self.block(Self::statement)?,
-                })
+                Ok(Stmt::With { items, body: self.block(Self::statement)? })
             }
             Token::Name("def") => Ok(Stmt::Function(self.function()?)),
             _ => self.simple_statement(),
@@ -285,11 +245,7 @@ impl<'a> Parser<'_, 'a> {
 
     fn with_item(&mut self) -> Parse<(Expr, Option<Expr>)> {
         let context = self.expression()?;
-        let binding = if self.accept_word("as") {
-            Some(self.postfix()?)
-        } else {
-            None
-        };
+        let binding = if self.accept_word("as") { Some(self.postfix()?) } else { None };
         Ok((context, binding))
     }
 
@@ -301,11 +257,7 @@ impl<'a> Parser<'_, 'a> {
             Token::Name("return") => {
                 self.next();
                 let ends = self.peek() == Token::Newline;
-                Stmt::Return(if ends {
-                    Vec::new()
-                } else {
-                    self.expressions()?.0
-                })
+                Stmt::Return(if ends { Vec::new() } else { self.expressions()?.0 })
             }
             _ => self.assignment_or_expression()?,
         };
@@ -319,22 +271,18 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn assignment_or_expression(&mut self) -> Parse<Stmt> {
+        let start = self.at;
         let (mut first, trailing_comma) = self.expressions()?;
         let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
-        let annotation = if self.accept_punct(":") {
-            Some(self.expression()?)
-        } else {
-            None
-        };
+        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        let assigns = self.peek() == Token::Punct("=");
+        if (assigns || annotation.is_some()) && !first.iter().all(is_target) {
+            self.at = start;
+            return self.error("cannot be assigned to: only variables, attributes and items can");
+        }
         if self.accept_punct("=") {
             let (values, _) = self.expressions()?;
-            return Ok(Stmt::Assign(Assign {
-                targets: first,
-                trailing_comma,
-                annotation,
-                spaced_colon,
-                values,
-            }));
+            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, spaced_colon, values }));
         }
         match (annotation, first.pop()) {
             (None, Some(only)) if first.is_empty() && !trailing_comma => Ok(Stmt::Expr(only)),
@@ -376,11 +324,14 @@ impl<'a> Parser<'_, 'a> {
             if !p.accept_word("if") {
                 return Ok(then);
             }
+            let mut height = p.height;
             let condition = p.binary(0)?;
+            height = height.max(p.height);
             if !p.accept_word("else") {
                 return p.unexpected("`else`");
             }
             let otherwise = p.expression()?;
+            p.grow(height.max(p.height))?;
             Ok(Expr::Conditional {
                 then: Box::new(then),
                 condition: Box::new(condition),
@@ -397,12 +348,10 @@ impl<'a> Parser<'_, 'a> {
                 break;
             }
             self.at += words;
+            let height = self.height;
             let right = self.nested(|p| p.binary(precedence + 1))?;
-            left = Expr::Binary {
-                operator,
-                left: Box::new(left),
-                right: Box::new(right),
-            };
+            self.grow(height.max(self.height))?;
+            left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
         }
         Ok(left)
     }
@@ -443,69 +392,53 @@ impl<'a> Parser<'_, 'a> {
         // `not` binds looser than comparisons, the signs tighter than products.
         let precedence = if operator == "not " { 3 } else { 10 };
         let operand = self.nested(|p| p.binary(precedence))?;
-        Ok(Expr::Unary {
-            operator,
-            operand: Box::new(operand),
-        })
+        self.grow(self.height)?;
+        Ok(Expr::Unary { operator, operand: Box::new(operand) })
     }
 
     fn postfix(&mut self) -> Parse<Expr> {
         let mut expression = self.atom()?;
-        // A chain `a.b.c.d` nests in the tree as brackets do, so it counts against the same bound.
-        let mut links = 0;
         loop {
-            links += 1;
-            if links > MAX_DEPTH {
-                return self.error(format!(
-                    "a chain of more than {MAX_DEPTH} attributes, calls or indices"
-                ));
-            }
+            let height = self.height;
             let base = Box::new(expression);
             expression = if self.accept_punct(".") {
-                Expr::Attribute {
-                    base,
-                    name: self.name()?,
-                }
+                Expr::Attribute { base, name: self.name()? }
             } else if self.accept_punct("(") {
                 let (args, trailing_comma) = self.separated(")", Self::arg)?;
                 let id = CallId(self.calls);
                 self.calls += 1;
-                Expr::Call {
-                    id,
-                    callee: base,
-                    args,
-                    trailing_comma,
-                }
+                Expr::Call { id, callee: base, args, trailing_comma }
             } else if self.accept_punct("[") {
                 let (args, _) = self.separated("]", Self::subscript)?;
                 Expr::Index { base, args }
             } else {
                 return Ok(*base);
             };
+            self.grow(height.max(self.height))?;
         }
     }
 
     fn arg(&mut self) -> Parse<Arg> {
         let value = self.expression()?;
         match value {
-            Expr::Name(name) if self.accept_punct("=") => Ok(Arg {
-                name: Some(name),
-                value: self.expression()?,
-            }),
+            Expr::Name(name) if self.accept_punct("=") => Ok(Arg { name: Some(name), value: self.expression()? }),
             value => Ok(Arg { name: None, value }),
         }
     }
 
     fn subscript(&mut self) -> Parse<Expr> {
         let mut parts = vec![self.slice_part()?];
+        let mut height = self.height;
         while self.accept_punct(":") {
             parts.push(self.slice_part()?);
+            height = height.max(self.height);
         }
         match (parts.len(), parts.pop().flatten()) {
             (1, Some(only)) => Ok(only),
             (1, None) => self.unexpected("an index"),
             (_, last) => {
                 parts.push(last);
+                self.grow(height)?;
                 Ok(Expr::Slice(parts))
             }
         }
@@ -513,10 +446,10 @@ impl<'a> Parser<'_, 'a> {
 
     fn slice_part(&mut self) -> Parse<Option<Expr>> {
         if matches!(self.peek(), Token::Punct(":" | "]" | ",")) {
-            Ok(None)
-        } else {
-            self.expression().map(Some)
+            self.height = 0;
+            return Ok(None);
         }
+        self.expression().map(Some)
     }
 
     /// Entries parted by commas up to `close`; whether a comma stood before `close`.
@@ -527,17 +460,21 @@ impl<'a> Parser<'_, 'a> {
     ) -> Parse<(Vec<T>, bool)> {
         let mut entries = Vec::new();
         let mut trailing_comma = false;
+        let mut height = 0;
         while !self.accept_punct(close) {
             entries.push(entry(self)?);
+            height = height.max(self.height);
             trailing_comma = self.accept_punct(",");
             if !trailing_comma && self.peek() != Token::Punct(close) {
                 return self.unexpected(&format!("`,` or `{close}`"));
             }
         }
+        self.height = height;
         Ok((entries, trailing_comma))
     }
 
     fn atom(&mut self) -> Parse<Expr> {
+        self.height = 0;
         match self.peek() {
             Token::Name(word) if is_reserved(word) => self.unexpected("an expression"),
             Token::Name(name) => {
@@ -555,24 +492,18 @@ impl<'a> Parser<'_, 'a> {
             Token::Punct("[") => {
                 self.next();
                 let (items, trailing_comma) = self.separated("]", Self::expression)?;
-                Ok(Expr::List {
-                    items,
-                    trailing_comma,
-                })
+                self.grow(self.height)?;
+                Ok(Expr::List { items, trailing_comma })
             }
             Token::Punct("(") => {
                 self.next();
                 let (mut items, trailing_comma) = self.separated(")", Self::expression)?;
+                self.grow(self.height)?;
                 match items.pop() {
-                    Some(only) if items.is_empty() && !trailing_comma => {
-                        Ok(Expr::Paren(Box::new(only)))
-                    }
+                    Some(only) if items.is_empty() && !trailing_comma => Ok(Expr::Paren(Box::new(only))),
                     last => {
                         items.extend(last);
-                        Ok(Expr::Tuple {
-                            items,
-                            trailing_comma,
-                        })
+                        Ok(Expr::Tuple { items, trailing_comma })
                     }
                 }
             }
@@ -580,9 +511,13 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let (pairs, _) = self.separated("}", |p| {
                     let key = p.expression()?;
+                    let height = p.height;
                     p.expect_punct(":")?;
-                    Ok((key, p.expression()?))
+                    let value = p.expression()?;
+                    p.height = height.max(p.height);
+                    Ok((key, value))
                 })?;
+                self.grow(self.height)?;
                 Ok(Expr::Dict(pairs))
             }
             _ => self.unexpected("an expression"),
@@ -590,10 +525,14 @@ impl<'a> Parser<'_, 'a> {
     }
 }
 
+fn is_target(expression: &Expr) -> bool {
+    matches!(expression, Expr::Name(_) | Expr::Attribute { .. } | Expr::Index { .. })
+}
+
 fn is_reserved(word: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return",
-        "pass", "break", "continue", "with", "as",
+        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return", "pass", "break",
+        "continue", "with", "as",
     ];
     RESERVED.contains(&word)
 }
