@@ -144,7 +144,10 @@ impl<'a> Inliner<'a> {
     }
 
     fn not_followed<T>(&self, reason: impl Into<String>) -> Step<T> {
-        Err(Stop::Error(ProgramError::NotFollowed { module: self.module_path(), reason: reason.into() }))
+        Err(Stop::Error(ProgramError::NotFollowed {
+            module: self.module_path(),
+            reason: reason.into(),
+        }))
     }
 
     /// Runs `inner` one level of statements or expressions deeper.
@@ -541,20 +544,21 @@ impl<'a> Inliner<'a> {
     }
 
     /// Evaluates an expression whose value is assigned to `results` variables.
-<<<<<<< HEAD
     fn eval_results(
         &mut self,
         frame: &mut Frame,
         expression: &'a Expr,
         results: usize,
     ) -> Step<Val> {
-=======
-    fn eval_results(&mut self, frame: &mut Frame, expression: &'a Expr, results: usize) -> Step<Val> {
         self.nested(|inliner| inliner.eval_nested(frame, expression, results))
     }
 
-    fn eval_nested(&mut self, frame: &mut Frame, expression: &'a Expr, results: usize) -> Step<Val> {
->>>>>>> ptests
+    fn eval_nested(
+        &mut self,
+        frame: &mut Frame,
+        expression: &'a Expr,
+        results: usize,
+    ) -> Step<Val> {
         match expression {
             Expr::Name(name) => Ok(self.name(frame, name)),
             Expr::Number(text) => Ok(number(text)),

@@ -254,18 +254,8 @@ impl<'a> Lexer<'a> {
 
 /// The length of `12`, `1.`, `.5`, `1.5e-05` at the text's start.
 fn number_length(text: &str) -> usize {
-<<<<<<< HEAD
-    let bytes = text.as_bytes();
-    let belongs = |i: usize| {
-        let sign_of_exponent =
-            matches!(bytes[i], b'+' | b'-') && i > 0 && matches!(bytes[i - 1], b'e' | b'E');
-        bytes[i].is_ascii_alphanumeric() || bytes[i] == b'.' || sign_of_exponent
-    };
-    (0..bytes.len())
-        .find(|i| !belongs(*i))
-        .unwrap_or(bytes.len())
-=======
-    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let digits =
+        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let mut end = digits(text);
     if text[end..].starts_with('.') {
         end += 1 + digits(&text[end + 1..]);
@@ -276,5 +266,4 @@ fn number_length(text: &str) -> usize {
         end += if power > 0 { 1 + sign + power } else { 0 };
     }
     end
->>>>>>> ptests
 }
