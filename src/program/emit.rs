@@ -75,53 +75,13 @@ impl<'a> Emitter<'a> {
         }
         let output = span.stand_in(span.output);
         body.push(Stmt::Return(vec![value_name(output)]));
-        self.function(name, &[(&value_text(span.input), "Tensor")], "Tensor", body)
-    }
-
-    /// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
-    #[must_use]
-    pub fn tensors(&self, name: &str, tensors: &[(ModuleId, String)]) -> Function {
-        let items = tensors
-            .iter()
-            .map(|(module, attribute)| {
-                let tensor = member(module_path(self.network, *module), attribute);
-                // The attribute may be declared Optional[Tensor].
-                call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
-            })
-            .collect();
-        let list = Expr::List {
-            items,
-            trailing_comma: false,
-        };
-        let body = vec![Stmt::Return(vec![call(
-            "annotate",
-            vec![Expr::Name("List[Tensor]".into()), list],
-        )])];
-        self.function(name, &[], "List[Tensor]", body)
-    }
-
-    fn function(
-        &self,
-        name: &str,
-        inputs: &[(&str, &str)],
-        returns: &str,
-        body: Vec<Stmt>,
-    ) -> Function {
-        let param = |(name, annotation): (&str, &str)| Param {
-            name: name.into(),
-            annotation: Some(Expr::Name(annotation.into())),
-            default: None,
-        };
-        let root = self.network.modules.root().class.as_str();
-        Function {
-            name: name.into(),
-            params: std::iter::once(("self", root))
-                .chain(inputs.iter().copied())
-                .map(param)
-                .collect(),
-            returns: Some(Expr::Name(returns.into())),
+        root_method(
+            self.network,
+            name,
+            Some(&value_text(span.input)),
+            "Tensor",
             body,
-        }
+        )
     }
 
     /// The whole program without some regions, its variables numbered in the order in which they appear: two
@@ -248,6 +208,60 @@ impl<'a> Emitter<'a> {
         };
         assign.trailing_comma = statement.op == Op::Unpack;
         vec![Stmt::Assign(assign)]
+    }
+}
+
+/// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
+#[must_use]
+pub fn tensor_list_method(
+    network: &Network,
+    name: &str,
+    tensors: &[(ModuleId, String)],
+) -> Function {
+    let items = tensors
+        .iter()
+        .map(|(module, attribute)| {
+            let tensor = member(module_path(network, *module), attribute);
+            // The attribute may be declared Optional[Tensor].
+            call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
+        })
+        .collect();
+    let list = Expr::List {
+        items,
+        trailing_comma: false,
+    };
+    let list = call("annotate", vec![Expr::Name("List[Tensor]".into()), list]);
+    root_method(
+        network,
+        name,
+        None,
+        "List[Tensor]",
+        vec![Stmt::Return(vec![list])],
+    )
+}
+
+/// A method of the root class with at most one tensor as input.
+fn root_method(
+    network: &Network,
+    name: &str,
+    input: Option<&str>,
+    returns: &str,
+    body: Vec<Stmt>,
+) -> Function {
+    let param = |(name, annotation): (&str, &str)| Param {
+        name: name.into(),
+        annotation: Some(Expr::Name(annotation.into())),
+        default: None,
+    };
+    let root = network.modules.root().class.as_str();
+    Function {
+        name: name.into(),
+        params: std::iter::once(("self", root))
+            .chain(input.map(|name| (name, "Tensor")))
+            .map(param)
+            .collect(),
+        returns: Some(Expr::Name(returns.into())),
+        body,
     }
 }
 

@@ -21,7 +21,7 @@ mod value;
 use std::ops::Range;
 
 pub use builder::CodePlace;
-pub use emit::{Emitter, Skip, Span};
+pub use emit::{Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
