@@ -21,6 +21,7 @@ test: libtorch ## Run all tests
 	$(CARGO) test --locked
 
 demo: build ## Prune the embedded demo model: the result lies under target/demo
+	@mkdir -p $(TARGET)/demo
 	$(TARGET)/release/ckaprune prune --config configs/demo/demo.json --output $(TARGET)/demo/pruned.pt --force
 
 check: libtorch ## Check formatting and lints, with and without libtorch

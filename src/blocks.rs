@@ -9,7 +9,9 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::cost::{self, Macs};
-use crate::program::{CallIndex, ModuleId, Network, Op, Operand, Program, Statement, ValueId, is_activation};
+use crate::program::{
+    CallIndex, ModuleId, Network, Op, Operand, Program, Statement, ValueId, is_activation,
+};
 
 /// A place between two statements where exactly one value is live, and that value is a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +40,19 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::ChangesShape { from, to } => {
-                write!(f, "changes the shape from {} to {}", show_shape(from), show_shape(to))
+                write!(
+                    f,
+                    "changes the shape from {} to {}",
+                    show_shape(from),
+                    show_shape(to)
+                )
             }
             Reason::ShortcutComputes => f.write_str("its shortcut is not the identity"),
             Reason::RunsTwice => f.write_str("its module runs more than once"),
             Reason::SharedModule => f.write_str("its module hangs in several places"),
-            Reason::CallNotPlain => f.write_str("it is not called with its input as a plain argument of a method"),
+            Reason::CallNotPlain => {
+                f.write_str("it is not called with its input as a plain argument of a method")
+            }
         }
     }
 }
@@ -51,7 +60,11 @@ impl fmt::Display for Reason {
 /// `16×32×32`
 #[must_use]
 pub fn show_shape(shape: &[i64]) -> String {
-    shape.iter().map(i64::to_string).collect::<Vec<_>>().join("×")
+    shape
+        .iter()
+        .map(i64::to_string)
+        .collect::<Vec<_>>()
+        .join("×")
 }
 
 /// A residual block.
@@ -97,7 +110,10 @@ impl Lifetimes {
         let mut last_read = HashMap::new();
         // Values that share memory with a given root, as far as they are born.
         let mut family: HashMap<ValueId, Vec<ValueId>> = HashMap::new();
-        family.entry(program.value(program.input).root).or_default().push(program.input);
+        family
+            .entry(program.value(program.input).root)
+            .or_default()
+            .push(program.input);
         for (i, statement) in program.statements.iter().enumerate() {
             for value in statement.reads() {
                 last_read.insert(value, i);
@@ -110,7 +126,10 @@ impl Lifetimes {
             }
             for output in &statement.outputs {
                 born.insert(*output, i);
-                family.entry(program.value(*output).root).or_default().push(*output);
+                family
+                    .entry(program.value(*output).root)
+                    .or_default()
+                    .push(*output);
             }
         }
         for value in program.output.operand.values() {
@@ -152,7 +171,10 @@ pub fn cuts(program: &Program) -> Vec<Cut> {
 #[must_use]
 pub fn representation(program: &Program) -> Option<ValueId> {
     let is_classifier = |s: &&Statement| {
-        matches!(s.operator(), Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm"))
+        matches!(
+            s.operator(),
+            Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm")
+        )
     };
     let statement = program.statements.iter().rev().find(is_classifier)?;
     let data = usize::from(statement.operator() == Some("addmm"));
@@ -172,9 +194,15 @@ pub fn find(network: &Network, program: &Program) -> Vec<Block> {
     let mut owners: BTreeMap<usize, &Region> = BTreeMap::new();
     for (i, statement) in program.statements.iter().enumerate() {
         if let Some((left, right)) = addition(program, statement) {
-            let joins = |r: &&Region| r.statements.contains(&i) && r.depends.contains(&left) && r.depends.contains(&right);
+            let joins = |r: &&Region| {
+                r.statements.contains(&i) && r.depends.contains(&left) && r.depends.contains(&right)
+            };
             // The innermost region owns the addition; of two that span the same statements, the deeper call.
-            if let Some(owner) = regions.iter().filter(joins).min_by_key(|r| (r.statements.len(), usize::MAX - r.call.0)) {
+            if let Some(owner) = regions
+                .iter()
+                .filter(joins)
+                .min_by_key(|r| (r.statements.len(), usize::MAX - r.call.0))
+            {
                 owners.insert(owner.call.0, owner);
             }
         }
@@ -187,7 +215,8 @@ pub fn find(network: &Network, program: &Program) -> Vec<Block> {
                 && inner.statements.end <= outer.statements.end
         };
         let in_removable = owners.iter().any(|outer| outer.skips && inside(outer, r));
-        let around_removable = !r.skips && owners.iter().any(|inner| inner.skips && inside(r, inner));
+        let around_removable =
+            !r.skips && owners.iter().any(|inner| inner.skips && inside(r, inner));
         !in_removable && !around_removable
     });
     let uses = ModuleUses::of(network, program);
@@ -203,7 +232,10 @@ fn number_stages(blocks: &mut [Block]) {
         let (before, block) = (&blocks[i - 1], &blocks[i]);
         let begins = match (&before.output_shape, &block.output_shape) {
             (Some(a), Some(b)) => a != b,
-            _ => matches!(block.obstacle, Some(Reason::ChangesShape { .. } | Reason::ShortcutComputes)),
+            _ => matches!(
+                block.obstacle,
+                Some(Reason::ChangesShape { .. } | Reason::ShortcutComputes)
+            ),
         };
         stage += usize::from(begins);
         blocks[i].stage = stage;
@@ -215,9 +247,13 @@ fn addition(program: &Program, statement: &Statement) -> Option<(ValueId, ValueI
     if statement.operator() != Some("add") {
         return None;
     }
-    let scaled = statement.arg(2, "alpha").is_some_and(|alpha| alpha.int() != Some(1));
+    let scaled = statement
+        .arg(2, "alpha")
+        .is_some_and(|alpha| alpha.int() != Some(1));
     match (statement.arg(0, "self"), statement.arg(1, "other")) {
-        (Some(Operand::Value(a)), Some(Operand::Value(b))) if !scaled && program.is_tensor(*a) && program.is_tensor(*b) => {
+        (Some(Operand::Value(a)), Some(Operand::Value(b)))
+            if !scaled && program.is_tensor(*a) && program.is_tensor(*b) =>
+        {
             Some((*a, *b))
         }
         _ => None,
@@ -256,7 +292,9 @@ impl Region {
             .flat_map(|s| s.outputs.iter().copied())
             .filter(|v| lifetimes.read_from(*v, range.end))
             .collect();
-        let (1, 1) = (entering.len(), leaving.len()) else { return None };
+        let (1, 1) = (entering.len(), leaving.len()) else {
+            return None;
+        };
         let (input, output) = (*entering.iter().next()?, *leaving.iter().next()?);
         let returned = call.result.operand == Operand::Value(output);
         if !returned || !program.is_tensor(input) || !program.is_tensor(output) {
@@ -264,11 +302,22 @@ impl Region {
         }
         let (depends, skips) = flow(program, statements, input);
         let skips = skips.contains(&output);
-        Some(Region { call: index, module: call.module, statements: range, input, output, depends, skips })
+        Some(Region {
+            call: index,
+            module: call.module,
+            statements: range,
+            input,
+            output,
+            depends,
+            skips,
+        })
     }
 
     fn block(&self, network: &Network, program: &Program, uses: &ModuleUses) -> Block {
-        let (input_shape, output_shape) = (program.sample_shape(self.input), program.sample_shape(self.output));
+        let (input_shape, output_shape) = (
+            program.sample_shape(self.input),
+            program.sample_shape(self.output),
+        );
         Block {
             path: network.modules.get(self.module).path.clone(),
             module: self.module,
@@ -294,14 +343,20 @@ impl Region {
     ) -> Option<Reason> {
         let call = &program.calls[self.call.0];
         let in_method = call.site.as_ref().is_some_and(|s| s.place.module.is_some());
-        let plain = call.args.iter().any(|a| a.operand == Operand::Value(self.input));
+        let plain = call
+            .args
+            .iter()
+            .any(|a| a.operand == Operand::Value(self.input));
         match (from, to) {
-            (Some(from), Some(to)) if from != to => {
-                Some(Reason::ChangesShape { from: from.clone(), to: to.clone() })
-            }
+            (Some(from), Some(to)) if from != to => Some(Reason::ChangesShape {
+                from: from.clone(),
+                to: to.clone(),
+            }),
             _ if !self.skips => Some(Reason::ShortcutComputes),
             _ if uses.runs.get(&self.module).is_some_and(|n| *n > 1) => Some(Reason::RunsTwice),
-            _ if uses.places.get(&self.module).is_some_and(|n| *n > 1) => Some(Reason::SharedModule),
+            _ if uses.places.get(&self.module).is_some_and(|n| *n > 1) => {
+                Some(Reason::SharedModule)
+            }
             _ if !in_method || !plain => Some(Reason::CallNotPlain),
             _ => None,
         }
@@ -309,7 +364,11 @@ impl Region {
 }
 
 /// What depends on `input`, and which of it is `input` plus something (activations behind the sum included).
-fn flow(program: &Program, statements: &[Statement], input: ValueId) -> (HashSet<ValueId>, HashSet<ValueId>) {
+fn flow(
+    program: &Program,
+    statements: &[Statement],
+    input: ValueId,
+) -> (HashSet<ValueId>, HashSet<ValueId>) {
     let mut depends = HashSet::from([input]);
     let mut same = HashSet::from([input]);
     let mut sums = HashSet::new();
@@ -381,24 +440,34 @@ impl ModuleUses {
 pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
     const PROBES: [i64; 8] = [256, 224, 32, 28, 64, 128, 299, 384];
     let channels = [3, 1, 4, 2];
-    let (shape, program) = channels.iter().flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s])).find_map(|shape| {
-        let program = Program::new(network, &shape).ok()?;
-        Some((shape, program))
-    })?;
+    let (shape, program) = channels
+        .iter()
+        .flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]))
+        .find_map(|shape| {
+            let program = Program::new(network, &shape).ok()?;
+            Some((shape, program))
+        })?;
     let stride = total_stride(&program, shape[1]);
     let usual = stride.map(|s| if s < 16 { 8 * s } else { 7 * s });
-    let guess = usual.map(|size| vec![shape[0], size, size]).filter(|g| Program::new(network, g).is_ok());
+    let guess = usual
+        .map(|size| vec![shape[0], size, size])
+        .filter(|g| Program::new(network, g).is_ok());
     Some(guess.unwrap_or(shape))
 }
 
 /// Input pixels for one pixel of the smallest feature map that a convolution makes.
 fn total_stride(program: &Program, size: i64) -> Option<i64> {
-    let convolutions = program.statements.iter().filter(|s| matches!(s.operator(), Some("conv2d" | "_convolution")));
-    let sides = convolutions.filter_map(|s| match program.sample_shape(*s.outputs.first()?)?.as_slice() {
-        [_, height, width] if height == width && *height > 1 => Some(*height),
-        _ => None,
-    });
+    let convolutions = program
+        .statements
+        .iter()
+        .filter(|s| matches!(s.operator(), Some("conv2d" | "_convolution")));
+    let sides =
+        convolutions.filter_map(
+            |s| match program.sample_shape(*s.outputs.first()?)?.as_slice() {
+                [_, height, width] if height == width && *height > 1 => Some(*height),
+                _ => None,
+            },
+        );
     let smallest = sides.min()?;
     Some((size as u64).div_ceil(smallest as u64).next_power_of_two() as i64).filter(|s| *s <= 64)
 }
-

@@ -20,7 +20,10 @@ pub struct Macs {
 /// The MACs of these statements.
 #[must_use]
 pub fn macs(network: &Network, program: &Program, statements: Range<usize>) -> Macs {
-    let mut total = Macs { count: 0, exact: true };
+    let mut total = Macs {
+        count: 0,
+        exact: true,
+    };
     for statement in program.statements.get(statements).unwrap_or_default() {
         match statement_macs(network, program, statement) {
             Some(count) => total.count = total.count.saturating_add(count),
@@ -39,7 +42,9 @@ fn statement_macs(network: &Network, program: &Program, statement: &Statement) -
     };
     let shape = |i: usize| operand_shape(network, program, statement.arg(i, "")?);
     let output = || match &program.value(*statement.outputs.first()?).known {
-        Known::Tensor { shape: Some(shape), .. } => elements(shape),
+        Known::Tensor {
+            shape: Some(shape), ..
+        } => elements(shape),
         _ => None,
     };
     match operator {
@@ -47,7 +52,8 @@ fn statement_macs(network: &Network, program: &Program, statement: &Statement) -
             let weight = shape(1)?;
             output()?.checked_mul(elements(weight.get(1..)?)?)
         }
-        "_convolution" if matches!(statement.arg(6, "transposed"), Some(Operand::Literal(t)) if t == "False") => {
+        "_convolution" if matches!(statement.arg(6, "transposed"), Some(Operand::Literal(t)) if t == "False") =>
+        {
             let weight = shape(1)?;
             output()?.checked_mul(elements(weight.get(1..)?)?)
         }
@@ -63,10 +69,15 @@ fn statement_macs(network: &Network, program: &Program, statement: &Statement) -
             let keys = key.get(key.len().checked_sub(2)?)?.known()?;
             let scores = elements(&query)?.checked_mul(keys)?;
             let rows = elements(query.split_last()?.1)?;
-            scores.checked_add(rows.checked_mul(keys)?.checked_mul(value.last()?.known()?)?)
+            scores.checked_add(
+                rows.checked_mul(keys)?
+                    .checked_mul(value.last()?.known()?)?,
+            )
         }
         // Matrix products inside, of shapes that are not followed.
-        "einsum" | "lstm" | "gru" | "_native_multi_head_attention" | "bilinear" | "tensordot" => None,
+        "einsum" | "lstm" | "gru" | "_native_multi_head_attention" | "bilinear" | "tensordot" => {
+            None
+        }
         name if name.starts_with("__torch__") => None,
         _ => Some(0),
     }
@@ -74,13 +85,25 @@ fn statement_macs(network: &Network, program: &Program, statement: &Statement) -
 
 /// The number of elements for one sample.
 fn elements(shape: &[crate::program::Dim]) -> Option<i64> {
-    element_count(shape).filter(|count| count.batch <= 1).map(|count| count.n)
+    element_count(shape)
+        .filter(|count| count.batch <= 1)
+        .map(|count| count.n)
 }
 
 fn operand_shape(network: &Network, program: &Program, operand: &Operand) -> Option<Shape> {
-    let fixed = |shape: &[i64]| shape.iter().map(|n| crate::program::Dim::fixed(*n)).collect();
+    let fixed = |shape: &[i64]| {
+        shape
+            .iter()
+            .map(|n| crate::program::Dim::fixed(*n))
+            .collect()
+    };
     match operand {
-        Operand::Value(id) => Val { operand: operand.clone(), known: program.value(*id).known.clone() }.shape().cloned(),
+        Operand::Value(id) => Val {
+            operand: operand.clone(),
+            known: program.value(*id).known.clone(),
+        }
+        .shape()
+        .cloned(),
         Operand::Attribute { module, name } => match network.modules.attribute(*module, name)? {
             crate::program::Attribute::Tensor(info) => Some(fixed(&info.shape)),
             _ => None,

@@ -14,10 +14,32 @@
 //! The method is *Effective Layer Pruning Through Similarity Metric Perspective*
 //! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
 
+pub mod analysis;
 pub mod archive;
 pub mod blocks;
 pub mod cka;
+pub mod cli;
+pub mod commands;
 pub mod cost;
 pub mod data;
+pub mod error;
+pub mod export;
+pub mod options;
 pub mod patch;
 pub mod program;
+pub mod progress;
+pub mod report;
+pub mod segments;
+
+#[cfg(feature = "torch")]
+pub mod eval;
+#[cfg(feature = "torch")]
+pub mod finetune;
+#[cfg(feature = "torch")]
+pub mod prune;
+#[cfg(feature = "torch")]
+pub mod run_dir;
+#[cfg(feature = "torch")]
+pub mod score;
+#[cfg(feature = "torch")]
+pub mod torch;

@@ -1,1 +1,30 @@
-fn main() {}
+//! The program's story: options from the file and the command line, a command, its outcome as exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use ckaprune::cli::Cli;
+use ckaprune::commands::{self, Outcome};
+use ckaprune::error::one_message;
+use ckaprune::options::with_config;
+
+const MISSED: u8 = 1;
+const BAD_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = match with_config(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(error) => return fail(&error),
+    };
+    match commands::run(&Cli::parse_from(args).command) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Missed) => ExitCode::from(MISSED),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", one_message(error));
+    ExitCode::from(BAD_INPUT)
+}

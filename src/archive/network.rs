@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::{Archive, ArchiveError, NodeId, Pickle, Section, TensorRef};
-use crate::program::{Attribute, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo};
+use crate::program::{
+    Attribute, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
+};
 
 /// Why a readable archive holds no network the analysis understands.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +29,18 @@ impl Archive {
         for (file, text) in self.sources() {
             if let Some(module) = module_name(file) {
                 let add = sources.add(module, text);
-                add.map_err(|error| NetworkError::Source { file: file.to_owned(), error })?;
+                add.map_err(|error| NetworkError::Source {
+                    file: file.to_owned(),
+                    error,
+                })?;
             }
         }
-        let mut reader = TreeReader { pickle: self.data(), sources: &sources, seen: HashMap::new(), tree: ModuleTree::default() };
+        let mut reader = TreeReader {
+            pickle: self.data(),
+            sources: &sources,
+            seen: HashMap::new(),
+            tree: ModuleTree::default(),
+        };
         reader.module(self.data().root(), String::new(), None)?;
         let modules = reader.tree;
         let constants = self.constants();
@@ -38,24 +48,38 @@ impl Archive {
         let constants = constants
             .map(|id| match self.constants().tensor(*id) {
                 Some(tensor) => Ok(describe(&tensor?, Section::Constants, false)),
-                None => Ok(TensorInfo { shape: Vec::new(), parameter: false, storage: String::new() }),
+                None => Ok(TensorInfo {
+                    shape: Vec::new(),
+                    parameter: false,
+                    storage: String::new(),
+                }),
             })
             .collect::<Result<_, ArchiveError>>()?;
-        Ok(Network { modules, sources, constants })
+        Ok(Network {
+            modules,
+            sources,
+            constants,
+        })
     }
 
     /// The object of the module at `path` in [`Archive::data`].
     #[must_use]
     pub fn object(&self, path: &str) -> Option<NodeId> {
         let mut parts = path.split('.').filter(|p| !p.is_empty());
-        parts.try_fold(self.data().root(), |object, name| self.data().attribute(object, name))
+        parts.try_fold(self.data().root(), |object, name| {
+            self.data().attribute(object, name)
+        })
     }
 }
 
 /// `__torch__.torch.nn.modules.conv` of `code/__torch__/torch/nn/modules/conv.py`; `None` for other files.
 #[must_use]
 pub fn module_name(file: &str) -> Option<String> {
-    Some(file.strip_prefix("code/")?.strip_suffix(".py")?.replace('/', "."))
+    Some(
+        file.strip_prefix("code/")?
+            .strip_suffix(".py")?
+            .replace('/', "."),
+    )
 }
 
 /// The source file of a module name; the inverse of [`module_name`].
@@ -82,18 +106,39 @@ struct TreeReader<'a> {
 
 impl TreeReader<'_> {
     /// Depth is bounded: the pickle reader refuses deep nesting and cycles.
-    fn module(&mut self, object: NodeId, path: String, parent: Option<ModuleId>) -> Result<ModuleId, ArchiveError> {
+    fn module(
+        &mut self,
+        object: NodeId,
+        path: String,
+        parent: Option<ModuleId>,
+    ) -> Result<ModuleId, ArchiveError> {
         if let Some(known) = self.seen.get(&object) {
             return Ok(*known);
         }
         let class = self.pickle.class_name(object).unwrap_or_default();
-        let parameters: Vec<&str> = self.sources.class(&class).map(|c| c.parameter_names().collect()).unwrap_or_default();
-        let id = self.tree.add(Module { path: path.clone(), class, parent, attributes: IndexMap::new() });
+        let parameters: Vec<&str> = self
+            .sources
+            .class(&class)
+            .map(|c| c.parameter_names().collect())
+            .unwrap_or_default();
+        let id = self.tree.add(Module {
+            path: path.clone(),
+            class,
+            parent,
+            attributes: IndexMap::new(),
+        });
         self.seen.insert(object, id);
         for (name, node) in self.pickle.attributes(object) {
-            let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let child = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             let attribute = self.attribute(node, child, id, parameters.contains(&name))?;
-            self.tree.get_mut(id).attributes.insert(name.to_owned(), attribute);
+            self.tree
+                .get_mut(id)
+                .attributes
+                .insert(name.to_owned(), attribute);
         }
         Ok(id)
     }
@@ -107,7 +152,11 @@ impl TreeReader<'_> {
     ) -> Result<Attribute, ArchiveError> {
         use super::Node;
         if let Some(tensor) = self.pickle.tensor(node) {
-            return Ok(Attribute::Tensor(describe(&tensor?, Section::Data, parameter)));
+            return Ok(Attribute::Tensor(describe(
+                &tensor?,
+                Section::Data,
+                parameter,
+            )));
         }
         if self.pickle.class_name(node).is_some() {
             return Ok(Attribute::Module(self.module(node, path, Some(parent))?));
@@ -119,7 +168,11 @@ impl TreeReader<'_> {
                 .into_iter()
                 .map(|item| self.attribute(item, path.clone(), parent, false))
                 .collect::<Result<_, _>>()?;
-            return Ok(if is_tuple { Attribute::Tuple(items) } else { Attribute::List(items) });
+            return Ok(if is_tuple {
+                Attribute::Tuple(items)
+            } else {
+                Attribute::List(items)
+            });
         }
         Ok(match self.pickle.get(node) {
             Node::None => Attribute::None,

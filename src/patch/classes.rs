@@ -20,12 +20,21 @@ const MANGLE: &str = "___torch_mangle_";
 
 impl<'a> ClassEditor<'a> {
     pub fn new(network: &'a Network) -> Self {
-        let used = network.sources.files().flat_map(|(module, _)| module.split('.'));
-        let highest = used.filter_map(|part| part.strip_prefix(MANGLE)?.parse::<u64>().ok()).max();
+        let used = network
+            .sources
+            .files()
+            .flat_map(|(module, _)| module.split('.'));
+        let highest = used
+            .filter_map(|part| part.strip_prefix(MANGLE)?.parse::<u64>().ok())
+            .max();
         ClassEditor {
             network,
             sources: network.sources.clone(),
-            class_of: network.modules.iter().map(|(_, m)| m.class.clone()).collect(),
+            class_of: network
+                .modules
+                .iter()
+                .map(|(_, m)| m.class.clone())
+                .collect(),
             removed: HashSet::new(),
             next_mangle: highest.map_or(0, |n| n.saturating_add(1)),
         }
@@ -43,21 +52,29 @@ impl<'a> ClassEditor<'a> {
     /// A method of this one module, to edit: other modules of its class keep theirs.
     pub fn method_mut(&mut self, module: ModuleId, name: &str) -> Option<&mut Function> {
         self.make_own(module);
-        self.class_mut(module)?.methods_mut().find(|m| m.name == name)
+        self.class_mut(module)?
+            .methods_mut()
+            .find(|m| m.name == name)
     }
 
     /// The modules whose class is another now.
     pub fn changed_classes(&self) -> impl Iterator<Item = (ModuleId, &str)> {
         let modules = self.network.modules.iter().zip(&self.class_of);
-        modules.filter(|((_, module), class)| module.class != **class).map(|((id, _), class)| (id, class.as_str()))
+        modules
+            .filter(|((_, module), class)| module.class != **class)
+            .map(|((id, _), class)| (id, class.as_str()))
     }
 
     /// Gives the module a class that no other module has.
     fn make_own(&mut self, module: ModuleId) {
         let old = self.class_of(module).to_owned();
         let shared = self.class_of.iter().filter(|c| **c == old).count() > 1;
-        let (true, Some(parent)) = (shared, self.network.modules.get(module).parent) else { return };
-        let Some(mut class) = self.sources.class(&old).cloned() else { return };
+        let (true, Some(parent)) = (shared, self.network.modules.get(module).parent) else {
+            return;
+        };
+        let Some(mut class) = self.sources.class(&old).cloned() else {
+            return;
+        };
         // The parent's class names this one as its attribute's type, so it is this parent's alone as well.
         self.make_own(parent);
         let file = self.fresh_file(&old);
@@ -69,7 +86,9 @@ impl<'a> ClassEditor<'a> {
         if let (Some(class), Some(name)) = (self.class_mut(parent), name) {
             for member in &mut class.members {
                 if let Member::Field(field) = member
-                    && field.declares().is_some_and(|(declared, _)| declared == name)
+                    && field
+                        .declares()
+                        .is_some_and(|(declared, _)| declared == name)
                     && let Some(declared) = field.declared_type_mut()
                 {
                     replace_name(declared, &old, &new);
@@ -80,12 +99,17 @@ impl<'a> ClassEditor<'a> {
 
     fn attribute_name(&self, parent: ModuleId, child: ModuleId) -> Option<String> {
         let attributes = &self.network.modules.get(parent).attributes;
-        attributes.iter().find(|(_, a)| **a == Attribute::Module(child)).map(|(name, _)| name.clone())
+        attributes
+            .iter()
+            .find(|(_, a)| **a == Attribute::Module(child))
+            .map(|(name, _)| name.clone())
     }
 
     /// `__torch__.a.___torch_mangle_7` for a copy of `__torch__.a.Block`: how libtorch tells classes of one name apart.
     fn fresh_file(&mut self, qualified: &str) -> String {
-        let module = qualified.rsplit_once('.').map_or(qualified, |(module, _)| module);
+        let module = qualified
+            .rsplit_once('.')
+            .map_or(qualified, |(module, _)| module);
         let base = match module.rsplit_once('.') {
             Some((base, last)) if last.starts_with(MANGLE) => base,
             _ => module,
@@ -97,19 +121,31 @@ impl<'a> ClassEditor<'a> {
 
     /// Takes the attribute that holds `module` out of its parent's class.
     pub fn remove_attribute(&mut self, module: ModuleId, path: &str) -> Result<(), PatchError> {
-        let Some(parent) = self.network.modules.get(module).parent else { return Ok(()) };
-        let Some(name) = self.attribute_name(parent, module) else { return Ok(()) };
+        let Some(parent) = self.network.modules.get(module).parent else {
+            return Ok(());
+        };
+        let Some(name) = self.attribute_name(parent, module) else {
+            return Ok(());
+        };
         let children = self.children_left(parent);
         self.make_own(parent);
         let class_name = self.class_of(parent).to_owned();
         self.removed.insert(module);
-        let Some(class) = self.class_mut(parent) else { return Ok(()) };
+        let Some(class) = self.class_mut(parent) else {
+            return Ok(());
+        };
         if let Some(method) = class.methods().find(|m| mentions(m, &name)) {
             let method = method.name.clone();
-            return Err(PatchError::StillUsed { path: path.into(), class: class_name, method });
+            return Err(PatchError::StillUsed {
+                path: path.into(),
+                class: class_name,
+                method,
+            });
         }
         class.members.retain(|member| match member {
-            Member::Field(field) => field.declares().is_none_or(|(declared, _)| declared != name),
+            Member::Field(field) => field
+                .declares()
+                .is_none_or(|(declared, _)| declared != name),
             _ => true,
         });
         shorten(class, children);
@@ -118,7 +154,9 @@ impl<'a> ClassEditor<'a> {
 
     fn children_left(&self, module: ModuleId) -> usize {
         let attributes = self.network.modules.get(module).attributes.values();
-        attributes.filter(|a| matches!(a, Attribute::Module(child) if !self.removed.contains(child))).count()
+        attributes
+            .filter(|a| matches!(a, Attribute::Module(child) if !self.removed.contains(child)))
+            .count()
     }
 
     /// The sources without what the removed modules alone needed.
@@ -133,7 +171,9 @@ impl<'a> ClassEditor<'a> {
 
 /// Whether the method reads attribute `name` of its own object.
 fn mentions(method: &Function, name: &str) -> bool {
-    let Some(receiver) = method.params.first().map(|p| &p.name) else { return false };
+    let Some(receiver) = method.params.first().map(|p| &p.name) else {
+        return false;
+    };
     let mut found = false;
     crate::program::ast::walk(&method.body, &mut |expression| {
         if let Some((Expr::Name(object), attribute)) = expression.as_attribute() {
@@ -164,7 +204,10 @@ fn rename_class(class: &mut Class, old: &str, new: &str) {
                 }
             }
             Member::Method(method) => {
-                let annotations = method.params.iter_mut().filter_map(|p| p.annotation.as_mut());
+                let annotations = method
+                    .params
+                    .iter_mut()
+                    .filter_map(|p| p.annotation.as_mut());
                 for annotation in annotations.chain(&mut method.returns) {
                     replace_name(annotation, old, new);
                 }
@@ -225,7 +268,9 @@ fn names_in(item: &Item) -> Vec<String> {
         };
         names.extend(dotted.filter(|d| d.starts_with("__torch__.")));
     };
-    let file = File { items: vec![item.clone()] };
+    let file = File {
+        items: vec![item.clone()],
+    };
     file.walk(&mut visit);
     names
 }
@@ -247,14 +292,21 @@ impl File {
                     }
                 }
                 Item::Function(function) => walk_function(function, visit),
-                Item::Statement(statement) => crate::program::ast::walk(std::slice::from_ref(statement), visit),
+                Item::Statement(statement) => {
+                    crate::program::ast::walk(std::slice::from_ref(statement), visit)
+                }
             }
         }
     }
 }
 
 fn walk_function<'a>(function: &'a Function, visit: &mut impl FnMut(&'a Expr)) {
-    let annotations = function.params.iter().flat_map(|p| p.annotation.iter().chain(&p.default));
-    annotations.chain(&function.returns).for_each(|e| e.walk(visit));
+    let annotations = function
+        .params
+        .iter()
+        .flat_map(|p| p.annotation.iter().chain(&p.default));
+    annotations
+        .chain(&function.returns)
+        .for_each(|e| e.walk(visit));
     crate::program::ast::walk(&function.body, visit);
 }

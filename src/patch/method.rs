@@ -7,7 +7,12 @@ pub(super) fn remove_call(method: &mut Function, id: CallId, argument: usize) ->
     let mut receiver = None;
     let mut replaced = false;
     walk_mut(&mut method.body, &mut |expression| {
-        if let Expr::Call { id: found, callee, args, .. } = expression
+        if let Expr::Call {
+            id: found,
+            callee,
+            args,
+            ..
+        } = expression
             && *found == id
             && argument < args.len()
         {
@@ -35,7 +40,9 @@ fn remove_unused(body: &mut Vec<Stmt>, variable: &str) {
     }
     retain(body, &|statement| match statement {
         Stmt::Assign(a) => match (a.targets.as_slice(), a.values.as_slice()) {
-            ([Expr::Name(target)], [value]) => !(target == variable && value.as_attribute().is_some()),
+            ([Expr::Name(target)], [value]) => {
+                !(target == variable && value.as_attribute().is_some())
+            }
             _ => true,
         },
         _ => true,
@@ -53,7 +60,9 @@ fn retain(body: &mut Vec<Stmt>, keep: &impl Fn(&Stmt) -> bool) {
 
 fn occurrences(body: &[Stmt], variable: &str) -> usize {
     let mut count = 0;
-    walk(body, &mut |e| count += usize::from(matches!(e, Expr::Name(name) if name == variable)));
+    walk(body, &mut |e| {
+        count += usize::from(matches!(e, Expr::Name(name) if name == variable))
+    });
     count
 }
 
@@ -73,10 +82,14 @@ fn merge_aliases(method: &mut Function) {
 
 fn find_alias(method: &Function) -> Option<(usize, String, String)> {
     method.body.iter().enumerate().find_map(|(at, statement)| {
-        let Stmt::Assign(assign) = statement else { return None };
-        let ([Expr::Name(alias)], [Expr::Name(origin)], None) =
-            (assign.targets.as_slice(), assign.values.as_slice(), &assign.annotation)
-        else {
+        let Stmt::Assign(assign) = statement else {
+            return None;
+        };
+        let ([Expr::Name(alias)], [Expr::Name(origin)], None) = (
+            assign.targets.as_slice(),
+            assign.values.as_slice(),
+            &assign.annotation,
+        ) else {
             return None;
         };
         let is_variable = bindings(method, origin) == 1;
@@ -93,10 +106,18 @@ fn bindings(method: &Function, variable: &str) -> usize {
                 let here = match statement {
                     Stmt::Assign(a) => a.targets.iter().filter(|e| is_it(e)).count(),
                     Stmt::For { targets, .. } => targets.iter().filter(|e| is_it(e)).count(),
-                    Stmt::With { items, .. } => items.iter().filter_map(|(_, b)| b.as_ref()).filter(|e| is_it(e)).count(),
+                    Stmt::With { items, .. } => items
+                        .iter()
+                        .filter_map(|(_, b)| b.as_ref())
+                        .filter(|e| is_it(e))
+                        .count(),
                     _ => 0,
                 };
-                here + statement.blocks().into_iter().map(|b| count(b, is_it)).sum::<usize>()
+                here + statement
+                    .blocks()
+                    .into_iter()
+                    .map(|b| count(b, is_it))
+                    .sum::<usize>()
             })
             .sum()
     }

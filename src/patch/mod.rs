@@ -25,12 +25,20 @@ pub enum PatchError {
     NoSuchBlock { path: String },
     #[error("block {path} cannot be removed: {reason}")]
     NotRemovable { path: String, reason: Reason },
-    #[error("block {path} cannot be removed: method `{method}` of {class} uses it in another way than calling it")]
-    StillUsed { path: String, class: String, method: String },
+    #[error(
+        "block {path} cannot be removed: method `{method}` of {class} uses it in another way than calling it"
+    )]
+    StillUsed {
+        path: String,
+        class: String,
+        method: String,
+    },
     #[error("block {path} cannot be removed: its call is not where the analysis saw it")]
     CallNotFound { path: String },
     /// The safety net: the edited archive was read back and computes something else.
-    #[error("without these blocks the archive would not compute what it should ({detail}); this is a bug: please report it")]
+    #[error(
+        "without these blocks the archive would not compute what it should ({detail}); this is a bug: please report it"
+    )]
     Unfaithful { detail: String },
     #[error("the edited archive cannot be read back ({0}); this is a bug: please report it")]
     Unreadable(#[from] NetworkError),
@@ -61,13 +69,22 @@ impl Patch {
     ///
     /// # Errors
     /// If a path names no block, or one that cannot be removed.
-    pub fn remove(program: &Program, blocks: &[Block], paths: &[String]) -> Result<Self, PatchError> {
+    pub fn remove(
+        program: &Program,
+        blocks: &[Block],
+        paths: &[String],
+    ) -> Result<Self, PatchError> {
         let paths: BTreeSet<&String> = paths.iter().collect();
         let removals = paths.into_iter().map(|path| {
             let block = blocks.iter().find(|b| b.path == *path);
-            Removal::of(program, block.ok_or_else(|| PatchError::NoSuchBlock { path: path.clone() })?)
+            Removal::of(
+                program,
+                block.ok_or_else(|| PatchError::NoSuchBlock { path: path.clone() })?,
+            )
         });
-        Ok(Patch { removals: removals.collect::<Result<_, _>>()? })
+        Ok(Patch {
+            removals: removals.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The archive without the blocks; `archive` itself stays as it is.
@@ -76,7 +93,12 @@ impl Patch {
     ///
     /// # Errors
     /// If a block is used in other ways than the analysis saw, or the check fails.
-    pub fn apply(&self, archive: &Archive, network: &Network, program: &Program) -> Result<Archive, PatchError> {
+    pub fn apply(
+        &self,
+        archive: &Archive,
+        network: &Network,
+        program: &Program,
+    ) -> Result<Archive, PatchError> {
         let patched = self.edit(archive, network)?;
         let reread = patched.network()?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
@@ -85,12 +107,12 @@ impl Patch {
         let expected = Emitter::new(network, program).normal_form(&skips);
         let found = Emitter::new(&reread, &after).normal_form(&[]);
         match expected.lines().zip(found.lines()).find(|(e, f)| e != f) {
-            Some((expected, found)) => {
-                Err(PatchError::Unfaithful { detail: format!("`{found}` in place of `{expected}`") })
-            }
-            None if expected.len() != found.len() => {
-                Err(PatchError::Unfaithful { detail: "it has another number of steps".into() })
-            }
+            Some((expected, found)) => Err(PatchError::Unfaithful {
+                detail: format!("`{found}` in place of `{expected}`"),
+            }),
+            None if expected.len() != found.len() => Err(PatchError::Unfaithful {
+                detail: "it has another number of steps".into(),
+            }),
             None => Ok(patched),
         }
     }
@@ -125,10 +147,16 @@ impl Patch {
 impl Removal {
     fn of(program: &Program, block: &Block) -> Result<Self, PatchError> {
         if let Some(reason) = &block.obstacle {
-            return Err(PatchError::NotRemovable { path: block.path.clone(), reason: reason.clone() });
+            return Err(PatchError::NotRemovable {
+                path: block.path.clone(),
+                reason: reason.clone(),
+            });
         }
         let call = &program.calls[block.call.0];
-        let argument = call.args.iter().position(|a| a.operand == Operand::Value(block.input));
+        let argument = call
+            .args
+            .iter()
+            .position(|a| a.operand == Operand::Value(block.input));
         let site = call.site.clone();
         let caller = site.as_ref().and_then(|s| s.place.module);
         match (argument, site, caller) {
@@ -138,14 +166,23 @@ impl Removal {
                 caller,
                 site,
                 argument,
-                skip: Skip { statements: block.statements.clone(), input: block.input, output: block.output },
+                skip: Skip {
+                    statements: block.statements.clone(),
+                    input: block.input,
+                    output: block.output,
+                },
             }),
-            _ => Err(PatchError::NotRemovable { path: block.path.clone(), reason: Reason::CallNotPlain }),
+            _ => Err(PatchError::NotRemovable {
+                path: block.path.clone(),
+                reason: Reason::CallNotPlain,
+            }),
         }
     }
 
     fn call_not_found(&self) -> PatchError {
-        PatchError::CallNotFound { path: self.path.clone() }
+        PatchError::CallNotFound {
+            path: self.path.clone(),
+        }
     }
 }
 

@@ -46,21 +46,33 @@ pub fn unbake(archive: &mut Archive, network: &Network) -> usize {
 }
 
 fn unbake_class(class: &mut Class) -> usize {
-    if !class.fields().any(|f| f.declares().is_some_and(|(name, _)| name == "training")) {
+    if !class
+        .fields()
+        .any(|f| f.declares().is_some_and(|(name, _)| name == "training"))
+    {
         return 0;
     }
     let mut replaced = 0;
     for method in class.methods_mut() {
-        let Some(receiver) = method.params.first().map(|p| p.name.clone()) else { continue };
+        let Some(receiver) = method.params.first().map(|p| p.name.clone()) else {
+            continue;
+        };
         walk_mut(&mut method.body, &mut |expression| {
-            let Expr::Call { callee, args, .. } = expression else { return };
+            let Expr::Call { callee, args, .. } = expression else {
+                return;
+            };
             let function = callee.dotted().unwrap_or_default();
-            let Some((_, position)) = SWITCHES.iter().find(|(name, _)| *name == function) else { return };
+            let Some((_, position)) = SWITCHES.iter().find(|(name, _)| *name == function) else {
+                return;
+            };
             if let Some(switch) = args.get_mut(*position)
                 && matches!(&switch.value, Expr::Name(literal) if literal == "False")
             {
                 let object = Box::new(Expr::Name(receiver.clone()));
-                switch.value = Expr::Attribute { base: object, name: "training".into() };
+                switch.value = Expr::Attribute {
+                    base: object,
+                    name: "training".into(),
+                };
                 replaced += 1;
             }
         });

@@ -65,10 +65,24 @@ pub enum Stmt {
     Assign(Assign),
     Expr(Expr),
     Return(Vec<Expr>),
-    If { condition: Expr, then: Vec<Stmt>, otherwise: Option<Vec<Stmt>> },
-    While { condition: Expr, body: Vec<Stmt> },
-    For { targets: Vec<Expr>, iterable: Expr, body: Vec<Stmt> },
-    With { items: Vec<(Expr, Option<Expr>)>, body: Vec<Stmt> },
+    If {
+        condition: Expr,
+        then: Vec<Stmt>,
+        otherwise: Option<Vec<Stmt>>,
+    },
+    While {
+        condition: Expr,
+        body: Vec<Stmt>,
+    },
+    For {
+        targets: Vec<Expr>,
+        iterable: Expr,
+        body: Vec<Stmt>,
+    },
+    With {
+        items: Vec<(Expr, Option<Expr>)>,
+        body: Vec<Stmt>,
+    },
     Function(Function),
     Pass,
     Break,
@@ -166,9 +180,16 @@ impl Expr {
         match self {
             Expr::Attribute { base, name } => Some((base, name)),
             Expr::Call { callee, args, .. } => match (&**callee, args.as_slice()) {
-                (Expr::Name(f), [object, Arg { value: Expr::Str(name), .. }]) if f == "getattr" => {
-                    Some((&object.value, unquoted(name)))
-                }
+                (
+                    Expr::Name(f),
+                    [
+                        object,
+                        Arg {
+                            value: Expr::Str(name),
+                            ..
+                        },
+                    ],
+                ) if f == "getattr" => Some((&object.value, unquoted(name))),
                 _ => None,
             },
             _ => None,
@@ -180,7 +201,9 @@ impl Expr {
         match self {
             Expr::Name(_) | Expr::Number(_) | Expr::Str(_) => Vec::new(),
             Expr::Attribute { base, .. } => vec![base],
-            Expr::Call { callee, args, .. } => std::iter::once(&**callee).chain(args.iter().map(|a| &a.value)).collect(),
+            Expr::Call { callee, args, .. } => std::iter::once(&**callee)
+                .chain(args.iter().map(|a| &a.value))
+                .collect(),
             Expr::Index { base, args } => std::iter::once(&**base).chain(args).collect(),
             Expr::Slice(parts) => parts.iter().flatten().collect(),
             Expr::List { items, .. } | Expr::Tuple { items, .. } => items.iter().collect(),
@@ -188,7 +211,11 @@ impl Expr {
             Expr::Paren(inner) => vec![inner],
             Expr::Unary { operand, .. } => vec![operand],
             Expr::Binary { left, right, .. } => vec![left, right],
-            Expr::Conditional { then, condition, otherwise } => vec![then, condition, otherwise],
+            Expr::Conditional {
+                then,
+                condition,
+                otherwise,
+            } => vec![then, condition, otherwise],
         }
     }
 
@@ -197,9 +224,9 @@ impl Expr {
         match self {
             Expr::Name(_) | Expr::Number(_) | Expr::Str(_) => Vec::new(),
             Expr::Attribute { base, .. } => vec![base],
-            Expr::Call { callee, args, .. } => {
-                std::iter::once(&mut **callee).chain(args.iter_mut().map(|a| &mut a.value)).collect()
-            }
+            Expr::Call { callee, args, .. } => std::iter::once(&mut **callee)
+                .chain(args.iter_mut().map(|a| &mut a.value))
+                .collect(),
             Expr::Index { base, args } => std::iter::once(&mut **base).chain(args).collect(),
             Expr::Slice(parts) => parts.iter_mut().flatten().collect(),
             Expr::List { items, .. } | Expr::Tuple { items, .. } => items.iter_mut().collect(),
@@ -207,7 +234,11 @@ impl Expr {
             Expr::Paren(inner) => vec![inner],
             Expr::Unary { operand, .. } => vec![operand],
             Expr::Binary { left, right, .. } => vec![left, right],
-            Expr::Conditional { then, condition, otherwise } => vec![then, condition, otherwise],
+            Expr::Conditional {
+                then,
+                condition,
+                otherwise,
+            } => vec![then, condition, otherwise],
         }
     }
 
@@ -232,12 +263,22 @@ impl Stmt {
     /// The expressions that stand directly in this statement, targets of assignments included.
     pub fn expressions(&self) -> Vec<&Expr> {
         match self {
-            Stmt::Assign(a) => a.targets.iter().chain(&a.annotation).chain(&a.values).collect(),
+            Stmt::Assign(a) => a
+                .targets
+                .iter()
+                .chain(&a.annotation)
+                .chain(&a.values)
+                .collect(),
             Stmt::Expr(e) => vec![e],
             Stmt::Return(values) => values.iter().collect(),
             Stmt::If { condition, .. } | Stmt::While { condition, .. } => vec![condition],
-            Stmt::For { targets, iterable, .. } => targets.iter().chain([iterable]).collect(),
-            Stmt::With { items, .. } => items.iter().flat_map(|(e, b)| std::iter::once(e).chain(b)).collect(),
+            Stmt::For {
+                targets, iterable, ..
+            } => targets.iter().chain([iterable]).collect(),
+            Stmt::With { items, .. } => items
+                .iter()
+                .flat_map(|(e, b)| std::iter::once(e).chain(b))
+                .collect(),
             Stmt::Function(_) | Stmt::Pass | Stmt::Break | Stmt::Continue => Vec::new(),
         }
     }
@@ -245,12 +286,22 @@ impl Stmt {
     /// The same, to change them.
     pub fn expressions_mut(&mut self) -> Vec<&mut Expr> {
         match self {
-            Stmt::Assign(a) => a.targets.iter_mut().chain(&mut a.annotation).chain(&mut a.values).collect(),
+            Stmt::Assign(a) => a
+                .targets
+                .iter_mut()
+                .chain(&mut a.annotation)
+                .chain(&mut a.values)
+                .collect(),
             Stmt::Expr(e) => vec![e],
             Stmt::Return(values) => values.iter_mut().collect(),
             Stmt::If { condition, .. } | Stmt::While { condition, .. } => vec![condition],
-            Stmt::For { targets, iterable, .. } => targets.iter_mut().chain([iterable]).collect(),
-            Stmt::With { items, .. } => items.iter_mut().flat_map(|(e, b)| std::iter::once(e).chain(b)).collect(),
+            Stmt::For {
+                targets, iterable, ..
+            } => targets.iter_mut().chain([iterable]).collect(),
+            Stmt::With { items, .. } => items
+                .iter_mut()
+                .flat_map(|(e, b)| std::iter::once(e).chain(b))
+                .collect(),
             Stmt::Function(_) | Stmt::Pass | Stmt::Break | Stmt::Continue => Vec::new(),
         }
     }
@@ -258,8 +309,12 @@ impl Stmt {
     /// The statement lists nested in this statement.
     pub fn blocks(&self) -> Vec<&Vec<Stmt>> {
         match self {
-            Stmt::If { then, otherwise, .. } => std::iter::once(then).chain(otherwise).collect(),
-            Stmt::While { body, .. } | Stmt::For { body, .. } | Stmt::With { body, .. } => vec![body],
+            Stmt::If {
+                then, otherwise, ..
+            } => std::iter::once(then).chain(otherwise).collect(),
+            Stmt::While { body, .. } | Stmt::For { body, .. } | Stmt::With { body, .. } => {
+                vec![body]
+            }
             Stmt::Function(f) => vec![&f.body],
             _ => Vec::new(),
         }
@@ -268,8 +323,12 @@ impl Stmt {
     /// The same, to change them.
     pub fn blocks_mut(&mut self) -> Vec<&mut Vec<Stmt>> {
         match self {
-            Stmt::If { then, otherwise, .. } => std::iter::once(then).chain(otherwise).collect(),
-            Stmt::While { body, .. } | Stmt::For { body, .. } | Stmt::With { body, .. } => vec![body],
+            Stmt::If {
+                then, otherwise, ..
+            } => std::iter::once(then).chain(otherwise).collect(),
+            Stmt::While { body, .. } | Stmt::For { body, .. } | Stmt::With { body, .. } => {
+                vec![body]
+            }
             Stmt::Function(f) => vec![&mut f.body],
             _ => Vec::new(),
         }
@@ -303,7 +362,9 @@ pub fn walk_mut(statements: &mut [Stmt], change: &mut impl FnMut(&mut Expr)) {
 /// A string literal's text without its quotes. Escapes stay as they are: attribute names have none.
 #[must_use]
 pub fn unquoted(literal: &str) -> &str {
-    literal.get(1..literal.len().saturating_sub(1)).unwrap_or("")
+    literal
+        .get(1..literal.len().saturating_sub(1))
+        .unwrap_or("")
 }
 
 impl Class {
@@ -356,12 +417,20 @@ impl Assign {
     /// The attribute this field declares: `name : T` or `__annotations__["name"] = T`, with its type.
     #[must_use]
     pub fn declares(&self) -> Option<(&str, &Expr)> {
-        match (self.targets.as_slice(), &self.annotation, self.values.as_slice()) {
+        match (
+            self.targets.as_slice(),
+            &self.annotation,
+            self.values.as_slice(),
+        ) {
             ([Expr::Name(name)], Some(annotation), _) => Some((name, annotation)),
-            ([Expr::Index { base, args }], None, [annotation]) => match (&**base, args.as_slice()) {
-                (Expr::Name(b), [Expr::Str(name)]) if b == "__annotations__" => Some((unquoted(name), annotation)),
-                _ => None,
-            },
+            ([Expr::Index { base, args }], None, [annotation]) => {
+                match (&**base, args.as_slice()) {
+                    (Expr::Name(b), [Expr::Str(name)]) if b == "__annotations__" => {
+                        Some((unquoted(name), annotation))
+                    }
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -369,6 +438,10 @@ impl Assign {
     /// The declared type, to change it.
     pub fn declared_type_mut(&mut self) -> Option<&mut Expr> {
         self.declares()?;
-        if self.annotation.is_some() { self.annotation.as_mut() } else { self.values.first_mut() }
+        if self.annotation.is_some() {
+            self.annotation.as_mut()
+        } else {
+            self.values.first_mut()
+        }
     }
 }

@@ -98,12 +98,18 @@ impl<'a> Builder<'a> {
         let known = match &val.known {
             Known::List(items) => Known::List(items.iter().map(|v| self.current(v)).collect()),
             Known::Tuple(items) => Known::Tuple(items.iter().map(|v| self.current(v)).collect()),
-            Known::Dict(pairs) => {
-                Known::Dict(pairs.iter().map(|(k, v)| (self.current(k), self.current(v))).collect())
-            }
+            Known::Dict(pairs) => Known::Dict(
+                pairs
+                    .iter()
+                    .map(|(k, v)| (self.current(k), self.current(v)))
+                    .collect(),
+            ),
             other => other.clone(),
         };
-        Val { operand: self.current_operand(&val.operand), known }
+        Val {
+            operand: self.current_operand(&val.operand),
+            known,
+        }
     }
 
     fn current_operand(&self, operand: &Operand) -> Operand {
@@ -119,9 +125,16 @@ impl<'a> Builder<'a> {
             Operand::List(items) => Operand::List(all(items)),
             Operand::Tuple(items) => Operand::Tuple(all(items)),
             Operand::Dict(pairs) => Operand::Dict(
-                pairs.iter().map(|(k, v)| (self.current_operand(k), self.current_operand(v))).collect(),
+                pairs
+                    .iter()
+                    .map(|(k, v)| (self.current_operand(k), self.current_operand(v)))
+                    .collect(),
             ),
-            Operand::Typed { form, annotation, value } => Operand::Typed {
+            Operand::Typed {
+                form,
+                annotation,
+                value,
+            } => Operand::Typed {
                 form,
                 annotation: annotation.clone(),
                 value: Box::new(self.current_operand(value)),
@@ -132,7 +145,13 @@ impl<'a> Builder<'a> {
 
     /// Appends a statement with these results.
     pub fn push(&mut self, op: Op, args: Vec<Argument>, outputs: Vec<ValueId>, impure: bool) {
-        self.statements.push(Statement { op, args, outputs, call: self.current_call, impure });
+        self.statements.push(Statement {
+            op,
+            args,
+            outputs,
+            call: self.current_call,
+            impure,
+        });
     }
 
     /// Appends a statement with one result.
@@ -145,7 +164,10 @@ impl<'a> Builder<'a> {
         let impure = is_foreign(&op) || matches!(&op, Op::Call(f) if ops::is_impure(short_name(f)));
         let id = self.value(known.clone(), alias_of);
         self.push(op, args, vec![id], impure);
-        Val { operand: Operand::Value(id), known }
+        Val {
+            operand: Operand::Value(id),
+            known,
+        }
     }
 
     /// Appends `function(args)` where the function writes into its first argument.
@@ -169,12 +191,18 @@ impl<'a> Builder<'a> {
                 self.push(Op::Call(function), args, vec![id], false);
                 let former = self.latest.insert(target, id);
                 self.undo.push((target, former));
-                Val { operand: Operand::Value(id), known }
+                Val {
+                    operand: Operand::Value(id),
+                    known,
+                }
             }
             _ => {
                 let id = self.value(known.clone(), target);
                 self.push(Op::Call(function.to_owned()), args, vec![id], true);
-                Val { operand: Operand::Value(id), known }
+                Val {
+                    operand: Operand::Value(id),
+                    known,
+                }
             }
         }
     }
@@ -189,8 +217,19 @@ impl<'a> Builder<'a> {
             .statements
             .iter()
             .enumerate()
-            .flat_map(|(i, s)| s.args.iter().flat_map(|a| a.value.values()).map(move |v| (i, v)))
-            .chain(output.operand.values().into_iter().map(|v| (self.statements.len(), v)));
+            .flat_map(|(i, s)| {
+                s.args
+                    .iter()
+                    .flat_map(|a| a.value.values())
+                    .map(move |v| (i, v))
+            })
+            .chain(
+                output
+                    .operand
+                    .values()
+                    .into_iter()
+                    .map(|v| (self.statements.len(), v)),
+            );
         let families = Families::of(self);
         let mut found = HashSet::new();
         for (at, value) in looks {
@@ -199,7 +238,11 @@ impl<'a> Builder<'a> {
             found.extend(
                 self.writes
                     .iter()
-                    .filter(|w| families.root(w.root) == root && w.statement < at && born.is_none_or(|b| *b < w.statement))
+                    .filter(|w| {
+                        families.root(w.root) == root
+                            && w.statement < at
+                            && born.is_none_or(|b| *b < w.statement)
+                    })
                     .map(|w| w.ordinal),
             );
         }
@@ -231,8 +274,19 @@ impl<'a> Builder<'a> {
         for call in &mut calls {
             call.range = new_index[call.range.start]..new_index[call.range.end];
         }
-        let statements = self.statements.into_iter().zip(keep).filter_map(|(s, kept)| kept.then_some(s)).collect();
-        Program { values: self.values, statements, calls, input, output }
+        let statements = self
+            .statements
+            .into_iter()
+            .zip(keep)
+            .filter_map(|(s, kept)| kept.then_some(s))
+            .collect();
+        Program {
+            values: self.values,
+            statements,
+            calls,
+            input,
+            output,
+        }
     }
 }
 
@@ -253,7 +307,9 @@ struct Families {
 
 impl Families {
     fn of(builder: &Builder) -> Self {
-        let mut families = Families { older: builder.values.iter().map(|v| v.root).collect() };
+        let mut families = Families {
+            older: builder.values.iter().map(|v| v.root).collect(),
+        };
         for statement in builder.statements.iter().filter(|s| is_foreign(&s.op)) {
             let mut members = statement.reads().chain(statement.outputs.iter().copied());
             if let Some(first) = members.next() {

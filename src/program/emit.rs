@@ -57,46 +57,31 @@ impl<'a> Emitter<'a> {
         let mut body = Vec::new();
         if self.writes_input(span, &kept) {
             // The caller keeps this tensor for other runs.
-            body.push(assign(vec![value_name(span.input)], call("torch.clone", vec![value_name(span.input)])));
+            body.push(assign(
+                vec![value_name(span.input)],
+                call("torch.clone", vec![value_name(span.input)]),
+            ));
         }
-        body.extend(kept.iter().flat_map(|&i| self.statement(&self.program.statements[i])));
+        body.extend(
+            kept.iter()
+                .flat_map(|&i| self.statement(&self.program.statements[i])),
+        );
         for skip in &span.without {
-            rename(&mut body, &value_text(skip.output), &value_text(span.stand_in(skip.output)));
+            rename(
+                &mut body,
+                &value_text(skip.output),
+                &value_text(span.stand_in(skip.output)),
+            );
         }
         let output = span.stand_in(span.output);
         body.push(Stmt::Return(vec![value_name(output)]));
-        self.function(name, &[(&value_text(span.input), "Tensor")], "Tensor", body)
-    }
-
-    /// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
-    #[must_use]
-    pub fn tensors(&self, name: &str, tensors: &[(ModuleId, String)]) -> Function {
-        let items = tensors
-            .iter()
-            .map(|(module, attribute)| {
-                let tensor = member(module_path(self.network, *module), attribute);
-                // The attribute may be declared Optional[Tensor].
-                call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
-            })
-            .collect();
-        let list = Expr::List { items, trailing_comma: false };
-        let body = vec![Stmt::Return(vec![call("annotate", vec![Expr::Name("List[Tensor]".into()), list])])];
-        self.function(name, &[], "List[Tensor]", body)
-    }
-
-    fn function(&self, name: &str, inputs: &[(&str, &str)], returns: &str, body: Vec<Stmt>) -> Function {
-        let param = |(name, annotation): (&str, &str)| Param {
-            name: name.into(),
-            annotation: Some(Expr::Name(annotation.into())),
-            default: None,
-        };
-        let root = self.network.modules.root().class.as_str();
-        Function {
-            name: name.into(),
-            params: std::iter::once(("self", root)).chain(inputs.iter().copied()).map(param).collect(),
-            returns: Some(Expr::Name(returns.into())),
+        root_method(
+            self.network,
+            name,
+            Some(&value_text(span.input)),
+            "Tensor",
             body,
-        }
+        )
     }
 
     /// The whole program without some regions, its variables numbered in the order in which they appear: two
@@ -109,17 +94,36 @@ impl<'a> Emitter<'a> {
             statements: 0..self.program.statements.len(),
             without: without.to_vec(),
         };
-        let needed = self.program.output.operand.values().into_iter().map(|v| span.stand_in(v)).collect();
-        let mut body: Vec<Stmt> =
-            self.needed(&span, needed).iter().flat_map(|&i| self.statement(&self.program.statements[i])).collect();
-        body.push(Stmt::Return(vec![operand(self.network, &self.program.output.operand)]));
+        let needed = self
+            .program
+            .output
+            .operand
+            .values()
+            .into_iter()
+            .map(|v| span.stand_in(v))
+            .collect();
+        let mut body: Vec<Stmt> = self
+            .needed(&span, needed)
+            .iter()
+            .flat_map(|&i| self.statement(&self.program.statements[i]))
+            .collect();
+        body.push(Stmt::Return(vec![operand(
+            self.network,
+            &self.program.output.operand,
+        )]));
         for skip in without {
-            rename(&mut body, &value_text(skip.output), &value_text(span.stand_in(skip.output)));
+            rename(
+                &mut body,
+                &value_text(skip.output),
+                &value_text(span.stand_in(skip.output)),
+            );
         }
         let mut numbers = HashMap::new();
         super::ast::walk_mut(&mut body, &mut |expression| {
             if let Expr::Name(name) = expression
-                && name.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok())
+                && name
+                    .strip_prefix('v')
+                    .is_some_and(|n| n.parse::<u32>().is_ok())
             {
                 let next = numbers.len();
                 *name = format!("v{}", numbers.entry(name.clone()).or_insert(next));
@@ -145,23 +149,41 @@ impl<'a> Emitter<'a> {
 
     fn writes_input(&self, span: &Span, kept: &[usize]) -> bool {
         let root = self.program.value(span.input).root;
-        kept.iter().map(|&i| &self.program.statements[i]).any(|statement| {
-            statement.impure && statement.reads().any(|v| v == span.input || self.program.value(v).root == root)
-        })
+        kept.iter()
+            .map(|&i| &self.program.statements[i])
+            .any(|statement| {
+                statement.impure
+                    && statement
+                        .reads()
+                        .any(|v| v == span.input || self.program.value(v).root == root)
+            })
     }
 
     fn statement(&self, statement: &Statement) -> Vec<Stmt> {
         let args = |from: usize| -> Vec<Arg> {
             statement.args[from..]
                 .iter()
-                .map(|a| Arg { name: a.name.clone(), value: operand(self.network, &a.value) })
+                .map(|a| Arg {
+                    name: a.name.clone(),
+                    value: operand(self.network, &a.value),
+                })
                 .collect()
         };
-        let first = || statement.args.first().map_or(Expr::Name("None".into()), |a| operand(self.network, &a.value));
+        let first = || {
+            statement
+                .args
+                .first()
+                .map_or(Expr::Name("None".into()), |a| {
+                    operand(self.network, &a.value)
+                })
+        };
         let value = match &statement.op {
             Op::Opaque(body) => return body.clone(),
             Op::SetAttribute { module, name } => {
-                return vec![assign(vec![member(module_path(self.network, *module), name)], first())];
+                return vec![assign(
+                    vec![member(module_path(self.network, *module), name)],
+                    first(),
+                )];
             }
             Op::Call(function) => call_with(Expr::Name(function.clone()), args(0)),
             Op::Method { module, name } => {
@@ -178,11 +200,68 @@ impl<'a> Emitter<'a> {
         if statement.outputs.is_empty() {
             return vec![Stmt::Expr(value)];
         }
-        let Stmt::Assign(mut assign) = assign(statement.outputs.iter().map(|v| value_name(*v)).collect(), value) else {
+        let Stmt::Assign(mut assign) = assign(
+            statement.outputs.iter().map(|v| value_name(*v)).collect(),
+            value,
+        ) else {
             return Vec::new();
         };
         assign.trailing_comma = statement.op == Op::Unpack;
         vec![Stmt::Assign(assign)]
+    }
+}
+
+/// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
+#[must_use]
+pub fn tensor_list_method(
+    network: &Network,
+    name: &str,
+    tensors: &[(ModuleId, String)],
+) -> Function {
+    let items = tensors
+        .iter()
+        .map(|(module, attribute)| {
+            let tensor = member(module_path(network, *module), attribute);
+            // The attribute may be declared Optional[Tensor].
+            call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
+        })
+        .collect();
+    let list = Expr::List {
+        items,
+        trailing_comma: false,
+    };
+    let list = call("annotate", vec![Expr::Name("List[Tensor]".into()), list]);
+    root_method(
+        network,
+        name,
+        None,
+        "List[Tensor]",
+        vec![Stmt::Return(vec![list])],
+    )
+}
+
+/// A method of the root class with at most one tensor as input.
+fn root_method(
+    network: &Network,
+    name: &str,
+    input: Option<&str>,
+    returns: &str,
+    body: Vec<Stmt>,
+) -> Function {
+    let param = |(name, annotation): (&str, &str)| Param {
+        name: name.into(),
+        annotation: Some(Expr::Name(annotation.into())),
+        default: None,
+    };
+    let root = network.modules.root().class.as_str();
+    Function {
+        name: name.into(),
+        params: std::iter::once(("self", root))
+            .chain(input.map(|name| (name, "Tensor")))
+            .map(param)
+            .collect(),
+        returns: Some(Expr::Name(returns.into())),
+        body,
     }
 }
 
@@ -213,14 +292,28 @@ pub(super) fn operand(network: &Network, value: &Operand) -> Expr {
         Operand::Attribute { module, name } => member(module_path(network, *module), name),
         Operand::Constant(index) => Expr::Name(format!("CONSTANTS.c{index}")),
         Operand::Literal(text) => Expr::Name(text.clone()),
-        Operand::List(items) => Expr::List { items: all(items), trailing_comma: false },
-        Operand::Tuple(items) => Expr::Tuple { items: all(items), trailing_comma: items.len() == 1 },
-        Operand::Dict(pairs) => {
-            Expr::Dict(pairs.iter().map(|(k, v)| (operand(network, k), operand(network, v))).collect())
-        }
-        Operand::Typed { form, annotation, value } => {
-            call(form, vec![Expr::Name(annotation.clone()), operand(network, value)])
-        }
+        Operand::List(items) => Expr::List {
+            items: all(items),
+            trailing_comma: false,
+        },
+        Operand::Tuple(items) => Expr::Tuple {
+            items: all(items),
+            trailing_comma: items.len() == 1,
+        },
+        Operand::Dict(pairs) => Expr::Dict(
+            pairs
+                .iter()
+                .map(|(k, v)| (operand(network, k), operand(network, v)))
+                .collect(),
+        ),
+        Operand::Typed {
+            form,
+            annotation,
+            value,
+        } => call(
+            form,
+            vec![Expr::Name(annotation.clone()), operand(network, value)],
+        ),
         Operand::Module(id) => module_path(network, *id),
     }
 }
@@ -231,28 +324,52 @@ fn module_path(network: &Network, module: ModuleId) -> Expr {
     if module == ModuleTree::ROOT {
         return root;
     }
-    network.modules.get(module).path.split('.').fold(root, member)
+    network
+        .modules
+        .get(module)
+        .path
+        .split('.')
+        .fold(root, member)
 }
 
 fn member(base: Expr, name: &str) -> Expr {
     let identifier = name.starts_with(|c: char| c == '_' || c.is_alphabetic())
         && name.chars().all(|c| c == '_' || c.is_alphanumeric());
     if identifier {
-        Expr::Attribute { base: Box::new(base), name: name.into() }
+        Expr::Attribute {
+            base: Box::new(base),
+            name: name.into(),
+        }
     } else {
         call("getattr", vec![base, Expr::Str(format!("\"{name}\""))])
     }
 }
 
 fn call(function: &str, args: Vec<Expr>) -> Expr {
-    call_with(Expr::Name(function.into()), args.into_iter().map(|value| Arg { name: None, value }).collect())
+    call_with(
+        Expr::Name(function.into()),
+        args.into_iter()
+            .map(|value| Arg { name: None, value })
+            .collect(),
+    )
 }
 
 /// Emitted calls are never looked up again, so their number does not matter.
 fn call_with(callee: Expr, args: Vec<Arg>) -> Expr {
-    Expr::Call { id: CallId(u32::MAX), callee: Box::new(callee), args, trailing_comma: false }
+    Expr::Call {
+        id: CallId(u32::MAX),
+        callee: Box::new(callee),
+        args,
+        trailing_comma: false,
+    }
 }
 
 fn assign(targets: Vec<Expr>, value: Expr) -> Stmt {
-    Stmt::Assign(Assign { targets, trailing_comma: false, annotation: None, spaced_colon: false, values: vec![value] })
+    Stmt::Assign(Assign {
+        targets,
+        trailing_comma: false,
+        annotation: None,
+        spaced_colon: false,
+        values: vec![value],
+    })
 }

@@ -30,8 +30,8 @@ pub(super) struct Spanned<'a> {
 
 /// Longest first, so that `->` is not read as `-`.
 const PUNCTUATION: &[&str] = &[
-    "->", "==", "!=", "<=", ">=", "//", "**", "<<", ">>", "(", ")", "[", "]", "{", "}", ",", ":", ".", "=", "-", "+",
-    "*", "/", "%", "<", ">", "@", "&", "|", "^", "~",
+    "->", "==", "!=", "<=", ">=", "//", "**", "<<", ">>", "(", ")", "[", "]", "{", "}", ",", ":",
+    ".", "=", "-", "+", "*", "/", "%", "<", ">", "@", "&", "|", "^", "~",
 ];
 
 /// Splits `text` into tokens.
@@ -40,7 +40,16 @@ const PUNCTUATION: &[&str] = &[
 /// A tab in the indentation, a dedent to a level that was never opened, an unterminated string, or a character
 /// that starts no token.
 pub(super) fn lex(text: &str) -> Result<Vec<Spanned<'_>>, ParseError> {
-    Lexer { text, at: 0, line: 1, line_start: 0, brackets: 0, levels: vec![0], tokens: Vec::new() }.run()
+    Lexer {
+        text,
+        at: 0,
+        line: 1,
+        line_start: 0,
+        brackets: 0,
+        levels: vec![0],
+        tokens: Vec::new(),
+    }
+    .run()
 }
 
 struct Lexer<'a> {
@@ -64,7 +73,13 @@ impl<'a> Lexer<'a> {
                 self.token()?;
             }
         }
-        if !matches!(self.tokens.last(), None | Some(Spanned { token: Token::Newline | Token::Dedent, .. })) {
+        if !matches!(
+            self.tokens.last(),
+            None | Some(Spanned {
+                token: Token::Newline | Token::Dedent,
+                ..
+            })
+        ) {
             self.push(Token::Newline);
         }
         for _ in 1..self.levels.len() {
@@ -80,11 +95,20 @@ impl<'a> Lexer<'a> {
 
     fn push(&mut self, token: Token<'a>) {
         let spaced = self.text[..self.at].ends_with(' ');
-        self.tokens.push(Spanned { token, line: self.line, column: self.at - self.line_start + 1, spaced });
+        self.tokens.push(Spanned {
+            token,
+            line: self.line,
+            column: self.at - self.line_start + 1,
+            spaced,
+        });
     }
 
     fn error(&self, message: impl Into<String>) -> ParseError {
-        ParseError { line: self.line, column: self.at - self.line_start + 1, message: message.into() }
+        ParseError {
+            line: self.line,
+            column: self.at - self.line_start + 1,
+            message: message.into(),
+        }
     }
 
     /// Reads the blanks at a line's start and opens or closes levels. Blank lines and comments have no level.
@@ -98,7 +122,10 @@ impl<'a> Lexer<'a> {
                 self.skip_comment();
                 return self.line_end();
             }
-            Some(b'\t') => return Err(self.error("a tab in the indentation: TorchScript source is indented by spaces")),
+            Some(b'\t') => {
+                return Err(self
+                    .error("a tab in the indentation: TorchScript source is indented by spaces"));
+            }
             Some(_) => {}
         }
         let current = *self.levels.last().unwrap_or(&0);
@@ -136,7 +163,9 @@ impl<'a> Lexer<'a> {
 
     fn token(&mut self) -> Result<(), ParseError> {
         let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return Ok(()) };
+        let Some(first) = rest.chars().next() else {
+            return Ok(());
+        };
         match first {
             ' ' => self.at += 1,
             '#' => self.skip_comment(),
@@ -150,7 +179,9 @@ impl<'a> Lexer<'a> {
             c if c.is_ascii_digit() => self.number()?,
             '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number()?,
             c if c == '_' || c.is_alphabetic() => {
-                let end = rest.find(|c: char| !(c == '_' || c.is_alphanumeric())).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !(c == '_' || c.is_alphanumeric()))
+                    .unwrap_or(rest.len());
                 self.take(Token::Name(&rest[..end]), end);
             }
             _ => self.punctuation()?,
@@ -202,15 +233,17 @@ impl<'a> Lexer<'a> {
     fn punctuation(&mut self) -> Result<(), ParseError> {
         let rest = self.rest();
         let Some(&punct) = PUNCTUATION.iter().find(|p| rest.starts_with(**p)) else {
-            return Err(self.error(format!("unexpected character {:?}", rest.chars().next().unwrap_or(' '))));
+            return Err(self.error(format!(
+                "unexpected character {:?}",
+                rest.chars().next().unwrap_or(' ')
+            )));
         };
         match punct {
             "(" | "[" | "{" => self.brackets += 1,
             ")" | "]" | "}" => {
-                self.brackets = self
-                    .brackets
-                    .checked_sub(1)
-                    .ok_or_else(|| self.error(format!("{punct:?} closes a bracket that was never opened")))?;
+                self.brackets = self.brackets.checked_sub(1).ok_or_else(|| {
+                    self.error(format!("{punct:?} closes a bracket that was never opened"))
+                })?;
             }
             _ => {}
         }
@@ -221,7 +254,8 @@ impl<'a> Lexer<'a> {
 
 /// The length of `12`, `1.`, `.5`, `1.5e-05` at the text's start.
 fn number_length(text: &str) -> usize {
-    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let digits =
+        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let mut end = digits(text);
     if text[end..].starts_with('.') {
         end += 1 + digits(&text[end + 1..]);

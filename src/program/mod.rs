@@ -21,7 +21,7 @@ mod value;
 use std::ops::Range;
 
 pub use builder::CodePlace;
-pub use emit::{Emitter, Skip, Span};
+pub use emit::{Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
@@ -108,7 +108,9 @@ impl Statement {
     #[must_use]
     pub fn arg(&self, i: usize, name: &str) -> Option<&Operand> {
         let positional = self.args.get(i).filter(|a| a.name.is_none());
-        positional.or_else(|| self.args.iter().find(|a| a.name.as_deref() == Some(name))).map(|a| &a.value)
+        positional
+            .or_else(|| self.args.iter().find(|a| a.name.as_deref() == Some(name)))
+            .map(|a| &a.value)
     }
 }
 
@@ -167,8 +169,12 @@ impl Program {
     #[must_use]
     pub fn sample_shape(&self, id: ValueId) -> Option<Vec<i64>> {
         match &self.value(id).known {
-            Known::Tensor { shape: Some(shape), .. } => match shape.split_first() {
-                Some((first, rest)) if *first == Dim::BATCH => rest.iter().map(|d| d.known()).collect(),
+            Known::Tensor {
+                shape: Some(shape), ..
+            } => match shape.split_first() {
+                Some((first, rest)) if *first == Dim::BATCH => {
+                    rest.iter().map(|d| d.known()).collect()
+                }
                 _ => None,
             },
             _ => None,

@@ -106,7 +106,10 @@ impl ModuleTree {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
-        self.modules.iter().enumerate().map(|(i, m)| (ModuleId(i as u32), m))
+        self.modules
+            .iter()
+            .enumerate()
+            .map(|(i, m)| (ModuleId(i as u32), m))
     }
 
     /// How many instances each class has.
@@ -141,10 +144,13 @@ impl ModuleTree {
     /// Tensors that share a storage are all listed.
     pub fn tensors(&self, id: ModuleId) -> impl Iterator<Item = (ModuleId, &str, &TensorInfo)> {
         self.subtree(id).into_iter().flat_map(|id| {
-            self.get(id).attributes.iter().filter_map(move |(name, attribute)| match attribute {
-                Attribute::Tensor(info) => Some((id, name.as_str(), info)),
-                _ => None,
-            })
+            self.get(id)
+                .attributes
+                .iter()
+                .filter_map(move |(name, attribute)| match attribute {
+                    Attribute::Tensor(info) => Some((id, name.as_str(), info)),
+                    _ => None,
+                })
         })
     }
 

@@ -59,6 +59,9 @@ fn collect_writes(statements: &[Stmt], writes: &mut BTreeSet<String>) -> bool {
             Expr::Name(name) => Some(name.clone()),
             _ => None,
         }));
-        statement.blocks().into_iter().all(|block| collect_writes(block, writes))
+        statement
+            .blocks()
+            .into_iter()
+            .all(|block| collect_writes(block, writes))
     })
 }

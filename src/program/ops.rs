@@ -12,7 +12,9 @@ impl Args<'_> {
     /// The argument at position `i`, or the one named `name`.
     pub fn get(&self, i: usize, name: &str) -> Option<&Val> {
         let positional = self.0.get(i).filter(|(n, _)| n.is_none());
-        positional.or_else(|| self.0.iter().find(|(n, _)| n.as_deref() == Some(name))).map(|(_, v)| v)
+        positional
+            .or_else(|| self.0.iter().find(|(n, _)| n.as_deref() == Some(name)))
+            .map(|(_, v)| v)
     }
 
     fn at(&self, i: usize) -> Option<&Val> {
@@ -46,9 +48,37 @@ fn tensor(shape: Option<Shape>) -> Known {
 /// In-place operators whose twin without the underscore computes the same values.
 pub(super) fn functional_twin(name: &str) -> Option<&str> {
     const TWINS: &[&str] = &[
-        "relu", "relu6", "add", "sub", "mul", "div", "sigmoid", "tanh", "hardtanh", "hardswish", "hardsigmoid", "silu",
-        "mish", "elu", "selu", "celu", "leaky_relu", "clamp", "clamp_min", "clamp_max", "dropout", "feature_dropout",
-        "alpha_dropout", "threshold", "gelu", "neg", "exp", "sqrt", "pow", "square", "masked_fill",
+        "relu",
+        "relu6",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "sigmoid",
+        "tanh",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "silu",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "threshold",
+        "gelu",
+        "neg",
+        "exp",
+        "sqrt",
+        "pow",
+        "square",
+        "masked_fill",
     ];
     let twin = name.strip_suffix('_')?;
     TWINS.contains(&twin).then_some(twin)
@@ -62,8 +92,20 @@ pub(super) fn writes_in_place(name: &str) -> bool {
 /// Whether the operator changes the list or dictionary it is given.
 pub(super) fn mutates_container(name: &str) -> bool {
     const MUTATORS: &[&str] = &[
-        "append", "extend", "insert", "clear", "pop", "popitem", "remove", "reverse", "sort", "update", "setdefault",
-        "_set_item", "__delitem__", "Delete",
+        "append",
+        "extend",
+        "insert",
+        "clear",
+        "pop",
+        "popitem",
+        "remove",
+        "reverse",
+        "sort",
+        "update",
+        "setdefault",
+        "_set_item",
+        "__delitem__",
+        "Delete",
     ];
     MUTATORS.contains(&name)
 }
@@ -71,11 +113,48 @@ pub(super) fn mutates_container(name: &str) -> bool {
 /// Whether the result may share memory with the first argument.
 pub(super) fn may_alias(name: &str) -> bool {
     const VIEWS: &[&str] = &[
-        "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "slice", "select", "narrow", "transpose",
-        "permute", "t", "numpy_T", "squeeze", "unsqueeze", "expand", "expand_as", "chunk", "split", "split_with_sizes",
-        "tensor_split", "unbind", "contiguous", "to", "type_as", "detach", "dropout", "feature_dropout",
-        "alpha_dropout", "movedim", "swapaxes", "swapdims", "as_strided", "diagonal", "unfold", "index", "float",
-        "alias", "lift_fresh", "pad", "broadcast_tensors", "meshgrid",
+        "view",
+        "view_as",
+        "reshape",
+        "reshape_as",
+        "flatten",
+        "unflatten",
+        "slice",
+        "select",
+        "narrow",
+        "transpose",
+        "permute",
+        "t",
+        "numpy_T",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "expand_as",
+        "chunk",
+        "split",
+        "split_with_sizes",
+        "tensor_split",
+        "unbind",
+        "contiguous",
+        "to",
+        "type_as",
+        "detach",
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "movedim",
+        "swapaxes",
+        "swapdims",
+        "as_strided",
+        "diagonal",
+        "unfold",
+        "index",
+        "float",
+        "alias",
+        "lift_fresh",
+        "pad",
+        "broadcast_tensors",
+        "meshgrid",
     ];
     VIEWS.contains(&name)
 }
@@ -83,15 +162,37 @@ pub(super) fn may_alias(name: &str) -> bool {
 /// Activations that may stand behind the addition of a residual block: one input, same shape, element by element.
 pub(super) fn is_activation(name: &str) -> bool {
     const ACTIVATIONS: &[&str] = &[
-        "relu", "relu6", "hardtanh", "silu", "gelu", "elu", "selu", "celu", "leaky_relu", "hardswish", "hardsigmoid",
-        "sigmoid", "tanh", "mish", "softplus", "clamp", "clamp_min", "dropout", "feature_dropout", "prelu",
+        "relu",
+        "relu6",
+        "hardtanh",
+        "silu",
+        "gelu",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "tanh",
+        "mish",
+        "softplus",
+        "clamp",
+        "clamp_min",
+        "dropout",
+        "feature_dropout",
+        "prelu",
     ];
     ACTIVATIONS.contains(&name)
 }
 
 /// Whether the result depends on more than the arguments, so that the call must stay where it is.
 pub(super) fn is_impure(name: &str) -> bool {
-    writes_in_place(name) || matches!(name, "rand" | "randn" | "rand_like" | "randn_like" | "bernoulli" | "randint")
+    writes_in_place(name)
+        || matches!(
+            name,
+            "rand" | "randn" | "rand_like" | "randn_like" | "bernoulli" | "randint"
+        )
 }
 
 /// What is known of the result of `torch.<name>(args)`.
@@ -120,7 +221,11 @@ fn scalar_result(name: &str, args: &Args) -> Option<Known> {
             };
         }
         "float" | "Float" => return Some(Known::Float(number(first)?)),
-        "bool" | "Bool" => return Some(Known::Bool(first.as_bool().or_else(|| Some(number(first)? != 0.))?)),
+        "bool" | "Bool" => {
+            return Some(Known::Bool(
+                first.as_bool().or_else(|| Some(number(first)? != 0.))?,
+            ));
+        }
         "neg" => {
             return match first.known {
                 Known::Int(n) => Some(Known::Int(n.negated())),
@@ -128,13 +233,21 @@ fn scalar_result(name: &str, args: &Args) -> Option<Known> {
                 _ => None,
             };
         }
-        "NumToTensor" => return Some(Known::Tensor { shape: Some(vec![]), item: first.as_dim() }),
+        "NumToTensor" => {
+            return Some(Known::Tensor {
+                shape: Some(vec![]),
+                item: first.as_dim(),
+            });
+        }
         "floor" => return Some(Known::Int(Dim::fixed(number(first)?.floor() as i64))),
         "ceil" => return Some(Known::Int(Dim::fixed(number(first)?.ceil() as i64))),
         "sqrt" => return Some(Known::Float(number(first)?.sqrt())),
         "__contains__" => {
             let (items, wanted) = (first.items()?, args.at(1)?);
-            let all_known = items.iter().chain([wanted]).all(|v| v.known != Known::Nothing);
+            let all_known = items
+                .iter()
+                .chain([wanted])
+                .all(|v| v.known != Known::Nothing);
             return all_known.then(|| Known::Bool(items.iter().any(|v| v.known == wanted.known)));
         }
         _ => {}
@@ -149,7 +262,10 @@ fn scalar_result(name: &str, args: &Args) -> Option<Known> {
         }
         (Known::List(a), Known::Int(n)) if name == "mul" => {
             let times = usize::try_from(n.known()?).ok()?;
-            let repeated = std::iter::repeat_n(a, times.min(1 << 10)).flatten().cloned().collect();
+            let repeated = std::iter::repeat_n(a, times.min(1 << 10))
+                .flatten()
+                .cloned()
+                .collect();
             (times <= 1 << 10 && a.len() <= 1 << 10).then_some(Known::List(repeated))
         }
         (Known::List(_), Known::List(_)) => compare(name, &first.ints()?, &second.ints()?),
@@ -215,7 +331,9 @@ fn int_arithmetic(name: &str, a: Dim, b: Dim) -> Option<Known> {
         "remainder" | "mod" if b > 0 => Some(Known::Int(Dim::fixed(a.rem_euclid(b)))),
         "min" => Some(Known::Int(Dim::fixed(a.min(b)))),
         "max" => Some(Known::Int(Dim::fixed(a.max(b)))),
-        "pow" => Some(Known::Int(Dim::fixed(a.checked_pow(u32::try_from(b).ok()?)?))),
+        "pow" => Some(Known::Int(Dim::fixed(
+            a.checked_pow(u32::try_from(b).ok()?)?,
+        ))),
         "div" => Some(Known::Float(a as f64 / b as f64)),
         _ => compare(name, &a, &b),
     }
@@ -237,27 +355,48 @@ fn float_arithmetic(name: &str, a: f64, b: f64) -> Option<Known> {
 fn tensor_result(name: &str, args: &Args) -> Result {
     match name {
         "__is__" | "__isnot__" => {
-            let test = args.at(0).and_then(|first| identity_test(name, first, args.at(1)));
+            let test = args
+                .at(0)
+                .and_then(|first| identity_test(name, first, args.at(1)));
             return Ok(test.map_or(Known::Nothing, Known::Bool));
         }
-        "dim" => return Ok(args.shape(0).map_or(Known::Nothing, |s| Known::Int(Dim::fixed(s.len() as i64)))),
-        "len" => return Ok(args.shape(0).and_then(|s| s.first()).map_or(Known::Nothing, |d| Known::Int(*d))),
-        "numel" => return Ok(args.shape(0).and_then(|s| element_count(s)).map_or(Known::Nothing, Known::Int)),
-        "size" | "dtype" | "device" | "is_cuda" | "layout" | "requires_grad" | "is_floating_point" | "item"
-        | "is_nested" | "format" | "is_contiguous" | "isinstance" => return Ok(Known::Nothing),
+        "dim" => {
+            return Ok(args
+                .shape(0)
+                .map_or(Known::Nothing, |s| Known::Int(Dim::fixed(s.len() as i64))));
+        }
+        "len" => {
+            return Ok(args
+                .shape(0)
+                .and_then(|s| s.first())
+                .map_or(Known::Nothing, |d| Known::Int(*d)));
+        }
+        "numel" => {
+            return Ok(args
+                .shape(0)
+                .and_then(|s| element_count(s))
+                .map_or(Known::Nothing, Known::Int));
+        }
+        "size" | "dtype" | "device" | "is_cuda" | "layout" | "requires_grad"
+        | "is_floating_point" | "item" | "is_nested" | "format" | "is_contiguous"
+        | "isinstance" => return Ok(Known::Nothing),
         "int" | "Int" | "IntImplicit" | "ScalarImplicit" => {
             return Ok(match args.at(0).map(|v| &v.known) {
                 Some(Known::Tensor { item: Some(n), .. }) => Known::Int(*n),
                 _ => Known::Nothing,
             });
         }
-        "chunk" | "split" | "unbind" | "split_with_sizes" | "tensor_split" => return Ok(pieces(name, args)),
-        "float" | "Float" | "bool" | "Bool" if args.0.len() == 1 && args.shape(0).is_none_or(|s| s.is_empty()) => {
+        "chunk" | "split" | "unbind" | "split_with_sizes" | "tensor_split" => {
+            return Ok(pieces(name, args));
+        }
+        "float" | "Float" | "bool" | "Bool"
+            if args.0.len() == 1 && args.shape(0).is_none_or(|s| s.is_empty()) =>
+        {
             return Ok(Known::Nothing);
         }
         // Operators with several results: their number is what the assignment says.
-        "max" | "min" | "topk" | "sort" | "std_mean" | "var_mean" | "native_layer_norm" | "native_batch_norm"
-        | "lstm" | "gru" => return Ok(Known::Nothing),
+        "max" | "min" | "topk" | "sort" | "std_mean" | "var_mean" | "native_layer_norm"
+        | "native_batch_norm" | "lstm" | "gru" => return Ok(Known::Nothing),
         _ => {}
     }
     Ok(tensor(tensor_shape(name, args)?))
@@ -268,12 +407,18 @@ fn tensor_shape(name: &str, args: &Args) -> std::result::Result<Option<Shape>, S
         return Ok(args.shape(0).cloned());
     }
     match name {
-        "add" | "sub" | "mul" | "div" | "true_divide" | "pow" | "maximum" | "minimum" | "rsub" | "eq" | "ne" | "lt"
-        | "le" | "gt" | "ge" | "logical_and" | "logical_or" | "floor_divide" | "remainder" => elementwise(name, args),
+        "add" | "sub" | "mul" | "div" | "true_divide" | "pow" | "maximum" | "minimum" | "rsub"
+        | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "logical_and" | "logical_or"
+        | "floor_divide" | "remainder" => elementwise(name, args),
         "conv1d" | "conv2d" | "conv3d" => convolution(name, args, &Window::of_conv(args)),
-        "_convolution" if args.at(6).and_then(Val::as_bool) == Some(false) => {
-            convolution(name, args, &Window { groups: args.int(8, "groups"), ..Window::of_conv(args) })
-        }
+        "_convolution" if args.at(6).and_then(Val::as_bool) == Some(false) => convolution(
+            name,
+            args,
+            &Window {
+                groups: args.int(8, "groups"),
+                ..Window::of_conv(args)
+            },
+        ),
         "linear" => linear(args),
         "matmul" | "mm" | "bmm" => Ok(matmul(args.shape(0), args.shape(1))),
         "addmm" | "baddbmm" => Ok(matmul(args.shape(1), args.shape(2))),
@@ -304,14 +449,80 @@ fn tensor_shape(name: &str, args: &Args) -> std::result::Result<Option<Shape>, S
 
 /// Operators whose result has the shape of their first argument.
 const SAME_SHAPE: &[&str] = &[
-    "relu", "relu6", "hardtanh", "silu", "gelu", "elu", "selu", "celu", "leaky_relu", "hardswish", "hardsigmoid",
-    "sigmoid", "tanh", "mish", "softplus", "clamp", "clamp_min", "clamp_max", "prelu", "rrelu", "threshold", "batch_norm",
-    "layer_norm", "group_norm", "instance_norm", "softmax", "log_softmax", "dropout", "feature_dropout",
-    "alpha_dropout", "contiguous", "clone", "detach", "to", "type_as", "neg", "exp", "log", "sqrt", "rsqrt", "abs",
-    "square", "sin", "cos", "roll", "flip", "channel_shuffle", "bernoulli", "masked_fill", "zeros_like", "ones_like",
-    "cumsum", "reciprocal", "erf", "local_response_norm", "logical_not", "floor", "ceil", "round", "nan_to_num",
-    "normalize", "log_sigmoid", "softsign", "rms_norm", "alias", "half", "double", "rand_like", "randn_like", "tril",
-    "triu", "float", "sort", "fill",
+    "relu",
+    "relu6",
+    "hardtanh",
+    "silu",
+    "gelu",
+    "elu",
+    "selu",
+    "celu",
+    "leaky_relu",
+    "hardswish",
+    "hardsigmoid",
+    "sigmoid",
+    "tanh",
+    "mish",
+    "softplus",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "prelu",
+    "rrelu",
+    "threshold",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "softmax",
+    "log_softmax",
+    "dropout",
+    "feature_dropout",
+    "alpha_dropout",
+    "contiguous",
+    "clone",
+    "detach",
+    "to",
+    "type_as",
+    "neg",
+    "exp",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "abs",
+    "square",
+    "sin",
+    "cos",
+    "roll",
+    "flip",
+    "channel_shuffle",
+    "bernoulli",
+    "masked_fill",
+    "zeros_like",
+    "ones_like",
+    "cumsum",
+    "reciprocal",
+    "erf",
+    "local_response_norm",
+    "logical_not",
+    "floor",
+    "ceil",
+    "round",
+    "nan_to_num",
+    "normalize",
+    "log_sigmoid",
+    "softsign",
+    "rms_norm",
+    "alias",
+    "half",
+    "double",
+    "rand_like",
+    "randn_like",
+    "tril",
+    "triu",
+    "float",
+    "sort",
+    "fill",
 ];
 
 fn axis(dim: i64, rank: usize) -> Option<usize> {
@@ -322,15 +533,21 @@ fn axis(dim: i64, rank: usize) -> Option<usize> {
 
 fn elementwise(name: &str, args: &Args) -> std::result::Result<Option<Shape>, String> {
     let scalar = |v: &Val| matches!(v.known, Known::Int(_) | Known::Float(_) | Known::Bool(_));
-    let (Some(a), Some(b)) = (args.at(0), args.at(1)) else { return Ok(None) };
+    let (Some(a), Some(b)) = (args.at(0), args.at(1)) else {
+        return Ok(None);
+    };
     if scalar(a) {
         return Ok(b.shape().cloned());
     }
     if scalar(b) {
         return Ok(a.shape().cloned());
     }
-    let (Some(a), Some(b)) = (a.shape(), b.shape()) else { return Ok(None) };
-    broadcast(a, b).map(Some).ok_or_else(|| format!("{name}: shapes {} and {} do not fit", show(a), show(b)))
+    let (Some(a), Some(b)) = (a.shape(), b.shape()) else {
+        return Ok(None);
+    };
+    broadcast(a, b)
+        .map(Some)
+        .ok_or_else(|| format!("{name}: shapes {} and {} do not fit", show(a), show(b)))
 }
 
 fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
@@ -383,7 +600,11 @@ impl Window {
         Window {
             kernel: None,
             stride: ints_or(args.get(3, "stride"), 1),
-            padding: if word.is_some() { Some(vec![0]) } else { ints_or(padding, 0) },
+            padding: if word.is_some() {
+                Some(vec![0])
+            } else {
+                ints_or(padding, 0)
+            },
             dilation: ints_or(args.get(5, "dilation"), 1),
             groups: args.int_or(6, "groups", 1),
             ceil: Some(false),
@@ -424,19 +645,37 @@ impl Window {
         else {
             return Ok(None);
         };
-        let pick = |list: &[i64], i: usize| if list.len() == 1 { Some(list[0]) } else { list.get(i).copied() };
+        let pick = |list: &[i64], i: usize| {
+            if list.len() == 1 {
+                Some(list[0])
+            } else {
+                list.get(i).copied()
+            }
+        };
         let mut output = Vec::with_capacity(input.len());
         for (i, dim) in input.iter().enumerate() {
-            let parts = (dim.known(), pick(kernel, i), pick(stride, i), pick(padding, i), pick(dilation, i));
-            let (Some(size), Some(k), Some(s), Some(p), Some(d)) = parts else { return Ok(None) };
+            let parts = (
+                dim.known(),
+                pick(kernel, i),
+                pick(stride, i),
+                pick(padding, i),
+                pick(dilation, i),
+            );
+            let (Some(size), Some(k), Some(s), Some(p), Some(d)) = parts else {
+                return Ok(None);
+            };
             if self.same {
                 output.push(*dim);
                 continue;
             }
             let reach = d.saturating_mul(k - 1).saturating_add(1);
-            let room = size.saturating_add(p.saturating_mul(2)).saturating_sub(reach);
+            let room = size
+                .saturating_add(p.saturating_mul(2))
+                .saturating_sub(reach);
             if room < 0 || s < 1 {
-                return Err(format!("a window of {reach} does not fit into {size} pixels"));
+                return Err(format!(
+                    "a window of {reach} does not fit into {size} pixels"
+                ));
             }
             let mut out = room / s + 1;
             // The last window of ceil mode must start inside the input or its left padding.
@@ -460,32 +699,72 @@ fn stride_or_kernel(stride: Option<&Val>, kernel: &Option<Vec<i64>>) -> Option<V
     match stride {
         None => kernel.clone(),
         Some(v) if v.known == Known::None => kernel.clone(),
-        Some(v) => v.ints().and_then(|s| if s.is_empty() { kernel.clone() } else { Some(s) }),
+        Some(v) => v.ints().and_then(|s| {
+            if s.is_empty() {
+                kernel.clone()
+            } else {
+                Some(s)
+            }
+        }),
     }
 }
 
-fn convolution(name: &str, args: &Args, window: &Window) -> std::result::Result<Option<Shape>, String> {
-    let (Some(input), Some(weight)) = (args.shape(0), args.shape(1)) else { return Ok(None) };
-    let (Some(weight), Some(groups)) = (weight.iter().map(|d| d.known()).collect::<Option<Vec<i64>>>(), window.groups)
-    else {
+fn convolution(
+    name: &str,
+    args: &Args,
+    window: &Window,
+) -> std::result::Result<Option<Shape>, String> {
+    let (Some(input), Some(weight)) = (args.shape(0), args.shape(1)) else {
+        return Ok(None);
+    };
+    let (Some(weight), Some(groups)) = (
+        weight
+            .iter()
+            .map(|d| d.known())
+            .collect::<Option<Vec<i64>>>(),
+        window.groups,
+    ) else {
         return Ok(None);
     };
     if weight.len() < 3 || input.len() != weight.len() {
-        return Err(format!("{name}: an input of {} dimensions for a weight of {}", input.len(), weight.len()));
+        return Err(format!(
+            "{name}: an input of {} dimensions for a weight of {}",
+            input.len(),
+            weight.len()
+        ));
     }
     let channels = weight[1].saturating_mul(groups);
     if input[1].known().is_some_and(|c| c != channels) {
-        return Err(format!("{name}: an input of {} channels where {channels} are expected", input[1].n));
+        return Err(format!(
+            "{name}: an input of {} channels where {channels} are expected",
+            input[1].n
+        ));
     }
-    let spatial = window.slide(&input[2..], &weight[2..]).map_err(|e| format!("{name}: {e}"))?;
-    Ok(spatial.map(|spatial| [input[0], Dim::fixed(weight[0])].into_iter().chain(spatial).collect()))
+    let spatial = window
+        .slide(&input[2..], &weight[2..])
+        .map_err(|e| format!("{name}: {e}"))?;
+    Ok(spatial.map(|spatial| {
+        [input[0], Dim::fixed(weight[0])]
+            .into_iter()
+            .chain(spatial)
+            .collect()
+    }))
 }
 
 fn pool(name: &str, args: &Args, window: &Window) -> std::result::Result<Option<Shape>, String> {
-    let (Some(input), Some(kernel)) = (args.shape(0), &window.kernel) else { return Ok(None) };
-    let rank = name.as_bytes().get(8).map_or(2, |digit| usize::from(digit.saturating_sub(b'0')));
-    let Some(split) = input.len().checked_sub(rank) else { return Ok(None) };
-    let spatial = window.slide(&input[split..], kernel).map_err(|e| format!("{name}: {e}"))?;
+    let (Some(input), Some(kernel)) = (args.shape(0), &window.kernel) else {
+        return Ok(None);
+    };
+    let rank = name
+        .as_bytes()
+        .get(8)
+        .map_or(2, |digit| usize::from(digit.saturating_sub(b'0')));
+    let Some(split) = input.len().checked_sub(rank) else {
+        return Ok(None);
+    };
+    let spatial = window
+        .slide(&input[split..], kernel)
+        .map_err(|e| format!("{name}: {e}"))?;
     Ok(spatial.map(|spatial| input[..split].iter().copied().chain(spatial).collect()))
 }
 
@@ -500,25 +779,38 @@ fn adaptive_pool(args: &Args, rank: usize) -> Option<Shape> {
             Some(items) => items.get(i)?,
             None => wanted,
         };
-        output.push(if size.known == Known::None { *dim } else { size.as_dim()? });
+        output.push(if size.known == Known::None {
+            *dim
+        } else {
+            size.as_dim()?
+        });
     }
     Some(output)
 }
 
 fn linear(args: &Args) -> std::result::Result<Option<Shape>, String> {
-    let (Some(input), Some([rows, columns])) = (args.shape(0), args.shape(1).map(Vec::as_slice)) else {
+    let (Some(input), Some([rows, columns])) = (args.shape(0), args.shape(1).map(Vec::as_slice))
+    else {
         return Ok(None);
     };
-    let Some((last, lead)) = input.split_last() else { return Ok(None) };
+    let Some((last, lead)) = input.split_last() else {
+        return Ok(None);
+    };
     if last != columns {
-        return Err(format!("linear: an input of {} features where {} are expected", show(&[*last]), columns.n));
+        return Err(format!(
+            "linear: an input of {} features where {} are expected",
+            show(&[*last]),
+            columns.n
+        ));
     }
     Ok(Some(lead.iter().copied().chain([*rows]).collect()))
 }
 
 fn matmul(a: Option<&Shape>, b: Option<&Shape>) -> Option<Shape> {
     let (a, b) = (a?, b?);
-    let ([a_lead @ .., rows, _], [b_lead @ .., _, columns]) = (a.as_slice(), b.as_slice()) else { return None };
+    let ([a_lead @ .., rows, _], [b_lead @ .., _, columns]) = (a.as_slice(), b.as_slice()) else {
+        return None;
+    };
     let mut shape = broadcast(&a_lead.to_vec(), &b_lead.to_vec())?;
     shape.extend([*rows, *columns]);
     Some(shape)
@@ -535,16 +827,34 @@ fn flatten(args: &Args) -> Option<Shape> {
     let start = axis(args.int_or(1, "start_dim", 0)?, input.len())?;
     let end = axis(args.int_or(2, "end_dim", -1)?, input.len())?;
     let merged = element_count(input.get(start..=end)?)?;
-    Some(input[..start].iter().copied().chain([merged]).chain(input[end + 1..].iter().copied()).collect())
+    Some(
+        input[..start]
+            .iter()
+            .copied()
+            .chain([merged])
+            .chain(input[end + 1..].iter().copied())
+            .collect(),
+    )
 }
 
 fn reshape(name: &str, args: &Args) -> std::result::Result<Option<Shape>, String> {
-    let (Some(input), Some(mut wanted)) = (args.shape(0), args.at(1).and_then(Val::dims)) else { return Ok(None) };
+    let (Some(input), Some(mut wanted)) = (args.shape(0), args.at(1).and_then(Val::dims)) else {
+        return Ok(None);
+    };
     let minus_one = Dim::fixed(-1);
-    let Some(total) = element_count(input) else { return Ok(None) };
+    let Some(total) = element_count(input) else {
+        return Ok(None);
+    };
     let given: Vec<Dim> = wanted.iter().copied().filter(|d| *d != minus_one).collect();
-    let Some(given) = element_count(&given) else { return Ok(None) };
-    let refuse = || format!("{name}: {} does not fit into the sizes asked for", show(input));
+    let Some(given) = element_count(&given) else {
+        return Ok(None);
+    };
+    let refuse = || {
+        format!(
+            "{name}: {} does not fit into the sizes asked for",
+            show(input)
+        )
+    };
     match wanted.iter_mut().find(|d| **d == minus_one) {
         Some(open) => match total.over(given) {
             Some(size) if size.times(given) == Some(total) => *open = size,
@@ -561,7 +871,10 @@ fn permute(args: &Args) -> Option<Shape> {
     let input = args.shape(0)?;
     let order = args.get(1, "dims")?.ints()?;
     (order.len() == input.len()).then_some(())?;
-    order.iter().map(|&d| axis(d, input.len()).map(|d| input[d])).collect()
+    order
+        .iter()
+        .map(|&d| axis(d, input.len()).map(|d| input[d]))
+        .collect()
 }
 
 fn transpose(args: &Args) -> Option<Shape> {
@@ -601,15 +914,29 @@ fn expand(args: &Args) -> Option<Shape> {
 }
 
 fn cat(args: &Args) -> std::result::Result<Option<Shape>, String> {
-    let shapes = args.at(0).and_then(Val::items).and_then(|items| items.iter().map(Val::shape).collect::<Option<Vec<_>>>());
-    let (Some(shapes), Some(dim)) = (shapes, args.int_or(1, "dim", 0)) else { return Ok(None) };
-    let Some((first, rest)) = shapes.split_first() else { return Ok(None) };
-    let Some(at) = axis(dim, first.len()) else { return Ok(None) };
+    let shapes = args
+        .at(0)
+        .and_then(Val::items)
+        .and_then(|items| items.iter().map(Val::shape).collect::<Option<Vec<_>>>());
+    let (Some(shapes), Some(dim)) = (shapes, args.int_or(1, "dim", 0)) else {
+        return Ok(None);
+    };
+    let Some((first, rest)) = shapes.split_first() else {
+        return Ok(None);
+    };
+    let Some(at) = axis(dim, first.len()) else {
+        return Ok(None);
+    };
     let mut output = (*first).clone();
     for shape in rest {
-        let fits = shape.len() == first.len() && (0..first.len()).all(|i| i == at || shape[i] == first[i]);
+        let fits =
+            shape.len() == first.len() && (0..first.len()).all(|i| i == at || shape[i] == first[i]);
         if !fits {
-            return Err(format!("cat: shapes {} and {} do not fit", show(first), show(shape)));
+            return Err(format!(
+                "cat: shapes {} and {} do not fit",
+                show(first),
+                show(shape)
+            ));
         }
         match output[at].plus(shape[at]) {
             Some(sum) => output[at] = sum,
@@ -649,7 +976,12 @@ fn pad(args: &Args) -> Option<Shape> {
         let at = rank.checked_sub(i + 1)?;
         let [before, after] = pair else { return None };
         if *before != 0 || *after != 0 {
-            shape[at] = Dim::fixed(shape[at].known()?.checked_add(*before)?.checked_add(*after)?);
+            shape[at] = Dim::fixed(
+                shape[at]
+                    .known()?
+                    .checked_add(*before)?
+                    .checked_add(*after)?,
+            );
         }
     }
     Some(shape)
@@ -661,12 +993,18 @@ fn reduce(args: &Args) -> Option<Shape> {
         return (args.0.len() == 1).then(Vec::new);
     };
     let keep = args.get(2, "keepdim").map_or(Some(false), Val::as_bool)?;
-    let axes: Vec<usize> = dims.iter().map(|&d| axis(d, input.len())).collect::<Option<_>>()?;
-    let kept = input.iter().enumerate().filter_map(|(i, dim)| match (axes.contains(&i), keep) {
-        (false, _) => Some(*dim),
-        (true, true) => Some(Dim::fixed(1)),
-        (true, false) => None,
-    });
+    let axes: Vec<usize> = dims
+        .iter()
+        .map(|&d| axis(d, input.len()))
+        .collect::<Option<_>>()?;
+    let kept = input
+        .iter()
+        .enumerate()
+        .filter_map(|(i, dim)| match (axes.contains(&i), keep) {
+            (false, _) => Some(*dim),
+            (true, true) => Some(Dim::fixed(1)),
+            (true, false) => None,
+        });
     Some(kept.collect())
 }
 
@@ -674,19 +1012,27 @@ fn reduce(args: &Args) -> Option<Shape> {
 fn pieces(name: &str, args: &Args) -> Known {
     let sizes = || -> Option<Vec<Shape>> {
         let input = args.shape(0)?;
-        let at = axis(args.int_or(if name == "unbind" { 1 } else { 2 }, "dim", 0)?, input.len())?;
+        let at = axis(
+            args.int_or(if name == "unbind" { 1 } else { 2 }, "dim", 0)?,
+            input.len(),
+        )?;
         let size = input[at].known();
         let parts: Vec<i64> = match name {
             "chunk" => {
                 let (size, chunks) = (size?, args.int(1, "chunks")?.max(1));
                 even_parts(size, (size + chunks - 1) / chunks)
             }
-            "split" if args.at(1)?.items().is_none() => even_parts(size?, args.int(1, "split_size")?),
+            "split" if args.at(1)?.items().is_none() => {
+                even_parts(size?, args.int(1, "split_size")?)
+            }
             "split" | "split_with_sizes" => args.at(1)?.ints()?,
             "unbind" => {
                 let mut shape = input.clone();
                 shape.remove(at);
-                return Some(vec![shape; usize::try_from(size?).ok().filter(|n| *n <= 1 << 10)?]);
+                return Some(vec![
+                    shape;
+                    usize::try_from(size?).ok().filter(|n| *n <= 1 << 10)?
+                ]);
             }
             _ => return None,
         };
@@ -701,7 +1047,10 @@ fn pieces(name: &str, args: &Args) -> Known {
         Some(shapes) => Known::List(
             shapes
                 .into_iter()
-                .map(|s| Val { operand: super::value::Operand::Literal(String::new()), known: tensor(Some(s)) })
+                .map(|s| Val {
+                    operand: super::value::Operand::Literal(String::new()),
+                    known: tensor(Some(s)),
+                })
                 .collect(),
         ),
         None => Known::Nothing,
@@ -710,5 +1059,9 @@ fn pieces(name: &str, args: &Args) -> Known {
 
 fn even_parts(size: i64, part: i64) -> Vec<i64> {
     let part = part.max(1);
-    (0..size).step_by(part as usize).take(1 << 10).map(|start| part.min(size - start)).collect()
+    (0..size)
+        .step_by(part as usize)
+        .take(1 << 10)
+        .map(|start| part.min(size - start))
+        .collect()
 }

@@ -25,7 +25,13 @@ type Parse<T> = Result<T, ParseError>;
 /// The first place where `text` is not TorchScript as libtorch prints it.
 pub fn parse(text: &str) -> Result<File, ParseError> {
     let tokens = lex(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, height: 0, calls: 0 };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        depth: 0,
+        height: 0,
+        calls: 0,
+    };
     let mut items = Vec::new();
     while parser.peek() != Token::End {
         items.push(parser.item()?);
@@ -56,7 +62,11 @@ impl<'a> Parser<'_, 'a> {
     fn error<T>(&self, message: impl Into<String>) -> Parse<T> {
         let place = self.tokens.get(self.at).or(self.tokens.last());
         let (line, column) = place.map_or((1, 1), |s| (s.line, s.column));
-        Err(ParseError { line, column, message: message.into() })
+        Err(ParseError {
+            line,
+            column,
+            message: message.into(),
+        })
     }
 
     fn unexpected<T>(&self, expected: &str) -> Parse<T> {
@@ -86,11 +96,19 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn expect_punct(&mut self, punct: &'static str) -> Parse<()> {
-        if self.accept_punct(punct) { Ok(()) } else { self.unexpected(&format!("`{punct}`")) }
+        if self.accept_punct(punct) {
+            Ok(())
+        } else {
+            self.unexpected(&format!("`{punct}`"))
+        }
     }
 
     fn expect_newline(&mut self) -> Parse<()> {
-        if self.accept(Token::Newline) { Ok(()) } else { self.unexpected("the line's end") }
+        if self.accept(Token::Newline) {
+            Ok(())
+        } else {
+            self.unexpected("the line's end")
+        }
     }
 
     fn name(&mut self) -> Parse<String> {
@@ -132,7 +150,12 @@ impl<'a> Parser<'_, 'a> {
         match self.peek() {
             Token::Name("class") => Ok(Item::Class(self.class()?)),
             Token::Name("def") => Ok(Item::Function(self.function()?)),
-            Token::Name(_) if self.tokens.get(self.at + 1).is_some_and(|s| s.token == Token::Punct("=")) => {
+            Token::Name(_)
+                if self
+                    .tokens
+                    .get(self.at + 1)
+                    .is_some_and(|s| s.token == Token::Punct("=")) =>
+            {
                 Ok(Item::Statement(self.simple_statement()?))
             }
             _ => self.unexpected("`class`, `def` or an assignment"),
@@ -150,7 +173,11 @@ impl<'a> Parser<'_, 'a> {
             None
         };
         let members = self.block(Self::member)?;
-        Ok(Class { name, base, members })
+        Ok(Class {
+            name,
+            base,
+            members,
+        })
     }
 
     fn member(&mut self) -> Parse<Member> {
@@ -179,16 +206,37 @@ impl<'a> Parser<'_, 'a> {
                 return self.unexpected("`,` or `)`");
             }
         }
-        let returns = if self.accept_punct("->") { Some(self.expression()?) } else { None };
+        let returns = if self.accept_punct("->") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
         let body = self.block(Self::statement)?;
-        Ok(Function { name, params, returns, body })
+        Ok(Function {
+            name,
+            params,
+            returns,
+            body,
+        })
     }
 
     fn param(&mut self) -> Parse<Param> {
         let name = self.name()?;
-        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
-        let default = if self.accept_punct("=") { Some(self.expression()?) } else { None };
-        Ok(Param { name, annotation, default })
+        let annotation = if self.accept_punct(":") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        let default = if self.accept_punct("=") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        Ok(Param {
+            name,
+            annotation,
+            default,
+        })
     }
 
     /// `:` newline, indented entries.
@@ -213,13 +261,24 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let condition = self.expression()?;
                 let then = self.block(Self::statement)?;
-                let otherwise = if self.accept_word("else") { Some(self.block(Self::statement)?) } else { None };
-                Ok(Stmt::If { condition, then, otherwise })
+                let otherwise = if self.accept_word("else") {
+                    Some(self.block(Self::statement)?)
+                } else {
+                    None
+                };
+                Ok(Stmt::If {
+                    condition,
+                    then,
+                    otherwise,
+                })
             }
             Token::Name("while") => {
                 self.next();
                 let condition = self.expression()?;
-                Ok(Stmt::While { condition, body: self.block(Self::statement)? })
+                Ok(Stmt::While {
+                    condition,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("for") => {
                 self.next();
@@ -228,7 +287,11 @@ impl<'a> Parser<'_, 'a> {
                     return self.unexpected("`in`");
                 }
                 let iterable = self.expression()?;
-                Ok(Stmt::For { targets, iterable, body: self.block(Self::statement)? })
+                Ok(Stmt::For {
+                    targets,
+                    iterable,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("with") => {
                 self.next();
@@ -236,7 +299,10 @@ impl<'a> Parser<'_, 'a> {
                 while self.accept_punct(",") {
                     items.push(self.with_item()?);
                 }
-                Ok(Stmt::With { items, body: self.block(Self::statement)? })
+                Ok(Stmt::With {
+                    items,
+                    body: self.block(Self::statement)?,
+                })
             }
             Token::Name("def") => Ok(Stmt::Function(self.function()?)),
             _ => self.simple_statement(),
@@ -245,7 +311,11 @@ impl<'a> Parser<'_, 'a> {
 
     fn with_item(&mut self) -> Parse<(Expr, Option<Expr>)> {
         let context = self.expression()?;
-        let binding = if self.accept_word("as") { Some(self.postfix()?) } else { None };
+        let binding = if self.accept_word("as") {
+            Some(self.postfix()?)
+        } else {
+            None
+        };
         Ok((context, binding))
     }
 
@@ -257,7 +327,11 @@ impl<'a> Parser<'_, 'a> {
             Token::Name("return") => {
                 self.next();
                 let ends = self.peek() == Token::Newline;
-                Stmt::Return(if ends { Vec::new() } else { self.expressions()?.0 })
+                Stmt::Return(if ends {
+                    Vec::new()
+                } else {
+                    self.expressions()?.0
+                })
             }
             _ => self.assignment_or_expression()?,
         };
@@ -274,7 +348,11 @@ impl<'a> Parser<'_, 'a> {
         let start = self.at;
         let (mut first, trailing_comma) = self.expressions()?;
         let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
-        let annotation = if self.accept_punct(":") { Some(self.expression()?) } else { None };
+        let annotation = if self.accept_punct(":") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
         let assigns = self.peek() == Token::Punct("=");
         if (assigns || annotation.is_some()) && !first.iter().all(is_target) {
             self.at = start;
@@ -282,7 +360,13 @@ impl<'a> Parser<'_, 'a> {
         }
         if self.accept_punct("=") {
             let (values, _) = self.expressions()?;
-            return Ok(Stmt::Assign(Assign { targets: first, trailing_comma, annotation, spaced_colon, values }));
+            return Ok(Stmt::Assign(Assign {
+                targets: first,
+                trailing_comma,
+                annotation,
+                spaced_colon,
+                values,
+            }));
         }
         match (annotation, first.pop()) {
             (None, Some(only)) if first.is_empty() && !trailing_comma => Ok(Stmt::Expr(only)),
@@ -351,7 +435,11 @@ impl<'a> Parser<'_, 'a> {
             let height = self.height;
             let right = self.nested(|p| p.binary(precedence + 1))?;
             self.grow(height.max(self.height))?;
-            left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
+            left = Expr::Binary {
+                operator,
+                left: Box::new(left),
+                right: Box::new(right),
+            };
         }
         Ok(left)
     }
@@ -393,7 +481,10 @@ impl<'a> Parser<'_, 'a> {
         let precedence = if operator == "not " { 3 } else { 10 };
         let operand = self.nested(|p| p.binary(precedence))?;
         self.grow(self.height)?;
-        Ok(Expr::Unary { operator, operand: Box::new(operand) })
+        Ok(Expr::Unary {
+            operator,
+            operand: Box::new(operand),
+        })
     }
 
     fn postfix(&mut self) -> Parse<Expr> {
@@ -402,12 +493,20 @@ impl<'a> Parser<'_, 'a> {
             let height = self.height;
             let base = Box::new(expression);
             expression = if self.accept_punct(".") {
-                Expr::Attribute { base, name: self.name()? }
+                Expr::Attribute {
+                    base,
+                    name: self.name()?,
+                }
             } else if self.accept_punct("(") {
                 let (args, trailing_comma) = self.separated(")", Self::arg)?;
                 let id = CallId(self.calls);
                 self.calls += 1;
-                Expr::Call { id, callee: base, args, trailing_comma }
+                Expr::Call {
+                    id,
+                    callee: base,
+                    args,
+                    trailing_comma,
+                }
             } else if self.accept_punct("[") {
                 let (args, _) = self.separated("]", Self::subscript)?;
                 Expr::Index { base, args }
@@ -421,7 +520,10 @@ impl<'a> Parser<'_, 'a> {
     fn arg(&mut self) -> Parse<Arg> {
         let value = self.expression()?;
         match value {
-            Expr::Name(name) if self.accept_punct("=") => Ok(Arg { name: Some(name), value: self.expression()? }),
+            Expr::Name(name) if self.accept_punct("=") => Ok(Arg {
+                name: Some(name),
+                value: self.expression()?,
+            }),
             value => Ok(Arg { name: None, value }),
         }
     }
@@ -493,17 +595,25 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let (items, trailing_comma) = self.separated("]", Self::expression)?;
                 self.grow(self.height)?;
-                Ok(Expr::List { items, trailing_comma })
+                Ok(Expr::List {
+                    items,
+                    trailing_comma,
+                })
             }
             Token::Punct("(") => {
                 self.next();
                 let (mut items, trailing_comma) = self.separated(")", Self::expression)?;
                 self.grow(self.height)?;
                 match items.pop() {
-                    Some(only) if items.is_empty() && !trailing_comma => Ok(Expr::Paren(Box::new(only))),
+                    Some(only) if items.is_empty() && !trailing_comma => {
+                        Ok(Expr::Paren(Box::new(only)))
+                    }
                     last => {
                         items.extend(last);
-                        Ok(Expr::Tuple { items, trailing_comma })
+                        Ok(Expr::Tuple {
+                            items,
+                            trailing_comma,
+                        })
                     }
                 }
             }
@@ -526,13 +636,16 @@ impl<'a> Parser<'_, 'a> {
 }
 
 fn is_target(expression: &Expr) -> bool {
-    matches!(expression, Expr::Name(_) | Expr::Attribute { .. } | Expr::Index { .. })
+    matches!(
+        expression,
+        Expr::Name(_) | Expr::Attribute { .. } | Expr::Index { .. }
+    )
 }
 
 fn is_reserved(word: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return", "pass", "break",
-        "continue", "with", "as",
+        "if", "else", "for", "while", "in", "is", "and", "or", "not", "def", "class", "return",
+        "pass", "break", "continue", "with", "as",
     ];
     RESERVED.contains(&word)
 }

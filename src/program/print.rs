@@ -8,7 +8,10 @@ use super::ast::{Arg, Assign, Class, Expr, File, Function, Item, Member, Stmt};
 /// Prints a whole file.
 #[must_use]
 pub fn print(file: &File) -> String {
-    let mut out = Printer { text: String::new(), level: 0 };
+    let mut out = Printer {
+        text: String::new(),
+        level: 0,
+    };
     for item in &file.items {
         match item {
             Item::Class(class) => out.class(class),
@@ -22,7 +25,10 @@ pub fn print(file: &File) -> String {
 /// Prints statements as they stand in a body `level` blocks deep (two blanks a level).
 #[must_use]
 pub fn print_statements(statements: &[Stmt], level: usize) -> String {
-    let mut out = Printer { text: String::new(), level };
+    let mut out = Printer {
+        text: String::new(),
+        level,
+    };
     for statement in statements {
         out.statement(statement);
     }
@@ -49,7 +55,10 @@ impl Printer {
             None => self.line(format_args!("class {}:", class.name)),
         }
         // Interfaces have signatures only, and those on one line.
-        let interface = class.base.as_deref().is_some_and(|b| b.ends_with("Interface"));
+        let interface = class
+            .base
+            .as_deref()
+            .is_some_and(|b| b.ends_with("Interface"));
         let between = if interface { ", " } else { PARAMETERS_ON_LINES };
         self.level += 1;
         for member in &class.members {
@@ -96,7 +105,11 @@ impl Printer {
             Stmt::Expr(expression) => self.line(expression),
             Stmt::Return(values) if values.is_empty() => self.line("return"),
             Stmt::Return(values) => self.line(format_args!("return {}", Joined(values))),
-            Stmt::If { condition, then, otherwise } => {
+            Stmt::If {
+                condition,
+                then,
+                otherwise,
+            } => {
                 self.line(format_args!("if {condition}:"));
                 self.block(then);
                 if let Some(otherwise) = otherwise {
@@ -108,7 +121,11 @@ impl Printer {
                 self.line(format_args!("while {condition}:"));
                 self.block(body);
             }
-            Stmt::For { targets, iterable, body } => {
+            Stmt::For {
+                targets,
+                iterable,
+                body,
+            } => {
                 self.line(format_args!("for {} in {iterable}:", Joined(targets)));
                 self.block(body);
             }
@@ -146,9 +163,18 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
 
 impl fmt::Display for Assign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", Joined(&self.targets), if self.trailing_comma { "," } else { "" })?;
+        write!(
+            f,
+            "{}{}",
+            Joined(&self.targets),
+            if self.trailing_comma { "," } else { "" }
+        )?;
         if let Some(annotation) = &self.annotation {
-            write!(f, "{}: {annotation}", if self.spaced_colon { " " } else { "" })?;
+            write!(
+                f,
+                "{}: {annotation}",
+                if self.spaced_colon { " " } else { "" }
+            )?;
         }
         if !self.values.is_empty() {
             write!(f, " = {}", Joined(&self.values))?;
@@ -171,8 +197,18 @@ impl fmt::Display for Expr {
         match self {
             Expr::Name(text) | Expr::Number(text) | Expr::Str(text) => f.write_str(text),
             Expr::Attribute { base, name } => write!(f, "{base}.{name}"),
-            Expr::Call { callee, args, trailing_comma, .. } => {
-                write!(f, "{callee}({}{})", Joined(args), if *trailing_comma { ", " } else { "" })
+            Expr::Call {
+                callee,
+                args,
+                trailing_comma,
+                ..
+            } => {
+                write!(
+                    f,
+                    "{callee}({}{})",
+                    Joined(args),
+                    if *trailing_comma { ", " } else { "" }
+                )
             }
             Expr::Index { base, args } => write!(f, "{base}[{}]", Joined(args)),
             Expr::Slice(parts) => {
@@ -184,12 +220,28 @@ impl fmt::Display for Expr {
                 }
                 Ok(())
             }
-            Expr::List { items, trailing_comma } => {
-                write!(f, "[{}{}]", Joined(items), if *trailing_comma { ", " } else { "" })
+            Expr::List {
+                items,
+                trailing_comma,
+            } => {
+                write!(
+                    f,
+                    "[{}{}]",
+                    Joined(items),
+                    if *trailing_comma { ", " } else { "" }
+                )
             }
             // The only comma of a 1-tuple has no blank behind it.
-            Expr::Tuple { items, trailing_comma } => {
-                write!(f, "({}{})", Joined(items), if *trailing_comma { "," } else { "" })
+            Expr::Tuple {
+                items,
+                trailing_comma,
+            } => {
+                write!(
+                    f,
+                    "({}{})",
+                    Joined(items),
+                    if *trailing_comma { "," } else { "" }
+                )
             }
             Expr::Dict(pairs) => {
                 f.write_str("{")?;
@@ -200,8 +252,16 @@ impl fmt::Display for Expr {
             }
             Expr::Paren(inner) => write!(f, "({inner})"),
             Expr::Unary { operator, operand } => write!(f, "{operator}{operand}"),
-            Expr::Binary { operator, left, right } => write!(f, "{left} {operator} {right}"),
-            Expr::Conditional { then, condition, otherwise } => write!(f, "{then} if {condition} else {otherwise}"),
+            Expr::Binary {
+                operator,
+                left,
+                right,
+            } => write!(f, "{left} {operator} {right}"),
+            Expr::Conditional {
+                then,
+                condition,
+                otherwise,
+            } => write!(f, "{then} if {condition} else {otherwise}"),
         }
     }
 }

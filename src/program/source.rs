@@ -29,7 +29,9 @@ impl Sources {
 
     /// The file of this module name, to change it; made empty where there is none.
     pub fn file_mut(&mut self, module: &str) -> &mut File {
-        self.files.entry(module.to_owned()).or_insert_with(|| File { items: Vec::new() })
+        self.files
+            .entry(module.to_owned())
+            .or_insert_with(|| File { items: Vec::new() })
     }
 
     /// All files, by module name.
@@ -39,7 +41,9 @@ impl Sources {
 
     /// All files, to change them.
     pub fn files_mut(&mut self) -> impl Iterator<Item = (&str, &mut File)> {
-        self.files.iter_mut().map(|(name, file)| (name.as_str(), file))
+        self.files
+            .iter_mut()
+            .map(|(name, file)| (name.as_str(), file))
     }
 
     /// Keeps the classes and functions whose qualified name `keep` accepts, and the files in which any are left.
@@ -52,7 +56,11 @@ impl Sources {
                 }
                 Item::Statement(_) => true,
             });
-            before == 0 || file.items.iter().any(|item| !matches!(item, Item::Statement(_)))
+            before == 0
+                || file
+                    .items
+                    .iter()
+                    .any(|item| !matches!(item, Item::Statement(_)))
         });
     }
 
@@ -60,28 +68,40 @@ impl Sources {
     #[must_use]
     pub fn class(&self, qualified: &str) -> Option<&Class> {
         let (module, name) = qualified.rsplit_once('.')?;
-        self.files.get(module)?.items.iter().find_map(|item| match item {
-            Item::Class(class) if class.name == name => Some(class),
-            _ => None,
-        })
+        self.files
+            .get(module)?
+            .items
+            .iter()
+            .find_map(|item| match item {
+                Item::Class(class) if class.name == name => Some(class),
+                _ => None,
+            })
     }
 
     /// The same, to change it.
     pub fn class_mut(&mut self, qualified: &str) -> Option<&mut Class> {
         let (module, name) = qualified.rsplit_once('.')?;
-        self.files.get_mut(module)?.items.iter_mut().find_map(|item| match item {
-            Item::Class(class) if class.name == name => Some(class),
-            _ => None,
-        })
+        self.files
+            .get_mut(module)?
+            .items
+            .iter_mut()
+            .find_map(|item| match item {
+                Item::Class(class) if class.name == name => Some(class),
+                _ => None,
+            })
     }
 
     /// The free function of this qualified name.
     #[must_use]
     pub fn function(&self, qualified: &str) -> Option<&Function> {
         let (module, name) = qualified.rsplit_once('.')?;
-        self.files.get(module)?.items.iter().find_map(|item| match item {
-            Item::Function(function) if function.name == name => Some(function),
-            _ => None,
-        })
+        self.files
+            .get(module)?
+            .items
+            .iter()
+            .find_map(|item| match item {
+                Item::Function(function) if function.name == name => Some(function),
+                _ => None,
+            })
     }
 }

@@ -31,7 +31,10 @@ impl Dim {
 
     #[must_use]
     pub fn times(self, other: Dim) -> Option<Dim> {
-        Some(Dim { n: self.n.checked_mul(other.n)?, batch: self.batch.checked_add(other.batch)? })
+        Some(Dim {
+            n: self.n.checked_mul(other.n)?,
+            batch: self.batch.checked_add(other.batch)?,
+        })
     }
 
     /// Floor division; only exact where the batch size is a factor.
@@ -41,7 +44,10 @@ impl Dim {
         if other.n <= 0 || (batch > 0 && self.n % other.n != 0) {
             return None;
         }
-        Some(Dim { n: self.n.div_euclid(other.n), batch })
+        Some(Dim {
+            n: self.n.div_euclid(other.n),
+            batch,
+        })
     }
 
     #[must_use]
@@ -49,14 +55,20 @@ impl Dim {
         match (self, other) {
             (a, Dim { n: 0, batch: 0 }) => Some(a),
             (Dim { n: 0, batch: 0 }, b) => Some(b),
-            (a, b) if a.batch == b.batch => Some(Dim { n: a.n.checked_add(b.n)?, batch: a.batch }),
+            (a, b) if a.batch == b.batch => Some(Dim {
+                n: a.n.checked_add(b.n)?,
+                batch: a.batch,
+            }),
             _ => None,
         }
     }
 
     #[must_use]
     pub fn negated(self) -> Dim {
-        Dim { n: self.n.wrapping_neg(), batch: self.batch }
+        Dim {
+            n: self.n.wrapping_neg(),
+            batch: self.batch,
+        }
     }
 }
 
@@ -66,7 +78,9 @@ pub type Shape = Vec<Dim>;
 /// The number of elements.
 #[must_use]
 pub fn element_count(shape: &[Dim]) -> Option<Dim> {
-    shape.iter().try_fold(Dim::fixed(1), |count, dim| count.times(*dim))
+    shape
+        .iter()
+        .try_fold(Dim::fixed(1), |count, dim| count.times(*dim))
 }
 
 /// Where an argument comes from.
@@ -86,7 +100,11 @@ pub enum Operand {
     Tuple(Vec<Operand>),
     Dict(Vec<(Operand, Operand)>),
     /// `annotate(type, value)` or `unchecked_cast(type, value)`: the type cannot be told from the value alone.
-    Typed { form: &'static str, annotation: String, value: Box<Operand> },
+    Typed {
+        form: &'static str,
+        annotation: String,
+        value: Box<Operand>,
+    },
     /// A module handed to code that stays opaque.
     Module(ModuleId),
 }
@@ -96,10 +114,19 @@ impl Operand {
     pub fn values(&self) -> Vec<ValueId> {
         match self {
             Operand::Value(id) => vec![*id],
-            Operand::List(items) | Operand::Tuple(items) => items.iter().flat_map(Operand::values).collect(),
-            Operand::Dict(pairs) => pairs.iter().flat_map(|(k, v)| [k.values(), v.values()]).flatten().collect(),
+            Operand::List(items) | Operand::Tuple(items) => {
+                items.iter().flat_map(Operand::values).collect()
+            }
+            Operand::Dict(pairs) => pairs
+                .iter()
+                .flat_map(|(k, v)| [k.values(), v.values()])
+                .flatten()
+                .collect(),
             Operand::Typed { value, .. } => value.values(),
-            Operand::Attribute { .. } | Operand::Constant(_) | Operand::Literal(_) | Operand::Module(_) => Vec::new(),
+            Operand::Attribute { .. }
+            | Operand::Constant(_)
+            | Operand::Literal(_)
+            | Operand::Module(_) => Vec::new(),
         }
     }
 
@@ -116,7 +143,9 @@ impl Operand {
     #[must_use]
     pub fn ints(&self) -> Option<Vec<i64>> {
         match self {
-            Operand::List(items) | Operand::Tuple(items) => items.iter().map(Operand::int).collect(),
+            Operand::List(items) | Operand::Tuple(items) => {
+                items.iter().map(Operand::int).collect()
+            }
             Operand::Typed { value, .. } => value.ints(),
             _ => None,
         }
@@ -156,44 +185,72 @@ pub struct Val {
 impl Val {
     #[must_use]
     pub fn none() -> Self {
-        Val { operand: Operand::Literal("None".into()), known: Known::None }
+        Val {
+            operand: Operand::Literal("None".into()),
+            known: Known::None,
+        }
     }
 
     #[must_use]
     pub fn bool(b: bool) -> Self {
-        Val { operand: Operand::Literal(if b { "True" } else { "False" }.into()), known: Known::Bool(b) }
+        Val {
+            operand: Operand::Literal(if b { "True" } else { "False" }.into()),
+            known: Known::Bool(b),
+        }
     }
 
     #[must_use]
     pub fn int(n: i64) -> Self {
-        Val { operand: Operand::Literal(n.to_string()), known: Known::Int(Dim::fixed(n)) }
+        Val {
+            operand: Operand::Literal(n.to_string()),
+            known: Known::Int(Dim::fixed(n)),
+        }
     }
 
     /// A float of the program's own; Rust's shortest text reads back as the same number.
     #[must_use]
     pub fn float(x: f64) -> Self {
-        let text = if x.is_finite() { format!("{x:?}") } else { format!("float('{x}')").to_lowercase() };
-        Val { operand: Operand::Literal(text), known: Known::Float(x) }
+        let text = if x.is_finite() {
+            format!("{x:?}")
+        } else {
+            format!("float('{x}')").to_lowercase()
+        };
+        Val {
+            operand: Operand::Literal(text),
+            known: Known::Float(x),
+        }
     }
 
     #[must_use]
     pub fn list(items: Vec<Val>) -> Self {
-        Val { operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()), known: Known::List(items) }
+        Val {
+            operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
+            known: Known::List(items),
+        }
     }
 
     #[must_use]
     pub fn tuple(items: Vec<Val>) -> Self {
-        Val { operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()), known: Known::Tuple(items) }
+        Val {
+            operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
+            known: Known::Tuple(items),
+        }
     }
 
     #[must_use]
     pub fn str(text: &str) -> Self {
-        Val { operand: Operand::Literal(format!("{text:?}")), known: Known::Str(text.into()) }
+        Val {
+            operand: Operand::Literal(format!("{text:?}")),
+            known: Known::Str(text.into()),
+        }
     }
 
     #[must_use]
     pub fn module(id: ModuleId) -> Self {
-        Val { operand: Operand::Module(id), known: Known::Module(id) }
+        Val {
+            operand: Operand::Module(id),
+            known: Known::Module(id),
+        }
     }
 
     #[must_use]

@@ -1,0 +1,282 @@
+//! The command line, as clap reads it. No logic: what the values mean is said in [`crate::options`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::options::{Augmentation, Globs, Numbers, SampleCount, Size};
+
+/// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ckaprune",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input.\n\
+    Every option can stand in a JSON file named with --config (the same names, without dashes in front)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the blocks of a network, what they cost, and which can be removed
+    Inspect(Inspect),
+    /// Rank the removable blocks by how little the network changes without them
+    #[cfg(feature = "torch")]
+    Score(Score),
+    /// Score, remove, fine-tune; several times; then export
+    #[cfg(feature = "torch")]
+    Prune(Prune),
+    /// Remove blocks by name: the surgery alone, exact, without running the network
+    Remove(Remove),
+    /// Train an archive on labelled images
+    #[cfg(feature = "torch")]
+    Finetune(Finetune),
+    /// Measure accuracy, loss and speed
+    #[cfg(feature = "torch")]
+    Eval(Eval),
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Inspect {
+    #[command(flatten)]
+    pub model: Model,
+    /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: guessed from the network]
+    #[arg(long, value_name = "SIZE")]
+    pub input_size: Option<Size>,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Remove {
+    #[command(flatten)]
+    pub model: Model,
+    /// Paths of the blocks, parted by commas, as `inspect` lists them
+    #[arg(long, value_name = "PATHS", value_delimiter = ',', required = true)]
+    pub blocks: Vec<String>,
+    /// Input size the blocks are looked for with [default: guessed from the network]
+    #[arg(long, value_name = "SIZE")]
+    pub input_size: Option<Size>,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Score {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub machine: Machine,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Prune {
+    #[command(flatten)]
+    pub model: Model,
+    /// How many blocks to remove, one an iteration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub iterations: u32,
+    /// Representation that candidates are compared with: of the network as pruned so far, or of the original
+    #[arg(long, value_enum, default_value_t = Reference::Current)]
+    pub reference: Reference,
+    /// Also fine-tune the unpruned network for as many epochs, as the honest comparison
+    #[arg(long)]
+    pub baseline: bool,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub training: Training,
+    #[command(flatten)]
+    pub output: Output,
+    /// Keep every iteration's archive and figures in this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub run_dir: Option<PathBuf>,
+    /// Go on with the run in --run-dir
+    #[arg(long, requires = "run_dir")]
+    pub resume: bool,
+    #[command(flatten)]
+    pub machine: Machine,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Finetune {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub training: Training,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub machine: Machine,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Eval {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub machine: Machine,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[derive(Debug, Args)]
+pub struct Model {
+    /// TorchScript archive: torch.jit.script(model).save("model.pt"), or of torch.jit.trace
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or here]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct Data {
+    /// CIFAR binary folder, IDX folder (MNIST family), .npz, or image folder with a directory per class
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub data: Option<PathBuf>,
+    /// Mean of the pixels in 0..1, a value per channel
+    #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
+    pub mean: Option<Numbers>,
+    /// Standard deviation of the pixels in 0..1, a value per channel
+    #[arg(long, value_name = "R,G,B")]
+    pub std: Option<Numbers>,
+    /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]
+    #[arg(long, value_name = "SIZE")]
+    pub input_size: Option<Size>,
+    /// Calibration images, drawn from the training part, as many of each class; or `all`
+    #[arg(long, value_name = "N", default_value = "1024")]
+    pub samples: SampleCount,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
+    pub batch_size: u32,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct Selection {
+    /// Never remove these blocks: path globs, parted by commas
+    #[arg(long, value_name = "GLOBS")]
+    pub keep: Option<Globs>,
+    /// Remove none but these blocks: path globs, parted by commas
+    #[arg(long, value_name = "GLOBS")]
+    pub only: Option<Globs>,
+    /// Blocks that stay in each stage at least
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub min_blocks_per_stage: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Fine-tuning")]
+pub struct Training {
+    /// Passes over the training part (for `prune`: after each removal; 0 to leave the weights as they are)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub epochs: usize,
+    /// Learning rate of SGD
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    pub lr: f64,
+    /// Nesterov momentum
+    #[arg(long, value_name = "M", default_value_t = 0.9)]
+    pub momentum: f64,
+    /// Weight decay
+    #[arg(long, value_name = "D", default_value_t = 0.0)]
+    pub weight_decay: f64,
+    /// Random changes to training images: crop, flip, both parted by a comma, or none
+    #[arg(long, value_name = "KINDS", default_value = "crop,flip")]
+    pub augment: Augmentation,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Archive to write [default: beside the model, e.g. model.pruned.pt]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct Machine {
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: crate::torch::DeviceChoice,
+    /// CPU threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub struct Talk {
+    /// No progress and no notes on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// The result as one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What candidates are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reference {
+    Current,
+    Original,
+}
+
+#[cfg(feature = "torch")]
+impl Machine {
+    /// The device to run on, after setting the number of threads.
+    ///
+    /// # Errors
+    /// If a GPU is asked for that is not there.
+    pub fn open(&self) -> anyhow::Result<tch::Device> {
+        if let Some(threads) = self.threads {
+            crate::torch::set_threads(threads.get());
+        }
+        self.device.open()
+    }
+}

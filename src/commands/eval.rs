@@ -1,0 +1,98 @@
+//! `ckaprune eval`: accuracy, loss, speed.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::images::Opened;
+use super::{Outcome, open_model};
+use crate::analysis::Analysis;
+use crate::cli::Eval;
+use crate::eval::{Metrics, evaluate};
+use crate::progress::Progress;
+use crate::report::{self, SCHEMA, thousands};
+use crate::torch::Module;
+
+#[derive(Serialize)]
+struct EvalReport {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    params: i64,
+    macs: i64,
+    /// The part of the data set that was measured: `test` or `train`.
+    part: &'static str,
+    device: String,
+    threads: i32,
+    batch_size: u32,
+    #[serde(flatten)]
+    metrics: Metrics,
+}
+
+pub(super) fn run(options: &Eval) -> Result<Outcome> {
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
+    let path = &options.model.model;
+    let device = options.machine.open()?;
+    let archive = open_model(path)?;
+    let opened = Opened::require(&options.data, progress, "eval")?;
+    let (part, name) = match (&opened.set.test, &opened.set.train) {
+        (Some(test), _) => (test, "test"),
+        (None, Some(train)) => (train, "train"),
+        (None, None) => anyhow::bail!("the data set has neither a test nor a training part"),
+    };
+    if name == "train" {
+        progress.note("note: the data set has no test part: measuring on all its images");
+    }
+    let loader = opened.plain();
+    let shape = loader.output_shape(part)?.map(|n| n as i64);
+    let analysis =
+        Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
+    let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
+    let metrics = evaluate(&module, part, &loader, progress, "measuring")?;
+    let report = EvalReport {
+        schema: SCHEMA,
+        command: "eval",
+        model: path.display().to_string(),
+        params: analysis.params(),
+        macs: analysis.macs().count,
+        part: name,
+        device: format!("{device:?}").to_lowercase(),
+        threads: tch::get_num_threads(),
+        batch_size: options.data.batch_size,
+        metrics,
+    };
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
+    Ok(Outcome::Done)
+}
+
+impl EvalReport {
+    fn text(&self) -> String {
+        let Metrics {
+            accuracy,
+            loss,
+            images,
+            correct,
+            images_per_second,
+        } = self.metrics;
+        let images = images as i64;
+        format!(
+            "{}\n  accuracy    {:.2} % ({} of {} {} images)\n  loss        {loss:.4}\n  speed       {images_per_second:.0} images/s \
+             ({}, {} threads, batches of {})\n  parameters  {}\n  MACs        {}\n",
+            self.model,
+            100. * accuracy,
+            thousands(correct),
+            thousands(images),
+            self.part,
+            self.device,
+            self.threads,
+            self.batch_size,
+            thousands(self.params),
+            thousands(self.macs),
+        )
+    }
+}

@@ -1,0 +1,108 @@
+//! `ckaprune finetune`: training alone.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::images::Opened;
+use super::{Outcome, open_model};
+use crate::cli::Finetune;
+use crate::eval::{Metrics, evaluate};
+use crate::export::{check_output, default_output, save_archive};
+use crate::finetune::finetune;
+use crate::progress::Progress;
+use crate::report::{self, SCHEMA};
+use crate::torch::{self, Module};
+
+#[derive(Serialize)]
+struct FinetuneReport {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    output: String,
+    epochs: usize,
+    /// Mean loss of each epoch.
+    train_losses: Vec<f64>,
+    before: Option<Metrics>,
+    after: Option<Metrics>,
+}
+
+pub(super) fn run(options: &Finetune) -> Result<Outcome> {
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
+    let path = &options.model.model;
+    let output = options
+        .output
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(path, "finetuned"));
+    check_output(&output, options.output.force)?;
+    let device = options.machine.open()?;
+    torch::set_seed(options.data.seed);
+    let archive = open_model(path)?;
+    let opened = Opened::require(&options.data, progress, "finetune")?;
+    let data = options.data.data.as_deref().unwrap_or(path);
+    let (train, test) = opened.split(data, progress)?;
+    let test = test.filter(|t| t.labels().is_some());
+    let plain = opened.plain();
+    let measure = |archive| -> Result<Option<Metrics>> {
+        let Some(test) = &test else { return Ok(None) };
+        evaluate(
+            &Module::load(archive, device)?,
+            test,
+            &plain,
+            progress,
+            "measuring",
+        )
+        .map(Some)
+    };
+    let named = || path.display().to_string();
+    let before = measure(&archive).with_context(named)?;
+    let loader = opened.training(options.training.augment.0);
+    let trained = finetune(
+        &archive,
+        &train,
+        &loader,
+        &(&options.training).into(),
+        0,
+        device,
+        progress,
+    )
+    .with_context(named)?;
+    save_archive(&trained.archive, &output, options.output.force)?;
+    let after = measure(&open_model(&output)?)?;
+    let report = FinetuneReport {
+        schema: SCHEMA,
+        command: "finetune",
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        epochs: options.training.epochs,
+        train_losses: trained.losses,
+        before,
+        after,
+    };
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
+    Ok(Outcome::Done)
+}
+
+impl FinetuneReport {
+    fn text(&self) -> String {
+        let mut text = format!("{}\n", self.output);
+        for (i, loss) in self.train_losses.iter().enumerate() {
+            text += &format!("  epoch {:<4}  training loss {loss:.4}\n", i + 1);
+        }
+        if let (Some(before), Some(after)) = (&self.before, &self.after) {
+            text += &format!(
+                "  accuracy    {:.2} % → {:.2} %\n",
+                100. * before.accuracy,
+                100. * after.accuracy
+            );
+            text += &format!("  loss        {:.4} → {:.4}\n", before.loss, after.loss);
+        }
+        text
+    }
+}

@@ -1,0 +1,172 @@
+//! From the data options to images: parts, transform, loaders, and the input shape they give.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::analyse;
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::cli::Data;
+use crate::data::{
+    self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
+};
+use crate::progress::Progress;
+use crate::prune::Images;
+
+/// Images where none were named: calibration is all they can serve for.
+const SYNTHETIC_SAMPLES: usize = 1024;
+/// Part of the training images that is set aside for measuring where there is no test part.
+const HELD_OUT: f64 = 0.1;
+
+/// A data set, opened and prepared as the options say.
+pub(super) struct Opened {
+    pub set: DataSet,
+    transform: Transform,
+    batch_size: NonZeroUsize,
+    seed: u64,
+}
+
+impl Opened {
+    /// Opens the data set that `--data` names; `None` if it names none.
+    pub fn open(options: &Data, progress: Progress) -> Result<Option<Self>> {
+        let Some(path) = &options.data else {
+            return Ok(None);
+        };
+        let set = data::open(path)?;
+        let channels = set.parts().next().map_or(3, |p| p.image_shape()[0]);
+        let size = options.input_size.map(|s| InputSize {
+            channels: s.channels.unwrap_or(channels),
+            height: s.height,
+            width: s.width,
+        });
+        if options.mean.is_none() && options.std.is_none() {
+            progress
+                .note("note: no --mean and --std: the network sees pixels from 0 to 1 as they are");
+        }
+        let default = |value: f32| vec![value];
+        let mean = options.mean.clone().map_or_else(|| default(0.), |n| n.0);
+        let std = options.std.clone().map_or_else(|| default(1.), |n| n.0);
+        let transform = Transform {
+            normalisation: Normalisation::new(mean, std)?,
+            size,
+        };
+        Ok(Some(Opened {
+            set,
+            transform,
+            batch_size: batch_size(options)?,
+            seed: options.seed,
+        }))
+    }
+
+    pub fn require(options: &Data, progress: Progress, for_what: &str) -> Result<Self> {
+        Self::open(options, progress)?
+            .with_context(|| format!("{for_what} needs images: name a data set with --data"))
+    }
+
+    /// In order, nothing changed at random.
+    pub fn plain(&self) -> Loader {
+        Loader::new(self.batch_size, self.transform.clone())
+    }
+
+    /// Shuffled and augmented.
+    pub fn training(&self, augment: Augment) -> Loader {
+        self.plain()
+            .shuffled(self.seed)
+            .augmented(augment, self.seed)
+    }
+
+    /// Training part and test part. Without a test part, a tenth of the labelled training images is set aside.
+    pub fn split(&self, path: &Path, progress: Progress) -> Result<(Part, Option<Part>)> {
+        let shown = path.display();
+        let Some(train) = self.set.train.clone() else {
+            bail!(
+                "{shown}: there is no training part, and the test part is for measuring only; name a data set with both"
+            );
+        };
+        match &self.set.test {
+            Some(test) => Ok((train, Some(test.clone()))),
+            None if train.labels().is_some() => {
+                let (train, held_out) = train.split_stratified(1. - HELD_OUT, self.seed)?;
+                progress.note(format_args!(
+                    "note: {shown} has no test part: {} of the images are set aside to measure on",
+                    held_out.len()
+                ));
+                Ok((train, Some(held_out)))
+            }
+            None => Ok((train, None)),
+        }
+    }
+}
+
+fn batch_size(options: &Data) -> Result<NonZeroUsize> {
+    NonZeroUsize::new(options.batch_size as usize).context("--batch-size is 0")
+}
+
+/// Images for calibration, training and measuring; the network analysed for their shape; whether they are synthetic.
+pub(super) fn for_pruning(
+    model: &Path,
+    archive: &Archive,
+    options: &Data,
+    augment: Augment,
+    progress: Progress,
+) -> Result<(Images, Analysis, bool)> {
+    match (Opened::open(options, progress)?, &options.data) {
+        (Some(opened), Some(path)) => {
+            let (train, test) = opened.split(path, progress)?;
+            let test = test.filter(|t| t.labels().is_some());
+            let plain = opened.plain();
+            let shape = plain.output_shape(&train)?.map(|n| n as i64);
+            let analysis =
+                Analysis::of(archive, Some(&shape)).with_context(|| model.display().to_string())?;
+            let images = Images {
+                calibration: train.draw(options.samples.0, options.seed),
+                train: Some(train).filter(|t| t.labels().is_some()),
+                test,
+                training: opened.training(augment),
+                plain,
+            };
+            Ok((images, analysis, false))
+        }
+        _ => {
+            let analysis = analyse(model, archive, options.input_size)?;
+            let images = synthetic_images(options, &analysis)?;
+            Ok((images, analysis, true))
+        }
+    }
+}
+
+fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
+    let [channels, height, width] = analysis.input_shape.as_slice() else {
+        bail!("an input that is no image")
+    };
+    let shape = [channels, height, width].map(|n| usize::try_from(*n).unwrap_or(0));
+    let count = match options.samples.0 {
+        Samples::N(n) => n,
+        Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
+    };
+    let loader = Loader::new(batch_size(options)?, Transform::default());
+    Ok(Images {
+        calibration: synthetic(shape, count, options.seed)?,
+        train: None,
+        test: None,
+        plain: loader.clone(),
+        training: loader,
+    })
+}
+
+/// What a run without data has to say.
+pub(super) fn warn_synthetic(analysis: &Analysis, images: &Images, progress: Progress) {
+    let shape = crate::blocks::show_shape(&analysis.input_shape);
+    let guessed = if analysis.shape_guessed {
+        " (a guessed size; --input-size names it)"
+    } else {
+        ""
+    };
+    progress.warn(format_args!(
+        "NO DATA. Scoring on {} images of random noise, {shape}{guessed}: the ranking says little about real images,\n\
+         \x20        nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
+        images.calibration.len()
+    ));
+}

@@ -1,0 +1,20 @@
+//! `ckaprune inspect`: never executes the network.
+
+use anyhow::Result;
+
+use super::{Outcome, analyse, open_model};
+use crate::cli::Inspect;
+use crate::report::{self, InspectReport};
+
+pub(super) fn run(options: &Inspect) -> Result<Outcome> {
+    let path = &options.model.model;
+    let archive = open_model(path)?;
+    let analysis = analyse(path, &archive, options.input_size)?;
+    let report = InspectReport::new(path.display().to_string(), &analysis);
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.table()
+    })?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,408 @@
+//! `ckaprune prune`: the whole job, and what it reports.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::images::{for_pruning, warn_synthetic};
+use super::{Outcome, open_model};
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::cli::{Prune, Selection};
+use crate::eval::throughput;
+use crate::export::{check_output, default_output, save_archive};
+use crate::finetune::{Training, finetune};
+use crate::progress::Progress;
+use crate::prune::{Figures, Images, Iteration, Rules, Run, State};
+use crate::report::{self, SCHEMA, number, percent, thousands};
+use crate::run_dir::RunDir;
+use crate::torch::{self, Module};
+
+#[derive(Serialize)]
+struct PruneReport {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    output: String,
+    input_shape: Vec<i64>,
+    /// Calibration images.
+    samples: usize,
+    /// The calibration images were random noise.
+    synthetic: bool,
+    seed: u64,
+    /// Paths, in the order of removal.
+    removed: Vec<String>,
+    before: Figures,
+    /// Of the exported file, read back.
+    after: Figures,
+    /// The unpruned network after the same number of fine-tuning epochs.
+    baseline: Option<Figures>,
+    iterations: Vec<Iteration>,
+}
+
+impl From<&Selection> for Rules {
+    fn from(selection: &Selection) -> Self {
+        Rules {
+            keep: selection.keep.clone(),
+            only: selection.only.clone(),
+            min_blocks_per_stage: selection.min_blocks_per_stage,
+        }
+    }
+}
+
+impl From<&crate::cli::Training> for Training {
+    fn from(training: &crate::cli::Training) -> Self {
+        Training {
+            epochs: training.epochs,
+            learning_rate: training.lr,
+            momentum: training.momentum,
+            weight_decay: training.weight_decay,
+        }
+    }
+}
+
+pub(super) fn run(options: &Prune) -> Result<Outcome> {
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
+    let path = &options.model.model;
+    let named = || path.display().to_string();
+    let output = options
+        .output
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(path, "pruned"));
+    check_output(&output, options.output.force)?;
+    let device = options.machine.open()?;
+    torch::set_seed(options.data.seed);
+    let archive = open_model(path)?;
+    let augment = options.training.augment.0;
+    let (images, analysis, synthetic) =
+        for_pruning(path, &archive, &options.data, augment, progress)?;
+    let rules: Rules = (&options.selection).into();
+    rules.check(&analysis.blocks)?;
+    if rules.candidates(&analysis.blocks).is_empty() {
+        bail!(
+            "{}: no block may be removed; `ckaprune inspect` says why",
+            path.display()
+        );
+    }
+    if synthetic {
+        warn_synthetic(&analysis, &images, progress);
+    } else if images.train.is_none() {
+        progress
+            .warn("the images have no labels: nothing is fine-tuned, and no accuracy is measured");
+    }
+    let run = Run {
+        iterations: options.iterations as usize,
+        rules,
+        reference: options.reference,
+        training: (&options.training).into(),
+        device,
+        progress,
+    };
+    let begin = State {
+        archive: archive.clone(),
+        iterations: Vec::new(),
+    };
+    let (run_dir, begin) = match &options.run_dir {
+        None => (None, begin),
+        Some(folder) => {
+            let (run_dir, state) = RunDir::open(
+                folder,
+                options.resume,
+                settings(options, &analysis),
+                &archive,
+            )?;
+            (Some(run_dir), state)
+        }
+    };
+    let before = Figures::new(
+        &analysis,
+        run.measure(&archive, &images).with_context(named)?.as_ref(),
+    );
+    let keep = |state: &State| run_dir.as_ref().map_or(Ok(()), |r| r.save(state));
+    let shape = &analysis.input_shape;
+    let State {
+        archive: pruned,
+        iterations,
+    } = run
+        .carry_on(&archive, begin, shape, &images, keep)
+        .with_context(named)?;
+    let baseline = match options.baseline {
+        true => {
+            baseline(&run, &archive, &analysis, &images, iterations.len()).with_context(named)?
+        }
+        false => None,
+    };
+    save_archive(&pruned, &output, options.output.force)?;
+    let mut after = check_export(&output, &pruned, &run, shape, &images)?;
+    let mut before = before;
+    compare_speed(&archive, &pruned, &run, &images, &mut before, &mut after)?;
+    let report = PruneReport {
+        schema: SCHEMA,
+        command: "prune",
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        input_shape: shape.clone(),
+        samples: images.calibration.len(),
+        synthetic,
+        seed: options.data.seed,
+        removed: iterations.iter().map(|i| i.removed.clone()).collect(),
+        before,
+        after,
+        baseline,
+        iterations,
+    };
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text(&run)
+    })?;
+    Ok(if report.iterations.len() < run.iterations {
+        Outcome::Missed
+    } else {
+        Outcome::Done
+    })
+}
+
+/// All that decides which blocks go and what the weights become.
+fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
+    serde_json::json!({
+        "model-params": analysis.params(),
+        "model-macs": analysis.macs().count,
+        "data": options.data.data,
+        "mean": options.data.mean.as_ref().map(|n| &n.0),
+        "std": options.data.std.as_ref().map(|n| &n.0),
+        "input-size": analysis.input_shape,
+        "samples": format!("{:?}", options.data.samples.0),
+        "batch-size": options.data.batch_size,
+        "seed": options.data.seed,
+        "keep": options.selection.keep.as_ref().map(ToString::to_string),
+        "only": options.selection.only.as_ref().map(ToString::to_string),
+        "min-blocks-per-stage": options.selection.min_blocks_per_stage,
+        "reference": options.reference,
+        "epochs": options.training.epochs,
+        "lr": options.training.lr,
+        "momentum": options.training.momentum,
+        "weight-decay": options.training.weight_decay,
+        "augment": format!("{:?}", options.training.augment.0),
+    })
+}
+
+/// The unpruned network, fine-tuned for as many epochs as the pruned one was.
+fn baseline(
+    run: &Run,
+    archive: &Archive,
+    analysis: &Analysis,
+    images: &Images,
+    removals: usize,
+) -> Result<Option<Figures>> {
+    let Some(train) = &images.train else {
+        run.progress
+            .warn("--baseline needs labelled images; there is none");
+        return Ok(None);
+    };
+    run.progress
+        .note("fine-tuning the unpruned network for comparison");
+    let training = Training {
+        epochs: run.training.epochs * removals,
+        ..run.training
+    };
+    let tuned = finetune(
+        archive,
+        train,
+        &images.training,
+        &training,
+        0,
+        run.device,
+        run.progress,
+    )?;
+    Ok(Some(Figures::new(
+        analysis,
+        run.measure(&tuned.archive, images)?.as_ref(),
+    )))
+}
+
+/// Reads the exported file back, compares its outputs with the network's in memory, and measures it.
+fn check_export(
+    output: &Path,
+    pruned: &Archive,
+    run: &Run,
+    shape: &[i64],
+    images: &Images,
+) -> Result<Figures> {
+    let exported = open_model(output)?;
+    let named = || output.display().to_string();
+    let module = Module::load(&exported, run.device).with_context(named)?;
+    let memory = Module::load(pruned, run.device)?;
+    if let Some(batch) = images.plain.batches(&images.calibration, 0)?.next() {
+        let input = torch::images(&batch?.images, run.device)?;
+        let outputs =
+            |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
+        if outputs(&module).with_context(named)? != outputs(&memory)? {
+            bail!(
+                "{}: the exported file computes something else than the network in memory; do not use it",
+                output.display()
+            );
+        }
+    }
+    let metrics = run.measure(&exported, images)?;
+    Ok(Figures::new(
+        &Analysis::of(&exported, Some(shape)).with_context(named)?,
+        metrics.as_ref(),
+    ))
+}
+
+/// Measures both networks side by side, so that a machine that slows down slows both.
+fn compare_speed(
+    original: &Archive,
+    pruned: &Archive,
+    run: &Run,
+    images: &Images,
+    before: &mut Figures,
+    after: &mut Figures,
+) -> Result<()> {
+    let modules = [
+        Module::load(original, run.device)?,
+        Module::load(pruned, run.device)?,
+    ];
+    if let Some(batch) = images.plain.batches(&images.calibration, 0)?.next() {
+        let input = torch::images(&batch?.images, run.device)?;
+        let [original, pruned] = throughput(&modules, &input)?;
+        before.images_per_second = Some(original);
+        after.images_per_second = Some(pruned);
+    }
+    Ok(())
+}
+
+impl PruneReport {
+    fn text(&self, run: &Run) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", report::render(&self.iteration_table()));
+        let _ = writeln!(out, "{}", report::render(&self.comparison()));
+        if let Some(baseline) = &self.baseline
+            && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
+        {
+            let epochs = run.training.epochs * self.iterations.len();
+            let _ = writeln!(
+                out,
+                "{:+.2} points against the unpruned network fine-tuned for the same {epochs} epochs",
+                100. * (pruned - full)
+            );
+        }
+        let _ = writeln!(
+            out,
+            "written to {}, read back and measured again",
+            self.output
+        );
+        out
+    }
+
+    fn iteration_table(&self) -> comfy_table::Table {
+        let measured = self.before.accuracy.is_some();
+        let mut header = vec!["", "removed", "CKA", "MACs left"];
+        header.extend(
+            measured
+                .then_some(["accuracy", "fine-tuned"])
+                .into_iter()
+                .flatten(),
+        );
+        let mut table = report::table(&header);
+        for iteration in &self.iterations {
+            let mut row = vec![
+                number(iteration.iteration.to_string()),
+                (&iteration.removed).into(),
+                number(format!("{:.6}", iteration.cka)),
+                number(percent(iteration.after.macs, self.before.macs)),
+            ];
+            if measured {
+                let tuned = iteration.accuracy_before_finetuning.is_some();
+                let first = if tuned {
+                    iteration.accuracy_before_finetuning
+                } else {
+                    iteration.after.accuracy
+                };
+                row.push(number(accuracy(first)));
+                row.push(number(if tuned {
+                    accuracy(iteration.after.accuracy)
+                } else {
+                    "-".into()
+                }));
+            }
+            table.add_row(row);
+        }
+        table
+    }
+
+    fn comparison(&self) -> comfy_table::Table {
+        let (before, after) = (&self.before, &self.after);
+        let mut header = vec!["", "before", "after", "change"];
+        header.extend(self.baseline.is_some().then_some("unpruned, as long tuned"));
+        let mut table = report::table(&header);
+        let mut row =
+            |name: &str, before: String, after: String, change: String, baseline: String| {
+                let mut cells = vec![name.into(), number(before), number(after), number(change)];
+                cells.extend(self.baseline.is_some().then(|| number(baseline)));
+                table.add_row(cells);
+            };
+        let fewer = |a: i64, b: i64| format!("{:+.2} %", 100. * (b - a) as f64 / a.max(1) as f64);
+        let full = self.baseline.unwrap_or(*before);
+        row(
+            "blocks",
+            before.blocks.to_string(),
+            after.blocks.to_string(),
+            format!("{:+}", after.blocks as i64 - before.blocks as i64),
+            full.blocks.to_string(),
+        );
+        row(
+            "parameters",
+            thousands(before.params),
+            thousands(after.params),
+            fewer(before.params, after.params),
+            thousands(full.params),
+        );
+        row(
+            "MACs",
+            thousands(before.macs),
+            thousands(after.macs),
+            fewer(before.macs, after.macs),
+            thousands(full.macs),
+        );
+        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+            row(
+                "accuracy",
+                accuracy(Some(a)),
+                accuracy(Some(b)),
+                format!("{:+.2} points", 100. * (b - a)),
+                accuracy(full.accuracy),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.loss, after.loss) {
+            row(
+                "loss",
+                format!("{a:.4}"),
+                format!("{b:.4}"),
+                format!("{:+.4}", b - a),
+                full.loss.map_or("-".into(), |x| format!("{x:.4}")),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
+            row(
+                "images/s",
+                format!("{a:.0}"),
+                format!("{b:.0}"),
+                format!("×{:.2}", b / a),
+                format!("{a:.0}"),
+            );
+        }
+        table
+    }
+}
+
+fn accuracy(fraction: Option<f64>) -> String {
+    fraction.map_or("-".into(), |x| format!("{:.2} %", 100. * x))
+}

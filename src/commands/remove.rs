@@ -1,0 +1,101 @@
+//! `ckaprune remove`: the surgery alone; never executes the network.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{Outcome, analyse, open_model};
+use crate::analysis::Analysis;
+use crate::cli::Remove;
+use crate::export::{check_output, default_output, save_archive};
+use crate::patch::Patch;
+use crate::report::{self, SCHEMA, percent, thousands};
+
+#[derive(Serialize)]
+struct RemoveReport {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    output: String,
+    /// In the order in which they ran.
+    removed: Vec<String>,
+    before: Size,
+    after: Size,
+}
+
+#[derive(Serialize)]
+struct Size {
+    params: i64,
+    macs: i64,
+    blocks: usize,
+}
+
+impl Size {
+    fn of(analysis: &Analysis) -> Self {
+        Size {
+            params: analysis.params(),
+            macs: analysis.macs().count,
+            blocks: analysis.blocks.len(),
+        }
+    }
+}
+
+pub(super) fn run(options: &Remove) -> Result<Outcome> {
+    let path = &options.model.model;
+    let archive = open_model(path)?;
+    let output = options
+        .output
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(path, "pruned"));
+    check_output(&output, options.output.force)?;
+    let before = analyse(path, &archive, options.input_size)?;
+    let named = || path.display().to_string();
+    let patch =
+        Patch::remove(&before.program, &before.blocks, &options.blocks).with_context(named)?;
+    let pruned = patch
+        .apply(&archive, &before.network, &before.program)
+        .with_context(named)?;
+    let after = Analysis::of(&pruned, Some(&before.input_shape))?;
+    save_archive(&pruned, &output, options.output.force)?;
+    let wanted = |p: &String| options.blocks.contains(p);
+    let report = RemoveReport {
+        schema: SCHEMA,
+        command: "remove",
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        removed: before
+            .blocks
+            .iter()
+            .map(|b| b.path.clone())
+            .filter(wanted)
+            .collect(),
+        before: Size::of(&before),
+        after: Size::of(&after),
+    };
+    report::print(&if options.talk.json {
+        report::json(&report)?
+    } else {
+        report.text()
+    })?;
+    Ok(Outcome::Done)
+}
+
+impl RemoveReport {
+    fn text(&self) -> String {
+        let Size {
+            params,
+            macs,
+            blocks,
+        } = &self.after;
+        format!(
+            "{}\n  removed     {}\n  blocks      {blocks} of {}\n  parameters  {} ({} of before)\n  MACs        {} ({} of before)\n",
+            self.output,
+            self.removed.join(", "),
+            self.before.blocks,
+            thousands(*params),
+            percent(*params, self.before.params),
+            thousands(*macs),
+            percent(*macs, self.before.macs),
+        )
+    }
+}

@@ -1,0 +1,277 @@
+//! What option values mean, and options from a JSON file.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use clap::{Arg, CommandFactory, ValueHint};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde_json::Value;
+
+use crate::cli::Cli;
+use crate::data::{Augment, Samples};
+
+/// `0.485,0.456,0.406`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers(pub Vec<f32>);
+
+impl FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: &str| part.trim().parse::<f32>().ok().filter(|x| x.is_finite());
+        let numbers: Option<Vec<f32>> = text.split(',').map(number).collect();
+        numbers
+            .map(Numbers)
+            .ok_or_else(|| "expected numbers parted by commas, such as 0.485,0.456,0.406".into())
+    }
+}
+
+/// An input size; channels only where they were named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub channels: Option<usize>,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const LARGEST: usize = 1 << 16;
+        let part = |part: &str| {
+            part.trim()
+                .parse::<usize>()
+                .ok()
+                .filter(|n| (1..=LARGEST).contains(n))
+        };
+        let parts: Option<Vec<usize>> = text.split(['x', '×', ',']).map(part).collect();
+        match parts.as_deref() {
+            Some([side]) => Ok(Size { channels: None, height: *side, width: *side }),
+            Some([height, width]) => Ok(Size { channels: None, height: *height, width: *width }),
+            Some([channels, height, width]) => Ok(Size { channels: Some(*channels), height: *height, width: *width }),
+            _ => Err("expected a side (32), height x width (224x224) or channels x height x width (3x32x32)".into()),
+        }
+    }
+}
+
+/// A number of images, or `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleCount(pub Samples);
+
+impl FromStr for SampleCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(SampleCount(Samples::All)),
+            _ => text
+                .parse::<NonZeroUsize>()
+                .ok()
+                .filter(|n| n.get() >= 2)
+                .map(|n| SampleCount(Samples::N(n)))
+                .ok_or_else(|| "expected a number of images, at least 2, or all".into()),
+        }
+    }
+}
+
+/// Random changes to training images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Augmentation(pub Augment);
+
+impl FromStr for Augmentation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut augment = Augment {
+            crop_padding: 0,
+            flip: false,
+        };
+        for word in text.split(',').map(str::trim) {
+            match word {
+                "crop" => augment.crop_padding = Augment::default().crop_padding,
+                "flip" => augment.flip = true,
+                "none" => {}
+                _ => return Err("expected crop, flip, crop,flip or none".into()),
+            }
+        }
+        Ok(Augmentation(augment))
+    }
+}
+
+/// Path globs such as `layer1.*`; a dot is an ordinary character.
+#[derive(Clone, Debug)]
+pub struct Globs {
+    texts: Vec<String>,
+    set: GlobSet,
+}
+
+impl FromStr for Globs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let texts: Vec<String> = text
+            .split(',')
+            .map(|t| t.trim().to_owned())
+            .filter(|t| !t.is_empty())
+            .collect();
+        let mut set = GlobSetBuilder::new();
+        for glob in &texts {
+            set.add(Glob::new(glob).map_err(|e| e.to_string())?);
+        }
+        let set = set.build().map_err(|e| e.to_string())?;
+        Ok(Globs { texts, set })
+    }
+}
+
+impl Globs {
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.set.is_match(path)
+    }
+
+    /// A glob that matches none of the paths: most likely a typing error.
+    #[must_use]
+    pub fn without_match<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Option<&str> {
+        let unmatched = |glob: &&String| {
+            Glob::new(glob).is_ok_and(|g| !paths.clone().any(|p| g.compile_matcher().is_match(p)))
+        };
+        self.texts.iter().find(unmatched).map(String::as_str)
+    }
+}
+
+impl fmt::Display for Globs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts.join(","))
+    }
+}
+
+/// Name of the configuration file that is used without being named.
+const CONFIG_NAME: &str = "ckaprune.json";
+
+/// The command line with the options of the configuration file put in front, so that what was typed comes later and
+/// wins.
+///
+/// # Errors
+/// If the file cannot be read, is no JSON object, or has a key that no command knows.
+pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
+    // A first, forgiving look: only to find the file. The real reading reports what is wrong.
+    let Ok(matches) = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(&args)
+    else {
+        return Ok(args);
+    };
+    let Some((name, typed)) = matches.subcommand() else {
+        return Ok(args);
+    };
+    let path = |id: &str| typed.try_get_one::<PathBuf>(id).ok().flatten();
+    let Some(file) = path("config")
+        .cloned()
+        .or_else(|| usual_config(path("model"), path("data")))
+    else {
+        return Ok(args);
+    };
+    let options = read_config(&file, name)?;
+    let quiet = typed.try_get_one::<bool>("quiet").ok().flatten() == Some(&true);
+    if path("config").is_none() && !quiet {
+        eprintln!("note: options from {}", file.display());
+    }
+    // Behind program and subcommand come the file's options, then those that were typed.
+    let place = args
+        .iter()
+        .position(|a| a.to_str() == Some(name))
+        .map_or(args.len(), |i| i + 1);
+    let mut all = args[..place].to_vec();
+    all.extend(options);
+    all.extend_from_slice(&args[place..]);
+    Ok(all)
+}
+
+/// `ckaprune.json` beside the model or in the current folder, where no data is named on the command line.
+fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathBuf> {
+    if data.is_some() {
+        return None;
+    }
+    let beside = model.map(|m| m.with_file_name(CONFIG_NAME));
+    [beside, Some(PathBuf::from(CONFIG_NAME))]
+        .into_iter()
+        .flatten()
+        .find(|p| p.is_file())
+}
+
+fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("{shown}: the configuration cannot be read"))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
+    let Value::Object(entries) = value else {
+        bail!("{shown}: expected a JSON object of options")
+    };
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let cli = Cli::command();
+    let mut options = Vec::new();
+    for (key, value) in entries {
+        let option = |c: &clap::Command| {
+            c.get_arguments()
+                .find(|a| a.get_long() == Some(&key))
+                .cloned()
+        };
+        let known = cli.get_subcommands().find_map(option);
+        if known.is_none() || key == "config" {
+            bail!(
+                "{shown}: there is no option `{key}`; the keys are those of the command line, such as \"input-size\""
+            );
+        }
+        // One file serves several commands; each takes what it has.
+        if let Some(option) = cli.find_subcommand(command).and_then(option) {
+            let value = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
+            push_option(&mut options, &option, &key, value, folder);
+        }
+    }
+    Ok(options)
+}
+
+fn push_option(options: &mut Vec<OsString>, option: &Arg, key: &str, value: String, folder: &Path) {
+    let flag = format!("--{key}");
+    let is_switch = !option.get_action().takes_values();
+    match (is_switch, value.as_str()) {
+        (true, "false") => {}
+        (true, "true") => options.push(flag.into()),
+        _ => {
+            let is_path = matches!(
+                option.get_value_hint(),
+                ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
+            );
+            let mut assignment = OsString::from(format!("{flag}="));
+            // Paths in the file are seen from the file.
+            assignment.push(if is_path {
+                folder.join(value).into_os_string()
+            } else {
+                value.into()
+            });
+            options.push(assignment);
+        }
+    }
+}
+
+fn text_of(value: &Value) -> Result<String> {
+    Ok(match value {
+        Value::Bool(b) => b.to_string(),
+        Value::Number(n) => n.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items
+            .iter()
+            .map(text_of)
+            .collect::<Result<Vec<_>>>()?
+            .join(","),
+        Value::Null | Value::Object(_) => {
+            bail!("expected a number, a text, true, false, or a list of those")
+        }
+    })
+}

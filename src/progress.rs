@@ -1,0 +1,66 @@
+//! Progress on stderr: bars with rate and time left, notes and warnings. All of it is silent with `--quiet`.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    pub quiet: bool,
+}
+
+impl Progress {
+    /// A bar over `total` images. Where stderr is no terminal, nothing is drawn.
+    #[must_use]
+    pub fn bar(self, what: impl Display, total: usize) -> Bar {
+        let target = if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let template = "{msg:<34} {wide_bar} {percent:>3} %  {per_sec:>16}  {eta_precise} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            let style = style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                    let _ = write!(w, "{:.0} images/s", state.per_sec());
+                },
+            );
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_string());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(bar)
+    }
+
+    /// One line about what happened.
+    pub fn note(self, text: impl Display) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Something the user has to know even with `--quiet`.
+    pub fn warn(self, text: impl Display) {
+        eprintln!("warning: {text}");
+    }
+}
+
+/// A running bar; it disappears when dropped.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    pub fn advance(&self, images: usize) {
+        self.0.inc(images as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

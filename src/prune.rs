@@ -1,0 +1,293 @@
+//! The greedy loop: score, remove the block with the highest similarity, fine-tune, again
+//! (arXiv 2405.17081, algorithm 1).
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::blocks::Block;
+use crate::cli::Reference;
+use crate::data::{Loader, Part};
+use crate::eval::{Metrics, evaluate};
+use crate::finetune::{Training, finetune};
+use crate::options::Globs;
+use crate::patch::Patch;
+use crate::progress::Progress;
+use crate::score::{Against, Score, Scores, representation, score};
+use crate::torch::Module;
+
+/// Which blocks may go.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub keep: Option<Globs>,
+    pub only: Option<Globs>,
+    /// Blocks that stay in each stage, shape-changing ones counted.
+    pub min_blocks_per_stage: usize,
+}
+
+impl Rules {
+    /// The removable blocks that may go next.
+    #[must_use]
+    pub fn candidates<'a>(&self, blocks: &'a [Block]) -> Vec<&'a Block> {
+        let left = |stage: usize| blocks.iter().filter(|b| b.stage == stage).count();
+        let selected = |b: &Block| {
+            !self.keep.as_ref().is_some_and(|g| g.matches(&b.path))
+                && self.only.as_ref().is_none_or(|g| g.matches(&b.path))
+        };
+        blocks
+            .iter()
+            .filter(|b| {
+                b.is_removable() && selected(b) && left(b.stage) > self.min_blocks_per_stage
+            })
+            .collect()
+    }
+
+    /// Refuses a glob that matches no block.
+    ///
+    /// # Errors
+    /// One message that names the glob.
+    pub fn check(&self, blocks: &[Block]) -> Result<()> {
+        for (option, globs) in [("--keep", &self.keep), ("--only", &self.only)] {
+            if let Some(globs) = globs
+                && let Some(glob) = globs.without_match(blocks.iter().map(|b| b.path.as_str()))
+            {
+                bail!("{option} {glob} matches no block; `ckaprune inspect` lists their paths");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The images of a run.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Drawn from the training part; scoring sees nothing else.
+    pub calibration: Part,
+    /// What fine-tuning learns from, if there are labels.
+    pub train: Option<Part>,
+    /// Only ever measured on.
+    pub test: Option<Part>,
+    /// Without shuffling or augmentation.
+    pub plain: Loader,
+    /// Shuffled and augmented.
+    pub training: Loader,
+}
+
+/// A pruning run, as asked for.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub iterations: usize,
+    pub rules: Rules,
+    pub reference: Reference,
+    pub training: Training,
+    pub device: Device,
+    pub progress: Progress,
+}
+
+/// Size and quality of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    pub params: i64,
+    pub macs: i64,
+    /// Number of residual blocks.
+    pub blocks: usize,
+    /// Fraction of test images; absent without labelled test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Forward passes, measured side by side with the network it is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_per_second: Option<f64>,
+}
+
+impl Figures {
+    #[must_use]
+    pub fn new(analysis: &Analysis, metrics: Option<&Metrics>) -> Self {
+        Figures {
+            params: analysis.params(),
+            macs: analysis.macs().count,
+            blocks: analysis.blocks.len(),
+            accuracy: metrics.map(|m| m.accuracy),
+            loss: metrics.map(|m| m.loss),
+            images_per_second: None,
+        }
+    }
+}
+
+/// One removal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Iteration {
+    /// Counted from 1.
+    pub iteration: usize,
+    pub removed: String,
+    pub cka: f64,
+    /// All candidates, the best first.
+    pub candidates: Vec<Score>,
+    /// Of the network without the block, before fine-tuning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_before_finetuning: Option<f64>,
+    /// Mean loss of the last fine-tuning epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// After fine-tuning.
+    #[serde(flatten)]
+    pub after: Figures,
+    pub seconds: f64,
+}
+
+/// Where a run stands between two iterations.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub archive: Archive,
+    pub iterations: Vec<Iteration>,
+}
+
+impl Run {
+    /// Carries the run on from `state` to its end, or to where no candidate is left. `saved` is called after each
+    /// iteration.
+    ///
+    /// # Errors
+    /// Those of scoring, removal and fine-tuning.
+    pub fn carry_on(
+        &self,
+        original: &Archive,
+        mut state: State,
+        shape: &[i64],
+        images: &Images,
+        mut saved: impl FnMut(&State) -> Result<()>,
+    ) -> Result<State> {
+        let first = match self.reference {
+            Reference::Current => None,
+            Reference::Original => {
+                let analysis = Analysis::of(original, Some(shape))?;
+                let calibration = (&images.calibration, &images.plain);
+                Some(representation(
+                    original,
+                    &analysis,
+                    calibration,
+                    self.device,
+                    self.progress,
+                )?)
+            }
+        };
+        while state.iterations.len() < self.iterations {
+            let number = state.iterations.len() + 1;
+            let analysis = Analysis::of(&state.archive, Some(shape))?;
+            let candidates = self.rules.candidates(&analysis.blocks);
+            if candidates.is_empty() {
+                self.progress.warn(format_args!(
+                    "stopping after {} of {} removals: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
+                    number - 1,
+                    self.iterations,
+                    self.rules.min_blocks_per_stage
+                ));
+                break;
+            }
+            let begun = Instant::now();
+            let wanted = |path: &str| candidates.iter().any(|b| b.path == path);
+            let against = first.as_ref().map_or(Against::Current, Against::Earlier);
+            let calibration = (&images.calibration, &images.plain);
+            let Scores { scores, .. } = score(
+                &state.archive,
+                &analysis,
+                wanted,
+                calibration,
+                self.device,
+                against,
+                self.progress,
+            )?;
+            let iteration =
+                self.remove_best(&mut state.archive, &analysis, scores, number, shape, images)?;
+            let iteration = Iteration {
+                seconds: begun.elapsed().as_secs_f64(),
+                ..iteration
+            };
+            self.progress
+                .note(progress_line(&iteration, self.iterations));
+            state.iterations.push(iteration);
+            saved(&state)?;
+        }
+        Ok(state)
+    }
+
+    fn remove_best(
+        &self,
+        archive: &mut Archive,
+        analysis: &Analysis,
+        scores: Vec<Score>,
+        number: usize,
+        shape: &[i64],
+        images: &Images,
+    ) -> Result<Iteration> {
+        let best = scores.first().context("nothing was scored")?.clone();
+        let patch = Patch::remove(
+            &analysis.program,
+            &analysis.blocks,
+            std::slice::from_ref(&best.path),
+        )?;
+        *archive = patch.apply(archive, &analysis.network, &analysis.program)?;
+        let mut accuracy_before_finetuning = None;
+        let mut train_loss = None;
+        if let Some(train) = images.train.as_ref().filter(|_| self.training.epochs > 0) {
+            accuracy_before_finetuning = self.measure(archive, images)?.map(|m| m.accuracy);
+            let first_epoch = (number - 1) * self.training.epochs;
+            let trained = finetune(
+                archive,
+                train,
+                &images.training,
+                &self.training,
+                first_epoch,
+                self.device,
+                self.progress,
+            )?;
+            train_loss = trained.losses.last().copied();
+            *archive = trained.archive;
+        }
+        let metrics = self.measure(archive, images)?;
+        let after = Figures::new(&Analysis::of(archive, Some(shape))?, metrics.as_ref());
+        Ok(Iteration {
+            iteration: number,
+            removed: best.path,
+            cka: best.cka,
+            candidates: scores,
+            accuracy_before_finetuning,
+            train_loss,
+            after,
+            seconds: 0.,
+        })
+    }
+
+    /// Test accuracy of an archive, if there are labelled test images.
+    pub fn measure(&self, archive: &Archive, images: &Images) -> Result<Option<Metrics>> {
+        let Some(test) = &images.test else {
+            return Ok(None);
+        };
+        let module = Module::load(archive, self.device)?;
+        evaluate(&module, test, &images.plain, self.progress, "measuring").map(Some)
+    }
+}
+
+fn progress_line(iteration: &Iteration, of: usize) -> String {
+    let accuracy = |x: Option<f64>| x.map_or(String::new(), |x| format!("{:.2} %", 100. * x));
+    let quality = match (
+        iteration.accuracy_before_finetuning,
+        iteration.after.accuracy,
+    ) {
+        (None, None) => String::new(),
+        (None, after) => format!(", accuracy {}", accuracy(after)),
+        (before, after) => format!(", accuracy {} → {}", accuracy(before), accuracy(after)),
+    };
+    format!(
+        "[{}/{of}] removed {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
+        iteration.iteration,
+        iteration.removed,
+        iteration.cka,
+        iteration.candidates.len(),
+        iteration.seconds
+    )
+}

@@ -1,0 +1,247 @@
+//! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
+
+use std::sync::Once;
+
+use anyhow::{Context, Result, anyhow, bail};
+use ndarray::{Array4, ArrayD};
+use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
+
+use crate::archive::Archive;
+
+/// Where to run, as the user says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(DeviceChoice::Cuda)
+                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device to use.
+    ///
+    /// # Errors
+    /// If a GPU is asked for that is not there.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Auto => Ok(if gpus() > 0 {
+                Device::Cuda(0)
+            } else {
+                Device::Cpu
+            }),
+            DeviceChoice::Cuda(index) => match gpus() {
+                0 => bail!(
+                    "no CUDA device can be used: libtorch finds no GPU, or its CUDA library or the driver is missing; \
+                     run with --device cpu"
+                ),
+                n if i64::try_from(index).is_ok_and(|i| i < n) => Ok(Device::Cuda(index)),
+                n => bail!("there is no device cuda:{index}: this machine has {n}, counted from 0"),
+            },
+        }
+    }
+}
+
+/// The number of usable GPUs.
+fn gpus() -> i64 {
+    static LOAD_CUDA: Once = Once::new();
+    LOAD_CUDA.call_once(|| {
+        // libtorch registers its CUDA half when that library is loaded. Nothing links it, so that machines without
+        // CUDA start as fast; this opens it on the first question about GPUs.
+        // SAFETY: libtorch_cuda.so is libtorch's own; its initialisers register kernels and call nothing of ours.
+        // It is never unloaded.
+        if let Ok(library) = unsafe { libloading::Library::new("libtorch_cuda.so") } {
+            std::mem::forget(library);
+        }
+    });
+    if tch::Cuda::is_available() {
+        tch::Cuda::device_count()
+    } else {
+        0
+    }
+}
+
+/// How many threads one operator uses.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
+/// Fixes libtorch's own random numbers (dropout while training).
+pub fn set_seed(seed: u64) {
+    tch::manual_seed(seed as i64);
+}
+
+/// What libtorch says, without its back-trace.
+pub fn explain(error: TchError) -> anyhow::Error {
+    let text = error.to_string();
+    let text = text.strip_prefix("Internal torch error: ").unwrap_or(&text);
+    let sentence = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said: Vec<&str> = sentence
+        .take_while(|line| {
+            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
+        })
+        .filter(|line| !line.starts_with("Traceback") && !line.contains("~~~~"))
+        .take(12)
+        .collect();
+    // A script error quotes the code first; what went wrong stands at the end.
+    match said
+        .iter()
+        .rev()
+        .find(|line| line.starts_with("RuntimeError:") || line.starts_with("builtins."))
+    {
+        Some(cause) => anyhow!("libtorch: {cause}"),
+        None => anyhow!(
+            "libtorch: {}",
+            said.first().copied().unwrap_or("unknown error")
+        ),
+    }
+}
+
+/// A network ready to run.
+#[derive(Debug)]
+pub struct Module {
+    inner: CModule,
+    device: Device,
+}
+
+impl Module {
+    /// Loads an archive in evaluation mode. libtorch only ever sees bytes that [`Archive::write_to`] made.
+    ///
+    /// # Errors
+    /// If libtorch refuses the archive.
+    pub fn load(archive: &Archive, device: Device) -> Result<Self> {
+        let bytes = archive.to_bytes()?;
+        let inner = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
+        let mut module = Module {
+            inner: inner.context("libtorch cannot load the network")?,
+            device,
+        };
+        module.set_training(false)?;
+        Ok(module)
+    }
+
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Switches between training and evaluation mode.
+    pub fn set_training(&mut self, training: bool) -> Result<()> {
+        let set = if training {
+            self.inner.f_set_train()
+        } else {
+            self.inner.f_set_eval()
+        };
+        set.map_err(explain)
+    }
+
+    /// Runs `forward` on a batch.
+    ///
+    /// # Errors
+    /// If the network raises an error, or gives something else than one tensor.
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let output = self
+            .inner
+            .forward_is(&[IValue::Tensor(images.shallow_clone())])
+            .map_err(explain)?;
+        match output {
+            IValue::Tensor(tensor) => Ok(tensor),
+            other => bail!(
+                "the network gives {} where one tensor of class scores is expected; export it with a forward that \
+                 returns just that",
+                kind_of(&other)
+            ),
+        }
+    }
+
+    /// Runs a method with one tensor in and one out.
+    pub fn method(&self, name: &str, input: &Tensor) -> Result<Tensor> {
+        self.inner.method_ts(name, &[input]).map_err(explain)
+    }
+
+    /// Runs a method that gives a list of tensors. They share memory with the network's own.
+    pub fn tensors(&self, name: &str) -> Result<Vec<Tensor>> {
+        match self.inner.method_is::<IValue>(name, &[]).map_err(explain)? {
+            IValue::TensorList(tensors) => Ok(tensors),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
+    }
+}
+
+fn kind_of(value: &IValue) -> &'static str {
+    match value {
+        IValue::Tuple(_) => "a tuple",
+        IValue::GenericDict(_) => "a dictionary",
+        IValue::TensorList(_) | IValue::GenericList(_) => "a list",
+        IValue::None => "nothing",
+        _ => "a value",
+    }
+}
+
+/// A batch of images (n × channels × height × width) on a device.
+pub fn images(images: &Array4<f32>, device: Device) -> Result<Tensor> {
+    let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
+    let data = images
+        .as_slice()
+        .ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
+    Tensor::f_from_slice(data)
+        .and_then(|t| t.f_reshape(shape))
+        .and_then(|t| t.f_to_device(device))
+        .map_err(explain)
+}
+
+/// Class numbers on a device.
+pub fn labels(labels: &[i64], device: Device) -> Result<Tensor> {
+    Tensor::f_from_slice(labels)
+        .and_then(|t| t.f_to_device(device))
+        .map_err(explain)
+}
+
+/// A tensor's elements as f32, row-major, with its shape.
+pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
+    let plain = tensor
+        .f_detach()
+        .and_then(|t| t.f_to_device(Device::Cpu))
+        .and_then(|t| t.f_to_kind(Kind::Float))
+        .and_then(|t| t.f_contiguous())
+        .map_err(explain)?;
+    let shape: Vec<usize> = plain.size().into_iter().map(|n| n as usize).collect();
+    let mut data = vec![0f32; plain.numel()];
+    plain
+        .f_copy_data(&mut data, plain.numel())
+        .map_err(explain)?;
+    Ok(ArrayD::from_shape_vec(shape, data)?)
+}
+
+/// A tensor's elements as raw bytes in row-major order, in the element type it has.
+pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let plain = tensor
+        .f_detach()
+        .and_then(|t| t.f_to_device(Device::Cpu))
+        .and_then(|t| t.f_contiguous())
+        .map_err(explain)?;
+    let size = plain.f_kind().map_err(explain)?.elt_size_in_bytes();
+    let mut data = vec![0u8; plain.numel() * size];
+    plain
+        .f_copy_data_u8(&mut data, plain.numel())
+        .map_err(explain)?;
+    Ok(data)
+}
