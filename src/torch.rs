@@ -128,6 +128,9 @@ impl Module {
     /// # Errors
     /// If libtorch refuses the archive.
     pub fn load(archive: &Archive, device: Device) -> Result<Self> {
+        // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
+        // convolutions take the same kernels either way.
+        tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
         let bytes = archive.to_bytes()?;
         let inner = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
         let mut module = Module {

@@ -1,0 +1,276 @@
+//! Removed blocks equal skipped blocks, bit for bit: against reference networks that skip them while they run.
+
+#![cfg(feature = "torch")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use ckaprune::analysis::Analysis;
+use ckaprune::archive::{Archive, Limits};
+use ckaprune::patch::{Patch, PatchError};
+use ckaprune::program::ModuleTree;
+use common::{FIXTURE_INPUT, fixture, open};
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{CModule, IValue, Kind, Tensor};
+
+const NETWORKS: [&str; 3] = ["basic", "inplace", "preact"];
+const EXPORTS: [&str; 2] = ["scripted", "traced"];
+const BATCH: i64 = 5;
+
+fn input() -> Tensor {
+    tch::manual_seed(7);
+    let [channels, height, width] = FIXTURE_INPUT;
+    Tensor::randn(
+        [BATCH, channels, height, width],
+        (Kind::Float, tch::Device::Cpu),
+    )
+}
+
+fn load(archive: &Archive) -> CModule {
+    let mut module = CModule::load_data(&mut archive.to_bytes().unwrap().as_slice()).unwrap();
+    module.set_eval();
+    module
+}
+
+fn run(module: &CModule, input: &Tensor) -> Vec<f32> {
+    numbers(&tch::no_grad(|| module.forward_ts(&[input]).unwrap()))
+}
+
+/// The reference network's scores without the blocks of these running numbers.
+fn run_skipping(reference: &CModule, input: &Tensor, skip: &[i64]) -> Vec<f32> {
+    let args = [
+        IValue::Tensor(input.shallow_clone()),
+        IValue::IntList(skip.to_vec()),
+    ];
+    match tch::no_grad(|| reference.forward_is(&args).unwrap()) {
+        IValue::Tensor(scores) => numbers(&scores),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten(0, -1).try_into().unwrap()
+}
+
+struct Case {
+    name: String,
+    archive: Archive,
+    analysis: Analysis,
+    reference: CModule,
+}
+
+impl Case {
+    fn all() -> Vec<Case> {
+        let names = NETWORKS
+            .iter()
+            .flat_map(|n| EXPORTS.iter().map(move |e| (n, e)));
+        names
+            .map(|(network, export)| Case::of(network, export))
+            .collect()
+    }
+
+    fn of(network: &str, export: &str) -> Case {
+        let archive = open(&fixture(&format!("{network}_{export}.pt")));
+        let analysis = Analysis::of(&archive, Some(&FIXTURE_INPUT)).unwrap();
+        let reference = load(&open(&fixture(&format!("{network}_skippable.pt"))));
+        Case {
+            name: format!("{network}, {export}"),
+            archive,
+            analysis,
+            reference,
+        }
+    }
+
+    /// Running numbers of the removable blocks.
+    fn removable(&self) -> Vec<usize> {
+        (0..self.analysis.blocks.len())
+            .filter(|i| self.analysis.blocks[*i].is_removable())
+            .collect()
+    }
+
+    fn paths(&self, numbers: &[usize]) -> Vec<String> {
+        numbers
+            .iter()
+            .map(|i| self.analysis.blocks[*i].path.clone())
+            .collect()
+    }
+
+    fn without(&self, numbers: &[usize]) -> Archive {
+        let Analysis {
+            network,
+            program,
+            blocks,
+            ..
+        } = &self.analysis;
+        let patch = Patch::remove(program, blocks, &self.paths(numbers)).unwrap();
+        patch.apply(&self.archive, network, program).unwrap()
+    }
+
+    fn assert_equals_skipping(&self, numbers: &[usize]) {
+        let input = input();
+        let skip: Vec<i64> = numbers.iter().map(|i| *i as i64).collect();
+        let found = run(&load(&self.without(numbers)), &input);
+        let expected = run_skipping(&self.reference, &input, &skip);
+        assert_eq!(
+            found,
+            expected,
+            "{} without {:?}",
+            self.name,
+            self.paths(numbers)
+        );
+    }
+}
+
+#[test]
+fn removing_nothing_gives_the_very_same_scores() {
+    for case in Case::all() {
+        let before = run(&load(&case.archive), &input());
+        assert_eq!(
+            run(&load(&case.without(&[])), &input()),
+            before,
+            "{}",
+            case.name
+        );
+        case.assert_equals_skipping(&[]);
+    }
+}
+
+#[test]
+fn each_removed_block_equals_the_network_with_it_skipped() {
+    for case in Case::all() {
+        for block in case.removable() {
+            case.assert_equals_skipping(&[block]);
+        }
+    }
+}
+
+#[test]
+fn random_sets_of_removed_blocks_equal_the_network_with_them_skipped() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for case in Case::all() {
+        let removable = case.removable();
+        for _ in 0..6 {
+            let count = rng.random_range(2..=removable.len());
+            let mut set: Vec<usize> = removable.sample(&mut rng, count).copied().collect();
+            set.shuffle(&mut rng);
+            case.assert_equals_skipping(&set);
+        }
+        case.assert_equals_skipping(&removable);
+    }
+}
+
+#[test]
+fn blocks_removed_one_after_another_equal_blocks_removed_at_once() {
+    for case in Case::all() {
+        let mut archive = case.archive.clone();
+        for path in case.paths(&case.removable()) {
+            let Analysis {
+                network,
+                program,
+                blocks,
+                ..
+            } = Analysis::of(&archive, Some(&FIXTURE_INPUT)).unwrap();
+            let patch = Patch::remove(&program, &blocks, &[path]).unwrap();
+            archive = patch.apply(&archive, &network, &program).unwrap();
+        }
+        let at_once = case.without(&case.removable());
+        assert_eq!(
+            run(&load(&archive), &input()),
+            run(&load(&at_once), &input()),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn a_removed_block_takes_its_weights_along_and_nothing_else() {
+    for case in Case::all() {
+        let block = case.removable()[0];
+        let bytes = case.without(&[block]).to_bytes().unwrap();
+        let after = Archive::from_bytes(bytes.clone(), &Limits::default()).unwrap();
+        let tensors = |archive: &Archive| -> BTreeSet<String> {
+            let modules = archive.network().unwrap().modules;
+            let named = |(id, name, _): (_, &str, _)| format!("{}.{name}", modules.get(id).path);
+            modules.tensors(ModuleTree::ROOT).map(named).collect()
+        };
+        let prefix = format!("{}.", case.analysis.blocks[block].path);
+        let expected: BTreeSet<String> = tensors(&case.archive)
+            .into_iter()
+            .filter(|t| !t.starts_with(&prefix))
+            .collect();
+        assert_eq!(tensors(&after), expected, "{}", case.name);
+        let stored = |archive: &Archive| archive.data().storages().unwrap().len();
+        assert_eq!(
+            zip_entries(&bytes, "data/"),
+            stored(&after),
+            "{}",
+            case.name
+        );
+        assert!(stored(&after) < stored(&case.archive), "{}", case.name);
+    }
+}
+
+fn zip_entries(bytes: &[u8], folder: &str) -> usize {
+    let zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let in_folder = |name: &str| {
+        name.split_once('/')
+            .is_some_and(|(_, name)| name.starts_with(folder))
+    };
+    zip.file_names()
+        .filter(|name| in_folder(name.as_ref().unwrap()))
+        .count()
+}
+
+#[test]
+fn training_mode_behaves_as_in_the_network_with_the_block_skipped() {
+    for network in NETWORKS.iter().filter(|n| **n != "preact") {
+        let mut case = Case::of(network, "scripted");
+        let block = case.removable()[1];
+        let mut module = load(&case.without(&[block]));
+        module.set_train();
+        case.reference.set_train();
+        let found = run(&module, &input());
+        let expected = run_skipping(&case.reference, &input(), &[block as i64]);
+        assert_eq!(found, expected, "{}", case.name);
+        assert_ne!(
+            found,
+            run(&load(&case.without(&[block])), &input()),
+            "batch statistics are in use"
+        );
+    }
+}
+
+#[test]
+fn blocks_that_change_the_shape_are_refused_with_the_reason() {
+    for case in Case::all() {
+        let Analysis {
+            program, blocks, ..
+        } = &case.analysis;
+        for block in blocks.iter().filter(|b| !b.is_removable()) {
+            let error =
+                Patch::remove(program, blocks, std::slice::from_ref(&block.path)).unwrap_err();
+            assert!(
+                matches!(error, PatchError::NotRemovable { ref path, .. } if *path == block.path),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_untouched_half_of_a_file_stays_as_it_was() {
+    for case in Case::all() {
+        let after = case.without(&case.removable()[..1]);
+        let changed = case
+            .archive
+            .sources()
+            .filter(|(file, text)| after.source(file).is_some_and(|t| t != *text));
+        // The container that calls the block, where its class is its own; a copied class is a new file.
+        assert!(changed.count() <= 1, "{}", case.name);
+        assert_eq!(after.version(), case.archive.version());
+    }
+}

@@ -1,0 +1,211 @@
+//! Fine-tuning changes what it should: weights and statistics, in scripted and in traced archives alike.
+
+#![cfg(feature = "torch")]
+
+mod common;
+
+use std::fs;
+use std::num::NonZeroUsize;
+
+use ckaprune::archive::Archive;
+use ckaprune::data::{self, Loader, Part, Transform};
+use ckaprune::export::save_archive;
+use ckaprune::finetune::{Trained, Training, finetune};
+use ckaprune::program::{Attribute, ModuleTree};
+use ckaprune::progress::Progress;
+use ckaprune::torch::Module;
+use common::{fixture, open};
+use tch::{Device, Kind, Tensor};
+
+const QUIET: Progress = Progress { quiet: true };
+const CLASSES: usize = 5;
+
+/// Images of CLASSES kinds that a network tells apart at a glance: each class has its own brightness pattern.
+fn easy_images() -> (tempfile::TempDir, Part) {
+    let folder = tempfile::tempdir().unwrap();
+    let (count, side) = (60, 8);
+    let mut images = ndarray::Array4::<u8>::zeros((count, side, side, 3));
+    for ((i, y, x, c), pixel) in images.indexed_iter_mut() {
+        let class = i % CLASSES;
+        *pixel =
+            ((class * 50) as u8).wrapping_add(((x * (class + 1) + y * 3 + c * 7 + i) % 16) as u8);
+    }
+    let labels = ndarray::Array1::from_shape_fn(count, |i| (i % CLASSES) as i64);
+    let path = folder.path().join("easy.npz");
+    write_npz(&path, &images, &labels);
+    let part = data::open(&path).unwrap().train.unwrap();
+    (folder, part)
+}
+
+fn write_npz(path: &std::path::Path, images: &ndarray::Array4<u8>, labels: &ndarray::Array1<i64>) {
+    use ndarray_npy::WriteNpyExt;
+    let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    let options = zip::write::SimpleFileOptions::default();
+    for name in ["images.npy", "labels.npy"] {
+        zip.start_file(name, options).unwrap();
+        let mut bytes = Vec::new();
+        match name {
+            "images.npy" => images.write_npy(&mut bytes).unwrap(),
+            _ => labels.write_npy(&mut bytes).unwrap(),
+        }
+        std::io::Write::write_all(&mut zip, &bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
+    let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default()).shuffled(seed);
+    let training = Training {
+        epochs,
+        ..Training::default()
+    };
+    finetune(archive, part, &loader, &training, 0, Device::Cpu, QUIET).unwrap()
+}
+
+fn scores(archive: &Archive) -> Vec<f32> {
+    tch::manual_seed(3);
+    let input = Tensor::randn([4, 3, 8, 8], (Kind::Float, Device::Cpu));
+    let module = Module::load(archive, Device::Cpu).unwrap();
+    tch::no_grad(|| module.forward(&input))
+        .unwrap()
+        .flatten(0, -1)
+        .try_into()
+        .unwrap()
+}
+
+/// All bytes of the tensor attribute at `path`.
+fn tensor_bytes(archive: &Archive, module: &str, name: &str) -> Vec<u8> {
+    let node = archive
+        .data()
+        .attribute(archive.object(module).unwrap(), name)
+        .unwrap();
+    let tensor = archive.data().tensor(node).unwrap().unwrap();
+    archive
+        .storage(ckaprune::archive::Section::Data, &tensor.storage)
+        .unwrap()
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let (_folder, part) = easy_images();
+    for name in [
+        "basic_scripted.pt",
+        "basic_traced.pt",
+        "preact_scripted.pt",
+        "dropout_traced.pt",
+    ] {
+        let losses = train(&open(&fixture(name)), &part, 12, 0).losses;
+        assert!(losses[11] < 0.7 * losses[0], "{name}: {losses:?}");
+    }
+}
+
+#[test]
+fn a_traced_archive_trains_like_the_scripted_one() {
+    let (_folder, part) = easy_images();
+    // 7 epochs of 3 batches: 21 steps.
+    let scripted = train(&open(&fixture("basic_scripted.pt")), &part, 7, 0).losses;
+    let traced = train(&open(&fixture("basic_traced.pt")), &part, 7, 0).losses;
+    for (step, (a, b)) in scripted.iter().zip(&traced).enumerate() {
+        assert!(
+            (a - b).abs() < 1e-4,
+            "epoch {step}: {scripted:?} and {traced:?}"
+        );
+    }
+}
+
+#[test]
+fn weights_and_batch_statistics_are_written_back() {
+    let (_folder, part) = easy_images();
+    let before = open(&fixture("basic_traced.pt"));
+    let after = train(&before, &part, 1, 0).archive;
+    for (module, name) in [
+        ("conv", "weight"),
+        ("bn", "weight"),
+        ("bn", "running_mean"),
+        ("bn", "running_var"),
+        ("fc", "bias"),
+    ] {
+        let bytes = tensor_bytes(&after, module, name);
+        assert_ne!(
+            bytes,
+            tensor_bytes(&before, module, name),
+            "{module}.{name}"
+        );
+        assert!(
+            bytes
+                .chunks(4)
+                .all(|b| f32::from_le_bytes(b.try_into().unwrap()).is_finite())
+        );
+    }
+}
+
+#[test]
+fn a_saved_archive_gives_the_scores_of_the_trained_network() {
+    let (folder, part) = easy_images();
+    let trained = train(&open(&fixture("inplace_scripted.pt")), &part, 1, 0).archive;
+    let path = folder.path().join("trained.pt");
+    save_archive(&trained, &path, false).unwrap();
+    assert_eq!(scores(&open(&path)), scores(&trained));
+    assert_ne!(
+        scores(&trained),
+        scores(&open(&fixture("inplace_scripted.pt")))
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_bit_for_bit() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let bytes = |seed| train(&archive, &part, 2, seed).archive.to_bytes().unwrap();
+    assert!(bytes(1) == bytes(1));
+    assert!(bytes(1) != bytes(2));
+}
+
+#[test]
+fn training_keeps_names_modes_and_structure() {
+    let (_folder, part) = easy_images();
+    let before = open(&fixture("basic_scripted.pt"));
+    let after = train(&before, &part, 1, 0).archive;
+    assert_eq!(
+        after.sources().collect::<Vec<_>>(),
+        before.sources().collect::<Vec<_>>()
+    );
+    let (before, after) = (before.network().unwrap(), after.network().unwrap());
+    assert_eq!(after.modules, before.modules);
+    assert_eq!(
+        after.modules.attribute(ModuleTree::ROOT, "training"),
+        Some(&Attribute::Bool(false))
+    );
+}
+
+#[test]
+fn a_frozen_archive_is_refused_with_the_way_out() {
+    let (_folder, part) = easy_images();
+    let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default());
+    let archive = open(&fixture("basic_frozen.pt"));
+    let error = finetune(
+        &archive,
+        &part,
+        &loader,
+        &Training::default(),
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("torch.jit.freeze"), "{error}");
+}
+
+#[test]
+fn a_loss_that_stops_being_a_number_ends_the_training() {
+    let (_folder, part) = easy_images();
+    let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default());
+    let training = Training {
+        epochs: 30,
+        learning_rate: 1e30,
+        ..Training::default()
+    };
+    let archive = open(&fixture("basic_scripted.pt"));
+    let error = finetune(&archive, &part, &loader, &training, 0, Device::Cpu, QUIET).unwrap_err();
+    assert!(error.to_string().contains("diverged"), "{error}");
+}
