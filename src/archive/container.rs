@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Mutex, PoisonError};
 
 use zip::CompressionMethod;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use super::{ArchiveError, Limits};
@@ -12,6 +13,12 @@ use super::{ArchiveError, Limits};
 /// Where the bytes come from.
 pub(super) trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
+
+/// Archives begin with the file, as libtorch demands. Looking for the beginning instead can go wrong: a zip64 end record
+/// is just as long as a directory entry with a name of 30 bytes.
+const AT_THE_START: Config = Config {
+    archive_offset: ArchiveOffset::Known(0),
+};
 
 /// One file in the archive.
 #[derive(Debug)]
@@ -44,15 +51,16 @@ impl Container {
             _ => return Err(ArchiveError::NotAnArchive),
         }
         let complete = has_end_record(&mut source).map_err(ArchiveError::Io)?;
-        let zip = zip::ZipArchive::new(source).map_err(|error| match error {
-            ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                ArchiveError::Io(error)
-            }
-            _ if !complete => ArchiveError::Truncated,
-            error => ArchiveError::CorruptZip {
-                detail: error.to_string(),
-            },
-        })?;
+        let zip =
+            zip::ZipArchive::with_config(AT_THE_START, source).map_err(|error| match error {
+                ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    ArchiveError::Io(error)
+                }
+                _ if !complete => ArchiveError::Truncated,
+                error => ArchiveError::CorruptZip {
+                    detail: error.to_string(),
+                },
+            })?;
         let (root, entries) = directory(&zip, limits)?;
         let by_name = entries
             .iter()

@@ -223,3 +223,47 @@ fn a_full_disk_is_a_write_error() {
     let error = Files::net().open().unwrap().write_to(Full).unwrap_err();
     assert!(matches!(error, ArchiveError::Write(_)), "{error:?}");
 }
+
+/// libtorch writes a zip64 end record into every file, however small.
+fn with_zip64_end_record(mut zip: Vec<u8>) -> Vec<u8> {
+    let end = zip.len() - 22;
+    let number = |at: usize, width: usize| {
+        let mut bytes = [0; 8];
+        bytes[..width].copy_from_slice(&zip[at..at + width]);
+        u64::from_le_bytes(bytes)
+    };
+    let (entries, size, start) = (
+        number(end + 10, 2),
+        number(end + 12, 4),
+        number(end + 16, 4),
+    );
+    let mut record = b"PK\x06\x06".to_vec();
+    record.extend(44u64.to_le_bytes());
+    record.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for value in [entries, entries, size, start] {
+        record.extend(value.to_le_bytes());
+    }
+    record.extend(b"PK\x06\x07\0\0\0\0");
+    record.extend((end as u64).to_le_bytes());
+    record.extend(1u32.to_le_bytes());
+    zip.splice(end..end, record);
+    zip
+}
+
+#[test]
+fn a_zip64_end_record_as_long_as_the_first_directory_entry_does_not_hide_that_entry() {
+    let mut files = Files::net();
+    // 46 bytes of header and 30 of name are the 76 bytes of the zip64 record and its locator.
+    let name = "code/__torch__/thirty_byte";
+    files.0.insert(
+        0,
+        (
+            format!("net/{name}"),
+            b"x".to_vec(),
+            zip::CompressionMethod::Stored,
+        ),
+    );
+    assert_eq!(files.0[0].0.len(), 30);
+    let archive = open(with_zip64_end_record(files.zip())).unwrap();
+    assert!(has(&archive, name));
+}
