@@ -40,14 +40,16 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
             folder.display()
         );
     }
-    tempfile::tempfile_in(folder).with_context(|| {
-        format!(
-            "{}: cannot write into {}; name a file elsewhere with --output",
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!(
+            "{}: cannot write into {} ({}); name a file elsewhere with --output",
             path.display(),
-            folder.display()
-        )
-    })?;
-    Ok(())
+            folder.display(),
+            // Not the error itself, which names a temporary file.
+            error.kind()
+        ),
+    }
 }
 
 /// Writes an archive. The file at `path` is the old one or the new one at every moment.

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, ValueHint};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::data::{Augment, Samples};
+use crate::progress::say;
 
 /// `0.485,0.456,0.406`
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +81,15 @@ impl FromStr for SampleCount {
     }
 }
 
+impl fmt::Display for SampleCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Samples::All => f.write_str("all"),
+            Samples::N(n) => n.fmt(f),
+        }
+    }
+}
+
 /// Random changes to training images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augmentation(pub Augment);
@@ -100,6 +111,17 @@ impl FromStr for Augmentation {
             }
         }
         Ok(Augmentation(augment))
+    }
+}
+
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.0.crop_padding > 0, self.0.flip) {
+            (true, true) => "crop,flip",
+            (true, false) => "crop",
+            (false, true) => "flip",
+            (false, false) => "none",
+        })
     }
 }
 
@@ -150,6 +172,40 @@ impl fmt::Display for Globs {
     }
 }
 
+/// A number that is not negative.
+///
+/// # Errors
+/// What was expected instead.
+pub fn non_negative(text: &str) -> Result<f64, String> {
+    number_in(text, |x| x >= 0.).ok_or_else(|| "expected a number, 0 or more".into())
+}
+
+/// A momentum: from 1 on, steps grow without bound.
+///
+/// # Errors
+/// What was expected instead.
+pub fn momentum(text: &str) -> Result<f64, String> {
+    number_in(text, |x| (0. ..1.).contains(&x))
+        .ok_or_else(|| "expected a number from 0 to below 1".into())
+}
+
+fn number_in(text: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| x.is_finite() && allowed(*x))
+}
+
+/// The path of a block.
+///
+/// # Errors
+/// What was expected instead.
+pub fn block_path(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected paths of blocks parted by commas, such as layer1.1,layer1.2".into()),
+        path => Ok(path.to_owned()),
+    }
+}
+
 /// Name of the configuration file that is used without being named.
 const CONFIG_NAME: &str = "ckaprune.json";
 
@@ -179,7 +235,7 @@ pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     let options = read_config(&file, name)?;
     let quiet = typed.try_get_one::<bool>("quiet").ok().flatten() == Some(&true);
     if path("config").is_none() && !quiet {
-        eprintln!("note: options from {}", file.display());
+        say(format_args!("note: options from {}", file.display()));
     }
     // Behind program and subcommand come the file's options, then those that were typed.
     let place = args
@@ -229,20 +285,42 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
             );
         }
         // One file serves several commands; each takes what it has.
-        if let Some(option) = cli.find_subcommand(command).and_then(option) {
-            let value = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
-            push_option(&mut options, &option, &key, value, folder);
+        if let Some((command, option)) = cli
+            .find_subcommand(command)
+            .and_then(|c| Some((c, option(c)?)))
+        {
+            let named = || format!("{shown}: {key}");
+            let value = text_of(&value).with_context(named)?;
+            if let Some(argument) = argument(&option, &key, value, folder) {
+                check(command, &argument).with_context(named)?;
+                options.push(argument);
+            }
         }
     }
     Ok(options)
 }
 
-fn push_option(options: &mut Vec<OsString>, option: &Arg, key: &str, value: String, folder: &Path) {
+/// Refuses a value from a file here, because clap would blame the command line.
+fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
+    let alone = command.clone().mut_args(|a| a.required(false));
+    match alone.try_get_matches_from([OsString::from(CONFIG_NAME), argument.clone()]) {
+        // What it needs beside it may stand elsewhere.
+        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            bail!("{}", line.strip_prefix("error: ").unwrap_or(line))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The option as it would be typed; nothing for a switch that is off.
+fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Option<OsString> {
     let flag = format!("--{key}");
     let is_switch = !option.get_action().takes_values();
     match (is_switch, value.as_str()) {
-        (true, "false") => {}
-        (true, "true") => options.push(flag.into()),
+        (true, "false") => None,
+        (true, "true") => Some(flag.into()),
         _ => {
             let is_path = matches!(
                 option.get_value_hint(),
@@ -255,7 +333,7 @@ fn push_option(options: &mut Vec<OsString>, option: &Arg, key: &str, value: Stri
             } else {
                 value.into()
             });
-            options.push(assignment);
+            Some(assignment)
         }
     }
 }

@@ -110,10 +110,7 @@ impl InspectReport {
             thousands(self.macs)
         );
         if self.blocks.is_empty() {
-            let _ = writeln!(
-                out,
-                "  blocks      none: there is no region `x + f(x)` with one tensor in and one out"
-            );
+            let _ = writeln!(out, "  blocks      none: {}", no_blocks(self.params));
             return out;
         }
         let _ = writeln!(
@@ -161,6 +158,18 @@ impl InspectReport {
             ]);
         }
         out + &render(&table)
+    }
+}
+
+/// Why a network with so many parameters has no blocks.
+#[must_use]
+pub fn no_blocks(params: i64) -> &'static str {
+    // torch.jit.freeze turns parameters into constants and drops the modules that blocks are found by.
+    match params {
+        0 => {
+            "it was frozen, so its modules and parameters are gone; export it without torch.jit.freeze"
+        }
+        _ => "there is no region `x + f(x)` with one tensor in and one out",
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::Opened;
-use super::{Outcome, open_model};
+use super::{Outcome, blame, open_model};
 use crate::analysis::Analysis;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
@@ -33,8 +33,8 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         quiet: options.talk.quiet,
     };
     let path = &options.model.model;
-    let device = options.machine.open()?;
     let archive = open_model(path)?;
+    let device = options.machine.open()?;
     let opened = Opened::require(&options.data, progress, "eval")?;
     let (part, name) = match (&opened.set.test, &opened.set.train) {
         (Some(test), _) => (test, "test"),
@@ -49,7 +49,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let analysis =
         Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
     let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
-    let metrics = evaluate(&module, part, &loader, progress, "measuring")?;
+    let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
     let report = EvalReport {
         schema: SCHEMA,
         command: "eval",

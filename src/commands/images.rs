@@ -52,12 +52,20 @@ impl Opened {
             normalisation: Normalisation::new(mean, std)?,
             size,
         };
-        Ok(Some(Opened {
+        let opened = Opened {
             set,
             transform,
             batch_size: batch_size(options)?,
             seed: options.seed,
-        }))
+        };
+        // Options that do not fit the images are told of now, with the data set's name.
+        for part in opened.set.parts() {
+            opened
+                .plain()
+                .batches(part, 0)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(Some(opened))
     }
 
     pub fn require(options: &Data, progress: Progress, for_what: &str) -> Result<Self> {
