@@ -34,10 +34,12 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
     }
     let folder = folder_of(path);
     if !folder.is_dir() {
+        let (file, folder_name) = (path.display(), folder.display());
+        if folder.exists() {
+            bail!("{file}: {folder_name} is no folder; name another file with --output");
+        }
         bail!(
-            "{}: there is no folder {}; make it first or name another with --output",
-            path.display(),
-            folder.display()
+            "{file}: there is no folder {folder_name}; make it first or name another with --output"
         );
     }
     match tempfile::tempfile_in(folder) {

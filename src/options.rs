@@ -1,5 +1,6 @@
 //! What option values mean, and options from a JSON file.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -262,8 +263,9 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
 
 fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("{shown}: the configuration cannot be read"))?;
+    let text = std::fs::read_to_string(file).with_context(|| {
+        format!("{shown}: the configuration cannot be read; --config names a JSON file of options")
+    })?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
     let Value::Object(entries) = value else {
@@ -289,9 +291,9 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
             .find_subcommand(command)
             .and_then(|c| Some((c, option(c)?)))
         {
-            let named = || format!("{shown}: {key}");
-            let value = text_of(&value).with_context(named)?;
-            if let Some(argument) = argument(&option, &key, value, folder) {
+            let text = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
+            let named = || format!("{shown}: {key} {value}");
+            if let Some(argument) = argument(&option, &key, text, folder).with_context(named)? {
                 check(command, &argument).with_context(named)?;
                 options.push(argument);
             }
@@ -300,40 +302,47 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     Ok(options)
 }
 
+/// The option as it would be typed; nothing for a switch that is off.
+fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Result<Option<OsString>> {
+    let flag = format!("--{key}");
+    if !option.get_action().takes_values() {
+        return match value.as_str() {
+            "false" => Ok(None),
+            "true" => Ok(Some(flag.into())),
+            _ => bail!("expected true or false"),
+        };
+    }
+    let is_path = matches!(
+        option.get_value_hint(),
+        ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
+    );
+    let mut assignment = OsString::from(format!("{flag}="));
+    // Paths in the file are seen from the file.
+    assignment.push(if is_path {
+        folder.join(value).into_os_string()
+    } else {
+        value.into()
+    });
+    Ok(Some(assignment))
+}
+
 /// Refuses a value from a file here, because clap would blame the command line.
 fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
     let alone = command.clone().mut_args(|a| a.required(false));
-    match alone.try_get_matches_from([OsString::from(CONFIG_NAME), argument.clone()]) {
-        // What it needs beside it may stand elsewhere.
-        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+    let Err(error) = alone.try_get_matches_from([OsString::from(CONFIG_NAME), argument.clone()])
+    else {
+        return Ok(());
+    };
+    // What it needs beside it may stand elsewhere.
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return Ok(());
+    }
+    match error.source() {
+        Some(expected) => bail!("{expected}"),
+        None => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
             bail!("{}", line.strip_prefix("error: ").unwrap_or(line))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The option as it would be typed; nothing for a switch that is off.
-fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Option<OsString> {
-    let flag = format!("--{key}");
-    let is_switch = !option.get_action().takes_values();
-    match (is_switch, value.as_str()) {
-        (true, "false") => None,
-        (true, "true") => Some(flag.into()),
-        _ => {
-            let is_path = matches!(
-                option.get_value_hint(),
-                ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
-            );
-            let mut assignment = OsString::from(format!("{flag}="));
-            // Paths in the file are seen from the file.
-            assignment.push(if is_path {
-                folder.join(value).into_os_string()
-            } else {
-                value.into()
-            });
-            Some(assignment)
         }
     }
 }

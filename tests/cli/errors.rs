@@ -80,7 +80,10 @@ fn a_folder_that_takes_no_files() {
     let place = Place::with(&["basic_scripted.pt"]);
     assert_snapshot!(
         place.refused("remove --model basic_scripted.pt --blocks stage1.1 --output /proc/out.pt"),
-        @""
+        @"
+    $ ckaprune remove --model basic_scripted.pt --blocks stage1.1 --output /proc/out.pt
+    error: /proc/out.pt: cannot write into /proc (entity not found); name a file elsewhere with --output
+    "
     );
 }
 

@@ -7,7 +7,13 @@ fn removed_blocks_are_gone_and_the_others_stay() {
     let place = Place::with(&["basic_scripted.pt"]);
     let said =
         place.done("remove --model basic_scripted.pt --input-size 8 --blocks stage1.2,stage3.1");
-    assert_snapshot!(said.stdout, @"");
+    assert_snapshot!(said.stdout, @"
+    basic_scripted.pruned.pt
+      removed     stage1.2, stage3.1
+      blocks      9 of 11
+      parameters  5,941 (79.97 % of before)
+      MACs        110,824 (82.79 % of before)
+    ");
     assert_eq!(said.stderr, "");
     let mut expected = place.blocks("basic_scripted.pt");
     expected.retain(|path| path != "stage1.2" && path != "stage3.1");
@@ -20,7 +26,28 @@ fn the_document_tells_what_went_in_running_order() {
     let report = place.done(
         "remove --model preact_traced.pt --input-size 8 --blocks blocks.5,blocks.1 --output small.pt --json",
     );
-    assert_snapshot!(report.stdout, @"");
+    assert_snapshot!(report.stdout, @r#"
+    {
+      "schema": 1,
+      "command": "remove",
+      "model": "preact_traced.pt",
+      "output": "small.pt",
+      "removed": [
+        "blocks.1",
+        "blocks.5"
+      ],
+      "before": {
+        "params": 3667,
+        "macs": 102366,
+        "blocks": 7
+      },
+      "after": {
+        "params": 2691,
+        "macs": 73566,
+        "blocks": 5
+      }
+    }
+    "#);
 }
 
 #[test]
