@@ -175,7 +175,7 @@ pub struct Data {
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
     pub mean: Option<Numbers>,
     /// Standard deviation of the pixels in 0..1, a value per channel
-    #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
+    #[arg(long, value_name = "R,G,B", allow_hyphen_values = true, value_parser = options::deviations)]
     pub std: Option<Numbers>,
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]
     #[arg(long, value_name = "SIZE")]
@@ -244,7 +244,7 @@ pub struct Machine {
     #[arg(long, default_value = "auto")]
     pub device: crate::torch::DeviceChoice,
     /// CPU threads [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::threads)]
     pub threads: Option<std::num::NonZeroUsize>,
 }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, ValueHint};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -173,6 +173,35 @@ impl fmt::Display for Globs {
     }
 }
 
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(f32::to_string).collect();
+        f.write_str(&texts.join(","))
+    }
+}
+
+/// Numbers to divide by.
+///
+/// # Errors
+/// What was expected instead.
+pub fn deviations(text: &str) -> Result<Numbers, String> {
+    text.parse()
+        .ok()
+        .filter(|numbers: &Numbers| numbers.0.iter().all(|x| *x > 0.))
+        .ok_or_else(|| {
+            "expected positive numbers parted by commas, such as 0.229,0.224,0.225".into()
+        })
+}
+
+/// A number of threads.
+///
+/// # Errors
+/// What was expected instead.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, 1 or more".into())
+}
+
 /// A number that is not negative.
 ///
 /// # Errors
@@ -263,8 +292,8 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
 
 fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| {
-        format!("{shown}: the configuration cannot be read; --config names a JSON file of options")
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        anyhow!("{shown}: cannot be read ({error}); --config names a JSON file of options")
     })?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;

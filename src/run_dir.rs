@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,8 +56,10 @@ impl RunDir {
                 "{shown}: there is no run to resume (no run.json); begin one without --resume"
             ),
             (false, false) => {
-                fs::create_dir_all(folder).with_context(|| {
-                    format!("{shown}: this folder cannot be made; name another with --run-dir")
+                fs::create_dir_all(folder).map_err(|error| {
+                    anyhow!(
+                        "{shown}: this folder cannot be made ({error}); name another with --run-dir"
+                    )
                 })?;
                 let state = State {
                     archive: original.clone(),
@@ -84,8 +86,9 @@ impl RunDir {
     fn read(&self, file: &Path, original: &Archive) -> Result<State> {
         let shown = file.display();
         let text = fs::read_to_string(file).with_context(|| format!("{shown}: cannot be read"))?;
-        let run: RunFile = serde_json::from_str(&text)
-            .with_context(|| format!("{shown}: this is not the file of a run"))?;
+        let run: RunFile = serde_json::from_str(&text).map_err(|error| {
+            anyhow!("{shown}: this is not the file of a run ({error}); name another --run-dir")
+        })?;
         if run.schema != SCHEMA {
             bail!(
                 "{shown}: written by another version of ckaprune (schema {})",
@@ -94,7 +97,9 @@ impl RunDir {
         }
         if let Some((key, then, now)) = difference(&run.settings, &self.settings) {
             bail!(
-                "{shown}: the run was begun with `{key}` {then}, not {now}; resume it with the options it was begun with"
+                "{shown}: the run was begun with `{key}` {}, not {}; resume it with the options it was begun with",
+                show(then),
+                show(now)
             );
         }
         let archive = match run.iterations.len() {
@@ -142,4 +147,12 @@ fn difference<'a>(a: &'a Value, b: &'a Value) -> Option<(&'a str, &'a Value, &'a
         .flat_map(serde_json::Map::keys)
         .map(|key| (key.as_str(), value(a, key), value(b, key)))
         .find(|(_, then, now)| then != now)
+}
+
+fn show(setting: &Value) -> String {
+    match setting {
+        Value::Null => "unset".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

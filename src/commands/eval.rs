@@ -3,9 +3,8 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::images::Opened;
+use super::images::{Opened, analyse_for};
 use super::{Outcome, blame, open_model};
-use crate::analysis::Analysis;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::progress::Progress;
@@ -45,9 +44,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         progress.note("note: the data set has no test part: measuring on all its images");
     }
     let loader = opened.plain();
-    let shape = loader.output_shape(part)?.map(|n| n as i64);
-    let analysis =
-        Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
+    let analysis = analyse_for(path, &archive, (part.path(), part), &loader)?;
     let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
     let report = EvalReport {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::Opened;
+use super::images::{Opened, analyse_for};
 use super::{Outcome, blame, open_model};
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
@@ -45,6 +45,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let (train, test) = opened.split(data, progress)?;
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
+    // Whether the network takes these images is known before it runs.
+    analyse_for(path, &archive, (data, &train), &plain)?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(

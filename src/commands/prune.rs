@@ -175,8 +175,8 @@ fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
     serde_json::json!({
         "model": { "params": analysis.params(), "macs": analysis.macs().count },
         "data": options.data.data,
-        "mean": options.data.mean.as_ref().map(|n| &n.0),
-        "std": options.data.std.as_ref().map(|n| &n.0),
+        "mean": options.data.mean.as_ref().map(ToString::to_string),
+        "std": options.data.std.as_ref().map(ToString::to_string),
         "input-size": analysis.input_shape,
         "samples": options.data.samples.to_string(),
         "batch-size": options.data.batch_size,

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use ckaprune::cli::Cli;
+use clap::Parser;
 use insta::assert_snapshot;
 
 use crate::images::{colours, npy};
@@ -50,9 +52,9 @@ fn commands_that_need_images() {
 #[test]
 fn images_that_the_network_does_not_take() {
     let place = Place::with_data(&["basic_scripted.pt"]);
-    let (_, labels) = colours(10, 0);
-    let two_channels = ndarray::Array4::<u8>::zeros((10, 8, 8, 2));
-    let grey = ndarray::Array3::<u8>::zeros((10, 8, 8));
+    let (_, labels) = colours(50, 0);
+    let two_channels = ndarray::Array4::<u8>::zeros((50, 8, 8, 2));
+    let grey = ndarray::Array3::<u8>::zeros((50, 8, 8));
     place.npz(
         "grey.npz",
         &[("images", npy(&grey)), ("labels", npy(&labels))],
@@ -73,7 +75,7 @@ fn images_that_the_network_does_not_take() {
 #[test]
 fn labels_that_do_not_fit() {
     let place = Place::with(&["basic_scripted.pt"]);
-    let (images, labels) = colours(20, 0);
+    let (images, labels) = colours(60, 0);
     let far = labels.mapv(|label| label + 3);
     place.npz(
         "far.npz",
@@ -88,6 +90,11 @@ fn labels_that_do_not_fit() {
         "train.npz",
         &[("x_train", npy(&images)), ("y_train", npy(&far))],
     );
+    let (few, few_labels) = colours(8, 0);
+    place.npz(
+        "few.npz",
+        &[("images", npy(&few)), ("labels", npy(&few_labels))],
+    );
     place.npz(
         "unlabelled.npz",
         &[("x_train", npy(&images)), ("x_test", npy(&images))],
@@ -96,6 +103,7 @@ fn labels_that_do_not_fit() {
         &format!("{EVAL} far.npz"),
         &format!("{FINETUNE} far.npz"),
         &PRUNE.replace("data.npz", "train.npz"),
+        &format!("{FINETUNE} few.npz"),
         &format!("{EVAL} unlabelled.npz"),
         &format!("{FINETUNE} unlabelled.npz"),
     ]));
@@ -137,9 +145,9 @@ fn selections_that_leave_nothing() {
     ]));
 }
 
+/// What clap refuses needs no process.
 #[test]
-fn numbers_out_of_range() {
-    let place = Place::with_data(&["basic_scripted.pt"]);
+fn values_out_of_range() {
     let options = [
         "--lr nan",
         "--lr inf",
@@ -153,20 +161,33 @@ fn numbers_out_of_range() {
         "--samples 1",
         "--samples some",
         "--mean x",
-        "--mean 0.5,0.5",
         "--mean nan",
         "--std 0",
         "--std -1",
-        "--std 1,1",
+        "--std 1,x",
         "--input-size 8x0",
         "--augment rotate",
         "--threads 0",
         "--device gpu",
         "--seed -1",
     ];
-    let lines = options.map(|option| format!("{PRUNE} {option}"));
-    let transcript = place.all_refused(&lines.each_ref().map(String::as_str));
-    assert_snapshot!(transcript.replace(PRUNE, "PRUNE"));
+    let refusal = |option: &str| {
+        let line = format!("ckaprune {PRUNE} {option}");
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        format!("{option}\n  {}\n", text.lines().next().unwrap())
+    };
+    assert_snapshot!(options.map(refusal).concat());
+}
+
+#[test]
+fn normalisation_for_other_channels() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    assert_snapshot!(place.all_refused(&[
+        &format!("{PRUNE} --mean 0.5,0.5"),
+        &format!("{EVAL} data.npz --std 1,1"),
+    ]));
 }
 
 #[test]
