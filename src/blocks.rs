@@ -170,10 +170,11 @@ pub fn cuts(program: &Program) -> Vec<Cut> {
 /// The representation the method compares: the input of the last learned layer (arXiv 2405.17081, section 3.1).
 #[must_use]
 pub fn representation(program: &Program) -> Option<ValueId> {
-    let is_classifier = |s: &&Statement| match s.operator() {
-        Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul") => true,
-        Some("addmm") => true,
-        _ => false,
+    let is_classifier = |s: &&Statement| {
+        matches!(
+            s.operator(),
+            Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm")
+        )
     };
     let statement = program.statements.iter().rev().find(is_classifier)?;
     let data = usize::from(statement.operator() == Some("addmm"));

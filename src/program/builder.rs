@@ -161,7 +161,7 @@ impl<'a> Builder<'a> {
             Op::Method { .. } | Op::Opaque(_) => None,
             _ => args.first().and_then(|a| a.value.values().first().copied()),
         };
-        let impure = matches!(&op, Op::Call(f) if ops::is_impure(short_name(f)));
+        let impure = is_foreign(&op) || matches!(&op, Op::Call(f) if ops::is_impure(short_name(f)));
         let id = self.value(known.clone(), alias_of);
         self.push(op, args, vec![id], impure);
         Val {
@@ -230,15 +230,18 @@ impl<'a> Builder<'a> {
                     .into_iter()
                     .map(|v| (self.statements.len(), v)),
             );
+        let families = Families::of(self);
         let mut found = HashSet::new();
         for (at, value) in looks {
-            let root = self.values[value.0 as usize].root;
+            let root = families.root(value);
             let born = defined_at.get(&value);
             found.extend(
                 self.writes
                     .iter()
                     .filter(|w| {
-                        w.root == root && w.statement < at && born.is_none_or(|b| *b < w.statement)
+                        families.root(w.root) == root
+                            && w.statement < at
+                            && born.is_none_or(|b| *b < w.statement)
                     })
                     .map(|w| w.ordinal),
             );
@@ -247,7 +250,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The finished program: statements nobody needs are gone.
-    pub fn finish(self, input: ValueId, output: Val) -> Program {
+    pub fn finish(mut self, input: ValueId, output: Val) -> Program {
+        let families = Families::of(&self);
+        for (i, value) in self.values.iter_mut().enumerate() {
+            value.root = families.root(ValueId(i as u32));
+        }
         let mut needed: HashSet<ValueId> = output.operand.values().into_iter().collect();
         let mut keep = vec![false; self.statements.len()];
         for (i, statement) in self.statements.iter().enumerate().rev() {
@@ -280,6 +287,51 @@ impl<'a> Builder<'a> {
             input,
             output,
         }
+    }
+}
+
+/// Code that was not followed: it may write into all it is given, and hand any of it on.
+fn is_foreign(op: &Op) -> bool {
+    match op {
+        Op::Method { .. } | Op::Opaque(_) => true,
+        Op::Call(function) => function.starts_with("__torch__."),
+        _ => false,
+    }
+}
+
+/// Which values may share memory, over code that was not followed too.
+struct Families {
+    /// For each value an older one of its family, or itself.
+    older: Vec<ValueId>,
+}
+
+impl Families {
+    fn of(builder: &Builder) -> Self {
+        let mut families = Families {
+            older: builder.values.iter().map(|v| v.root).collect(),
+        };
+        for statement in builder.statements.iter().filter(|s| is_foreign(&s.op)) {
+            let mut members = statement.reads().chain(statement.outputs.iter().copied());
+            if let Some(first) = members.next() {
+                members.for_each(|member| families.join(first, member));
+            }
+        }
+        families
+    }
+
+    fn root(&self, mut value: ValueId) -> ValueId {
+        loop {
+            let older = self.older[value.0 as usize];
+            if older == value {
+                return value;
+            }
+            value = older;
+        }
+    }
+
+    fn join(&mut self, a: ValueId, b: ValueId) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.older[a.max(b).0 as usize] = a.min(b);
     }
 }
 

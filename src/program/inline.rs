@@ -15,10 +15,13 @@ use super::{
 };
 use super::{emit, opaque};
 
-/// Calls may nest this deep: more is recursion, which a network's `forward` has no use for.
+/// Calls may nest this deep: more is recursion, which TorchScript does not have.
 const MAX_DEPTH: usize = 64;
+/// Statements and expressions may nest this deep, over all calls: residual networks stay below 25, and a thread's
+/// stack of 2 MiB holds 200 levels without compiler optimisation.
+const MAX_NESTING: usize = 160;
 /// Statements executed at most, loops unrolled: the largest published networks need below 100,000.
-const MAX_STEPS: usize = 2_000_000;
+const MAX_STEPS: usize = 500_000;
 
 /// Why a network has no flat program for an input shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +65,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             builder: Builder::new(&keep_in_place),
             overrides: HashMap::new(),
             depth: 0,
+            nesting: 0,
             steps: 0,
         };
         let input = inliner.input(shape);
@@ -109,6 +113,7 @@ struct Inliner<'a> {
     /// Attributes assigned while running.
     overrides: HashMap<(ModuleId, String), Val>,
     depth: usize,
+    nesting: usize,
     steps: usize,
 }
 
@@ -136,6 +141,24 @@ impl<'a> Inliner<'a> {
             .current_call
             .map(|c| self.builder.calls[c.0].module);
         call.map_or_else(String::new, |id| self.network.modules.get(id).path.clone())
+    }
+
+    fn not_followed<T>(&self, reason: impl Into<String>) -> Step<T> {
+        Err(Stop::Error(ProgramError::NotFollowed {
+            module: self.module_path(),
+            reason: reason.into(),
+        }))
+    }
+
+    /// Runs `inner` one level of statements or expressions deeper.
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
+        if self.nesting == MAX_NESTING {
+            return self.not_followed("statements and expressions nest too deep");
+        }
+        self.nesting += 1;
+        let result = inner(self);
+        self.nesting -= 1;
+        result
     }
 
     fn refuse<T>(&self, message: impl Into<String>) -> Step<T> {
@@ -243,7 +266,7 @@ impl<'a> Inliner<'a> {
 
     fn run(&mut self, function: &'a Function, place: CodePlace, args: NamedVals) -> Step<Val> {
         if self.depth == MAX_DEPTH {
-            return opaque("calls nest too deep");
+            return self.not_followed("calls nest too deep");
         }
         let mut frame = Frame {
             variables: HashMap::new(),
@@ -286,12 +309,14 @@ impl<'a> Inliner<'a> {
     // ---- statements ----
 
     fn block(&mut self, frame: &mut Frame, statements: &'a [Stmt]) -> Step<Flow> {
-        for statement in statements {
-            if let Flow::Return(value) = self.statement(frame, statement)? {
-                return Ok(Flow::Return(value));
+        self.nested(|inliner| {
+            for statement in statements {
+                if let Flow::Return(value) = inliner.statement(frame, statement)? {
+                    return Ok(Flow::Return(value));
+                }
             }
-        }
-        Ok(Flow::Next)
+            Ok(Flow::Next)
+        })
     }
 
     fn statement(&mut self, frame: &mut Frame, statement: &'a Stmt) -> Step<Flow> {
@@ -520,6 +545,15 @@ impl<'a> Inliner<'a> {
 
     /// Evaluates an expression whose value is assigned to `results` variables.
     fn eval_results(
+        &mut self,
+        frame: &mut Frame,
+        expression: &'a Expr,
+        results: usize,
+    ) -> Step<Val> {
+        self.nested(|inliner| inliner.eval_nested(frame, expression, results))
+    }
+
+    fn eval_nested(
         &mut self,
         frame: &mut Frame,
         expression: &'a Expr,

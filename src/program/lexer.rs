@@ -176,8 +176,8 @@ impl<'a> Lexer<'a> {
                 self.line_end()?;
             }
             '"' | '\'' => self.string(first)?,
-            c if c.is_ascii_digit() => self.number(),
-            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number(),
+            c if c.is_ascii_digit() => self.number()?,
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number()?,
             c if c == '_' || c.is_alphabetic() => {
                 let end = rest
                     .find(|c: char| !(c == '_' || c.is_alphanumeric()))
@@ -213,16 +213,21 @@ impl<'a> Lexer<'a> {
     }
 
     /// A real number, or a complex one in one word: `1.-2.5j`.
-    fn number(&mut self) {
+    fn number(&mut self) -> Result<(), ParseError> {
         let rest = self.rest();
         let real = number_length(rest);
         let imaginary = match rest[real..].strip_prefix(['+', '-']) {
             Some(tail) => 1 + number_length(tail),
             None => 0,
         };
-        let complex = imaginary > 1 && rest[..real + imaginary].ends_with('j');
-        let end = if complex { real + imaginary } else { real };
+        let is_complex = imaginary > 1 && rest[real + imaginary..].starts_with('j');
+        let end = if is_complex { real + imaginary } else { real };
+        let end = end + usize::from(rest[end..].starts_with('j'));
+        if rest[end..].starts_with(|c: char| c == '_' || c == '.' || c.is_alphanumeric()) {
+            return Err(self.error("not a number, and names do not start with a digit"));
+        }
         self.take(Token::Number(&rest[..end]), end);
+        Ok(())
     }
 
     fn punctuation(&mut self) -> Result<(), ParseError> {
@@ -247,15 +252,18 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// How far digits, point and exponent reach; a sign belongs to the number only behind an `e`.
+/// The length of `12`, `1.`, `.5`, `1.5e-05` at the text's start.
 fn number_length(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let belongs = |i: usize| {
-        let sign_of_exponent =
-            matches!(bytes[i], b'+' | b'-') && i > 0 && matches!(bytes[i - 1], b'e' | b'E');
-        bytes[i].is_ascii_alphanumeric() || bytes[i] == b'.' || sign_of_exponent
-    };
-    (0..bytes.len())
-        .find(|i| !belongs(*i))
-        .unwrap_or(bytes.len())
+    let digits =
+        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let mut end = digits(text);
+    if text[end..].starts_with('.') {
+        end += 1 + digits(&text[end + 1..]);
+    }
+    if let Some(exponent) = text[end..].strip_prefix(['e', 'E']) {
+        let sign = usize::from(exponent.starts_with(['+', '-']));
+        let power = digits(&exponent[sign..]);
+        end += if power > 0 { 1 + sign + power } else { 0 };
+    }
+    end
 }

@@ -1,9 +1,11 @@
-//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack.
+//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack:
+//! neither here nor where the tree is walked, printed or dropped.
 
 use super::ast::{Arg, Assign, CallId, Class, Expr, File, Function, Item, Member, Param, Stmt};
 use super::lexer::{Spanned, Token, lex};
 
-/// Brackets and blocks may nest this deep. libtorch's printer stays below 20.
+/// Brackets and blocks may nest this deep, and an expression's tree may be this high. libtorch's printer stays
+/// below 20.
 const MAX_DEPTH: usize = 128;
 
 /// Why a source text is not TorchScript; line and column count from 1.
@@ -27,6 +29,7 @@ pub fn parse(text: &str) -> Result<File, ParseError> {
         tokens: &tokens,
         at: 0,
         depth: 0,
+        height: 0,
         calls: 0,
     };
     let mut items = Vec::new();
@@ -40,6 +43,8 @@ struct Parser<'t, 'a> {
     tokens: &'t [Spanned<'a>],
     at: usize,
     depth: usize,
+    /// How high the tree of the last expression is, or that of the highest among the last bracket's entries.
+    height: usize,
     calls: u32,
 }
 
@@ -119,7 +124,7 @@ impl<'a> Parser<'_, 'a> {
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
         if self.depth == MAX_DEPTH {
-            return self.error(format!("nested more than {MAX_DEPTH} levels deep"));
+            return self.too_deep();
         }
         self.depth += 1;
         let result = inner(self);
@@ -127,12 +132,33 @@ impl<'a> Parser<'_, 'a> {
         result
     }
 
+    /// Puts a node above subtrees of this height. A chain `a.b.c.d` or `a + b + c` makes a high tree without any
+    /// recursion here.
+    fn grow(&mut self, subtrees: usize) -> Parse<()> {
+        if subtrees == MAX_DEPTH {
+            return self.too_deep();
+        }
+        self.height = subtrees + 1;
+        Ok(())
+    }
+
+    fn too_deep<T>(&self) -> Parse<T> {
+        self.error(format!("nested more than {MAX_DEPTH} levels deep"))
+    }
+
     fn item(&mut self) -> Parse<Item> {
         match self.peek() {
             Token::Name("class") => Ok(Item::Class(self.class()?)),
             Token::Name("def") => Ok(Item::Function(self.function()?)),
-            Token::Name(_) => Ok(Item::Statement(self.simple_statement()?)),
-            _ => self.unexpected("`class` or `def`"),
+            Token::Name(_)
+                if self
+                    .tokens
+                    .get(self.at + 1)
+                    .is_some_and(|s| s.token == Token::Punct("=")) =>
+            {
+                Ok(Item::Statement(self.simple_statement()?))
+            }
+            _ => self.unexpected("`class`, `def` or an assignment"),
         }
     }
 
@@ -319,6 +345,7 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn assignment_or_expression(&mut self) -> Parse<Stmt> {
+        let start = self.at;
         let (mut first, trailing_comma) = self.expressions()?;
         let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
         let annotation = if self.accept_punct(":") {
@@ -326,6 +353,11 @@ impl<'a> Parser<'_, 'a> {
         } else {
             None
         };
+        let assigns = self.peek() == Token::Punct("=");
+        if (assigns || annotation.is_some()) && !first.iter().all(is_target) {
+            self.at = start;
+            return self.error("cannot be assigned to: only variables, attributes and items can");
+        }
         if self.accept_punct("=") {
             let (values, _) = self.expressions()?;
             return Ok(Stmt::Assign(Assign {
@@ -376,11 +408,14 @@ impl<'a> Parser<'_, 'a> {
             if !p.accept_word("if") {
                 return Ok(then);
             }
+            let mut height = p.height;
             let condition = p.binary(0)?;
+            height = height.max(p.height);
             if !p.accept_word("else") {
                 return p.unexpected("`else`");
             }
             let otherwise = p.expression()?;
+            p.grow(height.max(p.height))?;
             Ok(Expr::Conditional {
                 then: Box::new(then),
                 condition: Box::new(condition),
@@ -397,7 +432,9 @@ impl<'a> Parser<'_, 'a> {
                 break;
             }
             self.at += words;
+            let height = self.height;
             let right = self.nested(|p| p.binary(precedence + 1))?;
+            self.grow(height.max(self.height))?;
             left = Expr::Binary {
                 operator,
                 left: Box::new(left),
@@ -443,6 +480,7 @@ impl<'a> Parser<'_, 'a> {
         // `not` binds looser than comparisons, the signs tighter than products.
         let precedence = if operator == "not " { 3 } else { 10 };
         let operand = self.nested(|p| p.binary(precedence))?;
+        self.grow(self.height)?;
         Ok(Expr::Unary {
             operator,
             operand: Box::new(operand),
@@ -451,15 +489,8 @@ impl<'a> Parser<'_, 'a> {
 
     fn postfix(&mut self) -> Parse<Expr> {
         let mut expression = self.atom()?;
-        // A chain `a.b.c.d` nests in the tree as brackets do, so it counts against the same bound.
-        let mut links = 0;
         loop {
-            links += 1;
-            if links > MAX_DEPTH {
-                return self.error(format!(
-                    "a chain of more than {MAX_DEPTH} attributes, calls or indices"
-                ));
-            }
+            let height = self.height;
             let base = Box::new(expression);
             expression = if self.accept_punct(".") {
                 Expr::Attribute {
@@ -482,6 +513,7 @@ impl<'a> Parser<'_, 'a> {
             } else {
                 return Ok(*base);
             };
+            self.grow(height.max(self.height))?;
         }
     }
 
@@ -498,14 +530,17 @@ impl<'a> Parser<'_, 'a> {
 
     fn subscript(&mut self) -> Parse<Expr> {
         let mut parts = vec![self.slice_part()?];
+        let mut height = self.height;
         while self.accept_punct(":") {
             parts.push(self.slice_part()?);
+            height = height.max(self.height);
         }
         match (parts.len(), parts.pop().flatten()) {
             (1, Some(only)) => Ok(only),
             (1, None) => self.unexpected("an index"),
             (_, last) => {
                 parts.push(last);
+                self.grow(height)?;
                 Ok(Expr::Slice(parts))
             }
         }
@@ -513,10 +548,10 @@ impl<'a> Parser<'_, 'a> {
 
     fn slice_part(&mut self) -> Parse<Option<Expr>> {
         if matches!(self.peek(), Token::Punct(":" | "]" | ",")) {
-            Ok(None)
-        } else {
-            self.expression().map(Some)
+            self.height = 0;
+            return Ok(None);
         }
+        self.expression().map(Some)
     }
 
     /// Entries parted by commas up to `close`; whether a comma stood before `close`.
@@ -527,17 +562,21 @@ impl<'a> Parser<'_, 'a> {
     ) -> Parse<(Vec<T>, bool)> {
         let mut entries = Vec::new();
         let mut trailing_comma = false;
+        let mut height = 0;
         while !self.accept_punct(close) {
             entries.push(entry(self)?);
+            height = height.max(self.height);
             trailing_comma = self.accept_punct(",");
             if !trailing_comma && self.peek() != Token::Punct(close) {
                 return self.unexpected(&format!("`,` or `{close}`"));
             }
         }
+        self.height = height;
         Ok((entries, trailing_comma))
     }
 
     fn atom(&mut self) -> Parse<Expr> {
+        self.height = 0;
         match self.peek() {
             Token::Name(word) if is_reserved(word) => self.unexpected("an expression"),
             Token::Name(name) => {
@@ -555,6 +594,7 @@ impl<'a> Parser<'_, 'a> {
             Token::Punct("[") => {
                 self.next();
                 let (items, trailing_comma) = self.separated("]", Self::expression)?;
+                self.grow(self.height)?;
                 Ok(Expr::List {
                     items,
                     trailing_comma,
@@ -563,6 +603,7 @@ impl<'a> Parser<'_, 'a> {
             Token::Punct("(") => {
                 self.next();
                 let (mut items, trailing_comma) = self.separated(")", Self::expression)?;
+                self.grow(self.height)?;
                 match items.pop() {
                     Some(only) if items.is_empty() && !trailing_comma => {
                         Ok(Expr::Paren(Box::new(only)))
@@ -580,14 +621,25 @@ impl<'a> Parser<'_, 'a> {
                 self.next();
                 let (pairs, _) = self.separated("}", |p| {
                     let key = p.expression()?;
+                    let height = p.height;
                     p.expect_punct(":")?;
-                    Ok((key, p.expression()?))
+                    let value = p.expression()?;
+                    p.height = height.max(p.height);
+                    Ok((key, value))
                 })?;
+                self.grow(self.height)?;
                 Ok(Expr::Dict(pairs))
             }
             _ => self.unexpected("an expression"),
         }
     }
+}
+
+fn is_target(expression: &Expr) -> bool {
+    matches!(
+        expression,
+        Expr::Name(_) | Expr::Attribute { .. } | Expr::Index { .. }
+    )
 }
 
 fn is_reserved(word: &str) -> bool {

@@ -1,0 +1,420 @@
+//! Blocks: which regions of a network are residual blocks, what stands in the way of removing one, where the cuts
+//! lie.
+
+mod common;
+
+use std::fmt::Write;
+
+use ckaprune::blocks::{self, Block, Reason, cuts, guess_input_shape, show_shape};
+use ckaprune::program::{Network, Program};
+
+use common::{FIXTURE_INPUT, Written, class, demo, flat, network, open, program};
+
+fn blocks_of(network: &Network, shape: &[i64]) -> Vec<Block> {
+    blocks::find(network, &program(network, shape))
+}
+
+/// One line a block.
+fn table(network: &Network, shape: &[i64]) -> String {
+    let mut text = String::new();
+    let size = |shape: &Option<Vec<i64>>| shape.as_deref().map_or("?".into(), show_shape);
+    for block in blocks_of(network, shape) {
+        let sign = if block.macs.exact { "" } else { "≥" };
+        let verdict = block
+            .obstacle
+            .as_ref()
+            .map_or("removable".into(), Reason::to_string);
+        writeln!(
+            text,
+            "{} | stage {} | {} → {} | {} params | {sign}{} MACs | {verdict}",
+            block.path,
+            block.stage,
+            size(&block.input_shape),
+            size(&block.output_shape),
+            block.params,
+            block.macs.count,
+        )
+        .unwrap();
+    }
+    text
+}
+
+// Real archives.
+
+#[test]
+fn the_blocks_of_the_fixtures() {
+    for name in [
+        "basic_scripted",
+        "inplace_scripted",
+        "preact_scripted",
+        "constant_scripted",
+        "dropout_traced",
+    ] {
+        insta::assert_snapshot!(name, table(&network(&format!("{name}.pt")), &FIXTURE_INPUT));
+    }
+}
+
+#[test]
+fn a_traced_network_has_the_blocks_of_the_scripted_one() {
+    for family in ["basic", "inplace", "preact"] {
+        let [scripted, traced] = ["scripted", "traced"]
+            .map(|form| table(&network(&format!("{family}_{form}.pt")), &FIXTURE_INPUT));
+        assert!(!scripted.is_empty(), "{family}");
+        assert_eq!(scripted, traced, "{family}");
+    }
+}
+
+#[test]
+fn plain_and_frozen_networks_have_no_blocks() {
+    for name in ["plain_scripted.pt", "plain_traced.pt", "basic_frozen.pt"] {
+        assert_eq!(table(&network(name), &FIXTURE_INPUT), "", "{name}");
+    }
+}
+
+#[test]
+fn the_input_shape_is_guessed_from_channels_and_stride() {
+    let guess = |network: &Network| guess_input_shape(network).unwrap();
+    assert_eq!(guess(&network("basic_scripted.pt")), [3, 32, 32]);
+    assert_eq!(guess(&network("basic_traced.pt")), [3, 32, 32]);
+    assert_eq!(guess(&network("basic_frozen.pt")), [3, 32, 32]);
+    let demo = open(&demo()).network().unwrap();
+    assert_eq!(guess(&demo)[0], 1);
+    assert!(Program::new(&demo, &guess(&demo)).is_ok());
+}
+
+// Networks written by hand: the root calls `self.block`, whose class is `Block`.
+
+const ROOT: &str = "\
+class Net(Module):
+  def forward(self: __torch__.Net,
+    x: Tensor) -> Tensor:
+    block = self.block
+    return torch.tanh((block).forward(x, ))
+class Weighted(Module):
+  def forward(self: __torch__.Weighted,
+    x: Tensor) -> Tensor:
+    weight = self.weight
+    return torch.conv2d(x, weight, None, [1, 1], [1, 1])
+class Norm(Module):
+  def forward(self: __torch__.Norm,
+    x: Tensor) -> Tensor:
+    weight = self.weight
+    return torch.batch_norm(x, weight, weight, weight, weight, False, 0.1, 1.0000000000000001e-05, True)
+";
+
+fn with_block(body: &str) -> Written {
+    Written::new(&format!("{ROOT}{}", class("Block", body))).module("block", "Block")
+}
+
+const PLAIN_BLOCK: &str = "return torch.add(x, torch.neg(x))";
+
+/// The blocks of a network on inputs of 4×8×8: path, and what stands in the way.
+fn verdicts(net: Written) -> Vec<(String, Option<Reason>)> {
+    blocks_of(&net.network(), &[4, 8, 8])
+        .into_iter()
+        .map(|b| (b.path, b.obstacle))
+        .collect()
+}
+
+#[track_caller]
+fn assert_verdicts(net: Written, expected: &[(&str, Option<Reason>)]) {
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(path, reason)| ((*path).to_owned(), reason.clone()))
+        .collect();
+    assert_eq!(verdicts(net), expected);
+}
+
+#[test]
+fn an_identity_skip_makes_a_removable_block() {
+    for body in [
+        PLAIN_BLOCK,
+        "return torch.add(torch.neg(x), x)",
+        "return torch.relu(torch.add(torch.neg(x), x))",
+        "return torch.add(x, torch.neg(x), alpha=1)",
+        "y = torch.neg(x)\ny0 = torch.add_(y, x)\nreturn torch.relu_(y0)",
+        "return torch.add(torch.add(x, torch.neg(x)), torch.exp(x))",
+    ] {
+        assert_verdicts(with_block(body), &[("block", None)]);
+    }
+}
+
+#[test]
+fn what_is_no_residual_block_is_not_listed() {
+    for body in [
+        // No addition, or none that joins two ways of the input.
+        "return torch.relu(torch.neg(x))",
+        "return torch.add(torch.neg(x), 1)",
+        "return torch.cat([x, torch.neg(x)], 1)",
+        "return torch.mul(x, torch.sigmoid(x))",
+    ] {
+        assert_verdicts(with_block(body), &[]);
+    }
+}
+
+#[test]
+fn an_addition_that_is_no_identity_is_never_removable() {
+    for body in [
+        // Twice the input.
+        "return torch.add(x, x)",
+        "y = torch.add(x, torch.neg(x))\nreturn torch.add(y, x)",
+        // A scaled skip or branch.
+        "return torch.add(torch.neg(x), x, alpha=2)",
+        "return torch.add(torch.mul(x, 2), torch.neg(x))",
+        // The same numbers, yet computed: nobody knows.
+        "return torch.add(torch.mul(x, 1), torch.neg(x))",
+        // Something behind the addition that is no activation.
+        "return torch.neg(torch.add(x, torch.exp(x)))",
+        "return torch.mul(torch.add(x, torch.exp(x)), 2)",
+        "return torch.sub(x, torch.neg(x))",
+    ] {
+        let found = verdicts(with_block(body));
+        assert!(
+            found.iter().all(|(_, obstacle)| obstacle.is_some()),
+            "{body}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_addition_that_broadcasts_is_no_identity() {
+    let body = "
+        narrow = torch.slice(x, 1, 0, 1)
+        return torch.add(narrow, torch.neg(x))
+        ";
+    let found = verdicts(with_block(body));
+    assert!(
+        found.iter().all(|(_, obstacle)| obstacle.is_some()),
+        "{found:?}"
+    );
+}
+
+// Every obstacle.
+
+#[test]
+fn a_block_that_changes_the_shape_stays() {
+    let net = with_block(
+        "
+        pool = torch.avg_pool2d(x, [2, 2], [2, 2])
+        return torch.add(pool, torch.neg(pool))
+        ",
+    );
+    let reason = Reason::ChangesShape {
+        from: vec![4, 8, 8],
+        to: vec![4, 4, 4],
+    };
+    assert_verdicts(net, &[("block", Some(reason))]);
+}
+
+#[test]
+fn a_shortcut_that_computes_stays() {
+    let body = |class: &str| {
+        let net = with_block(
+            "shortcut = self.shortcut\nreturn torch.add((shortcut).forward(x, ), torch.neg(x))",
+        );
+        net.module("block.shortcut", class)
+    };
+    let projection = body("Weighted").tensor("block.shortcut.weight", &[4, 4, 3, 3]);
+    assert_verdicts(projection, &[("block", Some(Reason::ShortcutComputes))]);
+    let norm = body("Norm").tensor("block.shortcut.weight", &[4]);
+    assert_verdicts(norm, &[("block", Some(Reason::ShortcutComputes))]);
+}
+
+fn with_root(forward: &str, rest: &str) -> Written {
+    Written::new(&format!(
+        "{}{rest}{}",
+        class("Net", forward),
+        class("Block", PLAIN_BLOCK)
+    ))
+}
+
+#[test]
+fn a_module_that_runs_twice_stays() {
+    let net = with_root(
+        "block = self.block\ny = (block).forward(x, )\nreturn torch.tanh((block).forward(y, ))",
+        "",
+    );
+    let twice = Some(Reason::RunsTwice);
+    assert_verdicts(
+        net.module("block", "Block"),
+        &[("block", twice.clone()), ("block", twice)],
+    );
+}
+
+#[test]
+fn a_module_in_two_places_stays() {
+    let net = with_root(
+        "block = self.block\nreturn torch.tanh((block).forward(x, ))",
+        "",
+    );
+    let net = net.module("block", "Block").again("spare", "block");
+    assert_verdicts(net, &[("block", Some(Reason::SharedModule))]);
+}
+
+#[test]
+fn a_call_in_a_free_function_stays() {
+    let function = "def run(block: __torch__.Block,\n    x: Tensor) -> Tensor:\n  return (block).forward(x, )\n";
+    let net = with_root(
+        "block = self.block\nreturn torch.tanh(__torch__.run(block, x, ))",
+        function,
+    );
+    assert_verdicts(
+        net.module("block", "Block"),
+        &[("block", Some(Reason::CallNotPlain))],
+    );
+}
+
+#[test]
+fn a_block_that_takes_its_input_in_a_list_stays() {
+    let block = "class Block(Module):\n  def forward(self: __torch__.Block,\n    xs: List[Tensor]) -> Tensor:\n    x = xs[0]\n    return torch.add(x, torch.neg(x))\n";
+    let root = class(
+        "Net",
+        "block = self.block\nreturn torch.tanh((block).forward([x], ))",
+    );
+    let net = Written::new(&(root + block)).module("block", "Block");
+    assert_verdicts(net, &[("block", Some(Reason::CallNotPlain))]);
+}
+
+// Blocks in other structures.
+
+#[test]
+fn a_block_inside_a_branch_is_removable() {
+    let net = with_root(
+        "
+        a = torch.slice(x, 1, 0, 2)
+        b = torch.slice(x, 1, 2, 4)
+        block = self.block
+        return torch.tanh(torch.cat([a, (block).forward(b, )], 1))
+        ",
+        "",
+    );
+    assert_verdicts(net.module("block", "Block"), &[("block", None)]);
+}
+
+#[test]
+fn a_block_inside_a_removable_block_is_listed_once() {
+    let outer = class(
+        "Outer",
+        "block = self.block\nreturn torch.add(x, torch.neg((block).forward(x, )))",
+    );
+    let net = with_root(
+        "outer = self.outer\nreturn torch.tanh((outer).forward(x, ))",
+        &outer,
+    );
+    let net = net.module("outer", "Outer").module("outer.block", "Block");
+    assert_verdicts(net, &[("outer", None)]);
+}
+
+#[test]
+fn blocks_inside_one_that_stays_are_listed() {
+    let outer = class(
+        "Outer",
+        "block = self.block\nreturn torch.add(torch.exp(x), torch.neg((block).forward(x, )))",
+    );
+    let net = with_root(
+        "outer = self.outer\nreturn torch.tanh((outer).forward(x, ))",
+        &outer,
+    );
+    let net = net.module("outer", "Outer").module("outer.block", "Block");
+    assert_verdicts(net, &[("outer.block", None)]);
+}
+
+/// Nobody knows the shape of what comes out of such code, so nobody knows whether the skip is an identity.
+#[test]
+fn a_block_around_code_that_is_not_followed_is_not_offered() {
+    let child = class(
+        "Child",
+        "if bool(torch.sum(x)):\n  return x\nreturn torch.neg(x)",
+    );
+    let block = class(
+        "Block",
+        "child = self.child\nreturn torch.add(x, (child).forward(x, ))",
+    );
+    let net = Written::new(&format!("{ROOT}{block}{child}")).module("block", "Block");
+    assert_verdicts(net.module("block.child", "Child"), &[]);
+}
+
+#[test]
+fn stages_begin_where_the_shape_changes() {
+    let net = network("basic_scripted.pt");
+    let stages: Vec<usize> = blocks_of(&net, &FIXTURE_INPUT)
+        .iter()
+        .map(|b| b.stage)
+        .collect();
+    assert_eq!(stages, [0, 0, 0, 0, 1, 1, 1, 2, 2]);
+}
+
+// Cuts.
+
+/// The program with a line at every cut.
+fn cut_program(net: Written) -> String {
+    let network = net.network();
+    let program = program(&network, &[4, 8, 8]);
+    let text = flat(&network, &program);
+    let places: Vec<usize> = cuts(&program).iter().map(|cut| cut.position).collect();
+    let mut marked = String::new();
+    for (i, line) in text.lines().enumerate() {
+        if places.contains(&i) {
+            marked += "----\n";
+        }
+        marked += &format!("{line}\n");
+    }
+    marked
+}
+
+fn forward(body: &str) -> Written {
+    Written::new(&class("Net", body))
+}
+
+#[track_caller]
+fn assert_cuts(net: Written, expected: &str) {
+    assert_eq!(cut_program(net), common::dedented(expected));
+}
+
+#[test]
+fn no_cut_lies_between_two_live_values() {
+    let net = forward("y = torch.relu(x)\nz = torch.neg(y)\nreturn torch.tanh(torch.add(y, z))");
+    assert_cuts(
+        net,
+        "
+        ----
+        v0 = torch.relu(v1)
+        ----
+        v2 = torch.neg(v0)
+        v3 = torch.add(v0, v2)
+        ----
+        v4 = torch.tanh(v3)
+        ----
+        return v4
+        ",
+    );
+}
+
+/// `zero_` writes into `y`, of which `view` is a part: a cut before it would hand on a copy of `view` alone.
+#[test]
+fn no_cut_lies_before_a_pending_write_into_a_view() {
+    let net = forward(
+        "
+        y = torch.neg(x)
+        view = torch.select(y, 1, 0)
+        a = torch.relu(view)
+        _0 = torch.zero_(view)
+        return torch.add(y, torch.sum(a))
+        ",
+    );
+    let marked = cut_program(net);
+    let (before, after) = marked.split_once("zero_").unwrap();
+    let pending = before.split_once("select").unwrap().1;
+    assert!(!pending.contains("----"), "{marked}");
+    assert!(after.contains("----"), "{marked}");
+}
+
+#[test]
+fn no_cut_lies_where_only_a_number_is_live() {
+    let net = forward("n = torch.size(x, 0)\nreturn torch.zeros([n, 4])");
+    let marked = cut_program(net);
+    assert!(
+        marked.starts_with("----\nv0 = torch.size(v1, 0)\nv2 = torch.zeros"),
+        "{marked}"
+    );
+}
