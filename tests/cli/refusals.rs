@@ -193,7 +193,7 @@ fn normalisation_for_other_channels() {
 #[test]
 fn a_constant_representation() {
     let place = Place::with_data(&["constant_scripted.pt"]);
-    let prune = PRUNE.replace("basic_scripted", "constant_scripted");
+    let prune = PRUNE.replace("basic_scripted", "constant_scripted") + " --min-blocks-per-stage 1";
     let score = prune
         .replace("prune", "score")
         .replace("--iterations 2", "");

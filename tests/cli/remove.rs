@@ -10,9 +10,9 @@ fn removed_blocks_are_gone_and_the_others_stay() {
     assert_snapshot!(said.stdout, @"
     basic_scripted.pruned.pt
       removed     stage1.2, stage3.1
-      blocks      9 of 11
-      parameters  5,941 (79.97 % of before)
-      MACs        110,824 (82.79 % of before)
+      blocks      7 of 9
+      parameters  4,085 (73.30 % of before)
+      MACs        95,848 (80.62 % of before)
     ");
     assert_eq!(said.stderr, "");
     let mut expected = place.blocks("basic_scripted.pt");
@@ -37,14 +37,14 @@ fn the_document_tells_what_went_in_running_order() {
         "blocks.5"
       ],
       "before": {
-        "params": 3667,
-        "macs": 102366,
-        "blocks": 7
+        "params": 2995,
+        "macs": 91998,
+        "blocks": 6
       },
       "after": {
-        "params": 2691,
-        "macs": 73566,
-        "blocks": 5
+        "params": 2019,
+        "macs": 63198,
+        "blocks": 4
       }
     }
     "#);
