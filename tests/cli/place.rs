@@ -29,6 +29,17 @@ impl Place {
         place
     }
 
+    /// Another folder with the same files.
+    #[cfg(feature = "torch")]
+    pub fn copy(&self) -> Self {
+        let copy = Place::with(&[]);
+        for (path, bytes) in self.files() {
+            let name = path.strip_prefix(self.0.path()).unwrap();
+            copy.write(name.to_str().unwrap(), bytes);
+        }
+        copy
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

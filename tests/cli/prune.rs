@@ -168,7 +168,7 @@ fn ranking_of_score_is_the_first_removal_of_prune() {
         .replace("prune", "score")
         .replace("--iterations 2", "");
     let ranking = place.json(&format!("{score} --json"));
-    let report = place.json(&format!("{PRUNE} --json"));
+    let report = place.json(&format!("{PRUNE} --iterations 1 --epochs 0 --json"));
     let blocks = ranking["blocks"].as_array().unwrap();
     let first = blocks.iter().find(|block| block["rank"] == 1).unwrap();
     assert_eq!(first["path"], report["removed"][0]);

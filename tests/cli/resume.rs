@@ -1,5 +1,7 @@
 //! Run directories.
 
+use std::sync::LazyLock;
+
 use insta::assert_snapshot;
 
 use crate::place::Place;
@@ -9,10 +11,14 @@ use crate::prune::PRUNE;
 const ODD: &str =
     "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --lr 0.0123456789012345 --run-dir run";
 
+/// A run that stopped after its first iteration; made once, copied for each test.
 fn begun() -> Place {
-    let place = Place::with_data(&["basic_scripted.pt"]);
-    place.done(&format!("{PRUNE} {ODD} --iterations 1 --output first.pt"));
-    place
+    static BEGUN: LazyLock<Place> = LazyLock::new(|| {
+        let place = Place::with_data(&["basic_scripted.pt"]);
+        place.done(&format!("{PRUNE} {ODD} --iterations 1 --output first.pt"));
+        place
+    });
+    BEGUN.copy()
 }
 
 #[test]
