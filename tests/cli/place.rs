@@ -22,7 +22,7 @@ pub struct Said {
 impl Place {
     /// A folder with copies of these fixtures in it.
     pub fn with(models: &[&str]) -> Self {
-        let place = Place(TempDir::new().unwrap());
+        let place = Place(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         for model in models {
             fs::copy(fixture(model), place.path(model)).unwrap();
         }
