@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::options::{Augmentation, Globs, Numbers, SampleCount, Size};
+use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
@@ -61,7 +61,7 @@ pub struct Remove {
     #[command(flatten)]
     pub model: Model,
     /// Paths of the blocks, parted by commas, as `inspect` lists them
-    #[arg(long, value_name = "PATHS", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "PATHS", value_delimiter = ',', required = true, value_parser = options::block_path)]
     pub blocks: Vec<String>,
     /// Input size the blocks are looked for with [default: guessed from the network]
     #[arg(long, value_name = "SIZE")]
@@ -175,7 +175,7 @@ pub struct Data {
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
     pub mean: Option<Numbers>,
     /// Standard deviation of the pixels in 0..1, a value per channel
-    #[arg(long, value_name = "R,G,B")]
+    #[arg(long, value_name = "R,G,B", allow_hyphen_values = true, value_parser = options::deviations)]
     pub std: Option<Numbers>,
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]
     #[arg(long, value_name = "SIZE")]
@@ -212,13 +212,13 @@ pub struct Training {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub epochs: usize,
     /// Learning rate of SGD
-    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.01, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub lr: f64,
     /// Nesterov momentum
-    #[arg(long, value_name = "M", default_value_t = 0.9)]
+    #[arg(long, value_name = "M", default_value_t = 0.9, allow_negative_numbers = true, value_parser = options::momentum)]
     pub momentum: f64,
     /// Weight decay
-    #[arg(long, value_name = "D", default_value_t = 0.0)]
+    #[arg(long, value_name = "D", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub weight_decay: f64,
     /// Random changes to training images: crop, flip, both parted by a comma, or none
     #[arg(long, value_name = "KINDS", default_value = "crop,flip")]
@@ -244,7 +244,7 @@ pub struct Machine {
     #[arg(long, default_value = "auto")]
     pub device: crate::torch::DeviceChoice,
     /// CPU threads [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::threads)]
     pub threads: Option<std::num::NonZeroUsize>,
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
-use crate::data::{Loader, Part};
+use crate::data::{DataError, Loader, Part};
 use crate::progress::Progress;
 use crate::torch::{self, Module, explain};
 
@@ -37,10 +37,10 @@ pub fn evaluate(
     what: &str,
 ) -> Result<Metrics> {
     if part.labels().is_none() {
-        bail!(
-            "{}: these images have no labels, so there is no accuracy to measure",
-            part.path().display()
-        );
+        bail!(unlabelled(
+            part,
+            "so there is no accuracy to measure; name a data set with labels"
+        ));
     }
     let bar = progress.bar(what, part.len());
     let (mut correct, mut loss, mut images) = (0, 0., 0);
@@ -54,11 +54,9 @@ pub fn evaluate(
         let labels = torch::labels(batch.labels.as_deref().unwrap_or_default(), module.device())?;
         let begun = Instant::now();
         let scores = tch::no_grad(|| module.forward(&input))?;
-        let best = best_class(
-            &scores,
-            batch.indices.len(),
-            batch.labels.as_deref().unwrap_or_default(),
-        )?;
+        let given = batch.labels.as_deref().unwrap_or_default();
+        check_scores(&scores, batch.indices.len(), given, part)?;
+        let best = scores.f_argmax(1, false).map_err(explain)?;
         let hits = best
             .f_eq_tensor(&labels)
             .and_then(|t| t.f_sum(Kind::Int64))
@@ -117,14 +115,19 @@ fn time_forward(module: &Module, images: &Tensor) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// The class of the highest score of each row, after checking that scores and labels fit each other.
-fn best_class(scores: &Tensor, images: usize, labels: &[i64]) -> Result<Tensor> {
-    check_scores(scores, images, labels)?;
-    scores.f_argmax(1, false).map_err(explain)
+/// The images lack what only labels can give.
+pub(crate) fn unlabelled(part: &Part, consequence: &str) -> DataError {
+    let path = part.path().display();
+    DataError::Setting(format!("{path}: the images have no labels, {consequence}"))
 }
 
 /// Refuses an output that is not one row of class scores an image, or has no class for some label.
-pub fn check_scores(scores: &Tensor, images: usize, labels: &[i64]) -> Result<()> {
+pub(crate) fn check_scores(
+    scores: &Tensor,
+    images: usize,
+    labels: &[i64],
+    part: &Part,
+) -> Result<()> {
     let shape = scores.size();
     let [rows, classes] = shape.as_slice() else {
         bail!(
@@ -136,9 +139,10 @@ pub fn check_scores(scores: &Tensor, images: usize, labels: &[i64]) -> Result<()
     }
     match labels.iter().max() {
         Some(highest) if highest >= classes => bail!(
-            "the data has a label {highest}, but the network knows {classes} classes (0 to {}): these do not belong \
-             together",
-            classes - 1
+            "the network knows {classes} classes (0 to {}), but {} has a label {highest}; name the data set that the \
+             network was trained for",
+            classes - 1,
+            part.path().display()
         ),
         _ => Ok(()),
     }

@@ -34,20 +34,24 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
     }
     let folder = folder_of(path);
     if !folder.is_dir() {
+        let (file, folder_name) = (path.display(), folder.display());
+        if folder.exists() {
+            bail!("{file}: {folder_name} is no folder; name another file with --output");
+        }
         bail!(
-            "{}: there is no folder {}; make it first or name another with --output",
-            path.display(),
-            folder.display()
+            "{file}: there is no folder {folder_name}; make it first or name another with --output"
         );
     }
-    tempfile::tempfile_in(folder).with_context(|| {
-        format!(
-            "{}: cannot write into {}; name a file elsewhere with --output",
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!(
+            "{}: cannot write into {} ({}); name a file elsewhere with --output",
             path.display(),
-            folder.display()
-        )
-    })?;
-    Ok(())
+            folder.display(),
+            // Not the error itself, which names a temporary file.
+            error.kind()
+        ),
+    }
 }
 
 /// Writes an archive. The file at `path` is the old one or the new one at every moment.

@@ -6,7 +6,7 @@ use tch::{Device, Tensor};
 
 use crate::archive::{Archive, Section};
 use crate::data::{Loader, Part};
-use crate::eval::check_scores;
+use crate::eval::{check_scores, unlabelled};
 use crate::patch::unbake;
 use crate::program::{Attribute, ModuleId, ModuleTree, Network, TensorInfo};
 use crate::progress::Progress;
@@ -58,10 +58,10 @@ pub fn finetune(
     progress: Progress,
 ) -> Result<Trained> {
     if part.labels().is_none() {
-        bail!(
-            "{}: these images have no labels, so the network cannot be fine-tuned on them",
-            part.path().display()
-        );
+        bail!(unlabelled(
+            part,
+            "so the network cannot be fine-tuned on them; name a data set with labels"
+        ));
     }
     let mut trainable = archive.clone();
     unbake(&mut trainable, &archive.network()?);
@@ -109,7 +109,7 @@ pub fn finetune(
             }
             let images = torch::images(&batch.images, device)?;
             let scores = module.forward(&images)?;
-            check_scores(&scores, labels.len(), labels)?;
+            check_scores(&scores, labels.len(), labels, part)?;
             let loss = mean_cross_entropy(&scores, &torch::labels(labels, device)?)?;
             let value = loss.f_double_value(&[]).map_err(explain)?;
             if !value.is_finite() {

@@ -8,6 +8,7 @@ use ckaprune::cli::Cli;
 use ckaprune::commands::{self, Outcome};
 use ckaprune::error::one_message;
 use ckaprune::options::with_config;
+use ckaprune::progress::say;
 
 const MISSED: u8 = 1;
 const BAD_INPUT: u8 = 2;
@@ -25,6 +26,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", one_message(error));
+    say(format_args!("error: {}", one_message(error)));
     ExitCode::from(BAD_INPUT)
 }

@@ -1,18 +1,21 @@
 //! What option values mean, and options from a JSON file.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, ValueHint};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::data::{Augment, Samples};
+use crate::progress::say;
 
 /// `0.485,0.456,0.406`
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +82,15 @@ impl FromStr for SampleCount {
     }
 }
 
+impl fmt::Display for SampleCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Samples::All => f.write_str("all"),
+            Samples::N(n) => n.fmt(f),
+        }
+    }
+}
+
 /// Random changes to training images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augmentation(pub Augment);
@@ -100,6 +112,17 @@ impl FromStr for Augmentation {
             }
         }
         Ok(Augmentation(augment))
+    }
+}
+
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.0.crop_padding > 0, self.0.flip) {
+            (true, true) => "crop,flip",
+            (true, false) => "crop",
+            (false, true) => "flip",
+            (false, false) => "none",
+        })
     }
 }
 
@@ -150,6 +173,69 @@ impl fmt::Display for Globs {
     }
 }
 
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(f32::to_string).collect();
+        f.write_str(&texts.join(","))
+    }
+}
+
+/// Numbers to divide by.
+///
+/// # Errors
+/// What was expected instead.
+pub fn deviations(text: &str) -> Result<Numbers, String> {
+    text.parse()
+        .ok()
+        .filter(|numbers: &Numbers| numbers.0.iter().all(|x| *x > 0.))
+        .ok_or_else(|| {
+            "expected positive numbers parted by commas, such as 0.229,0.224,0.225".into()
+        })
+}
+
+/// A number of threads.
+///
+/// # Errors
+/// What was expected instead.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, 1 or more".into())
+}
+
+/// A number that is not negative.
+///
+/// # Errors
+/// What was expected instead.
+pub fn non_negative(text: &str) -> Result<f64, String> {
+    number_in(text, |x| x >= 0.).ok_or_else(|| "expected a number, 0 or more".into())
+}
+
+/// A momentum: from 1 on, steps grow without bound.
+///
+/// # Errors
+/// What was expected instead.
+pub fn momentum(text: &str) -> Result<f64, String> {
+    number_in(text, |x| (0. ..1.).contains(&x))
+        .ok_or_else(|| "expected a number from 0 to below 1".into())
+}
+
+fn number_in(text: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| x.is_finite() && allowed(*x))
+}
+
+/// The path of a block.
+///
+/// # Errors
+/// What was expected instead.
+pub fn block_path(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected paths of blocks parted by commas, such as layer1.1,layer1.2".into()),
+        path => Ok(path.to_owned()),
+    }
+}
+
 /// Name of the configuration file that is used without being named.
 const CONFIG_NAME: &str = "ckaprune.json";
 
@@ -179,7 +265,7 @@ pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     let options = read_config(&file, name)?;
     let quiet = typed.try_get_one::<bool>("quiet").ok().flatten() == Some(&true);
     if path("config").is_none() && !quiet {
-        eprintln!("note: options from {}", file.display());
+        say(format_args!("note: options from {}", file.display()));
     }
     // Behind program and subcommand come the file's options, then those that were typed.
     let place = args
@@ -206,8 +292,9 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
 
 fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("{shown}: the configuration cannot be read"))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        anyhow!("{shown}: cannot be read ({error}); --config names a JSON file of options")
+    })?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
     let Value::Object(entries) = value else {
@@ -229,33 +316,62 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
             );
         }
         // One file serves several commands; each takes what it has.
-        if let Some(option) = cli.find_subcommand(command).and_then(option) {
-            let value = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
-            push_option(&mut options, &option, &key, value, folder);
+        if let Some((command, option)) = cli
+            .find_subcommand(command)
+            .and_then(|c| Some((c, option(c)?)))
+        {
+            let text = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
+            let named = || format!("{shown}: {key} {value}");
+            if let Some(argument) = argument(&option, &key, text, folder).with_context(named)? {
+                check(command, &argument).with_context(named)?;
+                options.push(argument);
+            }
         }
     }
     Ok(options)
 }
 
-fn push_option(options: &mut Vec<OsString>, option: &Arg, key: &str, value: String, folder: &Path) {
+/// The option as it would be typed; nothing for a switch that is off.
+fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Result<Option<OsString>> {
     let flag = format!("--{key}");
-    let is_switch = !option.get_action().takes_values();
-    match (is_switch, value.as_str()) {
-        (true, "false") => {}
-        (true, "true") => options.push(flag.into()),
-        _ => {
-            let is_path = matches!(
-                option.get_value_hint(),
-                ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
-            );
-            let mut assignment = OsString::from(format!("{flag}="));
-            // Paths in the file are seen from the file.
-            assignment.push(if is_path {
-                folder.join(value).into_os_string()
-            } else {
-                value.into()
-            });
-            options.push(assignment);
+    if !option.get_action().takes_values() {
+        return match value.as_str() {
+            "false" => Ok(None),
+            "true" => Ok(Some(flag.into())),
+            _ => bail!("expected true or false"),
+        };
+    }
+    let is_path = matches!(
+        option.get_value_hint(),
+        ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
+    );
+    let mut assignment = OsString::from(format!("{flag}="));
+    // Paths in the file are seen from the file.
+    assignment.push(if is_path {
+        folder.join(value).into_os_string()
+    } else {
+        value.into()
+    });
+    Ok(Some(assignment))
+}
+
+/// Refuses a value from a file here, because clap would blame the command line.
+fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
+    let alone = command.clone().mut_args(|a| a.required(false));
+    let Err(error) = alone.try_get_matches_from([OsString::from(CONFIG_NAME), argument.clone()])
+    else {
+        return Ok(());
+    };
+    // What it needs beside it may stand elsewhere.
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return Ok(());
+    }
+    match error.source() {
+        Some(expected) => bail!("{expected}"),
+        None => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            bail!("{}", line.strip_prefix("error: ").unwrap_or(line))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Progress on stderr: bars with rate and time left, notes and warnings. All of it is silent with `--quiet`.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -39,14 +40,19 @@ impl Progress {
     /// One line about what happened.
     pub fn note(self, text: impl Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     /// Something the user has to know even with `--quiet`.
     pub fn warn(self, text: impl Display) {
-        eprintln!("warning: {text}");
+        say(format_args!("warning: {text}"));
     }
+}
+
+/// A line on stderr. Nobody may be listening (`2>&1 | head`), and that is no reason to stop.
+pub fn say(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A running bar; it disappears when dropped.

@@ -110,10 +110,7 @@ impl InspectReport {
             thousands(self.macs)
         );
         if self.blocks.is_empty() {
-            let _ = writeln!(
-                out,
-                "  blocks      none: there is no region `x + f(x)` with one tensor in and one out"
-            );
+            let _ = writeln!(out, "  blocks      none: {}", no_blocks(self.params));
             return out;
         }
         let _ = writeln!(
@@ -164,6 +161,18 @@ impl InspectReport {
     }
 }
 
+/// Why a network with so many parameters has no blocks.
+#[must_use]
+pub fn no_blocks(params: i64) -> &'static str {
+    // torch.jit.freeze turns parameters into constants and drops the modules that blocks are found by.
+    match params {
+        0 => {
+            "it was frozen, so its modules and parameters are gone; export it without torch.jit.freeze"
+        }
+        _ => "there is no region `x + f(x)` with one tensor in and one out",
+    }
+}
+
 /// One line under the header, nothing else.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -174,7 +183,7 @@ pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(STYLE)
-        .set_header(header.iter().map(|h| Cell::new(h)));
+        .set_header(header.iter().map(Cell::new));
     table
 }
 
@@ -196,7 +205,7 @@ pub fn thousands(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut out = String::from(if n < 0 { "-" } else { "" });
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

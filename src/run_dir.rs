@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::archive::Archive;
 use crate::export::{save_archive, write_whole};
@@ -19,7 +20,7 @@ use crate::report::{SCHEMA, json};
 struct RunFile {
     schema: u32,
     /// All that decides the outcome; a run is only continued with the same.
-    settings: serde_json::Value,
+    settings: Value,
     iterations: Vec<Iteration>,
 }
 
@@ -27,7 +28,7 @@ struct RunFile {
 #[derive(Clone, Debug)]
 pub struct RunDir {
     folder: PathBuf,
-    settings: serde_json::Value,
+    settings: Value,
 }
 
 impl RunDir {
@@ -38,7 +39,7 @@ impl RunDir {
     pub fn open(
         folder: &Path,
         resume: bool,
-        settings: serde_json::Value,
+        settings: Value,
         original: &Archive,
     ) -> Result<(Self, State)> {
         let run = RunDir {
@@ -51,10 +52,15 @@ impl RunDir {
             (false, true) => bail!(
                 "{shown}: holds a run already; continue it with --resume, or name another --run-dir"
             ),
-            (true, false) => bail!("{shown}: there is no run to resume (no run.json)"),
+            (true, false) => bail!(
+                "{shown}: there is no run to resume (no run.json); begin one without --resume"
+            ),
             (false, false) => {
-                fs::create_dir_all(folder)
-                    .with_context(|| format!("{shown}: this folder cannot be made"))?;
+                fs::create_dir_all(folder).map_err(|error| {
+                    anyhow!(
+                        "{shown}: this folder cannot be made ({error}); name another with --run-dir"
+                    )
+                })?;
                 let state = State {
                     archive: original.clone(),
                     iterations: Vec::new(),
@@ -80,17 +86,20 @@ impl RunDir {
     fn read(&self, file: &Path, original: &Archive) -> Result<State> {
         let shown = file.display();
         let text = fs::read_to_string(file).with_context(|| format!("{shown}: cannot be read"))?;
-        let run: RunFile = serde_json::from_str(&text)
-            .with_context(|| format!("{shown}: this is not the file of a run"))?;
+        let run: RunFile = serde_json::from_str(&text).map_err(|error| {
+            anyhow!("{shown}: this is not the file of a run ({error}); name another --run-dir")
+        })?;
         if run.schema != SCHEMA {
             bail!(
                 "{shown}: written by another version of ckaprune (schema {})",
                 run.schema
             );
         }
-        if let Some(key) = difference(&run.settings, &self.settings) {
+        if let Some((key, then, now)) = difference(&run.settings, &self.settings) {
             bail!(
-                "{shown}: the run was begun with another `{key}`; resume it with the options it was begun with"
+                "{shown}: the run was begun with `{key}` {}, not {}; resume it with the options it was begun with",
+                show(then),
+                show(now)
             );
         }
         let archive = match run.iterations.len() {
@@ -129,11 +138,21 @@ impl RunDir {
     }
 }
 
-/// The first key in which two sets of settings differ.
-fn difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
-    let (a, b) = (a.as_object()?, b.as_object()?);
-    a.keys()
-        .chain(b.keys())
-        .find(|key| a.get(*key) != b.get(*key))
-        .cloned()
+/// The first key in which two sets of settings differ, and its two values.
+fn difference<'a>(a: &'a Value, b: &'a Value) -> Option<(&'a str, &'a Value, &'a Value)> {
+    let value = |of: &'a Value, key: &str| of.get(key).unwrap_or(&Value::Null);
+    [a, b]
+        .into_iter()
+        .filter_map(Value::as_object)
+        .flat_map(serde_json::Map::keys)
+        .map(|key| (key.as_str(), value(a, key), value(b, key)))
+        .find(|(_, then, now)| then != now)
+}
+
+fn show(setting: &Value) -> String {
+    match setting {
+        Value::Null => "unset".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

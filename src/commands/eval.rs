@@ -3,9 +3,8 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::images::Opened;
-use super::{Outcome, open_model};
-use crate::analysis::Analysis;
+use super::images::{Opened, analyse_for};
+use super::{Outcome, blame, open_model};
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::progress::Progress;
@@ -33,8 +32,8 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         quiet: options.talk.quiet,
     };
     let path = &options.model.model;
-    let device = options.machine.open()?;
     let archive = open_model(path)?;
+    let device = options.machine.open()?;
     let opened = Opened::require(&options.data, progress, "eval")?;
     let (part, name) = match (&opened.set.test, &opened.set.train) {
         (Some(test), _) => (test, "test"),
@@ -45,11 +44,9 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         progress.note("note: the data set has no test part: measuring on all its images");
     }
     let loader = opened.plain();
-    let shape = loader.output_shape(part)?.map(|n| n as i64);
-    let analysis =
-        Analysis::of(&archive, Some(&shape)).with_context(|| path.display().to_string())?;
+    let analysis = analyse_for(path, &archive, (part.path(), part), &loader)?;
     let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
-    let metrics = evaluate(&module, part, &loader, progress, "measuring")?;
+    let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
     let report = EvalReport {
         schema: SCHEMA,
         command: "eval",

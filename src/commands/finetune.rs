@@ -1,10 +1,10 @@
 //! `ckaprune finetune`: training alone.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::images::Opened;
-use super::{Outcome, open_model};
+use super::images::{Opened, analyse_for};
+use super::{Outcome, blame, open_model};
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::{check_output, default_output, save_archive};
@@ -31,6 +31,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         quiet: options.talk.quiet,
     };
     let path = &options.model.model;
+    let archive = open_model(path)?;
     let output = options
         .output
         .output
@@ -39,12 +40,13 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     check_output(&output, options.output.force)?;
     let device = options.machine.open()?;
     torch::set_seed(options.data.seed);
-    let archive = open_model(path)?;
     let opened = Opened::require(&options.data, progress, "finetune")?;
     let data = options.data.data.as_deref().unwrap_or(path);
     let (train, test) = opened.split(data, progress)?;
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
+    // Whether the network takes these images is known before it runs.
+    analyse_for(path, &archive, (data, &train), &plain)?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(
@@ -56,8 +58,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         )
         .map(Some)
     };
-    let named = || path.display().to_string();
-    let before = measure(&archive).with_context(named)?;
+    let before = measure(&archive).map_err(blame(path))?;
     let loader = opened.training(options.training.augment.0);
     let trained = finetune(
         &archive,
@@ -68,7 +69,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         device,
         progress,
     )
-    .with_context(named)?;
+    .map_err(blame(path))?;
     save_archive(&trained.archive, &output, options.output.force)?;
     let after = measure(&open_model(&output)?)?;
     let report = FinetuneReport {

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::analyse;
 use crate::analysis::Analysis;
@@ -52,12 +52,20 @@ impl Opened {
             normalisation: Normalisation::new(mean, std)?,
             size,
         };
-        Ok(Some(Opened {
+        let opened = Opened {
             set,
             transform,
             batch_size: batch_size(options)?,
             seed: options.seed,
-        }))
+        };
+        // Options that do not fit the images are told of now, with the data set's name.
+        for part in opened.set.parts() {
+            opened
+                .plain()
+                .batches(part, 0)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(Some(opened))
     }
 
     pub fn require(options: &Data, progress: Progress, for_what: &str) -> Result<Self> {
@@ -88,7 +96,9 @@ impl Opened {
         match &self.set.test {
             Some(test) => Ok((train, Some(test.clone()))),
             None if train.labels().is_some() => {
-                let (train, held_out) = train.split_stratified(1. - HELD_OUT, self.seed)?;
+                let (train, held_out) = train
+                    .split_stratified(1. - HELD_OUT, self.seed)
+                    .map_err(|_| too_few(&train, path))?;
                 progress.note(format_args!(
                     "note: {shown} has no test part: {} of the images are set aside to measure on",
                     held_out.len()
@@ -98,6 +108,27 @@ impl Opened {
             None => Ok((train, None)),
         }
     }
+}
+
+fn too_few(train: &Part, path: &Path) -> anyhow::Error {
+    anyhow!(
+        "{}: there is no test part, and {} training images are too few to set some of each class aside; name a data \
+         set with both parts",
+        path.display(),
+        train.len()
+    )
+}
+
+/// The network analysed for the images of a data set.
+pub(super) fn analyse_for(
+    model: &Path,
+    archive: &Archive,
+    (data, part): (&Path, &Part),
+    loader: &Loader,
+) -> Result<Analysis> {
+    let shape = loader.output_shape(part)?.map(|n| n as i64);
+    Analysis::of(archive, Some(&shape))
+        .with_context(|| format!("{} on {}", model.display(), data.display()))
 }
 
 fn batch_size(options: &Data) -> Result<NonZeroUsize> {
@@ -117,9 +148,7 @@ pub(super) fn for_pruning(
             let (train, test) = opened.split(path, progress)?;
             let test = test.filter(|t| t.labels().is_some());
             let plain = opened.plain();
-            let shape = plain.output_shape(&train)?.map(|n| n as i64);
-            let analysis =
-                Analysis::of(archive, Some(&shape)).with_context(|| model.display().to_string())?;
+            let analysis = analyse_for(model, archive, (path, &train), &plain)?;
             let images = Images {
                 calibration: train.draw(options.samples.0, options.seed),
                 train: Some(train).filter(|t| t.labels().is_some()),

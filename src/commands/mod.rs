@@ -20,9 +20,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
+#[cfg(feature = "torch")]
+use crate::blocks::Block;
 use crate::blocks::guess_input_shape;
 use crate::cli::Command;
+#[cfg(feature = "torch")]
+use crate::data::DataError;
 use crate::options::Size;
+#[cfg(feature = "torch")]
+use crate::prune::Rules;
+use crate::report::no_blocks;
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +83,50 @@ fn analyse(path: &Path, archive: &Archive, size: Option<Size>) -> Result<Analysi
         }
     };
     Analysis::of(archive, shape.as_ref().map(<[i64; 3]>::as_slice)).with_context(named)
+}
+
+/// Refuses a network that has nothing to prune.
+fn require_blocks(path: &Path, analysis: &Analysis) -> Result<()> {
+    if analysis.blocks.is_empty() {
+        bail!(
+            "{}: the network has no residual block: {}",
+            path.display(),
+            no_blocks(analysis.params())
+        );
+    }
+    Ok(())
+}
+
+/// The blocks that may be removed; at least one.
+#[cfg(feature = "torch")]
+fn require_candidates<'a>(
+    path: &Path,
+    analysis: &'a Analysis,
+    rules: &Rules,
+) -> Result<Vec<&'a Block>> {
+    require_blocks(path, analysis)?;
+    rules
+        .check(&analysis.blocks)
+        .with_context(|| path.display().to_string())?;
+    let candidates = rules.candidates(&analysis.blocks);
+    if candidates.is_empty() {
+        bail!(
+            "{}: no block may be removed: of those that `ckaprune inspect` calls removable, --keep, --only and \
+             --min-blocks-per-stage {} leave none",
+            path.display(),
+            rules.min_blocks_per_stage
+        );
+    }
+    Ok(candidates)
+}
+
+/// Puts the model's name before an error, unless it is the data's, which names its own file.
+#[cfg(feature = "torch")]
+fn blame(model: &Path) -> impl Fn(anyhow::Error) -> anyhow::Error {
+    move |error| match error.downcast_ref::<DataError>() {
+        Some(_) => error,
+        None => error.context(model.display().to_string()),
+    }
 }
 
 /// Three unless the network itself tells otherwise.

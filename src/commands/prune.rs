@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, open_model};
+use super::{Outcome, blame, open_model, require_candidates};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{Prune, Selection};
@@ -68,7 +68,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         quiet: options.talk.quiet,
     };
     let path = &options.model.model;
-    let named = || path.display().to_string();
+    let archive = open_model(path)?;
     let output = options
         .output
         .output
@@ -77,18 +77,11 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     check_output(&output, options.output.force)?;
     let device = options.machine.open()?;
     torch::set_seed(options.data.seed);
-    let archive = open_model(path)?;
     let augment = options.training.augment.0;
     let (images, analysis, synthetic) =
         for_pruning(path, &archive, &options.data, augment, progress)?;
     let rules: Rules = (&options.selection).into();
-    rules.check(&analysis.blocks)?;
-    if rules.candidates(&analysis.blocks).is_empty() {
-        bail!(
-            "{}: no block may be removed; `ckaprune inspect` says why",
-            path.display()
-        );
-    }
+    require_candidates(path, &analysis, &rules)?;
     if synthetic {
         warn_synthetic(&analysis, &images, progress);
     } else if images.train.is_none() {
@@ -116,12 +109,21 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
                 settings(options, &analysis),
                 &archive,
             )?;
+            let done = state.iterations.len();
+            if done > run.iterations {
+                bail!(
+                    "{}: the run has removed {done} blocks already; resume it with --iterations {done} or more",
+                    folder.display()
+                );
+            }
             (Some(run_dir), state)
         }
     };
     let before = Figures::new(
         &analysis,
-        run.measure(&archive, &images).with_context(named)?.as_ref(),
+        run.measure(&archive, &images)
+            .map_err(blame(path))?
+            .as_ref(),
     );
     let keep = |state: &State| run_dir.as_ref().map_or(Ok(()), |r| r.save(state));
     let shape = &analysis.input_shape;
@@ -130,10 +132,10 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         iterations,
     } = run
         .carry_on(&archive, begin, shape, &images, keep)
-        .with_context(named)?;
+        .map_err(blame(path))?;
     let baseline = match options.baseline {
         true => {
-            baseline(&run, &archive, &analysis, &images, iterations.len()).with_context(named)?
+            baseline(&run, &archive, &analysis, &images, iterations.len()).map_err(blame(path))?
         }
         false => None,
     };
@@ -171,13 +173,12 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
 /// All that decides which blocks go and what the weights become.
 fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
     serde_json::json!({
-        "model-params": analysis.params(),
-        "model-macs": analysis.macs().count,
+        "model": { "params": analysis.params(), "macs": analysis.macs().count },
         "data": options.data.data,
-        "mean": options.data.mean.as_ref().map(|n| &n.0),
-        "std": options.data.std.as_ref().map(|n| &n.0),
+        "mean": options.data.mean.as_ref().map(ToString::to_string),
+        "std": options.data.std.as_ref().map(ToString::to_string),
         "input-size": analysis.input_shape,
-        "samples": format!("{:?}", options.data.samples.0),
+        "samples": options.data.samples.to_string(),
         "batch-size": options.data.batch_size,
         "seed": options.data.seed,
         "keep": options.selection.keep.as_ref().map(ToString::to_string),
@@ -188,7 +189,7 @@ fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
         "lr": options.training.lr,
         "momentum": options.training.momentum,
         "weight-decay": options.training.weight_decay,
-        "augment": format!("{:?}", options.training.augment.0),
+        "augment": options.training.augment.to_string(),
     })
 }
 

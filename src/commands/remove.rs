@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Outcome, analyse, open_model};
+use super::{Outcome, analyse, open_model, require_blocks};
 use crate::analysis::Analysis;
 use crate::cli::Remove;
 use crate::export::{check_output, default_output, save_archive};
@@ -49,6 +49,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
         .unwrap_or_else(|| default_output(path, "pruned"));
     check_output(&output, options.output.force)?;
     let before = analyse(path, &archive, options.input_size)?;
+    require_blocks(path, &before)?;
     let named = || path.display().to_string();
     let patch =
         Patch::remove(&before.program, &before.blocks, &options.blocks).with_context(named)?;

@@ -1,10 +1,10 @@
 //! `ckaprune score`: one ranking.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, open_model};
+use super::{Outcome, blame, open_model, require_candidates};
 use crate::cli::Score;
 use crate::data::Augment;
 use crate::progress::Progress;
@@ -31,8 +31,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         quiet: options.talk.quiet,
     };
     let path = &options.model.model;
-    let device = options.machine.open()?;
     let archive = open_model(path)?;
+    let device = options.machine.open()?;
     let no_augmentation = Augment {
         crop_padding: 0,
         flip: false,
@@ -40,14 +40,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     let (images, analysis, synthetic) =
         for_pruning(path, &archive, &options.data, no_augmentation, progress)?;
     let rules: Rules = (&options.selection).into();
-    rules.check(&analysis.blocks)?;
-    let candidates = rules.candidates(&analysis.blocks);
-    if candidates.is_empty() {
-        bail!(
-            "{}: no block may be removed; `ckaprune inspect` says why",
-            path.display()
-        );
-    }
+    let candidates = require_candidates(path, &analysis, &rules)?;
     if synthetic {
         warn_synthetic(&analysis, &images, progress);
     }
@@ -61,7 +54,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         device,
         Against::Current,
         progress,
-    )?;
+    )
+    .map_err(blame(path))?;
     let blocks = analysis.blocks.iter().map(|block| {
         let found = scores.get(&block.path);
         BlockReport {

@@ -1,0 +1,160 @@
+//! Options from a file.
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::place::Place;
+
+fn model() -> Place {
+    Place::with(&["basic_scripted.pt"])
+}
+
+fn input_shape(place: &Place, line: &str) -> serde_json::Value {
+    place.json(line)["input_shape"].clone()
+}
+
+#[test]
+fn keys_of_the_file_are_flags() {
+    let place = model();
+    place.write(
+        "c.json",
+        r#"{"model": "basic_scripted.pt", "input-size": 8, "json": true}"#,
+    );
+    let by_file = place.done("inspect --config c.json").stdout;
+    let by_flag = place
+        .done("inspect --model basic_scripted.pt --input-size 8 --json")
+        .stdout;
+    assert_eq!(by_file.replace("./", ""), by_flag);
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let place = model();
+    place.write("c.json", r#"{"input-size": 16}"#);
+    let line = "inspect --model basic_scripted.pt --config c.json --json";
+    assert_eq!(input_shape(&place, line), json!([3, 16, 16]));
+    assert_eq!(
+        input_shape(&place, &format!("{line} --input-size 8")),
+        json!([3, 8, 8])
+    );
+}
+
+#[test]
+fn lists_stand_for_texts_with_commas() {
+    let place = model();
+    place.write(
+        "c.json",
+        r#"{"input-size": [3, 8, 12], "blocks": ["stage1.1", "stage1.2"]}"#,
+    );
+    let report = place.json("remove --model basic_scripted.pt --config c.json --json");
+    assert_eq!(report["removed"], json!(["stage1.1", "stage1.2"]));
+    assert_eq!(
+        input_shape(
+            &place,
+            "inspect --model basic_scripted.pt --config c.json --json"
+        ),
+        json!([3, 8, 12])
+    );
+}
+
+#[test]
+fn switches_are_true_or_false() {
+    let place = model();
+    place.write("on.json", r#"{"json": true}"#);
+    place.write("off.json", r#"{"json": false}"#);
+    let stdout = |config: &str| {
+        place
+            .done(&format!(
+                "inspect --model basic_scripted.pt --input-size 8 --config {config}"
+            ))
+            .stdout
+    };
+    assert!(stdout("on.json").starts_with('{'));
+    assert!(stdout("off.json").starts_with("basic_scripted.pt"));
+}
+
+#[test]
+fn paths_are_seen_from_the_file() {
+    let place = model();
+    place.write(
+        "deep/er/c.json",
+        r#"{"model": "../../basic_scripted.pt", "output": "out.pt", "blocks": "stage1.1"}"#,
+    );
+    place.done("remove --config deep/er/c.json --input-size 8");
+    assert!(place.path("deep/er/out.pt").is_file());
+}
+
+#[test]
+fn keys_of_other_commands_are_left_to_them() {
+    let place = model();
+    place.write(
+        "c.json",
+        r#"{"blocks": "stage1.1", "force": true, "input-size": 8}"#,
+    );
+    place.done("inspect --model basic_scripted.pt --config c.json");
+}
+
+#[test]
+fn a_file_that_is_wrong_is_named() {
+    let place = model();
+    place.write("unknown.json", r#"{"input_size": 8}"#);
+    place.write("nested.json", r#"{"config": "other.json"}"#);
+    place.write("broken.json", "{\n\"input-size\": 8,\n");
+    place.write("list.json", "[]");
+    place.write("null.json", r#"{"input-size": null}"#);
+    place.write("value.json", r#"{"input-size": "large"}"#);
+    place.write("switch.json", r#"{"json": "yes"}"#);
+    let files = [
+        "missing", "unknown", "nested", "broken", "list", "null", "value", "switch",
+    ];
+    let lines = files.map(|f| format!("inspect --model basic_scripted.pt --config {f}.json"));
+    assert_snapshot!(place.all_refused(&lines.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn the_usual_file_beside_the_model_is_used_and_named() {
+    let place = Place::with(&[]);
+    std::fs::create_dir(place.path("models")).unwrap();
+    std::fs::copy(
+        crate::place::fixture("basic_scripted.pt"),
+        place.path("models/m.pt"),
+    )
+    .unwrap();
+    place.write("models/ckaprune.json", r#"{"input-size": 8}"#);
+    // The one beside the model comes first.
+    place.write("ckaprune.json", r#"{"input-size": 16}"#);
+    let said = place.done("inspect --model models/m.pt --json");
+    assert_eq!(said.json()["input_shape"], json!([3, 8, 8]));
+    assert_eq!(said.stderr, "note: options from models/ckaprune.json\n");
+}
+
+#[test]
+fn the_usual_file_in_the_current_folder_is_used_and_named() {
+    let place = Place::with(&[]);
+    std::fs::create_dir(place.path("models")).unwrap();
+    std::fs::copy(
+        crate::place::fixture("basic_scripted.pt"),
+        place.path("models/m.pt"),
+    )
+    .unwrap();
+    place.write("ckaprune.json", r#"{"input-size": 16}"#);
+    let said = place.done("inspect --model models/m.pt --json");
+    assert_eq!(said.json()["input_shape"], json!([3, 16, 16]));
+    assert_eq!(said.stderr, "note: options from ckaprune.json\n");
+    assert_eq!(
+        place
+            .done("inspect --model models/m.pt --json --quiet")
+            .stderr,
+        ""
+    );
+}
+
+#[test]
+fn a_named_file_takes_the_place_of_the_usual_one() {
+    let place = model();
+    place.write("ckaprune.json", r#"{"input-size": 16}"#);
+    place.write("c.json", "{}");
+    let said = place.done("inspect --model basic_scripted.pt --config c.json --json");
+    assert_eq!(said.json()["input_shape_guessed"], true);
+    assert_eq!(said.stderr, "");
+}

@@ -1,0 +1,19 @@
+//! The command line as other programs and people see it: what it prints, writes, refuses, and exits with.
+
+mod config;
+mod errors;
+mod help;
+mod inspect;
+mod place;
+mod remove;
+
+#[cfg(feature = "torch")]
+mod images;
+#[cfg(feature = "torch")]
+mod prune;
+#[cfg(feature = "torch")]
+mod refusals;
+#[cfg(feature = "torch")]
+mod resume;
+#[cfg(feature = "torch")]
+mod training;

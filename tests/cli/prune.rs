@@ -1,0 +1,184 @@
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::place::{Place, strings};
+
+/// Two removals on the data made by the test, the same on every machine.
+pub const PRUNE: &str = "prune --model basic_scripted.pt --iterations 2 --data data.npz --samples 40 --batch-size 20 \
+                         --device cpu --threads 1";
+
+fn keys(document: &Value) -> Vec<&str> {
+    document
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn a_model_alone_is_pruned_with_a_loud_warning() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    let said = place.done("prune --model basic_scripted.pt --iterations 2");
+    assert!(
+        said.stderr
+            .starts_with("warning: NO DATA. Scoring on 1024 images of random noise"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stdout.contains("written to basic_scripted.pruned.pt"),
+        "{said:#?}"
+    );
+    let before = place.blocks("basic_scripted.pt");
+    let after = place.blocks("basic_scripted.pruned.pt");
+    assert_eq!(after.len(), before.len() - 2);
+    assert!(after.iter().all(|path| before.contains(path)));
+    assert_eq!(place.files().len(), 2, "the model and its pruned copy");
+}
+
+#[test]
+fn the_document_keeps_its_contract() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let said = place.done(&format!("{PRUNE} --baseline --json"));
+    let report = said.json();
+    let measured = ["params", "macs", "blocks", "accuracy", "loss"];
+    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline iterations");
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["synthetic"], false);
+    assert_eq!(report["samples"], 40);
+    for figures in ["before", "after"] {
+        assert_eq!(
+            keys(&report[figures]),
+            [&measured[..], &["images_per_second"]].concat()
+        );
+    }
+    assert_eq!(keys(&report["baseline"]), measured);
+    assert_snapshot!(
+        keys(&report["iterations"][0]).join(" "),
+        @"iteration removed cka candidates accuracy_before_finetuning train_loss params macs blocks accuracy loss seconds"
+    );
+    let removed = strings(&report["removed"], |path| path);
+    assert_eq!(removed, strings(&report["iterations"], |i| &i["removed"]));
+    let left = place.blocks("basic_scripted.pruned.pt");
+    assert!(removed.iter().all(|path| !left.contains(path)));
+    assert_eq!(report["after"]["blocks"], left.len());
+}
+
+#[test]
+fn accuracies_are_fractions_of_the_test_images() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let report = place.json(&format!("{PRUNE} --json"));
+    let last = &report["iterations"][1];
+    for figures in [&report["before"], &report["after"], last] {
+        let hits = figures["accuracy"].as_f64().unwrap() * 30.;
+        assert!(
+            (0. ..=30.).contains(&hits) && (hits - hits.round()).abs() < 1e-9,
+            "{figures}"
+        );
+    }
+    assert_eq!(
+        report["after"]["accuracy"], last["accuracy"],
+        "the exported file is the last iteration's"
+    );
+}
+
+#[test]
+fn progress_goes_to_stderr_and_quiet_ends_it() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = format!("{PRUNE} --epochs 0 --json --force");
+    let said = place.done(&line);
+    assert!(said.stderr.contains("[2/2] removed"), "{said:#?}");
+    let quiet = place.done(&format!("{line} --quiet"));
+    assert_eq!(quiet.stderr, "");
+    assert_eq!(quiet.json()["removed"], said.json()["removed"]);
+}
+
+#[test]
+fn quiet_keeps_warnings() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    let said = place
+        .done("prune --model basic_scripted.pt --iterations 1 --input-size 8 --samples 16 --quiet");
+    assert!(said.stderr.starts_with("warning: NO DATA."), "{said:#?}");
+    assert_eq!(
+        said.stderr.lines().count(),
+        2,
+        "the warning alone: {said:#?}"
+    );
+}
+
+#[test]
+fn one_seed_gives_one_archive() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    for output in ["one.pt", "two.pt"] {
+        place.done(&format!("{PRUNE} --seed 7 --output {output}"));
+        // The archive's own name is the one thing that differs by right.
+        std::fs::rename(
+            place.path(output),
+            place.path(&output.replace(".pt", ".bytes")),
+        )
+        .unwrap();
+    }
+    assert!(place.read("one.bytes") == place.read("two.bytes"));
+}
+
+#[test]
+fn too_many_iterations_end_with_1_and_what_could_be_removed() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let said = place.run(&format!("{PRUNE} --iterations 9 --epochs 0 --json --quiet"));
+    assert_eq!(said.code, 1, "{said:#?}");
+    assert_snapshot!(
+        said.stderr,
+        @"warning: stopping after 3 of 9 removals: no candidate is left (--min-blocks-per-stage 2, --keep, --only)"
+    );
+    assert_eq!(said.json()["removed"].as_array().unwrap().len(), 3);
+    assert_eq!(place.blocks("basic_scripted.pruned.pt").len(), 6);
+}
+
+#[test]
+fn kept_blocks_stay_and_only_the_others_go() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = format!("{PRUNE} --epochs 0 --json --only stage1.* --keep stage1.0,stage1.2");
+    let removed = place.json(&line)["removed"].clone();
+    let mut removed = strings(&removed, |path| path);
+    removed.sort();
+    assert_eq!(removed, ["stage1.1", "stage1.3"]);
+}
+
+#[test]
+fn the_usual_configuration_names_the_data() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    place.write(
+        "ckaprune.json",
+        r#"{"data": "data.npz", "samples": 20, "epochs": 0, "mean": [0.5], "std": 0.25}"#,
+    );
+    let said = place.done("prune --model basic_scripted.pt --iterations 1 --json");
+    assert!(
+        said.stderr
+            .starts_with("note: options from ckaprune.json\n"),
+        "{said:#?}"
+    );
+    assert_eq!(said.json()["synthetic"], false);
+    assert_eq!(said.json()["samples"], 20);
+}
+
+#[test]
+fn ranking_of_score_is_the_first_removal_of_prune() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let score = PRUNE
+        .replace("prune", "score")
+        .replace("--iterations 2", "");
+    let ranking = place.json(&format!("{score} --json"));
+    let report = place.json(&format!("{PRUNE} --iterations 1 --epochs 0 --json"));
+    let blocks = ranking["blocks"].as_array().unwrap();
+    let first = blocks.iter().find(|block| block["rank"] == 1).unwrap();
+    assert_eq!(first["path"], report["removed"][0]);
+    assert_eq!(first["cka"], report["iterations"][0]["cka"]);
+    let scored = blocks.iter().filter(|block| block["cka"].is_f64()).count();
+    assert_eq!(
+        scored,
+        report["iterations"][0]["candidates"]
+            .as_array()
+            .unwrap()
+            .len()
+    );
+}

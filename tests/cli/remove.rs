@@ -1,0 +1,75 @@
+use insta::assert_snapshot;
+
+use crate::place::Place;
+
+#[test]
+fn removed_blocks_are_gone_and_the_others_stay() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    let said =
+        place.done("remove --model basic_scripted.pt --input-size 8 --blocks stage1.2,stage3.1");
+    assert_snapshot!(said.stdout, @"
+    basic_scripted.pruned.pt
+      removed     stage1.2, stage3.1
+      blocks      7 of 9
+      parameters  4,085 (73.30 % of before)
+      MACs        95,848 (80.62 % of before)
+    ");
+    assert_eq!(said.stderr, "");
+    let mut expected = place.blocks("basic_scripted.pt");
+    expected.retain(|path| path != "stage1.2" && path != "stage3.1");
+    assert_eq!(place.blocks("basic_scripted.pruned.pt"), expected);
+}
+
+#[test]
+fn the_document_tells_what_went_in_running_order() {
+    let place = Place::with(&["preact_traced.pt"]);
+    let report = place.done(
+        "remove --model preact_traced.pt --input-size 8 --blocks blocks.5,blocks.1 --output small.pt --json",
+    );
+    assert_snapshot!(report.stdout, @r#"
+    {
+      "schema": 1,
+      "command": "remove",
+      "model": "preact_traced.pt",
+      "output": "small.pt",
+      "removed": [
+        "blocks.1",
+        "blocks.5"
+      ],
+      "before": {
+        "params": 2995,
+        "macs": 91998,
+        "blocks": 6
+      },
+      "after": {
+        "params": 2019,
+        "macs": 63198,
+        "blocks": 4
+      }
+    }
+    "#);
+}
+
+#[test]
+fn force_replaces_even_the_model_itself() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    place.done("remove --model basic_scripted.pt --input-size 8 --blocks stage1.1 --output basic_scripted.pt --force");
+    assert!(
+        !place
+            .blocks("basic_scripted.pt")
+            .contains(&"stage1.1".into())
+    );
+    assert_eq!(place.files().len(), 1, "nothing else is left behind");
+}
+
+#[test]
+fn the_same_removal_gives_the_same_bytes() {
+    let place = Place::with(&["basic_traced.pt"]);
+    for output in ["one/out.pt", "two/out.pt"] {
+        place.write(&output.replace("out.pt", ".keep"), "");
+        place.done(&format!(
+            "remove --model basic_traced.pt --input-size 8 --blocks stage2.1 --output {output}"
+        ));
+    }
+    assert!(place.read("one/out.pt") == place.read("two/out.pt"));
+}

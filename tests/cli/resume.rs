@@ -1,0 +1,81 @@
+//! Run directories.
+
+use std::sync::LazyLock;
+
+use insta::assert_snapshot;
+
+use crate::place::Place;
+use crate::prune::PRUNE;
+
+/// Options whose values do not survive a careless way through decimal digits.
+const ODD: &str =
+    "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --lr 0.0123456789012345 --run-dir run";
+
+/// A run that stopped after its first iteration; made once, copied for each test.
+fn begun() -> Place {
+    static BEGUN: LazyLock<Place> = LazyLock::new(|| {
+        let place = Place::with_data(&["basic_scripted.pt"]);
+        place.done(&format!("{PRUNE} {ODD} --iterations 1 --output first.pt"));
+        place
+    });
+    BEGUN.copy()
+}
+
+#[test]
+fn a_resumed_run_ends_as_one_that_never_stopped() {
+    let place = begun();
+    let resumed = place.json(&format!("{PRUNE} {ODD} --resume --output out.pt --json"));
+    let resumed_bytes = place.read("out.pt");
+    let straight = place.json(&format!(
+        "{PRUNE} {} --output out.pt --force --json",
+        ODD.replace("--run-dir run", "--run-dir straight")
+    ));
+    assert_eq!(resumed["removed"], straight["removed"]);
+    assert_eq!(
+        resumed["iterations"][1]["cka"],
+        straight["iterations"][1]["cka"]
+    );
+    assert!(resumed_bytes == place.read("out.pt"), "the archives differ");
+}
+
+#[test]
+fn every_iteration_is_kept() {
+    let place = begun();
+    assert_eq!(
+        place.blocks("run/iteration-001.pt"),
+        place.blocks("first.pt")
+    );
+    let run: serde_json::Value = serde_json::from_slice(&place.read("run/run.json")).unwrap();
+    assert_eq!(run["schema"], 1);
+    assert_eq!(run["iterations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_run_that_cannot_go_on() {
+    let place = begun();
+    place.write("file", "");
+    place.write("broken/run.json", "{}");
+    let other = |flag: &str, value: &str| format!("{PRUNE} {ODD} --resume {flag} {value}");
+    let lines = [
+        format!("{PRUNE} {ODD}"),
+        format!("{PRUNE} --resume"),
+        format!("{PRUNE} --resume --run-dir nowhere"),
+        format!("{PRUNE} --resume --run-dir broken"),
+        format!("{PRUNE} --run-dir file/run"),
+        other("--seed", "1"),
+        other("--lr", "0.5"),
+        other("--samples", "all"),
+        other("--keep", "stage1.*"),
+        other("--augment", "none"),
+        other("--mean", "0"),
+    ];
+    assert_snapshot!(place.all_refused(&lines.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn a_run_that_went_further_already() {
+    let place = begun();
+    place.done(&format!("{PRUNE} {ODD} --resume --output second.pt"));
+    let line = format!("{PRUNE} {ODD} --iterations 1 --resume --output third.pt");
+    assert_snapshot!(place.refused(&line));
+}

@@ -1,0 +1,92 @@
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::place::Place;
+
+const ON_DATA: &str = "--data data.npz --batch-size 20 --device cpu --threads 1 --json";
+
+fn losses(report: &Value) -> Vec<f64> {
+    let losses = report["train_losses"].as_array().unwrap();
+    losses.iter().map(|loss| loss.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn eval_counts_every_test_image() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let report = place.json(&format!("eval --model basic_scripted.pt {ON_DATA}"));
+    let keys: Vec<&str> = report
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_snapshot!(
+        keys.join(" "),
+        @"schema command model params macs part device threads batch_size accuracy loss images correct images_per_second"
+    );
+    assert_eq!(report["part"], "test");
+    assert_eq!(report["images"], 30);
+    let accuracy = report["accuracy"].as_f64().unwrap();
+    assert_eq!(accuracy, report["correct"].as_f64().unwrap() / 30.);
+}
+
+#[test]
+fn eval_in_words() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let said = place.done(&format!(
+        "eval --model basic_scripted.pt {}",
+        ON_DATA.replace("--json", "")
+    ));
+    assert!(said.stdout.contains(" of 30 test images)"), "{said:#?}");
+    assert_eq!(
+        said.stderr,
+        "note: no --mean and --std: the network sees pixels from 0 to 1 as they are\n"
+    );
+}
+
+#[test]
+fn accuracy_does_not_depend_on_the_batch_size() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let correct = |size: u32| {
+        place.json(&format!(
+            "eval --model basic_scripted.pt {ON_DATA} --batch-size {size}"
+        ))["correct"]
+            .clone()
+    };
+    assert_eq!(correct(30), correct(7));
+}
+
+#[test]
+fn finetuning_lowers_the_loss_and_saves_what_it_measured() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let report = place.json(&format!(
+        "finetune --model basic_scripted.pt {ON_DATA} --epochs 4 --augment flip"
+    ));
+    let losses = losses(&report);
+    assert_eq!(losses.len(), 4);
+    assert!(losses[3] < 0.8 * losses[0], "{losses:?}");
+    assert_eq!(report["output"], "basic_scripted.finetuned.pt");
+    let again = place.json(&format!(
+        "eval --model basic_scripted.finetuned.pt {ON_DATA}"
+    ));
+    assert_eq!(again["accuracy"], report["after"]["accuracy"]);
+    assert_eq!(again["loss"], report["after"]["loss"]);
+}
+
+/// A trace has `training=False` written into its batch normalisation; trained as it is, it diverges.
+#[test]
+fn traced_and_scripted_archives_learn_alike() {
+    let place = Place::with_data(&["basic_scripted.pt", "basic_traced.pt"]);
+    let tune = |model: &str| {
+        losses(&place.json(&format!(
+            "finetune --model {model} {ON_DATA} --epochs 3 --augment none"
+        )))
+    };
+    let (scripted, traced) = (tune("basic_scripted.pt"), tune("basic_traced.pt"));
+    let alike = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-4;
+    assert!(
+        scripted.iter().zip(&traced).all(alike),
+        "{scripted:?} {traced:?}"
+    );
+    assert!(scripted[2] < scripted[0]);
+}
