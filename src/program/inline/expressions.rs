@@ -1,0 +1,327 @@
+//! Names, literals, attributes, indices and what is called.
+
+use std::collections::HashMap;
+
+use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
+use crate::program::ast::{Arg, CallId, Expr, unquoted};
+use crate::program::builder::{CodePlace, positional};
+use crate::program::value::{Dim, Known, Operand, Val};
+use crate::program::{Attribute, CallSite, ModuleId, Op};
+
+impl<'a> Inliner<'a> {
+    pub(super) fn eval(&mut self, frame: &mut Frame, expression: &'a Expr) -> Step<Val> {
+        self.eval_results(frame, expression, 1)
+    }
+
+    /// Evaluates an expression whose value is assigned to `results` variables.
+    pub(super) fn eval_results(
+        &mut self,
+        frame: &mut Frame,
+        expression: &'a Expr,
+        results: usize,
+    ) -> Step<Val> {
+        self.nested(|inliner| inliner.eval_nested(frame, expression, results))
+    }
+
+    pub(super) fn eval_nested(
+        &mut self,
+        frame: &mut Frame,
+        expression: &'a Expr,
+        results: usize,
+    ) -> Step<Val> {
+        match expression {
+            Expr::Name(name) => Ok(self.name(frame, name)),
+            Expr::Number(text) => Ok(number(text)),
+            Expr::Str(text) => Ok(Val {
+                operand: Operand::Literal(text.clone()),
+                known: Known::Str(unquoted(text).into()),
+            }),
+            Expr::Paren(inner) => self.eval_results(frame, inner, results),
+            Expr::List { items, .. } => Ok(Val::list(self.evals(frame, items)?)),
+            Expr::Tuple { items, .. } => Ok(Val::tuple(self.evals(frame, items)?)),
+            Expr::Dict(pairs) => {
+                let pairs: Vec<(Val, Val)> = pairs
+                    .iter()
+                    .map(|(k, v)| Ok((self.eval(frame, k)?, self.eval(frame, v)?)))
+                    .collect::<Step<_>>()?;
+                let operand = Operand::Dict(
+                    pairs
+                        .iter()
+                        .map(|(k, v)| (k.operand.clone(), v.operand.clone()))
+                        .collect(),
+                );
+                Ok(Val {
+                    operand,
+                    known: Known::Dict(pairs),
+                })
+            }
+            Expr::Attribute { .. } => self.attribute_expression(frame, expression),
+            Expr::Index { base, args } => match args.as_slice() {
+                [index] => {
+                    let (base, index) = (self.eval(frame, base)?, self.eval(frame, index)?);
+                    Ok(self.index(&base, &index))
+                }
+                _ => opaque("an index of several parts"),
+            },
+            Expr::Unary {
+                operator: "-",
+                operand,
+            } => {
+                let value = self.eval(frame, operand)?;
+                match (&value.known, &value.operand) {
+                    (Known::Int(n), Operand::Literal(text)) => Ok(Val {
+                        operand: Operand::Literal(format!("-{text}")),
+                        known: Known::Int(n.negated()),
+                    }),
+                    (Known::Float(x), Operand::Literal(text)) => Ok(Val {
+                        operand: Operand::Literal(format!("-{text}")),
+                        known: Known::Float(-x),
+                    }),
+                    _ => self.primitive("torch.neg", vec![(None, value)], 1),
+                }
+            }
+            Expr::Conditional {
+                then,
+                condition,
+                otherwise,
+            } => match self.eval(frame, condition)?.as_bool() {
+                Some(true) => self.eval(frame, then),
+                Some(false) => self.eval(frame, otherwise),
+                None => opaque("a conditional expression"),
+            },
+            Expr::Call {
+                id, callee, args, ..
+            } => self.call(frame, *id, callee, args, results),
+            Expr::Unary { .. } | Expr::Binary { .. } | Expr::Slice(_) => {
+                opaque("an operator that is not followed")
+            }
+        }
+    }
+
+    pub(super) fn evals(&mut self, frame: &mut Frame, expressions: &'a [Expr]) -> Step<Vec<Val>> {
+        expressions.iter().map(|e| self.eval(frame, e)).collect()
+    }
+
+    pub(super) fn name(&self, frame: &Frame, name: &str) -> Val {
+        match name {
+            "True" => Val::bool(true),
+            "False" => Val::bool(false),
+            "None" => Val::none(),
+            _ => match frame.variables.get(name) {
+                Some(value) => self.builder.current(value),
+                None => Val {
+                    operand: Operand::Literal(name.into()),
+                    known: Known::Nothing,
+                },
+            },
+        }
+    }
+
+    pub(super) fn attribute_expression(
+        &mut self,
+        frame: &mut Frame,
+        expression: &'a Expr,
+    ) -> Step<Val> {
+        if let Some(dotted) = expression.dotted() {
+            let first = dotted.split('.').next().unwrap_or_default();
+            if !frame.variables.contains_key(first) {
+                return Ok(self.global(&dotted));
+            }
+        }
+        let Some((base, name)) = expression.as_attribute() else {
+            return opaque("an attribute of nothing");
+        };
+        let base = self.eval(frame, base)?;
+        self.attribute(&base, name)
+    }
+
+    /// `CONSTANTS.c0`, `__torch__.f`, or a name of torch's own such as a dtype.
+    pub(super) fn global(&self, dotted: &str) -> Val {
+        if let Some(index) = dotted
+            .strip_prefix("CONSTANTS.c")
+            .and_then(|n| n.parse::<usize>().ok())
+            && let Some(info) = self.network.constants.get(index)
+        {
+            return Val {
+                operand: Operand::Constant(index),
+                known: tensor_of(&info.shape),
+            };
+        }
+        let known = match dotted.starts_with("__torch__.") {
+            true => Known::Function(dotted.into()),
+            false => Known::Nothing,
+        };
+        Val {
+            operand: Operand::Literal(dotted.into()),
+            known,
+        }
+    }
+
+    pub(super) fn attribute(&mut self, base: &Val, name: &str) -> Step<Val> {
+        let Known::Module(module) = base.known else {
+            let arg = vec![positional(base.operand.clone())];
+            return Ok(self
+                .builder
+                .emit(Op::Field(name.into()), arg, Known::Nothing));
+        };
+        if let Some(value) = self.overrides.get(&(module, name.to_owned())) {
+            return Ok(self.builder.current(value));
+        }
+        let operand = Operand::Attribute {
+            module,
+            name: name.into(),
+        };
+        let known = match self.network.modules.attribute(module, name) {
+            // Programs are analysed in evaluation mode, whatever mode the archive was saved in.
+            Some(Attribute::Bool(_)) if name == "training" => return Ok(Val::bool(false)),
+            Some(attribute) => match attribute_value(attribute) {
+                Some(Val {
+                    operand: Operand::List(_),
+                    known,
+                }) => known,
+                Some(value) => return Ok(value),
+                None => match attribute {
+                    Attribute::Tensor(info) => tensor_of(&info.shape),
+                    _ => Known::Nothing,
+                },
+            },
+            None => return self.class_constant(module, name),
+        };
+        Ok(Val { operand, known })
+    }
+
+    /// `stride : Final[int] = 2` in the class body.
+    pub(super) fn class_constant(&mut self, module: ModuleId, name: &str) -> Step<Val> {
+        let network = self.network;
+        let class = &network.modules.get(module).class;
+        let field = network.sources.class(class).and_then(|c| {
+            c.fields().find(|f| {
+                f.declares()
+                    .is_some_and(|(declared, _)| declared == name && !f.values.is_empty())
+            })
+        });
+        match field.map(|f| f.values.as_slice()) {
+            Some([value]) => {
+                let place = CodePlace {
+                    module: Some(module),
+                    owner: class.clone(),
+                    function: String::new(),
+                };
+                self.eval(
+                    &mut Frame {
+                        variables: HashMap::new(),
+                        place,
+                    },
+                    value,
+                )
+            }
+            _ => opaque(format!("{class} has no attribute {name}")),
+        }
+    }
+
+    pub(super) fn index(&mut self, base: &Val, index: &Val) -> Val {
+        let found = match (&base.known, index.as_int()) {
+            (Known::List(items) | Known::Tuple(items), Some(i)) => {
+                let i = if i < 0 { i + items.len() as i64 } else { i };
+                usize::try_from(i).ok().and_then(|i| items.get(i))
+            }
+            (Known::Dict(pairs), _) if index.known != Known::Nothing => pairs
+                .iter()
+                .find(|(k, _)| k.known == index.known)
+                .map(|(_, v)| v),
+            _ => None,
+        };
+        match found {
+            Some(item) => item.clone(),
+            None => {
+                let args = vec![
+                    positional(base.operand.clone()),
+                    positional(index.operand.clone()),
+                ];
+                self.builder.emit(Op::Index, args, Known::Nothing)
+            }
+        }
+    }
+
+    pub(super) fn args(&mut self, frame: &mut Frame, args: &'a [Arg]) -> Step<NamedVals> {
+        args.iter()
+            .map(|a| Ok((a.name.clone(), self.eval(frame, &a.value)?)))
+            .collect()
+    }
+
+    pub(super) fn call(
+        &mut self,
+        frame: &mut Frame,
+        id: CallId,
+        callee: &'a Expr,
+        args: &'a [Arg],
+        results: usize,
+    ) -> Step<Val> {
+        if let Expr::Name(name) = callee
+            && !frame.variables.contains_key(name)
+        {
+            return self.builtin(frame, name, args, results);
+        }
+        if let Some(dotted) = callee.dotted()
+            && !frame
+                .variables
+                .contains_key(dotted.split('.').next().unwrap_or_default())
+        {
+            let args = self.args(frame, args)?;
+            return match dotted.starts_with("__torch__.") {
+                true => self.call_function(&dotted, args),
+                false => self.primitive(&dotted, args, results),
+            };
+        }
+        if let Expr::Attribute { base, name } = callee {
+            let receiver = self.eval(frame, base)?;
+            let Known::Module(module) = receiver.known else {
+                return opaque(format!("a method {name} of an object that is no module"));
+            };
+            let args = self.args(frame, args)?;
+            let site = CallSite {
+                place: frame.place.clone(),
+                id,
+            };
+            return self.call_method(module, name, args, Some(site));
+        }
+        match self.eval(frame, callee)?.known {
+            Known::Function(qualified) => {
+                let args = self.args(frame, args)?;
+                self.call_function(&qualified, args)
+            }
+            _ => opaque("a call of something that is not known"),
+        }
+    }
+}
+
+fn number(text: &str) -> Val {
+    let known = match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(n), _) => Known::Int(Dim::fixed(n)),
+        (_, Ok(x)) => Known::Float(x),
+        _ => Known::Nothing,
+    };
+    Val {
+        operand: Operand::Literal(text.into()),
+        known,
+    }
+}
+
+/// The value of an attribute that holds no tensor or module below it, or holds a module itself.
+fn attribute_value(attribute: &Attribute) -> Option<Val> {
+    Some(match attribute {
+        Attribute::Module(id) => Val::module(*id),
+        Attribute::None => Val::none(),
+        Attribute::Bool(b) => Val::bool(*b),
+        Attribute::Int(n) => Val::int(*n),
+        Attribute::Float(x) => Val::float(*x),
+        Attribute::Str(text) => Val::str(text),
+        Attribute::List(items) => {
+            Val::list(items.iter().map(attribute_value).collect::<Option<_>>()?)
+        }
+        Attribute::Tuple(items) => {
+            Val::tuple(items.iter().map(attribute_value).collect::<Option<_>>()?)
+        }
+        Attribute::Tensor(_) | Attribute::Other => return None,
+    })
+}

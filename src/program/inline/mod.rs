@@ -1,0 +1,186 @@
+//! Follows the root's `forward` through every call and writes down what it does as a flat program.
+//!
+//! Attributes and shapes are known before the network runs, so most control flow resolves: `if training`, shape checks
+//! that raise, `if self.use_residual`. What does not resolve stays: a statement becomes [`Op::Opaque`], and a call
+//! whose body cannot be flattened at all becomes [`Op::Method`] or a plain call.
+
+mod calls;
+mod expressions;
+mod primitives;
+mod statements;
+
+use std::collections::{HashMap, HashSet};
+
+use super::builder::{Builder, CodePlace};
+use super::value::{Dim, Known, Operand, Val};
+use super::{Argument, ModuleId, ModuleTree, Network, Program};
+
+/// Calls may nest this deep: more is recursion, which TorchScript does not have.
+const MAX_DEPTH: usize = 64;
+/// Statements and expressions may nest this deep, over all calls: residual networks stay below 25, and a thread's
+/// stack of 2 MiB holds 200 levels without compiler optimisation.
+const MAX_NESTING: usize = 160;
+/// Statements executed at most, loops unrolled: the largest published networks need below 100,000.
+const MAX_STEPS: usize = 500_000;
+
+/// Why a network has no flat program for an input shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramError {
+    /// The network itself would raise an error.
+    #[error("{}{message}", place(.module))]
+    Refused { module: String, message: String },
+    /// The code is beyond what the analysis follows.
+    #[error("{}{reason}", place(.module))]
+    NotFollowed { module: String, reason: String },
+}
+
+fn place(module: &str) -> String {
+    if module.is_empty() {
+        String::new()
+    } else {
+        format!("in {module}: ")
+    }
+}
+
+/// Why following stops.
+enum Stop {
+    /// The call being followed has to stay a call.
+    Opaque(String),
+    Error(ProgramError),
+}
+
+type Step<T> = Result<T, Stop>;
+
+fn opaque<T>(reason: impl Into<String>) -> Step<T> {
+    Err(Stop::Opaque(reason.into()))
+}
+
+/// Follows the network for an input of `n × shape`.
+pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, ProgramError> {
+    let mut keep_in_place = HashSet::new();
+    // Each round keeps at least one more write in place, so this ends; the bound only spares hostile code.
+    for _ in 0..MAX_DEPTH {
+        let mut inliner = Inliner {
+            network,
+            builder: Builder::new(&keep_in_place),
+            overrides: HashMap::new(),
+            depth: 0,
+            nesting: 0,
+            steps: 0,
+        };
+        let input = inliner.input(shape);
+        let Operand::Value(input_id) = input.operand else {
+            break;
+        };
+        let output =
+            match inliner.call_method(ModuleTree::ROOT, "forward", vec![(None, input)], None) {
+                Ok(output) => output,
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Opaque(reason)) => {
+                    return Err(ProgramError::NotFollowed {
+                        module: String::new(),
+                        reason,
+                    });
+                }
+            };
+        let output = inliner.builder.current(&output);
+        let conflicts = inliner.builder.conflicts(&output);
+        if conflicts.is_empty() {
+            return Ok(inliner.builder.finish(input_id, output));
+        }
+        keep_in_place.extend(conflicts);
+    }
+    Err(ProgramError::NotFollowed {
+        module: String::new(),
+        reason: "too many in-place writes through views".into(),
+    })
+}
+
+enum Flow {
+    Next,
+    Return(Val),
+}
+
+/// The variables of one function call.
+struct Frame {
+    variables: HashMap<String, Val>,
+    place: CodePlace,
+}
+
+struct Inliner<'a> {
+    network: &'a Network,
+    builder: Builder<'a>,
+    /// Attributes assigned while running.
+    overrides: HashMap<(ModuleId, String), Val>,
+    depth: usize,
+    nesting: usize,
+    steps: usize,
+}
+
+type NamedVals = Vec<(Option<String>, Val)>;
+
+impl<'a> Inliner<'a> {
+    fn input(&mut self, shape: &[i64]) -> Val {
+        let dims = std::iter::once(Dim::BATCH)
+            .chain(shape.iter().map(|n| Dim::fixed(*n)))
+            .collect();
+        let known = Known::Tensor {
+            shape: Some(dims),
+            item: None,
+        };
+        let id = self.builder.value(known.clone(), None);
+        Val {
+            operand: Operand::Value(id),
+            known,
+        }
+    }
+
+    fn module_path(&self) -> String {
+        let call = self
+            .builder
+            .current_call
+            .map(|c| self.builder.calls[c.0].module);
+        call.map_or_else(String::new, |id| self.network.modules.get(id).path.clone())
+    }
+
+    fn not_followed<T>(&self, reason: impl Into<String>) -> Step<T> {
+        Err(Stop::Error(ProgramError::NotFollowed {
+            module: self.module_path(),
+            reason: reason.into(),
+        }))
+    }
+
+    /// Runs `inner` one level of statements or expressions deeper.
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
+        if self.nesting == MAX_NESTING {
+            return self.not_followed("statements and expressions nest too deep");
+        }
+        self.nesting += 1;
+        let result = inner(self);
+        self.nesting -= 1;
+        result
+    }
+
+    fn refuse<T>(&self, message: impl Into<String>) -> Step<T> {
+        Err(Stop::Error(ProgramError::Refused {
+            module: self.module_path(),
+            message: message.into(),
+        }))
+    }
+}
+
+fn arguments(args: NamedVals) -> Vec<Argument> {
+    args.into_iter()
+        .map(|(name, v)| Argument {
+            name,
+            value: v.operand,
+        })
+        .collect()
+}
+
+fn tensor_of(shape: &[i64]) -> Known {
+    Known::Tensor {
+        shape: Some(shape.iter().map(|n| Dim::fixed(*n)).collect()),
+        item: None,
+    }
+}

@@ -1,0 +1,196 @@
+//! The language's own functions and torch's operators.
+
+use super::{Frame, Inliner, NamedVals, Step, arguments, opaque};
+use crate::program::ast::{Arg, Expr, unquoted};
+use crate::program::builder::{positional, short_name};
+use crate::program::ops::{self, Args};
+use crate::program::value::{Known, Operand, Val};
+use crate::program::{Argument, Op};
+
+impl<'a> Inliner<'a> {
+    /// The words of the language that look like functions.
+    pub(super) fn builtin(
+        &mut self,
+        frame: &mut Frame,
+        name: &str,
+        args: &'a [Arg],
+        results: usize,
+    ) -> Step<Val> {
+        match (name, args) {
+            (
+                "getattr",
+                [
+                    object,
+                    Arg {
+                        value: Expr::Str(attribute),
+                        ..
+                    },
+                ],
+            ) => {
+                let object = self.eval(frame, &object.value)?;
+                self.attribute(&object, unquoted(attribute))
+            }
+            ("annotate" | "unchecked_cast", [annotation, value]) => {
+                let value = self.eval(frame, &value.value)?;
+                let form = if name == "annotate" {
+                    "annotate"
+                } else {
+                    "unchecked_cast"
+                };
+                // A value of the program has its type from the statement that made it.
+                let typed = match &value.operand {
+                    Operand::Value(_) | Operand::Literal(_) if form == "unchecked_cast" => {
+                        value.operand.clone()
+                    }
+                    operand => Operand::Typed {
+                        form,
+                        annotation: annotation.value.to_string(),
+                        value: Box::new(operand.clone()),
+                    },
+                };
+                Ok(Val {
+                    operand: typed,
+                    known: value.known,
+                })
+            }
+            ("fork" | "uninitialized" | "isinstance" | "setattr" | "wait" | "awaitable", _) => {
+                opaque(format!("`{name}` is not followed"))
+            }
+            _ => {
+                let args = self.args(frame, args)?;
+                self.primitive(name, args, results)
+            }
+        }
+    }
+
+    /// A call of one of torch's own operators.
+    pub(super) fn primitive(
+        &mut self,
+        function: &str,
+        args: NamedVals,
+        results: usize,
+    ) -> Step<Val> {
+        let name = short_name(function);
+        let first = args.first().map(|(_, v)| v.clone());
+        match (name, &first) {
+            ("RaiseException", first) => {
+                let message = match first.as_ref().map(|v| &v.known) {
+                    Some(Known::Str(text)) => text.clone(),
+                    _ => "the network raises an error for this input".into(),
+                };
+                return self.refuse(message);
+            }
+            ("warn", _) => return Ok(Val::none()),
+            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
+                return opaque("a list or dictionary that changes while the network runs");
+            }
+            ("size", Some(tensor)) if tensor.shape().is_some() => {
+                return self.size(tensor, args.get(1));
+            }
+            // In evaluation mode dropout hands its very input on.
+            (
+                "dropout" | "dropout_" | "feature_dropout" | "feature_dropout_" | "alpha_dropout",
+                Some(input),
+            ) if Args(&args).get(2, "train").and_then(Val::as_bool) == Some(false) => {
+                return Ok(input.clone());
+            }
+            _ => {}
+        }
+        let known = match ops::result(name, &Args(&args)) {
+            Ok(known) => known,
+            Err(message) => return self.refuse(message),
+        };
+        if let Some(literal) = literal(&known) {
+            return Ok(literal);
+        }
+        if ops::writes_in_place(name) {
+            return Ok(self.builder.emit_in_place(function, arguments(args), known));
+        }
+        if results > 1 && !matches!(known, Known::List(_)) {
+            let outputs: Vec<_> = (0..results)
+                .map(|_| self.builder.value(Known::Nothing, None))
+                .collect();
+            self.builder.push(
+                Op::Call(function.into()),
+                arguments(args),
+                outputs.clone(),
+                ops::is_impure(name),
+            );
+            let items = outputs.into_iter().map(|id| Val {
+                operand: Operand::Value(id),
+                known: Known::Nothing,
+            });
+            return Ok(Val::tuple(items.collect()));
+        }
+        let args = arguments(args);
+        Ok(match known {
+            Known::List(pieces) => self.pieces(function, args, &pieces),
+            known => self.builder.emit(Op::Call(function.into()), args, known),
+        })
+    }
+
+    /// An operator that gives a list: the list, and each of its items taken out of it.
+    pub(super) fn pieces(&mut self, function: &str, args: Vec<Argument>, pieces: &[Val]) -> Val {
+        let list = self
+            .builder
+            .emit(Op::Call(function.into()), args, Known::Nothing);
+        let items = (0..).zip(pieces).map(|(i, piece)| match &piece.operand {
+            Operand::Literal(text) if !text.is_empty() => piece.clone(),
+            Operand::Literal(_) => {
+                let args = vec![
+                    positional(list.operand.clone()),
+                    positional(Val::int(i).operand),
+                ];
+                self.builder.emit(Op::Index, args, piece.known.clone())
+            }
+            _ => piece.clone(),
+        });
+        let items = items.collect();
+        Val {
+            operand: list.operand.clone(),
+            known: Known::List(items),
+        }
+    }
+
+    /// `torch.size(x)` and `torch.size(x, i)`: only the batch size is left to run time.
+    pub(super) fn size(&mut self, tensor: &Val, dim: Option<&(Option<String>, Val)>) -> Step<Val> {
+        let shape = tensor.shape().cloned().unwrap_or_default();
+        let rank = shape.len() as i64;
+        let mut one = |i: i64| match shape[i as usize].known() {
+            Some(n) => Val::int(n),
+            None => {
+                let args = vec![
+                    positional(tensor.operand.clone()),
+                    positional(Val::int(i).operand),
+                ];
+                self.builder.emit(
+                    Op::Call("torch.size".into()),
+                    args,
+                    Known::Int(shape[i as usize]),
+                )
+            }
+        };
+        match dim.map(|(_, v)| v.as_int()) {
+            None => Ok(Val::list((0..rank).map(one).collect())),
+            Some(Some(i)) if (-rank..rank).contains(&i) => {
+                Ok(one(if i < 0 { i + rank } else { i }))
+            }
+            Some(Some(_)) => self.refuse("size: no such dimension"),
+            Some(None) => opaque("a size at an unknown dimension"),
+        }
+    }
+}
+
+/// The value as a literal, if it is a constant.
+fn literal(known: &Known) -> Option<Val> {
+    Some(match known {
+        Known::Int(n) => Val::int(n.known()?),
+        Known::Float(x) => Val::float(*x),
+        Known::Bool(b) => Val::bool(*b),
+        Known::None => Val::none(),
+        Known::List(items) if !items.is_empty() && items.iter().all(|v| !v.is_tensor()) => {
+            Val::list(items.clone())
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,245 @@
+//! Assignments and control flow.
+
+use std::collections::HashMap;
+
+use super::{Flow, Frame, Inliner, MAX_STEPS, Step, opaque};
+use crate::program::ast::{Assign, Expr, Stmt};
+use crate::program::builder::positional;
+use crate::program::opaque::Renaming;
+use crate::program::value::{Known, Operand, Val};
+use crate::program::{Op, emit};
+
+impl<'a> Inliner<'a> {
+    pub(super) fn block(&mut self, frame: &mut Frame, statements: &'a [Stmt]) -> Step<Flow> {
+        self.nested(|inliner| {
+            for statement in statements {
+                if let Flow::Return(value) = inliner.statement(frame, statement)? {
+                    return Ok(Flow::Return(value));
+                }
+            }
+            Ok(Flow::Next)
+        })
+    }
+
+    pub(super) fn statement(&mut self, frame: &mut Frame, statement: &'a Stmt) -> Step<Flow> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return self.refuse("the program does not end within the steps the analysis grants it");
+        }
+        match statement {
+            Stmt::Assign(assign) => self.assign(frame, assign)?,
+            Stmt::Expr(expression) => {
+                self.eval(frame, expression)?;
+            }
+            Stmt::Return(values) => {
+                let values: Vec<Val> = values
+                    .iter()
+                    .map(|e| self.eval(frame, e))
+                    .collect::<Step<_>>()?;
+                return Ok(Flow::Return(match values.len() {
+                    0 => Val::none(),
+                    1 => values.into_iter().next().unwrap_or_else(Val::none),
+                    _ => Val::tuple(values),
+                }));
+            }
+            Stmt::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let value = self.eval(frame, condition)?;
+                return match (value.as_bool(), otherwise) {
+                    (Some(true), _) => self.block(frame, then),
+                    (Some(false), Some(otherwise)) => self.block(frame, otherwise),
+                    (Some(false), None) => Ok(Flow::Next),
+                    (None, _) => self.leave_opaque(frame, statement),
+                };
+            }
+            Stmt::While { condition, body } => loop {
+                self.steps += 1;
+                let value = self.eval(frame, condition)?;
+                match value.as_bool() {
+                    Some(true) if self.steps < MAX_STEPS => {
+                        if let Flow::Return(value) = self.block(frame, body)? {
+                            return Ok(Flow::Return(value));
+                        }
+                    }
+                    Some(false) => break,
+                    _ => return self.leave_opaque(frame, statement),
+                }
+            },
+            Stmt::For {
+                targets,
+                iterable,
+                body,
+            } => {
+                let (Some(items), [target]) =
+                    (self.iteration(frame, iterable)?, targets.as_slice())
+                else {
+                    return self.leave_opaque(frame, statement);
+                };
+                for item in items {
+                    self.bind(frame, target, item)?;
+                    if let Flow::Return(value) = self.block(frame, body)? {
+                        return Ok(Flow::Return(value));
+                    }
+                }
+            }
+            Stmt::With { .. } | Stmt::Function(_) | Stmt::Break | Stmt::Continue => {
+                return self.leave_opaque(frame, statement);
+            }
+            Stmt::Pass => {}
+        }
+        Ok(Flow::Next)
+    }
+
+    /// What a loop runs over, if that is known: a list, or `range` of a number.
+    pub(super) fn iteration(
+        &mut self,
+        frame: &mut Frame,
+        iterable: &'a Expr,
+    ) -> Step<Option<Vec<Val>>> {
+        if let Expr::Call { callee, args, .. } = iterable
+            && let (Expr::Name(name), [count]) = (&**callee, args.as_slice())
+            && name == "range"
+        {
+            let count = self.eval(frame, &count.value)?.as_int();
+            return Ok(count
+                .filter(|n| *n <= MAX_STEPS as i64)
+                .map(|n| (0..n).map(Val::int).collect()));
+        }
+        Ok(self.eval(frame, iterable)?.items().map(<[Val]>::to_vec))
+    }
+
+    pub(super) fn assign(&mut self, frame: &mut Frame, assign: &'a Assign) -> Step<()> {
+        let Assign {
+            targets,
+            trailing_comma,
+            values,
+            ..
+        } = assign;
+        match (targets.as_slice(), values.as_slice()) {
+            (_, []) => Ok(()),
+            ([target], [value]) if !trailing_comma => {
+                let value = self.eval(frame, value)?;
+                self.bind(frame, target, value)
+            }
+            (targets, [value]) => {
+                let several = if *trailing_comma { 1 } else { targets.len() };
+                let value = self.eval_results(frame, value, several)?;
+                let items = self.unpack(&value, targets.len())?;
+                targets
+                    .iter()
+                    .zip(items)
+                    .try_for_each(|(t, v)| self.bind(frame, t, v))
+            }
+            (targets, values) if targets.len() == values.len() => {
+                let values: Vec<Val> = values
+                    .iter()
+                    .map(|e| self.eval(frame, e))
+                    .collect::<Step<_>>()?;
+                targets
+                    .iter()
+                    .zip(values)
+                    .try_for_each(|(t, v)| self.bind(frame, t, v))
+            }
+            _ => opaque("an assignment of unequal sides"),
+        }
+    }
+
+    pub(super) fn unpack(&mut self, value: &Val, count: usize) -> Step<Vec<Val>> {
+        if let Some(items) = value.items() {
+            return if items.len() == count {
+                Ok(items.to_vec())
+            } else {
+                opaque("unpacking of unequal sides")
+            };
+        }
+        let root = value.operand.values().first().copied();
+        let outputs: Vec<_> = (0..count)
+            .map(|_| self.builder.value(Known::Nothing, root))
+            .collect();
+        self.builder.push(
+            Op::Unpack,
+            vec![positional(value.operand.clone())],
+            outputs.clone(),
+            false,
+        );
+        Ok(outputs
+            .into_iter()
+            .map(|id| Val {
+                operand: Operand::Value(id),
+                known: Known::Nothing,
+            })
+            .collect())
+    }
+
+    pub(super) fn bind(&mut self, frame: &mut Frame, target: &'a Expr, value: Val) -> Step<()> {
+        match target {
+            Expr::Name(name) => {
+                frame.variables.insert(name.clone(), value);
+                Ok(())
+            }
+            Expr::Attribute { base, name } => match self.eval(frame, base)?.known {
+                Known::Module(module) => {
+                    let op = Op::SetAttribute {
+                        module,
+                        name: name.clone(),
+                    };
+                    self.builder.push(
+                        op,
+                        vec![positional(value.operand.clone())],
+                        Vec::new(),
+                        true,
+                    );
+                    self.overrides.insert((module, name.clone()), value);
+                    Ok(())
+                }
+                _ => opaque("an assignment to an attribute of an object"),
+            },
+            _ => opaque("an assignment to a place that is not followed"),
+        }
+    }
+
+    /// Leaves a statement as it is, with its variables renamed.
+    pub(super) fn leave_opaque(&mut self, frame: &mut Frame, statement: &Stmt) -> Step<Flow> {
+        let builder = &mut self.builder;
+        let network = self.network;
+        let lookup = |variables: &HashMap<String, Val>, name: &str| variables.get(name).cloned();
+        let Some(renamed) =
+            Renaming::of(statement, |name| lookup(&frame.variables, name).is_some())
+        else {
+            return opaque("control flow that returns from its middle");
+        };
+        let mut reads = Vec::new();
+        let mut names = HashMap::new();
+        for name in &renamed.reads {
+            if let Some(value) = lookup(&frame.variables, name) {
+                let operand = builder.current(&value).operand;
+                names.insert(name.clone(), emit::operand(network, &operand));
+                reads.push(positional(operand));
+            }
+        }
+        let mut outputs = Vec::new();
+        for name in &renamed.writes {
+            let id = builder.value(Known::Nothing, None);
+            if let Some(value) = lookup(&frame.variables, name) {
+                let operand = builder.current(&value).operand;
+                builder.push(Op::Alias, vec![positional(operand)], vec![id], false);
+                reads.push(positional(Operand::Value(id)));
+            }
+            names.insert(name.clone(), emit::value_name(id));
+            frame.variables.insert(
+                name.clone(),
+                Val {
+                    operand: Operand::Value(id),
+                    known: Known::Nothing,
+                },
+            );
+            outputs.push(id);
+        }
+        let body = renamed.apply(statement, &names);
+        builder.push(Op::Opaque(vec![body]), reads, outputs, true);
+        Ok(Flow::Next)
+    }
+}

@@ -1,0 +1,151 @@
+//! What kind of operator a name stands for.
+
+/// In-place operators whose twin without the underscore computes the same values.
+pub(in crate::program) fn functional_twin(name: &str) -> Option<&str> {
+    const TWINS: &[&str] = &[
+        "relu",
+        "relu6",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "sigmoid",
+        "tanh",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "silu",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "threshold",
+        "gelu",
+        "neg",
+        "exp",
+        "sqrt",
+        "pow",
+        "square",
+        "masked_fill",
+    ];
+    let twin = name.strip_suffix('_')?;
+    TWINS.contains(&twin).then_some(twin)
+}
+
+/// Whether the operator writes into its first argument.
+pub(in crate::program) fn writes_in_place(name: &str) -> bool {
+    name.ends_with('_') && !name.ends_with("__")
+}
+
+/// Whether the operator changes the list or dictionary it is given.
+pub(in crate::program) fn mutates_container(name: &str) -> bool {
+    const MUTATORS: &[&str] = &[
+        "append",
+        "extend",
+        "insert",
+        "clear",
+        "pop",
+        "popitem",
+        "remove",
+        "reverse",
+        "sort",
+        "update",
+        "setdefault",
+        "_set_item",
+        "__delitem__",
+        "Delete",
+    ];
+    MUTATORS.contains(&name)
+}
+
+/// Whether the result may share memory with the first argument.
+pub(in crate::program) fn may_alias(name: &str) -> bool {
+    const VIEWS: &[&str] = &[
+        "view",
+        "view_as",
+        "reshape",
+        "reshape_as",
+        "flatten",
+        "unflatten",
+        "slice",
+        "select",
+        "narrow",
+        "transpose",
+        "permute",
+        "t",
+        "numpy_T",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "expand_as",
+        "chunk",
+        "split",
+        "split_with_sizes",
+        "tensor_split",
+        "unbind",
+        "contiguous",
+        "to",
+        "type_as",
+        "detach",
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "movedim",
+        "swapaxes",
+        "swapdims",
+        "as_strided",
+        "diagonal",
+        "unfold",
+        "index",
+        "float",
+        "alias",
+        "lift_fresh",
+        "pad",
+        "broadcast_tensors",
+        "meshgrid",
+    ];
+    VIEWS.contains(&name)
+}
+
+/// Activations that may stand behind the addition of a residual block: one input, same shape, element by element.
+pub(in crate::program) fn is_activation(name: &str) -> bool {
+    const ACTIVATIONS: &[&str] = &[
+        "relu",
+        "relu6",
+        "hardtanh",
+        "silu",
+        "gelu",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "tanh",
+        "mish",
+        "softplus",
+        "clamp",
+        "clamp_min",
+        "dropout",
+        "feature_dropout",
+        "prelu",
+    ];
+    ACTIVATIONS.contains(&name)
+}
+
+/// Whether the result depends on more than the arguments, so that the call must stay where it is.
+pub(in crate::program) fn is_impure(name: &str) -> bool {
+    writes_in_place(name)
+        || matches!(
+            name,
+            "rand" | "randn" | "rand_like" | "randn_like" | "bernoulli" | "randint"
+        )
+}
