@@ -266,17 +266,3 @@ pub enum Reference {
     Current,
     Original,
 }
-
-#[cfg(feature = "torch")]
-impl Machine {
-    /// The device to run on, after setting the number of threads.
-    ///
-    /// # Errors
-    /// If a GPU is asked for that is not there.
-    pub fn open(&self) -> anyhow::Result<tch::Device> {
-        if let Some(threads) = self.threads {
-            crate::torch::set_threads(threads.get());
-        }
-        self.device.open()
-    }
-}

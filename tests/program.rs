@@ -402,8 +402,8 @@ fn a_network_that_raises_names_the_module_that_does() {
 fn wrong_input_shapes_are_refused_with_the_place_and_the_numbers() {
     let answer =
         |name: &str, shape: &[i64]| Program::new(&network(name), shape).unwrap_err().to_string();
-    insta::assert_snapshot!(answer("basic_scripted.pt", &[4, 8, 8]), @"in conv: conv2d: an input of 4 channels where 3 are expected");
-    insta::assert_snapshot!(answer("basic_traced.pt", &[1, 8, 8]), @"in conv: _convolution: an input of 1 channels where 3 are expected");
+    insta::assert_snapshot!(answer("basic_scripted.pt", &[4, 8, 8]), @"in conv: conv2d: 3 channels are expected, the input has 4");
+    insta::assert_snapshot!(answer("basic_traced.pt", &[1, 8, 8]), @"in conv: _convolution: 3 channels are expected, the input has 1");
     insta::assert_snapshot!(answer("inplace_scripted.pt", &[3, 8]), @"in conv1: conv2d: an input of 3 dimensions for a weight of 4");
     insta::assert_snapshot!(answer("basic_frozen.pt", &[3, 0, 8]), @"conv2d: a window of 3 does not fit into 0 pixels");
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, open_model};
+use super::{Outcome, blame, open_device, open_model};
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::progress::Progress;
@@ -33,7 +33,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     };
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let device = options.machine.open()?;
+    let device = open_device(&options.machine)?;
     let opened = Opened::require(&options.data, progress, "eval")?;
     let (part, name) = match (&opened.set.test, &opened.set.train) {
         (Some(test), _) => (test, "test"),

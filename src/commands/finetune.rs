@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, open_model};
+use super::{Outcome, blame, open_device, open_model};
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::{check_output, default_output, save_archive};
@@ -38,7 +38,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         .clone()
         .unwrap_or_else(|| default_output(path, "finetuned"));
     check_output(&output, options.output.force)?;
-    let device = options.machine.open()?;
+    let device = open_device(&options.machine)?;
     torch::set_seed(options.data.seed);
     let opened = Opened::require(&options.data, progress, "finetune")?;
     let data = options.data.data.as_deref().unwrap_or(path);

@@ -69,6 +69,15 @@ fn open_model(path: &Path) -> Result<Archive> {
     Archive::open(path).with_context(|| shown.to_string())
 }
 
+/// The device to run on, after setting the number of threads.
+#[cfg(feature = "torch")]
+fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {
+    if let Some(threads) = machine.threads {
+        crate::torch::set_threads(threads.get());
+    }
+    machine.device.open()
+}
+
 /// Analyses a model for an input size that may be named in part or not at all.
 fn analyse(path: &Path, archive: &Archive, size: Option<Size>) -> Result<Analysis> {
     let named = || path.display().to_string();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, open_model, require_candidates};
+use super::{Outcome, blame, open_device, open_model, require_candidates};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{Prune, Selection};
@@ -75,7 +75,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         .clone()
         .unwrap_or_else(|| default_output(path, "pruned"));
     check_output(&output, options.output.force)?;
-    let device = options.machine.open()?;
+    let device = open_device(&options.machine)?;
     torch::set_seed(options.data.seed);
     let augment = options.training.augment.0;
     let (images, analysis, synthetic) =
@@ -106,7 +106,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
             let (run_dir, state) = RunDir::open(
                 folder,
                 options.resume,
-                settings(options, &analysis),
+                settings(options, &archive, &analysis)?,
                 &archive,
             )?;
             let done = state.iterations.len();
@@ -171,9 +171,9 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
 }
 
 /// All that decides which blocks go and what the weights become.
-fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
-    serde_json::json!({
-        "model": { "params": analysis.params(), "macs": analysis.macs().count },
+fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "model": fingerprint(archive)?,
         "data": options.data.data,
         "mean": options.data.mean.as_ref().map(ToString::to_string),
         "std": options.data.std.as_ref().map(ToString::to_string),
@@ -190,7 +190,19 @@ fn settings(options: &Prune, analysis: &Analysis) -> serde_json::Value {
         "momentum": options.training.momentum,
         "weight-decay": options.training.weight_decay,
         "augment": options.training.augment.to_string(),
-    })
+    }))
+}
+
+/// Tells one model from another, weights included.
+fn fingerprint(archive: &Archive) -> Result<String> {
+    let bytes = archive.to_bytes()?;
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes);
+    Ok(format!(
+        "{} bytes, CRC-32 {:08x}",
+        bytes.len(),
+        checksum.sum()
+    ))
 }
 
 /// The unpruned network, fine-tuned for as many epochs as the pruned one was.

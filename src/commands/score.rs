@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, open_model, require_candidates};
+use super::{Outcome, blame, open_device, open_model, require_candidates};
 use crate::cli::Score;
 use crate::data::Augment;
 use crate::progress::Progress;
@@ -32,7 +32,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     };
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let device = options.machine.open()?;
+    let device = open_device(&options.machine)?;
     let no_augmentation = Augment {
         crop_padding: 0,
         flip: false,

@@ -79,3 +79,14 @@ fn a_run_that_went_further_already() {
     let line = format!("{PRUNE} {ODD} --iterations 1 --resume --output third.pt");
     assert_snapshot!(place.refused(&line));
 }
+
+#[test]
+fn a_run_is_not_resumed_with_other_weights() {
+    let place = begun();
+    place.done(
+        "finetune --model basic_scripted.pt --data data.npz --batch-size 20 --device cpu \
+         --output basic_scripted.pt --force",
+    );
+    let said = place.refused(&format!("{PRUNE} {ODD} --resume --output out.pt"));
+    assert!(said.contains("model"), "{said}");
+}

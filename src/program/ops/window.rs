@@ -162,7 +162,7 @@ pub(super) fn convolution(name: &str, args: &Args, window: &Window) -> ShapeResu
     let channels = weight[1].saturating_mul(groups);
     if input[1].known().is_some_and(|c| c != channels) {
         return Err(format!(
-            "{name}: an input of {} channels where {channels} are expected",
+            "{name}: {channels} channels are expected, the input has {}",
             input[1].n
         ));
     }
