@@ -354,7 +354,7 @@ impl PruneReport {
     fn comparison(&self) -> comfy_table::Table {
         let (before, after) = (&self.before, &self.after);
         let mut header = vec!["", "before", "after", "change"];
-        header.extend(self.baseline.is_some().then_some("unpruned, as long tuned"));
+        header.extend(self.baseline.is_some().then_some("unpruned, tuned as long"));
         let mut table = report::table(&header);
         let mut row =
             |name: &str, before: String, after: String, change: String, baseline: String| {
