@@ -8,7 +8,7 @@ use crate::archive::{Archive, Section};
 use crate::data::{Loader, Part};
 use crate::eval::{check_scores, unlabelled};
 use crate::patch::unbake;
-use crate::program::{Attribute, ModuleId, ModuleTree, Network, TensorInfo};
+use crate::program::{ModuleId, ModuleTree, Network, TensorInfo};
 use crate::progress::Progress;
 use crate::segments::{STATE_METHOD, with_state_method};
 use crate::torch::{self, Module, explain};
@@ -21,6 +21,8 @@ pub struct Training {
     /// Nesterov momentum.
     pub momentum: f64,
     pub weight_decay: f64,
+    /// Of libtorch's own random numbers (dropout).
+    pub seed: u64,
 }
 
 impl Default for Training {
@@ -30,6 +32,7 @@ impl Default for Training {
             learning_rate: 0.01,
             momentum: 0.9,
             weight_decay: 0.,
+            seed: 0,
         }
     }
 }
@@ -72,6 +75,8 @@ pub fn finetune(
         device,
     )?;
     module.set_training(true)?;
+    // Counted by epoch, so that a resumed run draws what an uninterrupted one draws.
+    torch::set_seed(training.seed.wrapping_add(first_epoch as u64));
     let tensors = module.tensors(STATE_METHOD)?;
     let variables = nn::VarStore::new(device);
     for (i, (tensor, parameter)) in tensors.iter().zip(&state.is_parameter).enumerate() {
@@ -174,9 +179,6 @@ impl State {
     ) -> Result<()> {
         for ((module, name), tensor) in self.names.iter().zip(tensors) {
             let path = &network.modules.get(*module).path;
-            let Some(Attribute::Tensor(_)) = network.modules.attribute(*module, name) else {
-                continue;
-            };
             write_tensor(archive, path, name, &torch::to_bytes(tensor)?)
                 .with_context(|| format!("{path}.{name} cannot be written back"))?;
         }

@@ -162,6 +162,17 @@ fn the_same_seed_gives_the_same_weights_bit_for_bit() {
 }
 
 #[test]
+fn dropout_draws_the_same_whatever_was_drawn_before() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("dropout_traced.pt"));
+    let bytes_after = |draws: i64| {
+        tch::manual_seed(draws);
+        train(&archive, &part, 1, 0).archive.to_bytes().unwrap()
+    };
+    assert!(bytes_after(1) == bytes_after(2));
+}
+
+#[test]
 fn training_keeps_names_modes_and_structure() {
     let (_folder, part) = easy_images();
     let before = open(&fixture("basic_scripted.pt"));

@@ -4,11 +4,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, open_device, open_model};
+use super::{Outcome, blame, open_device, open_model, show};
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::progress::Progress;
-use crate::report::{self, SCHEMA, thousands};
+use crate::report::{SCHEMA, thousands};
 use crate::torch::Module;
 
 #[derive(Serialize)]
@@ -59,11 +59,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         batch_size: options.data.batch_size,
         metrics,
     };
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.text()
-    })?;
+    show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 

@@ -4,14 +4,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, open_device, open_model};
+use super::{Outcome, blame, free_output, open_device, open_model, show};
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
-use crate::export::{check_output, default_output, save_archive};
-use crate::finetune::finetune;
+use crate::export::save_archive;
+use crate::finetune::{Training, finetune};
 use crate::progress::Progress;
-use crate::report::{self, SCHEMA};
-use crate::torch::{self, Module};
+use crate::report::SCHEMA;
+use crate::torch::Module;
 
 #[derive(Serialize)]
 struct FinetuneReport {
@@ -32,14 +32,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     };
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let output = options
-        .output
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(path, "finetuned"));
-    check_output(&output, options.output.force)?;
+    let output = free_output(&options.output, path, "finetuned")?;
     let device = open_device(&options.machine)?;
-    torch::set_seed(options.data.seed);
     let opened = Opened::require(&options.data, progress, "finetune")?;
     let data = options.data.data.as_deref().unwrap_or(path);
     let (train, test) = opened.split(data, progress)?;
@@ -64,7 +58,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         &archive,
         &train,
         &loader,
-        &(&options.training).into(),
+        &Training::of(&options.training, options.data.seed),
         0,
         device,
         progress,
@@ -82,11 +76,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         before,
         after,
     };
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.text()
-    })?;
+    show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 

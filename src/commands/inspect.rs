@@ -2,19 +2,15 @@
 
 use anyhow::Result;
 
-use super::{Outcome, analyse, open_model};
+use super::{Outcome, analyse, open_model, show};
 use crate::cli::Inspect;
-use crate::report::{self, InspectReport};
+use crate::report::InspectReport;
 
 pub(super) fn run(options: &Inspect) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let analysis = analyse(path, &archive, options.input_size)?;
     let report = InspectReport::new(path.display().to_string(), &analysis);
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.table()
-    })?;
+    show(options.talk, &report, || report.table())?;
     Ok(Outcome::Done)
 }

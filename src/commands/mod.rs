@@ -14,22 +14,24 @@ mod prune;
 #[cfg(feature = "torch")]
 mod score;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 #[cfg(feature = "torch")]
 use crate::blocks::Block;
 use crate::blocks::guess_input_shape;
-use crate::cli::Command;
+use crate::cli::{Command, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
+use crate::export::{check_output, default_output};
 use crate::options::Size;
 #[cfg(feature = "torch")]
 use crate::prune::Rules;
-use crate::report::no_blocks;
+use crate::report::{self, no_blocks};
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,23 @@ fn open_model(path: &Path) -> Result<Archive> {
         bail!("{shown}: this is a folder; --model names a TorchScript archive");
     }
     Archive::open(path).with_context(|| shown.to_string())
+}
+
+/// The file to write: the one that was named, or one beside the model; checked before hours of work.
+fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
+    let named = options.output.clone();
+    let output = named.unwrap_or_else(|| default_output(model, word));
+    check_output(&output, options.force)?;
+    Ok(output)
+}
+
+/// Writes a result to stdout, for programs or for people.
+fn show(talk: Talk, report: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    report::print(&if talk.json {
+        report::json(report)?
+    } else {
+        text()
+    })
 }
 
 /// The device to run on, after setting the number of threads.

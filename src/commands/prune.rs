@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, open_device, open_model, require_candidates};
+use super::{Outcome, blame, free_output, open_device, open_model, require_candidates, show};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{Prune, Selection};
 use crate::eval::throughput;
-use crate::export::{check_output, default_output, save_archive};
+use crate::export::save_archive;
 use crate::finetune::{Training, finetune};
 use crate::progress::Progress;
 use crate::prune::{Figures, Images, Iteration, Rules, Run, State};
@@ -52,13 +52,15 @@ impl From<&Selection> for Rules {
     }
 }
 
-impl From<&crate::cli::Training> for Training {
-    fn from(training: &crate::cli::Training) -> Self {
+impl Training {
+    /// As the options say.
+    pub(super) fn of(training: &crate::cli::Training, seed: u64) -> Self {
         Training {
             epochs: training.epochs,
             learning_rate: training.lr,
             momentum: training.momentum,
             weight_decay: training.weight_decay,
+            seed,
         }
     }
 }
@@ -69,14 +71,8 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     };
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let output = options
-        .output
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(path, "pruned"));
-    check_output(&output, options.output.force)?;
+    let output = free_output(&options.output, path, "pruned")?;
     let device = open_device(&options.machine)?;
-    torch::set_seed(options.data.seed);
     let augment = options.training.augment.0;
     let (images, analysis, synthetic) =
         for_pruning(path, &archive, &options.data, augment, progress)?;
@@ -92,7 +88,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         iterations: options.iterations as usize,
         rules,
         reference: options.reference,
-        training: (&options.training).into(),
+        training: Training::of(&options.training, options.data.seed),
         device,
         progress,
     };
@@ -158,11 +154,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         baseline,
         iterations,
     };
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.text(&run)
-    })?;
+    show(options.talk, &report, || report.text(&run))?;
     Ok(if report.iterations.len() < run.iterations {
         Outcome::Missed
     } else {
@@ -251,8 +243,7 @@ fn check_export(
     let named = || output.display().to_string();
     let module = Module::load(&exported, run.device).with_context(named)?;
     let memory = Module::load(pruned, run.device)?;
-    if let Some(batch) = images.plain.batches(&images.calibration, 0)?.next() {
-        let input = torch::images(&batch?.images, run.device)?;
+    if let Some(input) = first_batch(run, images)? {
         let outputs =
             |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
         if outputs(&module).with_context(named)? != outputs(&memory)? {
@@ -269,6 +260,14 @@ fn check_export(
     ))
 }
 
+/// Some images for the two networks to be compared on.
+fn first_batch(run: &Run, images: &Images) -> Result<Option<tch::Tensor>> {
+    let first = images.plain.batches(&images.calibration, 0)?.next();
+    first
+        .map(|batch| torch::images(&batch?.images, run.device))
+        .transpose()
+}
+
 /// Measures both networks side by side, so that a machine that slows down slows both.
 fn compare_speed(
     original: &Archive,
@@ -282,8 +281,7 @@ fn compare_speed(
         Module::load(original, run.device)?,
         Module::load(pruned, run.device)?,
     ];
-    if let Some(batch) = images.plain.batches(&images.calibration, 0)?.next() {
-        let input = torch::images(&batch?.images, run.device)?;
+    if let Some(input) = first_batch(run, images)? {
         let [original, pruned] = throughput(&modules, &input)?;
         before.images_per_second = Some(original);
         after.images_per_second = Some(pruned);

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Outcome, analyse, open_model, require_blocks};
+use super::{Outcome, analyse, free_output, open_model, require_blocks, show};
 use crate::analysis::Analysis;
 use crate::cli::Remove;
-use crate::export::{check_output, default_output, save_archive};
+use crate::export::save_archive;
 use crate::patch::Patch;
-use crate::report::{self, SCHEMA, percent, thousands};
+use crate::report::{SCHEMA, percent, thousands};
 
 #[derive(Serialize)]
 struct RemoveReport {
@@ -42,12 +42,7 @@ impl Size {
 pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let output = options
-        .output
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(path, "pruned"));
-    check_output(&output, options.output.force)?;
+    let output = free_output(&options.output, path, "pruned")?;
     let before = analyse(path, &archive, options.input_size)?;
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
@@ -73,11 +68,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
         before: Size::of(&before),
         after: Size::of(&after),
     };
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.text()
-    })?;
+    show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 

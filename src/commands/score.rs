@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, open_device, open_model, require_candidates};
+use super::{Outcome, blame, open_device, open_model, require_candidates, show};
 use crate::cli::Score;
 use crate::data::Augment;
 use crate::progress::Progress;
@@ -74,11 +74,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         macs: analysis.macs().count,
         blocks: blocks.collect(),
     };
-    report::print(&if options.talk.json {
-        report::json(&report)?
-    } else {
-        report.table()
-    })?;
+    show(options.talk, &report, || report.table())?;
     Ok(Outcome::Done)
 }
 
