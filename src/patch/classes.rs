@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::PatchError;
-use crate::program::ast::{Class, Expr, File, Function, Item, Member, Stmt, unquoted, walk_mut};
+use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
 use crate::program::{Attribute, ModuleId, ModuleTree, Network, Sources};
 
 pub(super) struct ClassEditor<'a> {
@@ -268,34 +268,22 @@ fn names_in(item: &Item) -> Vec<String> {
         };
         names.extend(dotted.filter(|d| d.starts_with("__torch__.")));
     };
-    let file = File {
-        items: vec![item.clone()],
-    };
-    file.walk(&mut visit);
+    walk_item(item, &mut visit);
     names
 }
 
-impl File {
-    fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
-        for item in &self.items {
-            match item {
-                Item::Class(class) => {
-                    for member in &class.members {
-                        match member {
-                            Member::Field(f) => {
-                                let parts = f.targets.iter().chain(&f.annotation).chain(&f.values);
-                                parts.for_each(|e| e.walk(visit));
-                            }
-                            Member::Method(method) => walk_function(method, visit),
-                            Member::Pass => {}
-                        }
-                    }
-                }
-                Item::Function(function) => walk_function(function, visit),
-                Item::Statement(statement) => {
-                    crate::program::ast::walk(std::slice::from_ref(statement), visit)
-                }
+fn walk_item<'a>(item: &'a Item, visit: &mut impl FnMut(&'a Expr)) {
+    match item {
+        Item::Class(class) => {
+            for field in class.fields() {
+                let parts = field.targets.iter().chain(&field.annotation);
+                parts.chain(&field.values).for_each(|e| e.walk(visit));
             }
+            class.methods().for_each(|m| walk_function(m, visit));
+        }
+        Item::Function(function) => walk_function(function, visit),
+        Item::Statement(statement) => {
+            crate::program::ast::walk(std::slice::from_ref(statement), visit)
         }
     }
 }

@@ -118,7 +118,7 @@ fn tensor_result(name: &str, args: &Args) -> Result {
 }
 
 fn tensor_shape(name: &str, args: &Args) -> ShapeResult {
-    if SAME_SHAPE.contains(&name) {
+    if is_activation(name) || SAME_SHAPE.contains(&name) {
         return Ok(args.shape(0).cloned());
     }
     match name {
@@ -153,39 +153,19 @@ fn tensor_shape(name: &str, args: &Args) -> ShapeResult {
         "squeeze" => Ok(shapes::squeeze(args)),
         "expand" => Ok(shapes::expand(args)),
         "cat" | "concat" => shapes::cat(args),
-        "stack" => Ok(None),
         "slice" => Ok(shapes::slice(args)),
         "select" => Ok(shapes::select(args)),
         "pad" | "constant_pad_nd" | "reflection_pad2d" | "replication_pad2d" => {
             Ok(shapes::pad(args))
         }
         "mean" | "sum" | "amax" | "amin" | "norm" | "var" | "std" => Ok(shapes::reduce(args)),
-        "pixel_shuffle" | "where" | "einsum" => Ok(None),
         _ => Ok(None),
     }
 }
 
-/// Operators whose result has the shape of their first argument.
+/// Operators, besides the activations, whose result has the shape of their first argument.
 const SAME_SHAPE: &[&str] = &[
-    "relu",
-    "relu6",
-    "hardtanh",
-    "silu",
-    "gelu",
-    "elu",
-    "selu",
-    "celu",
-    "leaky_relu",
-    "hardswish",
-    "hardsigmoid",
-    "sigmoid",
-    "tanh",
-    "mish",
-    "softplus",
-    "clamp",
-    "clamp_min",
     "clamp_max",
-    "prelu",
     "rrelu",
     "threshold",
     "batch_norm",
@@ -194,8 +174,6 @@ const SAME_SHAPE: &[&str] = &[
     "instance_norm",
     "softmax",
     "log_softmax",
-    "dropout",
-    "feature_dropout",
     "alpha_dropout",
     "contiguous",
     "clone",
