@@ -1,9 +1,28 @@
 //! Archive → network → program → blocks, for one input shape.
 
 use crate::archive::{Archive, NetworkError};
-use crate::blocks::{self, Block};
+use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
 use crate::program::{ModuleTree, Network, Program, ProgramError};
+
+/// What an archive is analysed for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// Shape of one input `[channels, height, width]`; guessed if nobody names it.
+    pub input_shape: Option<Vec<i64>>,
+    pub search: Search,
+}
+
+impl Request {
+    /// With inputs of this shape, and defaults for the rest.
+    #[must_use]
+    pub fn shape(shape: &[i64]) -> Self {
+        Request {
+            input_shape: Some(shape.to_vec()),
+            ..Request::default()
+        }
+    }
+}
 
 /// Everything known of an archive without running it.
 #[derive(Clone, Debug)]
@@ -14,6 +33,8 @@ pub struct Analysis {
     pub blocks: Vec<Block>,
     /// Shape of one input: channels, height, width.
     pub input_shape: Vec<i64>,
+    /// What was asked for, the input shape filled in: an archive made from this one is analysed alike.
+    pub request: Request,
     /// Nobody named the input shape: it is a guess.
     pub shape_guessed: bool,
 }
@@ -32,14 +53,14 @@ pub enum AnalysisError {
 }
 
 impl Analysis {
-    /// Analyses an archive for inputs of `shape`, or of a guessed shape.
+    /// Analyses an archive.
     ///
     /// # Errors
     /// If the code cannot be read, or the network refuses inputs of that shape.
-    pub fn of(archive: &Archive, shape: Option<&[i64]>) -> Result<Self, AnalysisError> {
+    pub fn of(archive: &Archive, request: &Request) -> Result<Self, AnalysisError> {
         let network = archive.network()?;
-        let input_shape = match shape {
-            Some(shape) => shape.to_vec(),
+        let input_shape = match &request.input_shape {
+            Some(shape) => shape.clone(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
         let program =
@@ -47,13 +68,17 @@ impl Analysis {
                 shape: blocks::show_shape(&input_shape),
                 error,
             })?;
-        let blocks = blocks::find(&network, &program);
+        let blocks = blocks::find(&network, &program, request.search);
         Ok(Analysis {
             network,
             program,
             blocks,
+            request: Request {
+                input_shape: Some(input_shape.clone()),
+                ..request.clone()
+            },
             input_shape,
-            shape_guessed: shape.is_none(),
+            shape_guessed: request.input_shape.is_none(),
         })
     }
 

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
+use clap::ValueEnum;
+use serde::Serialize;
+
 use crate::cost::{self, Macs};
 use crate::program::{
     CallIndex, ModuleId, Network, Op, Operand, Program, Statement, ValueId, is_activation,
@@ -65,6 +68,34 @@ pub fn show_shape(shape: &[i64]) -> String {
         .map(i64::to_string)
         .collect::<Vec<_>>()
         .join("×")
+}
+
+/// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is
+/// one of its own.
+// Its variants have no comments of their own, which `--help` would print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    #[default]
+    Block,
+    Fine,
+}
+
+/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
+/// one it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Candidates {
+    #[default]
+    Residual,
+    All,
+}
+
+/// What counts as a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Search {
+    pub granularity: Granularity,
+    pub candidates: Candidates,
 }
 
 /// A residual block.
@@ -184,9 +215,9 @@ pub fn representation(program: &Program) -> Option<ValueId> {
     }
 }
 
-/// The residual blocks of a program, in the order in which they run.
+/// The blocks of a program, in the order in which they run.
 #[must_use]
-pub fn find(network: &Network, program: &Program) -> Vec<Block> {
+pub fn find(network: &Network, program: &Program, _search: Search) -> Vec<Block> {
     let lifetimes = Lifetimes::of(program);
     let regions: Vec<Region> = (1..program.calls.len())
         .filter_map(|i| Region::of_call(program, &lifetimes, CallIndex(i)))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::blocks::{Candidates, Granularity};
 use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -52,6 +53,8 @@ pub struct Inspect {
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
     #[command(flatten)]
+    pub search: Search,
+    #[command(flatten)]
     pub talk: Talk,
 }
 
@@ -67,6 +70,8 @@ pub struct Remove {
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
     #[command(flatten)]
+    pub search: Search,
+    #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
     pub talk: Talk,
@@ -80,6 +85,8 @@ pub struct Score {
     pub model: Model,
     #[command(flatten)]
     pub data: Data,
+    #[command(flatten)]
+    pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
     #[command(flatten)]
@@ -105,6 +112,8 @@ pub struct Prune {
     pub baseline: bool,
     #[command(flatten)]
     pub data: Data,
+    #[command(flatten)]
+    pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
     #[command(flatten)]
@@ -257,6 +266,27 @@ pub struct Talk {
     /// The result as one JSON document on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// What counts as a block.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Blocks")]
+pub struct Search {
+    /// Modules as a whole, or each residual sum in them (the attention and the MLP of a transformer block)
+    #[arg(long, value_enum, default_value_t)]
+    pub granularity: Granularity,
+    /// Residual blocks, or any span with parameters that keeps the shape of its input
+    #[arg(long, value_enum, default_value_t)]
+    pub candidates: Candidates,
+}
+
+impl From<Search> for crate::blocks::Search {
+    fn from(search: Search) -> Self {
+        Self {
+            granularity: search.granularity,
+            candidates: search.candidates,
+        }
+    }
 }
 
 /// What candidates are compared with.

@@ -22,6 +22,7 @@ pub mod cli;
 pub mod commands;
 pub mod cost;
 pub mod data;
+pub mod dtype;
 pub mod error;
 pub mod export;
 pub mod options;

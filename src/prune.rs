@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::cli::Reference;
@@ -157,14 +157,14 @@ impl Run {
         &self,
         original: &Archive,
         mut state: State,
-        shape: &[i64],
+        request: &Request,
         images: &Images,
         mut saved: impl FnMut(&State) -> Result<()>,
     ) -> Result<State> {
         let first = match self.reference {
             Reference::Current => None,
             Reference::Original => {
-                let analysis = Analysis::of(original, Some(shape))?;
+                let analysis = Analysis::of(original, request)?;
                 let calibration = (&images.calibration, &images.plain);
                 Some(representation(
                     original,
@@ -177,7 +177,7 @@ impl Run {
         };
         while state.iterations.len() < self.iterations {
             let number = state.iterations.len() + 1;
-            let analysis = Analysis::of(&state.archive, Some(shape))?;
+            let analysis = Analysis::of(&state.archive, request)?;
             let candidates = self.rules.candidates(&analysis.blocks);
             if candidates.is_empty() {
                 self.progress.warn(format_args!(
@@ -201,8 +201,14 @@ impl Run {
                 against,
                 self.progress,
             )?;
-            let iteration =
-                self.remove_best(&mut state.archive, &analysis, scores, number, shape, images)?;
+            let iteration = self.remove_best(
+                &mut state.archive,
+                &analysis,
+                scores,
+                number,
+                request,
+                images,
+            )?;
             let iteration = Iteration {
                 seconds: begun.elapsed().as_secs_f64(),
                 ..iteration
@@ -221,7 +227,7 @@ impl Run {
         analysis: &Analysis,
         scores: Vec<Score>,
         number: usize,
-        shape: &[i64],
+        request: &Request,
         images: &Images,
     ) -> Result<Iteration> {
         let best = scores.first().context("nothing was scored")?.clone();
@@ -249,7 +255,7 @@ impl Run {
             *archive = trained.archive;
         }
         let metrics = self.measure(archive, images)?;
-        let after = Figures::new(&Analysis::of(archive, Some(shape))?, metrics.as_ref());
+        let after = Figures::new(&Analysis::of(archive, request)?, metrics.as_ref());
         Ok(Iteration {
             iteration: number,
             removed: best.path,

@@ -5,13 +5,13 @@ mod common;
 
 use std::fmt::Write;
 
-use ckaprune::blocks::{self, Block, Reason, cuts, guess_input_shape, show_shape};
+use ckaprune::blocks::{self, Block, Reason, Search, cuts, guess_input_shape, show_shape};
 use ckaprune::program::{Network, Program};
 
 use common::{FIXTURE_INPUT, Written, class, demo, flat, network, open, program};
 
 fn blocks_of(network: &Network, shape: &[i64]) -> Vec<Block> {
-    blocks::find(network, &program(network, shape))
+    blocks::find(network, &program(network, shape), Search::default())
 }
 
 /// One line a block.

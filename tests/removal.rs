@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use ckaprune::analysis::Analysis;
+use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::{Archive, Limits, Section};
 use ckaprune::patch::{Patch, PatchError};
 use ckaprune::program::ast::{File, Item};
@@ -75,7 +75,7 @@ impl Case {
 
     fn of(network: &str, export: &str) -> Case {
         let archive = open(&fixture(&format!("{network}_{export}.pt")));
-        let analysis = Analysis::of(&archive, Some(&FIXTURE_INPUT)).unwrap();
+        let analysis = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
         let reference = load(&open(&fixture(&format!("{network}_skippable.pt"))));
         Case {
             name: format!("{network}, {export}"),
@@ -173,7 +173,7 @@ fn blocks_removed_one_after_another_equal_blocks_removed_at_once() {
                 program,
                 blocks,
                 ..
-            } = Analysis::of(&archive, Some(&FIXTURE_INPUT)).unwrap();
+            } = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
             let patch = Patch::remove(&program, &blocks, &[path]).unwrap();
             archive = patch.apply(&archive, &network, &program).unwrap();
         }

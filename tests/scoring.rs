@@ -6,7 +6,7 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use ckaprune::analysis::Analysis;
+use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
 use ckaprune::data::{Loader, Part, Transform, synthetic};
 use ckaprune::patch::Patch;
@@ -29,7 +29,7 @@ fn loader() -> Loader {
 }
 
 fn analyse(archive: &Archive) -> Analysis {
-    Analysis::of(archive, Some(&FIXTURE_INPUT)).unwrap()
+    Analysis::of(archive, &Request::shape(&FIXTURE_INPUT)).unwrap()
 }
 
 fn score_all(archive: &Archive, analysis: &Analysis, against: Against) -> anyhow::Result<Scores> {

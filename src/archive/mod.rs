@@ -34,7 +34,7 @@ pub use error::ArchiveError;
 pub use limits::Limits;
 pub use network::NetworkError;
 pub use pickle::{Node, NodeId, Pickle, PickleError};
-pub use tensor::{Dtype, TensorRef};
+pub use tensor::TensorRef;
 
 /// Which pickle a storage belongs to, and so the folder it lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::{Archive, ArchiveError, NodeId, Pickle, Section, TensorRef};
+use crate::dtype::Dtype;
 use crate::program::{
     Attribute, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
 };
@@ -50,6 +51,7 @@ impl Archive {
                 Some(tensor) => Ok(describe(&tensor?, Section::Constants, false)),
                 None => Ok(TensorInfo {
                     shape: Vec::new(),
+                    dtype: Dtype::UInt8,
                     parameter: false,
                     storage: String::new(),
                 }),
@@ -91,6 +93,7 @@ pub fn source_file(module: &str) -> String {
 fn describe(tensor: &TensorRef, section: Section, parameter: bool) -> TensorInfo {
     TensorInfo {
         shape: tensor.shape.clone(),
+        dtype: tensor.dtype,
         parameter,
         storage: format!("{section:?}/{}@{}", tensor.storage, tensor.offset),
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
 use super::{Outcome, blame, open_device, open_model, show};
+use crate::blocks::Search;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::progress::Progress;
@@ -44,7 +45,13 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         progress.note("note: the data set has no test part: measuring on all its images");
     }
     let loader = opened.plain();
-    let analysis = analyse_for(path, &archive, (part.path(), part), &loader)?;
+    let analysis = analyse_for(
+        path,
+        &archive,
+        (part.path(), part),
+        &loader,
+        Search::default(),
+    )?;
     let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
     let report = EvalReport {

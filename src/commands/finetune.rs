@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
 use super::{Outcome, blame, free_output, open_device, open_model, show};
+use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::save_archive;
@@ -40,7 +41,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
     // Whether the network takes these images is known before it runs.
-    analyse_for(path, &archive, (data, &train), &plain)?;
+    analyse_for(path, &archive, (data, &train), &plain, Search::default())?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::analyse;
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
+use crate::blocks::Search;
 use crate::cli::Data;
 use crate::data::{
     self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
@@ -125,9 +126,14 @@ pub(super) fn analyse_for(
     archive: &Archive,
     (data, part): (&Path, &Part),
     loader: &Loader,
+    search: Search,
 ) -> Result<Analysis> {
     let shape = loader.output_shape(part)?.map(|n| n as i64);
-    Analysis::of(archive, Some(&shape))
+    let request = Request {
+        input_shape: Some(shape.to_vec()),
+        search,
+    };
+    Analysis::of(archive, &request)
         .with_context(|| format!("{} on {}", model.display(), data.display()))
 }
 
@@ -140,6 +146,7 @@ pub(super) fn for_pruning(
     model: &Path,
     archive: &Archive,
     options: &Data,
+    search: Search,
     augment: Augment,
     progress: Progress,
 ) -> Result<(Images, Analysis, bool)> {
@@ -148,7 +155,7 @@ pub(super) fn for_pruning(
             let (train, test) = opened.split(path, progress)?;
             let test = test.filter(|t| t.labels().is_some());
             let plain = opened.plain();
-            let analysis = analyse_for(model, archive, (path, &train), &plain)?;
+            let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
             let images = Images {
                 calibration: train.draw(options.samples.0, options.seed),
                 train: Some(train).filter(|t| t.labels().is_some()),
@@ -159,7 +166,7 @@ pub(super) fn for_pruning(
             Ok((images, analysis, false))
         }
         _ => {
-            let analysis = analyse(model, archive, options.input_size)?;
+            let analysis = analyse(model, archive, options.input_size, search)?;
             let images = synthetic_images(options, &analysis)?;
             Ok((images, analysis, true))
         }

@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 #[cfg(feature = "torch")]
 use crate::blocks::Block;
-use crate::blocks::guess_input_shape;
+use crate::blocks::{Search, guess_input_shape};
 use crate::cli::{Command, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
@@ -98,7 +98,7 @@ fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {
 }
 
 /// Analyses a model for an input size that may be named in part or not at all.
-fn analyse(path: &Path, archive: &Archive, size: Option<Size>) -> Result<Analysis> {
+fn analyse(path: &Path, archive: &Archive, size: Option<Size>, search: Search) -> Result<Analysis> {
     let named = || path.display().to_string();
     let shape = match size {
         None => None,
@@ -107,10 +107,14 @@ fn analyse(path: &Path, archive: &Archive, size: Option<Size>) -> Result<Analysi
                 Some(channels) => channels as i64,
                 None => guessed_channels(archive).with_context(named)?,
             };
-            Some([channels, size.height as i64, size.width as i64])
+            Some(vec![channels, size.height as i64, size.width as i64])
         }
     };
-    Analysis::of(archive, shape.as_ref().map(<[i64; 3]>::as_slice)).with_context(named)
+    let request = Request {
+        input_shape: shape,
+        search,
+    };
+    Analysis::of(archive, &request).with_context(named)
 }
 
 /// Refuses a network that has nothing to prune.

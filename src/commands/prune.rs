@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
 use super::{Outcome, blame, free_output, open_device, open_model, require_candidates, show};
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Selection};
 use crate::eval::throughput;
@@ -74,8 +74,14 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     let output = free_output(&options.output, path, "pruned")?;
     let device = open_device(&options.machine)?;
     let augment = options.training.augment.0;
-    let (images, analysis, synthetic) =
-        for_pruning(path, &archive, &options.data, augment, progress)?;
+    let (images, analysis, synthetic) = for_pruning(
+        path,
+        &archive,
+        &options.data,
+        options.search.into(),
+        augment,
+        progress,
+    )?;
     let rules: Rules = (&options.selection).into();
     require_candidates(path, &analysis, &rules)?;
     if synthetic {
@@ -122,12 +128,12 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
             .as_ref(),
     );
     let keep = |state: &State| run_dir.as_ref().map_or(Ok(()), |r| r.save(state));
-    let shape = &analysis.input_shape;
+    let request = &analysis.request;
     let State {
         archive: pruned,
         iterations,
     } = run
-        .carry_on(&archive, begin, shape, &images, keep)
+        .carry_on(&archive, begin, request, &images, keep)
         .map_err(blame(path))?;
     let baseline = match options.baseline {
         true => {
@@ -136,7 +142,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         false => None,
     };
     save_archive(&pruned, &output, options.output.force)?;
-    let mut after = check_export(&output, &pruned, &run, shape, &images)?;
+    let mut after = check_export(&output, &pruned, &run, request, &images)?;
     let mut before = before;
     compare_speed(&archive, &pruned, &run, &images, &mut before, &mut after)?;
     let report = PruneReport {
@@ -144,7 +150,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         command: "prune",
         model: path.display().to_string(),
         output: output.display().to_string(),
-        input_shape: shape.clone(),
+        input_shape: analysis.input_shape.clone(),
         samples: images.calibration.len(),
         synthetic,
         seed: options.data.seed,
@@ -173,6 +179,8 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<s
         "samples": options.data.samples.to_string(),
         "batch-size": options.data.batch_size,
         "seed": options.data.seed,
+        "granularity": options.search.granularity,
+        "candidates": options.search.candidates,
         "keep": options.selection.keep.as_ref().map(ToString::to_string),
         "only": options.selection.only.as_ref().map(ToString::to_string),
         "min-blocks-per-stage": options.selection.min_blocks_per_stage,
@@ -236,7 +244,7 @@ fn check_export(
     output: &Path,
     pruned: &Archive,
     run: &Run,
-    shape: &[i64],
+    request: &Request,
     images: &Images,
 ) -> Result<Figures> {
     let exported = open_model(output)?;
@@ -255,7 +263,7 @@ fn check_export(
     }
     let metrics = run.measure(&exported, images)?;
     Ok(Figures::new(
-        &Analysis::of(&exported, Some(shape)).with_context(named)?,
+        &Analysis::of(&exported, request).with_context(named)?,
         metrics.as_ref(),
     ))
 }

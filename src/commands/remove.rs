@@ -43,7 +43,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
-    let before = analyse(path, &archive, options.input_size)?;
+    let before = analyse(path, &archive, options.input_size, options.search.into())?;
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
     let patch =
@@ -51,7 +51,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let pruned = patch
         .apply(&archive, &before.network, &before.program)
         .with_context(named)?;
-    let after = Analysis::of(&pruned, Some(&before.input_shape))?;
+    let after = Analysis::of(&pruned, &before.request)?;
     save_archive(&pruned, &output, options.output.force)?;
     let wanted = |p: &String| options.blocks.contains(p);
     let report = RemoveReport {

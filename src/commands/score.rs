@@ -37,8 +37,14 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         crop_padding: 0,
         flip: false,
     };
-    let (images, analysis, synthetic) =
-        for_pruning(path, &archive, &options.data, no_augmentation, progress)?;
+    let (images, analysis, synthetic) = for_pruning(
+        path,
+        &archive,
+        &options.data,
+        options.search.into(),
+        no_augmentation,
+        progress,
+    )?;
     let rules: Rules = (&options.selection).into();
     let candidates = require_candidates(path, &analysis, &rules)?;
     if synthetic {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
+use crate::dtype::Dtype;
+
 /// A module instance. A module reached by two paths is one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleId(pub u32);
@@ -12,6 +14,7 @@ pub struct ModuleId(pub u32);
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<i64>,
+    pub dtype: Dtype,
     /// Listed in the class's `__parameters__`; the others are buffers or plain attributes.
     pub parameter: bool,
     /// Identity of the storage: tensors that share memory have the same.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use ckaprune::archive::{Dtype, Limits, Node, NodeId, Pickle, PickleError, TensorRef};
+use ckaprune::archive::{Limits, Node, NodeId, Pickle, PickleError, TensorRef};
+use ckaprune::dtype::Dtype;
 use proptest::prelude::*;
 
 use super::build::*;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ckaprune::archive::Archive;
+use ckaprune::dtype::Dtype;
 use ckaprune::program::{
     Attribute, Emitter, Module, ModuleId, ModuleTree, Network, Program, ProgramError, TensorInfo,
 };
@@ -124,6 +125,7 @@ impl Written {
     pub fn shared_tensor(self, path: &str, shape: &[i64], storage: &str) -> Self {
         let info = TensorInfo {
             shape: shape.to_vec(),
+            dtype: Dtype::Float32,
             parameter: true,
             storage: storage.into(),
         };

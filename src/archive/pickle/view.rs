@@ -1,7 +1,8 @@
 //! What the nodes mean in a TorchScript archive: modules, their attributes, tensors, typed lists.
 
 use super::{Node, NodeId, Pickle};
-use crate::archive::{ArchiveError, Dtype, TensorRef};
+use crate::archive::{ArchiveError, TensorRef};
+use crate::dtype::Dtype;
 
 /// The attributes of an object, in the order they are written. See [`Pickle::attributes`].
 #[derive(Debug, Clone)]
