@@ -19,6 +19,8 @@ pub(super) struct Checkpoint {
     writes: usize,
     undo: usize,
     in_place_seen: usize,
+    /// What is noted of the code of the call being followed: its variables and expressions.
+    notes: Option<(CallIndex, usize, usize)>,
 }
 
 /// An in-place operator that became functional.
@@ -68,6 +70,10 @@ impl<'a> Builder<'a> {
             writes: self.writes.len(),
             undo: self.undo.len(),
             in_place_seen: self.in_place_seen,
+            notes: self.current_call.map(|index| {
+                let call = &self.calls[index.0];
+                (index, call.variables.len(), call.expressions.len())
+            }),
         }
     }
 
@@ -77,6 +83,12 @@ impl<'a> Builder<'a> {
         self.calls.truncate(to.calls);
         self.writes.truncate(to.writes);
         self.in_place_seen = to.in_place_seen;
+        if let Some((index, variables, expressions)) = to.notes
+            && let Some(call) = self.calls.get_mut(index.0)
+        {
+            call.variables.truncate(variables);
+            call.expressions.truncate(expressions);
+        }
         for (value, former) in self.undo.drain(to.undo..).rev() {
             match former {
                 Some(former) => self.latest.insert(value, former),

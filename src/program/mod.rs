@@ -128,6 +128,10 @@ pub struct Call {
     pub caller: Option<CallIndex>,
     pub args: Vec<Val>,
     pub result: Val,
+    /// What the code of the method bound to its variables; a variable that is bound twice is there twice.
+    pub variables: Vec<(String, ValueId)>,
+    /// What the call expressions in the code of the method gave; one that ran twice is there twice.
+    pub expressions: Vec<(CallId, ValueId)>,
     /// The statements it gave.
     pub range: Range<usize>,
 }

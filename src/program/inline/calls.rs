@@ -34,6 +34,8 @@ impl<'a> Inliner<'a> {
             caller,
             args: args.iter().map(|(_, v)| v.clone()).collect(),
             result: Val::none(),
+            variables: Vec::new(),
+            expressions: Vec::new(),
             range: start..start,
         });
         self.builder.current_call = Some(index);
@@ -142,7 +144,7 @@ impl<'a> Inliner<'a> {
                         None => return opaque(format!("no argument for {}", param.name)),
                     },
                 };
-            frame.variables.insert(param.name.clone(), value);
+            self.set_variable(frame, &param.name, value);
         }
         match given.next() {
             None => Ok(()),

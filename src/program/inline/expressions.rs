@@ -91,7 +91,15 @@ impl<'a> Inliner<'a> {
             },
             Expr::Call {
                 id, callee, args, ..
-            } => self.call(frame, *id, callee, args, results),
+            } => {
+                let value = self.call(frame, *id, callee, args, results)?;
+                if let Operand::Value(result) = value.operand
+                    && let Some(call) = self.method_call(frame)
+                {
+                    call.expressions.push((*id, result));
+                }
+                Ok(value)
+            }
             Expr::Unary { .. } | Expr::Binary { .. } | Expr::Slice(_) => {
                 opaque("an operator that is not followed")
             }

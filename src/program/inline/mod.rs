@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::builder::{Builder, CodePlace};
 use super::value::{Dim, Known, Operand, Val};
-use super::{Argument, ModuleId, ModuleTree, Network, Program};
+use super::{Argument, Call, ModuleId, ModuleTree, Network, Program};
 
 /// Calls may nest this deep: more is recursion, which TorchScript does not have.
 const MAX_DEPTH: usize = 64;
@@ -133,6 +133,22 @@ impl<'a> Inliner<'a> {
             operand: Operand::Value(id),
             known,
         }
+    }
+
+    fn set_variable(&mut self, frame: &mut Frame, name: &str, value: Val) {
+        if let Some(call) = self.method_call(frame)
+            && let Operand::Value(id) = value.operand
+        {
+            call.variables.push((name.to_owned(), id));
+        }
+        frame.variables.insert(name.to_owned(), value);
+    }
+
+    /// The call whose method this frame runs; `None` in a free function.
+    fn method_call(&mut self, frame: &Frame) -> Option<&mut Call> {
+        frame.place.module?;
+        let current = self.builder.current_call?;
+        self.builder.calls.get_mut(current.0)
     }
 
     fn module_path(&self) -> String {

@@ -177,7 +177,7 @@ impl<'a> Inliner<'a> {
     pub(super) fn bind(&mut self, frame: &mut Frame, target: &'a Expr, value: Val) -> Step<()> {
         match target {
             Expr::Name(name) => {
-                frame.variables.insert(name.clone(), value);
+                self.set_variable(frame, name, value);
                 Ok(())
             }
             Expr::Attribute { base, name } => match self.eval(frame, base)?.known {
