@@ -198,23 +198,6 @@ pub fn cuts(program: &Program) -> Vec<Cut> {
     found
 }
 
-/// The representation the method compares: the input of the last learned layer (arXiv 2405.17081, section 3.1).
-#[must_use]
-pub fn representation(program: &Program) -> Option<ValueId> {
-    let is_classifier = |s: &&Statement| {
-        matches!(
-            s.operator(),
-            Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm")
-        )
-    };
-    let statement = program.statements.iter().rev().find(is_classifier)?;
-    let data = usize::from(statement.operator() == Some("addmm"));
-    match statement.args.get(data).map(|a| &a.value) {
-        Some(Operand::Value(id)) => Some(*id),
-        _ => None,
-    }
-}
-
 /// The blocks of a program, in the order in which they run.
 #[must_use]
 pub fn find(network: &Network, program: &Program, _search: Search) -> Vec<Block> {

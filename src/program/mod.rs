@@ -15,6 +15,7 @@ mod opaque;
 mod ops;
 mod parse;
 mod print;
+mod slice;
 mod source;
 mod value;
 
