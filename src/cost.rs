@@ -78,7 +78,8 @@ fn statement_macs(network: &Network, program: &Program, statement: &Statement) -
         "einsum" | "lstm" | "gru" | "_native_multi_head_attention" | "bilinear" | "tensordot" => {
             None
         }
-        name if name.starts_with("__torch__") => None,
+        // So may those of other libraries have.
+        name if name.starts_with("__torch__") || name.starts_with("ops.") => None,
         _ => Some(0),
     }
 }

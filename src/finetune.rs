@@ -67,6 +67,7 @@ pub fn finetune(
             "so the network cannot be fine-tuned on them; name a data set with labels"
         ));
     }
+    interface.check_trainable()?;
     let mut trainable = archive.clone();
     unbake(&mut trainable, &archive.network()?);
     let network = trainable.network()?;

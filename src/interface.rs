@@ -12,6 +12,8 @@ pub struct Interface {
     /// Element type that its input has to have.
     pub element: Dtype,
     pub scores: Outlet,
+    /// Some of its layers compute with quantised weights.
+    pub quantised: bool,
 }
 
 impl Default for Interface {
@@ -20,6 +22,7 @@ impl Default for Interface {
         Interface {
             element: Dtype::Float32,
             scores: Outlet::default(),
+            quantised: false,
         }
     }
 }
@@ -29,23 +32,93 @@ impl Default for Interface {
 pub enum InterfaceError {
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error(
+        "the network holds tensors of type {0:?}, which cannot be run here; export it with model.float()"
+    )]
+    Element(Dtype),
+    #[error(
+        "the network is quantised: its layers and sums run in quantised arithmetic (quantized.conv2d, quantized.add), \
+         where blocks can be neither left out nor trained; prune it in floating point, then quantise the result"
+    )]
+    Quantised,
+    #[error(
+        "the network computes in {0:?}, in which training loses small updates; export it in single precision with \
+         model.float()"
+    )]
+    TooCoarse(Dtype),
 }
 
 impl Interface {
     /// Of this network.
     ///
     /// # Errors
-    /// If nobody can tell which output holds the class scores.
+    /// If nobody can tell which output holds the class scores, or it holds tensors that are not real numbers.
     pub fn of(
         network: &Network,
         program: &Program,
         key: Option<&OutputKey>,
     ) -> Result<Self, InterfaceError> {
+        let odd = |t: &&TensorInfo| !is_usable(t.dtype);
+        if let Some(tensor) = tensors(network).find(odd) {
+            return Err(InterfaceError::Element(tensor.dtype));
+        }
         Ok(Interface {
+            quantised: is_quantised(network, program),
             element: element(network, program),
             scores: output::choose(network, program, key)?,
         })
     }
+
+    /// Refuses a network whose blocks cannot be compared with each other.
+    ///
+    /// # Errors
+    /// If it is quantised.
+    pub fn check_prunable(&self) -> Result<(), InterfaceError> {
+        match self.quantised {
+            true => Err(InterfaceError::Quantised),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a network that cannot be trained as it is.
+    ///
+    /// # Errors
+    /// If it is quantised, or its weights have too few digits.
+    pub fn check_trainable(&self) -> Result<(), InterfaceError> {
+        self.check_prunable()?;
+        match self.element {
+            Dtype::Float32 | Dtype::Float64 => Ok(()),
+            coarse => Err(InterfaceError::TooCoarse(coarse)),
+        }
+    }
+}
+
+/// Whether libtorch's ordinary operators compute with such tensors.
+fn is_usable(dtype: Dtype) -> bool {
+    !matches!(
+        dtype,
+        Dtype::Float8E5M2
+            | Dtype::Float8E5M2Fnuz
+            | Dtype::Float8E4M3Fn
+            | Dtype::Float8E4M3Fnuz
+            | Dtype::ComplexFloat16
+            | Dtype::ComplexFloat32
+            | Dtype::ComplexFloat64
+    )
+}
+
+/// Whether some layer is quantised: its weight, the object that packs it, or the operator.
+#[must_use]
+pub fn is_quantised(network: &Network, program: &Program) -> bool {
+    let tensor = |t: &TensorInfo| matches!(t.dtype, Dtype::QInt8 | Dtype::QUInt8 | Dtype::QInt32);
+    let operator = |s: &Statement| {
+        s.operator()
+            .is_some_and(|name| name.starts_with("ops.quantized."))
+    };
+    let mut modules = network.modules.iter();
+    tensors(network).any(tensor)
+        || modules.any(|(_, m)| m.class.starts_with("__torch__.torch.classes.quantized."))
+        || program.statements.iter().any(operator)
 }
 
 /// The floating type of all weights; where they differ, that of the first layer which the input meets.

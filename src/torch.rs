@@ -161,6 +161,15 @@ impl Module {
         set.map_err(explain)
     }
 
+    /// How far two ways to compute the same may lie apart, as a fraction of the largest value.
+    #[must_use]
+    pub fn rounding(&self) -> f32 {
+        match self.interface.element {
+            Dtype::Float16 | Dtype::BFloat16 => 3e-2,
+            _ => 1e-4,
+        }
+    }
+
     /// A batch of images (n × channels × height × width) as the network takes it.
     pub fn images(&self, images: &Array4<f32>) -> Result<Tensor> {
         let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();

@@ -44,6 +44,9 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let model = &options.model;
     let analysis = analyse_for(model, &archive, (data, &train), &plain, Search::default())?;
     let interface = interface(path, &analysis)?;
+    interface
+        .check_trainable()
+        .map_err(|e| blame(path)(e.into()))?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(

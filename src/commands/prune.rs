@@ -84,6 +84,14 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         augment,
         progress,
     )?;
+    let interface = interface(path, &analysis)?;
+    let trains = images.train.is_some() && options.training.epochs > 0;
+    let fit = if trains {
+        interface.check_trainable()
+    } else {
+        interface.check_prunable()
+    };
+    fit.map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
     require_candidates(path, &analysis, &rules)?;
     if synthetic {
@@ -97,7 +105,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         rules,
         reference: options.reference,
         training: Training::of(&options.training, options.data.seed),
-        interface: interface(path, &analysis)?.clone(),
+        interface: interface.clone(),
         device,
         progress,
     };

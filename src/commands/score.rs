@@ -45,7 +45,9 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         no_augmentation,
         progress,
     )?;
-    interface(path, &analysis)?;
+    interface(path, &analysis)?
+        .check_prunable()
+        .map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
     let candidates = require_candidates(path, &analysis, &rules)?;
     if synthetic {
