@@ -35,7 +35,9 @@ def run(model, images: torch.Tensor) -> List[torch.Tensor]:
 
 @torch.no_grad()
 def run_archive(path: Path, images: torch.Tensor) -> List[torch.Tensor]:
-    return run(torch.jit.load(str(path)), images)
+    # It runs once only, so that optimising it would cost more time than it saves.
+    with torch.jit.optimized_execution(False):
+        return run(torch.jit.load(str(path)), images)
 
 
 def tensors(output) -> List[torch.Tensor]:

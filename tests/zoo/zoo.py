@@ -189,8 +189,6 @@ def listed(items) -> str:
 def check_model(name: str, program: Path, wanted: Sequence[str], threads: int) -> List[Row]:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(threads)
-    # Each archive runs once: profiling it first would only cost time.
-    torch._C._jit_set_profiling_mode(False)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ckaprune-zoo-") as folder:
         rows = Zoo(models.ENTRIES[name], removal.Ckaprune(program), Path(folder)).rows(wanted)
