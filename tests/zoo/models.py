@@ -56,7 +56,7 @@ def settle_statistics(model: nn.Module, batch: torch.Tensor) -> None:
         norm.momentum = momentum
         mean, var = norm.running_mean, norm.running_var
         mean.add_(0.2 * torch.randn_like(mean) * (var + norm.eps).sqrt())
-        var.mul_(0.5 + torch.rand_like(var)).add_(0.01)
+        var.mul_(0.5 + torch.rand_like(var))
 
 
 def torchvision_entries() -> List[Entry]:
