@@ -27,7 +27,7 @@ class Ckaprune:
     def run(self, *arguments) -> str:
         done = subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True)
         if done.returncode != 0:
-            raise Refused(f"exit {done.returncode}: {done.stderr.strip()}")
+            raise Refused(f"exit {done.returncode}: {without_folders(done.stderr, arguments)}")
         return done.stdout
 
     def knows(self, option: str) -> bool:
@@ -48,6 +48,13 @@ class Ckaprune:
             "remove", "--model", archive, "--blocks", ",".join(paths), "--output", output,
             "--input-size", side, "--quiet", *options,
         )
+
+
+def without_folders(message: str, arguments) -> str:
+    """Temporary folders differ from run to run."""
+    for folder in {f"{a.parent}/" for a in arguments if isinstance(a, Path)}:
+        message = message.replace(folder, "")
+    return message.strip()
 
 
 class Zeros(nn.Module):
