@@ -6,10 +6,12 @@
 
 mod classes;
 mod method;
+mod thaw;
 mod unbake;
 
 use std::collections::BTreeSet;
 
+pub use thaw::thaw;
 pub use unbake::unbake;
 
 use crate::archive::network::{module_name, source_file};
