@@ -145,9 +145,9 @@ fn trainable(archive: &Archive, progress: Progress) -> Result<(Archive, Network)
     if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
         let thawed = thaw(&mut trainable, &network)?;
         if thawed > 0 {
-            progress.note(&format!(
-                "note: the network was frozen: {thawed} of its constants become parameters; \
-                 batch norm stays as it was folded or measured"
+            progress.note(format_args!(
+                "note: the network was frozen: {thawed} of its constants become parameters; with batch norm folded into \
+                 them it needs a lower --lr than before it was frozen"
             ));
             network = trainable.network()?;
         }
