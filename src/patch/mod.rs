@@ -7,10 +7,12 @@
 mod attributes;
 mod classes;
 mod method;
+mod thaw;
 mod unbake;
 
 use std::collections::BTreeSet;
 
+pub use thaw::thaw;
 pub use unbake::unbake;
 
 use crate::analysis::Analysis;
