@@ -45,6 +45,9 @@ pub(super) struct Builder<'a> {
     in_place_seen: usize,
     /// The in-place operators, by order of appearance, that must stay so.
     keep_in_place: &'a HashSet<usize>,
+    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
+    /// rolled back: too many roots only make less known.
+    written: HashSet<ValueId>,
 }
 
 impl<'a> Builder<'a> {
@@ -59,6 +62,7 @@ impl<'a> Builder<'a> {
             writes: Vec::new(),
             in_place_seen: 0,
             keep_in_place,
+            written: HashSet::new(),
         }
     }
 
@@ -116,12 +120,26 @@ impl<'a> Builder<'a> {
                     .map(|(k, v)| (self.current(k), self.current(v)))
                     .collect(),
             ),
+            Known::Tensor {
+                shape,
+                item: Some(_),
+            } if self.may_be_written(&val.operand) => Known::Tensor {
+                shape: shape.clone(),
+                item: None,
+            },
             other => other.clone(),
         };
         Val {
             operand: self.current_operand(&val.operand),
             known,
         }
+    }
+
+    fn may_be_written(&self, operand: &Operand) -> bool {
+        let roots = operand.values().into_iter();
+        roots
+            .map(|v| self.values[v.0 as usize].root)
+            .any(|root| self.written.contains(&root))
     }
 
     fn current_operand(&self, operand: &Operand) -> Operand {
@@ -157,12 +175,18 @@ impl<'a> Builder<'a> {
 
     /// Appends a statement with these results.
     pub fn push(&mut self, op: Op, args: Vec<Argument>, outputs: Vec<ValueId>, impure: bool) {
+        if impure || is_foreign(&op) {
+            let read = args.iter().flat_map(|a| a.value.values());
+            let roots = read.map(|v| self.values[v.0 as usize].root);
+            self.written.extend(roots);
+        }
         self.statements.push(Statement {
             op,
             args,
             outputs,
             call: self.current_call,
             impure,
+            macs: None,
         });
     }
 
@@ -200,6 +224,7 @@ impl<'a> Builder<'a> {
                     ordinal,
                 });
                 let id = self.value(known.clone(), None);
+                self.written.insert(self.values[target.0 as usize].root);
                 self.push(Op::Call(function), args, vec![id], false);
                 let former = self.latest.insert(target, id);
                 self.undo.push((target, former));

@@ -18,6 +18,7 @@ mod print;
 mod source;
 mod value;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub use builder::CodePlace;
@@ -29,6 +30,8 @@ pub use print::{print, print_statements};
 pub use source::Sources;
 pub use value::{Dim, Known, Operand, Shape, Val, ValueId, element_count};
 
+pub(crate) use ops::statement_macs;
+
 use ast::{CallId, Stmt};
 use builder::short_name;
 
@@ -39,6 +42,8 @@ pub struct Network {
     pub sources: Sources,
     /// The tensors code refers to as `CONSTANTS.cN`.
     pub constants: Vec<TensorInfo>,
+    /// The numbers in those constants that are one integer: traced code computes sizes with them.
+    pub constant_items: HashMap<usize, i64>,
 }
 
 /// A value of the flat program.
@@ -87,6 +92,9 @@ pub struct Statement {
     pub call: Option<CallIndex>,
     /// It writes memory or draws random numbers: it stays even if nobody reads its results.
     pub impure: bool,
+    /// Multiply-accumulates, for one sample, of code that was not followed because data decide its way, but that
+    /// costs the same whichever way it goes.
+    pub macs: Option<i64>,
 }
 
 impl Statement {

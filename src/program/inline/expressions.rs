@@ -150,9 +150,16 @@ impl<'a> Inliner<'a> {
             .and_then(|n| n.parse::<usize>().ok())
             && let Some(info) = self.network.constants.get(index)
         {
+            let item = self.network.constant_items.get(&index);
             return Val {
                 operand: Operand::Constant(index),
-                known: tensor_of(&info.shape),
+                known: match item {
+                    Some(n) => Known::Tensor {
+                        shape: Some(Vec::new()),
+                        item: Some(Dim::fixed(*n)),
+                    },
+                    None => tensor_of(&info.shape),
+                },
             };
         }
         let known = match dotted.starts_with("__torch__.") {

@@ -1,11 +1,15 @@
 //! The language's own functions and torch's operators.
 
 use super::{Frame, Inliner, NamedVals, Step, arguments, opaque};
+use crate::dtype::Dtype;
 use crate::program::ast::{Arg, Expr, unquoted};
 use crate::program::builder::{positional, short_name};
 use crate::program::ops::{self, Args};
 use crate::program::value::{Known, Operand, Val};
-use crate::program::{Argument, Op};
+use crate::program::{Argument, Attribute, Op};
+
+/// So far back a value's statement is looked for: hostile code must not make that slow.
+const RECENT: usize = 1 << 11;
 
 impl<'a> Inliner<'a> {
     /// The words of the language that look like functions.
@@ -89,14 +93,33 @@ impl<'a> Inliner<'a> {
             }
             // In evaluation mode dropout hands its very input on.
             (
-                "dropout" | "dropout_" | "feature_dropout" | "feature_dropout_" | "alpha_dropout",
+                "dropout"
+                | "dropout_"
+                | "feature_dropout"
+                | "feature_dropout_"
+                | "alpha_dropout"
+                | "feature_alpha_dropout",
                 Some(input),
             ) if Args(&args).get(2, "train").and_then(Val::as_bool) == Some(false) => {
                 return Ok(input.clone());
             }
             _ => {}
         }
+        let target = first.as_ref().map(|v| &v.operand);
+        let changes_constant =
+            ops::writes_in_place(name) && matches!(target, Some(Operand::Constant(_)));
+        let has_out = args
+            .iter()
+            .any(|(name, v)| name.as_deref() == Some("out") && v.known != Known::None);
+        if ops::changes_shape_in_place(name) || changes_constant || has_out {
+            return opaque(format!("`{name}` changes what other code relies on"));
+        }
         let known = match ops::result(name, &Args(&args)) {
+            // An index of truth values gives as many elements as are true.
+            Ok(_) if name == "index" && !self.has_integer_indices(&args) => Known::Tensor {
+                shape: None,
+                item: None,
+            },
             Ok(known) => known,
             Err(message) => return self.refuse(message),
         };
@@ -107,8 +130,10 @@ impl<'a> Inliner<'a> {
             return Ok(self.builder.emit_in_place(function, arguments(args), known));
         }
         if results > 1 && !matches!(known, Known::List(_)) {
-            let outputs: Vec<_> = (0..results)
-                .map(|_| self.builder.value(Known::Nothing, None))
+            let known = ops::results(name, &Args(&args), results);
+            let outputs: Vec<_> = known
+                .iter()
+                .map(|k| self.builder.value(k.clone(), None))
                 .collect();
             self.builder.push(
                 Op::Call(function.into()),
@@ -116,9 +141,9 @@ impl<'a> Inliner<'a> {
                 outputs.clone(),
                 ops::is_impure(name),
             );
-            let items = outputs.into_iter().map(|id| Val {
+            let items = outputs.into_iter().zip(known).map(|(id, known)| Val {
                 operand: Operand::Value(id),
-                known: Known::Nothing,
+                known,
             });
             return Ok(Val::tuple(items.collect()));
         }
@@ -127,6 +152,45 @@ impl<'a> Inliner<'a> {
             Known::List(pieces) => self.pieces(function, args, &pieces),
             known => self.builder.emit(Op::Call(function.into()), args, known),
         })
+    }
+
+    /// Whether all tensors an index consists of are known to hold integers.
+    fn has_integer_indices(&self, args: &NamedVals) -> bool {
+        let args = Args(args);
+        let Some(indices) = args.get(1, "indices").and_then(Val::items) else {
+            return false;
+        };
+        indices
+            .iter()
+            .filter(|v| v.known != Known::None)
+            .all(|v| matches!(self.dtype(&v.operand), Some(Dtype::Int64 | Dtype::Int32)))
+    }
+
+    /// The element type of a parameter, a buffer, a constant, or a view of one.
+    fn dtype(&self, operand: &Operand) -> Option<Dtype> {
+        let mut operand = operand;
+        for _ in 0..4 {
+            match operand {
+                Operand::Attribute { module, name } => {
+                    return match self.network.modules.attribute(*module, name)? {
+                        Attribute::Tensor(info) => Some(info.dtype),
+                        _ => None,
+                    };
+                }
+                Operand::Constant(index) => return Some(self.network.constants.get(*index)?.dtype),
+                Operand::Value(id) => {
+                    let recent = self.builder.statements.iter().rev().take(RECENT);
+                    let made_by = recent.into_iter().find(|s| s.outputs.contains(id))?;
+                    if !ops::is_view(made_by.operator()?) {
+                        return None;
+                    }
+                    operand = &made_by.args.first()?.value;
+                }
+                Operand::Typed { value, .. } => operand = value,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// An operator that gives a list: the list, and each of its items taken out of it.

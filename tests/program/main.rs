@@ -1,6 +1,8 @@
 //! The flat program: what `forward` of a whole network comes down to for one input shape.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod shapes;
 
 use std::time::{Duration, Instant};
 
