@@ -7,9 +7,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::modules::ModuleId;
+use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
 use super::{Argument, Call, CallIndex, Op, Program, Statement, Value};
+
+/// So far back a value's statement is looked for: hostile code must not make that slow.
+const RECENT: usize = 1 << 11;
 
 /// A place to return to when a call turns out not to be followable.
 pub(super) struct Checkpoint {
@@ -19,6 +23,7 @@ pub(super) struct Checkpoint {
     writes: usize,
     undo: usize,
     in_place_seen: usize,
+    objects: objects::Mark,
     /// What is noted of the code of the call being followed: its variables and expressions.
     notes: Option<(CallIndex, usize, usize)>,
 }
@@ -48,6 +53,8 @@ pub(super) struct Builder<'a> {
     /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
     /// rolled back: too many roots only make less known.
     written: HashSet<ValueId>,
+    /// The lists and dictionaries made so far.
+    pub objects: Objects,
 }
 
 impl<'a> Builder<'a> {
@@ -63,6 +70,7 @@ impl<'a> Builder<'a> {
             in_place_seen: 0,
             keep_in_place,
             written: HashSet::new(),
+            objects: Objects::default(),
         }
     }
 
@@ -74,6 +82,7 @@ impl<'a> Builder<'a> {
             writes: self.writes.len(),
             undo: self.undo.len(),
             in_place_seen: self.in_place_seen,
+            objects: self.objects.mark(),
             notes: self.current_call.map(|index| {
                 let call = &self.calls[index.0];
                 (index, call.variables.len(), call.expressions.len())
@@ -87,6 +96,7 @@ impl<'a> Builder<'a> {
         self.calls.truncate(to.calls);
         self.writes.truncate(to.writes);
         self.in_place_seen = to.in_place_seen;
+        self.objects.return_to(&to.objects);
         if let Some((index, variables, expressions)) = to.notes
             && let Some(call) = self.calls.get_mut(index.0)
         {
@@ -109,11 +119,13 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// The value as it is now, after all in-place writes so far.
+    /// The value as it is now, after all writes into tensors, lists and dictionaries so far.
     pub fn current(&self, val: &Val) -> Val {
+        let val = self.objects.content(val);
+        let all = |items: &[Val]| items.iter().map(|v| self.current(v)).collect();
         let known = match &val.known {
-            Known::List(items) => Known::List(items.iter().map(|v| self.current(v)).collect()),
-            Known::Tuple(items) => Known::Tuple(items.iter().map(|v| self.current(v)).collect()),
+            Known::List(items) => Known::List(all(items)),
+            Known::Tuple(items) => Known::Tuple(all(items)),
             Known::Dict(pairs) => Known::Dict(
                 pairs
                     .iter()
@@ -130,8 +142,9 @@ impl<'a> Builder<'a> {
             other => other.clone(),
         };
         Val {
-            operand: self.current_operand(&val.operand),
+            operand: self.current_operand(&val.operand).with_items(&known),
             known,
+            object: val.object,
         }
     }
 
@@ -190,6 +203,19 @@ impl<'a> Builder<'a> {
         });
     }
 
+    /// What the last statement costs, where the statement itself does not tell.
+    pub fn costs(&mut self, macs: i64) {
+        if let Some(statement) = self.statements.last_mut() {
+            statement.macs = Some(macs);
+        }
+    }
+
+    /// The statement among the last ones that gives this value.
+    pub fn made_by(&self, id: ValueId) -> Option<&Statement> {
+        let recent = self.statements.iter().rev().take(RECENT);
+        recent.into_iter().find(|s| s.outputs.contains(&id))
+    }
+
     /// Appends a statement with one result.
     pub fn emit(&mut self, op: Op, args: Vec<Argument>, known: Known) -> Val {
         let alias_of = match &op {
@@ -203,6 +229,7 @@ impl<'a> Builder<'a> {
         Val {
             operand: Operand::Value(id),
             known,
+            object: None,
         }
     }
 
@@ -231,6 +258,7 @@ impl<'a> Builder<'a> {
                 Val {
                     operand: Operand::Value(id),
                     known,
+                    object: None,
                 }
             }
             _ => {
@@ -239,6 +267,7 @@ impl<'a> Builder<'a> {
                 Val {
                     operand: Operand::Value(id),
                     known,
+                    object: None,
                 }
             }
         }
@@ -347,7 +376,9 @@ impl Families {
         let mut families = Families {
             older: builder.values.iter().map(|v| v.root).collect(),
         };
-        for statement in builder.statements.iter().filter(|s| is_foreign(&s.op)) {
+        // A list shares memory with all its items.
+        let joins = |s: &&Statement| is_foreign(&s.op) || s.op == Op::Alias;
+        for statement in builder.statements.iter().filter(joins) {
             let mut members = statement.reads().chain(statement.outputs.iter().copied());
             if let Some(first) = members.next() {
                 members.for_each(|member| families.join(first, member));

@@ -11,6 +11,7 @@ mod emit;
 mod inline;
 mod lexer;
 mod modules;
+mod objects;
 mod opaque;
 mod ops;
 mod parse;
@@ -28,7 +29,7 @@ pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
 pub use print::{print, print_statements};
 pub use source::Sources;
-pub use value::{Dim, Known, Operand, Shape, Val, ValueId, element_count};
+pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
 pub(crate) use ops::statement_macs;
 

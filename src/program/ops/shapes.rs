@@ -455,6 +455,7 @@ fn list_of(shapes: Vec<Shape>) -> Known {
     let item = |shape| Val {
         operand: Operand::Literal(String::new()),
         known: tensor(Some(shape)),
+        object: None,
     };
     Known::List(shapes.into_iter().map(item).collect())
 }
