@@ -6,7 +6,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test demo check clean
+.PHONY: help libtorch build test demo check zoo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,18 @@ check: libtorch ## Check formatting and lints, with and without libtorch
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+ZOO_JOBS ?= 1
+ZOO_PYTHON ?= $(TARGET)/zoo/bin/python
+
+# Pip runs again where the requirements have changed.
+$(TARGET)/zoo/installed: tests/zoo/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/zoo
+	$(TARGET)/zoo/bin/pip install --quiet --requirement $<
+	@touch $@
+
+zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision)
+	$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO)
 
 clean: ## Remove what was built (the installed libtorch stays)
 	$(CARGO) clean

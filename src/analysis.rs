@@ -3,7 +3,7 @@
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
-use crate::program::{ModuleTree, Network, Program, ProgramError};
+use crate::program::{Network, Program, ProgramError};
 
 /// What an archive is analysed for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +85,7 @@ impl Analysis {
     /// Number of parameters of the whole network.
     #[must_use]
     pub fn params(&self) -> i64 {
-        self.network.modules.parameter_count(ModuleTree::ROOT)
+        self.network.parameter_count()
     }
 
     /// MACs of the whole network for one sample.

@@ -3,11 +3,12 @@
 //! MACs are counted the paper's way: convolutions, linear layers and matrix products, for one sample; one
 //! multiplication with its addition is one. Normalisation, activations and additions are not counted.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::program::{Network, Program, statement_macs};
+use crate::program::{Network, Program, TensorInfo, statement_macs};
 
 /// A count of multiply-accumulates for one sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,4 +32,17 @@ pub fn macs(network: &Network, program: &Program, statements: Range<usize>) -> M
         }
     }
     total
+}
+
+/// The number of elements of the distinct weights that these statements read.
+#[must_use]
+pub fn params(network: &Network, program: &Program, statements: Range<usize>) -> i64 {
+    let mut seen = HashSet::new();
+    let statements = program.statements.get(statements).unwrap_or_default();
+    let operands = statements.iter().flat_map(|s| &s.args).map(|a| &a.value);
+    operands
+        .filter_map(|operand| network.weight(operand))
+        .filter(|info| seen.insert(info.storage.as_str()))
+        .map(TensorInfo::len)
+        .sum()
 }

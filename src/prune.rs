@@ -231,12 +231,8 @@ impl Run {
         images: &Images,
     ) -> Result<Iteration> {
         let best = scores.first().context("nothing was scored")?.clone();
-        let patch = Patch::remove(
-            &analysis.program,
-            &analysis.blocks,
-            std::slice::from_ref(&best.path),
-        )?;
-        *archive = patch.apply(archive, &analysis.network, &analysis.program)?;
+        let patch = Patch::remove(analysis, std::slice::from_ref(&best.path))?;
+        *archive = patch.apply(archive, analysis)?;
         let mut accuracy_before_finetuning = None;
         let mut train_loss = None;
         if let Some(train) = images.train.as_ref().filter(|_| self.training.epochs > 0) {

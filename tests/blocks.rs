@@ -65,9 +65,38 @@ fn a_traced_network_has_the_blocks_of_the_scripted_one() {
 }
 
 #[test]
-fn plain_and_frozen_networks_have_no_blocks() {
-    for name in ["plain_scripted.pt", "plain_traced.pt", "basic_frozen.pt"] {
+fn plain_networks_have_no_blocks() {
+    for name in ["plain_scripted.pt", "plain_traced.pt"] {
         assert_eq!(table(&network(name), &FIXTURE_INPUT), "", "{name}");
+    }
+}
+
+#[test]
+fn a_frozen_network_has_the_blocks_of_the_scripted_one_named_by_place() {
+    let verdicts = |name: &str| -> Vec<_> {
+        let blocks = blocks_of(&network(name), &FIXTURE_INPUT).into_iter();
+        blocks
+            .map(|b| {
+                (
+                    b.path,
+                    b.stage,
+                    b.input_shape,
+                    b.output_shape,
+                    b.obstacle,
+                    b.macs,
+                )
+            })
+            .collect()
+    };
+    let (scripted, frozen) = (verdicts("basic_scripted.pt"), verdicts("basic_frozen.pt"));
+    assert_eq!(scripted.len(), frozen.len());
+    for (i, (a, b)) in scripted.iter().zip(&frozen).enumerate() {
+        assert_eq!(
+            (&a.1, &a.2, &a.3, &a.4, &a.5),
+            (&b.1, &b.2, &b.3, &b.4, &b.5)
+        );
+        let before = frozen[..i].iter().filter(|other| other.1 == b.1).count();
+        assert_eq!(b.0, format!("stage{}.block{}", b.1 + 1, before + 1));
     }
 }
 
@@ -265,14 +294,14 @@ fn a_call_in_a_free_function_stays() {
 }
 
 #[test]
-fn a_block_that_takes_its_input_in_a_list_stays() {
+fn a_block_that_takes_its_input_in_a_list_can_go() {
     let block = "class Block(Module):\n  def forward(self: __torch__.Block,\n    xs: List[Tensor]) -> Tensor:\n    x = xs[0]\n    return torch.add(x, torch.neg(x))\n";
     let root = class(
         "Net",
         "block = self.block\nreturn torch.tanh((block).forward([x], ))",
     );
     let net = Written::new(&(root + block)).module("block", "Block");
-    assert_verdicts(net, &[("block", Some(Reason::CallNotPlain))]);
+    assert_verdicts(net, &[("block", None)]);
 }
 
 // Blocks in other structures.

@@ -100,14 +100,8 @@ impl Case {
     }
 
     fn without(&self, numbers: &[usize]) -> Archive {
-        let Analysis {
-            network,
-            program,
-            blocks,
-            ..
-        } = &self.analysis;
-        let patch = Patch::remove(program, blocks, &self.paths(numbers)).unwrap();
-        patch.apply(&self.archive, network, program).unwrap()
+        let patch = Patch::remove(&self.analysis, &self.paths(numbers)).unwrap();
+        patch.apply(&self.archive, &self.analysis).unwrap()
     }
 
     fn assert_equals_skipping(&self, numbers: &[usize]) {
@@ -168,14 +162,9 @@ fn blocks_removed_one_after_another_equal_blocks_removed_at_once() {
     for case in Case::all() {
         let mut archive = case.archive.clone();
         for path in case.paths(&case.removable()) {
-            let Analysis {
-                network,
-                program,
-                blocks,
-                ..
-            } = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
-            let patch = Patch::remove(&program, &blocks, &[path]).unwrap();
-            archive = patch.apply(&archive, &network, &program).unwrap();
+            let analysis = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
+            let patch = Patch::remove(&analysis, &[path]).unwrap();
+            archive = patch.apply(&archive, &analysis).unwrap();
         }
         let at_once = case.without(&case.removable());
         assert_eq!(
@@ -248,12 +237,9 @@ fn training_mode_behaves_as_in_the_network_with_the_block_skipped() {
 #[test]
 fn blocks_that_change_the_shape_are_refused_with_the_reason() {
     for case in Case::all() {
-        let Analysis {
-            program, blocks, ..
-        } = &case.analysis;
-        for block in blocks.iter().filter(|b| !b.is_removable()) {
-            let error =
-                Patch::remove(program, blocks, std::slice::from_ref(&block.path)).unwrap_err();
+        for block in case.analysis.blocks.iter().filter(|b| !b.is_removable()) {
+            let path = std::slice::from_ref(&block.path);
+            let error = Patch::remove(&case.analysis, path).unwrap_err();
             assert!(
                 matches!(error, PatchError::NotRemovable { ref path, .. } if *path == block.path),
                 "{error}"

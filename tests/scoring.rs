@@ -56,10 +56,8 @@ fn represent(archive: &Archive) -> Array2<f32> {
 }
 
 fn without(archive: &Archive, analysis: &Analysis, path: &str) -> Archive {
-    let patch = Patch::remove(&analysis.program, &analysis.blocks, &[path.to_owned()]).unwrap();
-    patch
-        .apply(archive, &analysis.network, &analysis.program)
-        .unwrap()
+    let patch = Patch::remove(analysis, &[path.to_owned()]).unwrap();
+    patch.apply(archive, analysis).unwrap()
 }
 
 /// Kornblith et al. 2019, equation 4, written out.

@@ -46,11 +46,8 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let before = analyse(path, &archive, options.input_size, options.search.into())?;
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
-    let patch =
-        Patch::remove(&before.program, &before.blocks, &options.blocks).with_context(named)?;
-    let pruned = patch
-        .apply(&archive, &before.network, &before.program)
-        .with_context(named)?;
+    let patch = Patch::remove(&before, &options.blocks).with_context(named)?;
+    let pruned = patch.apply(&archive, &before).with_context(named)?;
     let after = Analysis::of(&pruned, &before.request)?;
     save_archive(&pruned, &output, options.output.force)?;
     let wanted = |p: &String| options.blocks.contains(p);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::PatchError;
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
 use crate::program::{Attribute, ModuleId, ModuleTree, Network, Sources};
 
@@ -40,7 +39,8 @@ impl<'a> ClassEditor<'a> {
         }
     }
 
-    fn class_of(&self, module: ModuleId) -> &str {
+    /// The class that a module has now.
+    pub fn class_of(&self, module: ModuleId) -> &str {
         &self.class_of[module.0 as usize]
     }
 
@@ -119,37 +119,35 @@ impl<'a> ClassEditor<'a> {
         file
     }
 
-    /// Takes the attribute that holds `module` out of its parent's class.
-    pub fn remove_attribute(&mut self, module: ModuleId, path: &str) -> Result<(), PatchError> {
-        let Some(parent) = self.network.modules.get(module).parent else {
-            return Ok(());
+    /// The method of the owner's class that reads its attribute, if one does.
+    pub fn method_using(&self, owner: ModuleId, name: &str) -> Option<&str> {
+        let class = self.sources.class(self.class_of(owner))?;
+        let method = class.methods().find(|m| mentions(m, name))?;
+        Some(&method.name)
+    }
+
+    /// Takes an attribute, a module or a tensor, out of its owner's class.
+    pub fn remove_attribute(&mut self, owner: ModuleId, name: &str) {
+        let children = self.children_left(owner);
+        self.make_own(owner);
+        let module = match self.network.modules.attribute(owner, name) {
+            Some(Attribute::Module(module)) => Some(*module),
+            _ => None,
         };
-        let Some(name) = self.attribute_name(parent, module) else {
-            return Ok(());
+        self.removed.extend(module);
+        let Some(class) = self.class_mut(owner) else {
+            return;
         };
-        let children = self.children_left(parent);
-        self.make_own(parent);
-        let class_name = self.class_of(parent).to_owned();
-        self.removed.insert(module);
-        let Some(class) = self.class_mut(parent) else {
-            return Ok(());
-        };
-        if let Some(method) = class.methods().find(|m| mentions(m, &name)) {
-            let method = method.name.clone();
-            return Err(PatchError::StillUsed {
-                path: path.into(),
-                class: class_name,
-                method,
-            });
-        }
         class.members.retain(|member| match member {
             Member::Field(field) => field
                 .declares()
                 .is_none_or(|(declared, _)| declared != name),
             _ => true,
         });
-        shorten(class, children);
-        Ok(())
+        class.unlist(name);
+        if module.is_some() {
+            shorten(class, children);
+        }
     }
 
     fn children_left(&self, module: ModuleId) -> usize {

@@ -1,69 +1,125 @@
-//! Taking one call out of a method.
+//! Taking one value out of a method.
 
+use std::collections::HashMap;
+
+use crate::program::Mention;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
 
-/// Replaces the call by one of its arguments and removes what that leaves without use. `false` if there is no such call.
-pub(super) fn remove_call(method: &mut Function, id: CallId, argument: usize) -> bool {
-    let mut receiver = None;
+/// Puts what `by` speaks of in the place of a call, and removes what that leaves without use. `false` if the method has
+/// no such call, or nothing of that kind.
+pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> bool {
+    let Some(stand_in) = stand_in(method, id, by) else {
+        return false;
+    };
+    let before = reads(&method.body);
     let mut replaced = false;
     walk_mut(&mut method.body, &mut |expression| {
-        if let Expr::Call {
-            id: found,
-            callee,
-            args,
-            ..
-        } = expression
-            && *found == id
-            && argument < args.len()
-        {
-            if let Expr::Attribute { base, .. } = &**callee {
-                receiver = Some(base.unparenthesised().clone());
-            }
-            let value = args.swap_remove(argument).value;
-            *expression = value;
+        if is_call(expression, id) {
+            *expression = stand_in.clone();
             replaced = true;
         }
     });
     if replaced {
-        if let Some(Expr::Name(variable)) = receiver {
-            remove_unused(&mut method.body, &variable);
-        }
+        while remove_dead(&mut method.body, &before) {}
         merge_aliases(method);
     }
     replaced
 }
 
-/// Removes `variable = …` if nobody reads the variable; only used where the value is an attribute.
-fn remove_unused(body: &mut Vec<Stmt>, variable: &str) {
-    if occurrences(body, variable) != 1 {
-        return;
-    }
-    retain(body, &|statement| match statement {
-        Stmt::Assign(a) => match (a.targets.as_slice(), a.values.as_slice()) {
-            ([Expr::Name(target)], [value]) => {
-                !(target == variable && value.as_attribute().is_some())
-            }
-            _ => true,
-        },
-        _ => true,
-    });
+fn is_call(expression: &Expr, wanted: CallId) -> bool {
+    matches!(expression, Expr::Call { id, .. } if *id == wanted)
 }
 
-fn retain(body: &mut Vec<Stmt>, keep: &impl Fn(&Stmt) -> bool) {
-    body.retain(keep);
-    for statement in body {
-        for block in statement.blocks_mut() {
-            retain(block, keep);
+fn stand_in(method: &Function, id: CallId, by: &Mention) -> Option<Expr> {
+    let mut found = None;
+    walk(&method.body, &mut |expression| match (by, expression) {
+        (Mention::Argument(position), Expr::Call { id: call, args, .. }) if *call == id => {
+            found = args.get(*position).map(|a| a.value.clone());
+        }
+        (Mention::Expression(inner), _) if is_call(expression, *inner) => {
+            found = Some(expression.clone());
+        }
+        _ => {}
+    });
+    match by {
+        Mention::Variable(name) => Some(Expr::Name(name.clone())),
+        _ => found,
+    }
+}
+
+/// How often each variable is read.
+fn reads(body: &[Stmt]) -> HashMap<String, usize> {
+    let mut count: HashMap<String, usize> = HashMap::new();
+    walk(body, &mut |expression| {
+        if let Expr::Name(name) = expression {
+            *count.entry(name.clone()).or_default() += 1;
+        }
+    });
+    for name in body.iter().flat_map(binds) {
+        if let Some(n) = count.get_mut(name) {
+            *n = n.saturating_sub(1);
         }
     }
+    count
 }
 
-fn occurrences(body: &[Stmt], variable: &str) -> usize {
-    let mut count = 0;
-    walk(body, &mut |e| {
-        count += usize::from(matches!(e, Expr::Name(name) if name == variable))
+/// The variables that a statement binds, also in the blocks it holds.
+fn binds(statement: &Stmt) -> Vec<&str> {
+    let targets: Vec<&Expr> = match statement {
+        Stmt::Assign(a) => a.targets.iter().collect(),
+        Stmt::For { targets, .. } => targets.iter().collect(),
+        Stmt::With { items, .. } => items.iter().filter_map(|(_, b)| b.as_ref()).collect(),
+        _ => Vec::new(),
+    };
+    let own = targets.into_iter().filter_map(|t| match t {
+        Expr::Name(name) => Some(name.as_str()),
+        _ => None,
     });
-    count
+    let inner = statement.blocks().into_iter().flatten().flat_map(binds);
+    own.chain(inner).collect()
+}
+
+/// Removes one statement whose variables were read before the edit and are not any more. `false` if there is none.
+fn remove_dead(body: &mut Vec<Stmt>, before: &HashMap<String, usize>) -> bool {
+    let now = reads(body);
+    remove_dead_in(body, before, &now)
+}
+
+fn remove_dead_in(
+    body: &mut Vec<Stmt>,
+    before: &HashMap<String, usize>,
+    now: &HashMap<String, usize>,
+) -> bool {
+    let is_dead = |statement: &Stmt| {
+        let own = reads(std::slice::from_ref(statement));
+        let count =
+            |reads: &HashMap<String, usize>, name: &str| reads.get(name).copied().unwrap_or(0);
+        let bound = binds(statement);
+        only_binds(statement)
+            && bound
+                .iter()
+                .all(|name| count(now, name) == count(&own, name))
+            && bound
+                .iter()
+                .any(|name| count(before, name) > count(&own, name))
+    };
+    if let Some(at) = body.iter().rposition(is_dead) {
+        body.remove(at);
+        return true;
+    }
+    body.iter_mut()
+        .flat_map(Stmt::blocks_mut)
+        .any(|block| remove_dead_in(block, before, now))
+}
+
+/// Whether binding variables is all a statement does.
+fn only_binds(statement: &Stmt) -> bool {
+    let plain = match statement {
+        Stmt::Assign(a) => a.targets.iter().all(|t| matches!(t, Expr::Name(_))),
+        Stmt::If { .. } | Stmt::For { .. } | Stmt::While { .. } | Stmt::Pass => true,
+        _ => false,
+    };
+    plain && statement.blocks().into_iter().flatten().all(only_binds)
 }
 
 /// `y = x` is left where a call stood: both become one variable where each is bound just once.

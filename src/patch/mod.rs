@@ -4,6 +4,7 @@
 //! hold it, and with that its weights out of the file. Everything else keeps its structure and its names. Classes are
 //! shared between equal modules, so a class is copied before an edit that only one instance may see.
 
+mod attributes;
 mod classes;
 mod method;
 mod unbake;
@@ -12,10 +13,12 @@ use std::collections::BTreeSet;
 
 pub use unbake::unbake;
 
+use crate::analysis::Analysis;
 use crate::archive::network::{module_name, source_file};
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{Block, Reason};
-use crate::program::{CallSite, Emitter, ModuleId, Network, Operand, Program, ProgramError, Skip};
+use crate::program::ast::CallId;
+use crate::program::{Emitter, Mention, ModuleId, Network, Program, ProgramError, Skip};
 use classes::ClassEditor;
 
 /// Why blocks cannot be removed.
@@ -55,12 +58,17 @@ pub struct Patch {
 #[derive(Clone, Debug, PartialEq)]
 struct Removal {
     path: String,
-    module: ModuleId,
-    /// The module whose method makes the call.
+    /// The module whose method is edited.
     caller: ModuleId,
-    site: CallSite,
-    /// Which of the call's arguments takes the place of its result.
-    argument: usize,
+    method: String,
+    /// The call expression in it that gives the block's output.
+    call: CallId,
+    /// What takes its place: the block's input.
+    stand_in: Mention,
+    /// The block is that call, of one module.
+    is_call: bool,
+    /// Modules and tensors that nothing else needs, by owner and attribute.
+    attributes: Vec<(ModuleId, String)>,
     skip: Skip,
 }
 
@@ -69,15 +77,15 @@ impl Patch {
     ///
     /// # Errors
     /// If a path names no block, or one that cannot be removed.
-    pub fn remove(
-        program: &Program,
-        blocks: &[Block],
-        paths: &[String],
-    ) -> Result<Self, PatchError> {
+    pub fn remove(analysis: &Analysis, paths: &[String]) -> Result<Self, PatchError> {
+        let Analysis {
+            network, program, ..
+        } = analysis;
         let paths: BTreeSet<&String> = paths.iter().collect();
         let removals = paths.into_iter().map(|path| {
-            let block = blocks.iter().find(|b| b.path == *path);
+            let block = analysis.block(path);
             Removal::of(
+                network,
                 program,
                 block.ok_or_else(|| PatchError::NoSuchBlock { path: path.clone() })?,
             )
@@ -93,12 +101,10 @@ impl Patch {
     ///
     /// # Errors
     /// If a block is used in other ways than the analysis saw, or the check fails.
-    pub fn apply(
-        &self,
-        archive: &Archive,
-        network: &Network,
-        program: &Program,
-    ) -> Result<Archive, PatchError> {
+    pub fn apply(&self, archive: &Archive, analysis: &Analysis) -> Result<Archive, PatchError> {
+        let Analysis {
+            network, program, ..
+        } = analysis;
         let patched = self.edit(archive, network)?;
         let reread = patched.network()?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
@@ -119,13 +125,26 @@ impl Patch {
 
     fn edit(&self, archive: &Archive, network: &Network) -> Result<Archive, PatchError> {
         let mut classes = ClassEditor::new(network);
+        let mut dropped = Vec::new();
         for removal in &self.removals {
-            let body = classes.method_mut(removal.caller, &removal.site.place.function);
+            let body = classes.method_mut(removal.caller, &removal.method);
             let body = body.ok_or_else(|| removal.call_not_found())?;
-            if !method::remove_call(body, removal.site.id, removal.argument) {
+            if !method::replace_call(body, removal.call, &removal.stand_in) {
                 return Err(removal.call_not_found());
             }
-            classes.remove_attribute(removal.module, &removal.path)?;
+        }
+        for removal in &self.removals {
+            for (owner, name) in &removal.attributes {
+                if let Some(user) = classes.method_using(*owner, name) {
+                    // A module that was called as a whole is used up; of a span, what others use stays.
+                    if removal.is_call {
+                        return Err(removal.still_used(classes.class_of(*owner), user));
+                    }
+                    continue;
+                }
+                classes.remove_attribute(*owner, name);
+                dropped.push((*owner, name));
+            }
         }
         let mut patched = archive.clone();
         write_sources(&mut patched, network, &classes);
@@ -134,9 +153,8 @@ impl Patch {
                 patched.data_mut().set_class(object, class);
             }
         }
-        for removal in &self.removals {
-            let (parent, name) = removal.path.rsplit_once('.').unwrap_or(("", &removal.path));
-            if let Some(object) = patched.object(parent) {
+        for (owner, name) in dropped {
+            if let Some(object) = patched.object(&network.modules.get(owner).path) {
                 patched.data_mut().remove_attribute(object, name);
             }
         }
@@ -145,43 +163,44 @@ impl Patch {
 }
 
 impl Removal {
-    fn of(program: &Program, block: &Block) -> Result<Self, PatchError> {
+    fn of(network: &Network, program: &Program, block: &Block) -> Result<Self, PatchError> {
+        let not_removable = |reason: &Reason| PatchError::NotRemovable {
+            path: block.path.clone(),
+            reason: reason.clone(),
+        };
         if let Some(reason) = &block.obstacle {
-            return Err(PatchError::NotRemovable {
-                path: block.path.clone(),
-                reason: reason.clone(),
-            });
+            return Err(not_removable(reason));
         }
-        let call = &program.calls[block.call.0];
-        let argument = call
-            .args
-            .iter()
-            .position(|a| a.operand == Operand::Value(block.input));
-        let site = call.site.clone();
-        let caller = site.as_ref().and_then(|s| s.place.module);
-        match (argument, site, caller) {
-            (Some(argument), Some(site), Some(caller)) => Ok(Removal {
-                path: block.path.clone(),
-                module: block.module,
-                caller,
-                site,
-                argument,
-                skip: Skip {
-                    statements: block.statements.clone(),
-                    input: block.input,
-                    output: block.output,
-                },
-            }),
-            _ => Err(PatchError::NotRemovable {
-                path: block.path.clone(),
-                reason: Reason::CallNotPlain,
-            }),
-        }
+        let place = block.place_in_code(program);
+        let (call, stand_in) = place.ok_or_else(|| not_removable(&Reason::CallNotPlain))?;
+        let frame = &program.calls[block.frame.0];
+        Ok(Removal {
+            path: block.path.clone(),
+            caller: frame.module,
+            method: frame.method.clone(),
+            call,
+            stand_in,
+            is_call: block.call.is_some(),
+            attributes: attributes::used_by_block_alone(network, program, block),
+            skip: Skip {
+                statements: block.statements.clone(),
+                input: block.input,
+                output: block.output,
+            },
+        })
     }
 
     fn call_not_found(&self) -> PatchError {
         PatchError::CallNotFound {
             path: self.path.clone(),
+        }
+    }
+
+    fn still_used(&self, class: &str, method: &str) -> PatchError {
+        PatchError::StillUsed {
+            path: self.path.clone(),
+            class: class.to_owned(),
+            method: method.to_owned(),
         }
     }
 }

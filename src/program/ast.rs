@@ -411,6 +411,18 @@ impl Class {
                 _ => None,
             })
     }
+
+    /// Takes a name out of `__parameters__ = [..]` and `__buffers__ = [..]`.
+    pub fn unlist(&mut self, name: &str) {
+        for member in &mut self.members {
+            if let Member::Field(field) = member
+                && matches!(field.targets.as_slice(), [Expr::Name(n)] if n == "__parameters__" || n == "__buffers__")
+                && let [Expr::List { items, .. }] = field.values.as_mut_slice()
+            {
+                items.retain(|item| !matches!(item, Expr::Str(text) if unquoted(text) == name));
+            }
+        }
+    }
 }
 
 impl Assign {

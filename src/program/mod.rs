@@ -16,6 +16,7 @@ mod opaque;
 mod ops;
 mod parse;
 mod print;
+mod sites;
 mod source;
 mod value;
 
@@ -28,6 +29,7 @@ pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
 pub use print::{print, print_statements};
+pub use sites::Mention;
 pub use source::Sources;
 pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
@@ -45,6 +47,41 @@ pub struct Network {
     pub constants: Vec<TensorInfo>,
     /// The numbers in those constants that are one integer: traced code computes sizes with them.
     pub constant_items: HashMap<usize, i64>,
+}
+
+impl Network {
+    /// The learned tensor that an operand names: a parameter, or a constant that freezing made of one.
+    #[must_use]
+    pub fn weight(&self, operand: &Operand) -> Option<&TensorInfo> {
+        match operand {
+            Operand::Attribute { module, name } => match self.modules.attribute(*module, name)? {
+                Attribute::Tensor(info) => Some(info).filter(|i| i.parameter),
+                _ => None,
+            },
+            Operand::Constant(index) if self.is_frozen() => {
+                self.constants.get(*index).filter(|info| info.is_weight())
+            }
+            Operand::Typed { value, .. } => self.weight(value),
+            _ => None,
+        }
+    }
+
+    /// Number of learned elements of the whole network: its parameters, or what freezing made of them.
+    #[must_use]
+    pub fn parameter_count(&self) -> i64 {
+        if !self.is_frozen() {
+            return self.modules.parameter_count(ModuleTree::ROOT);
+        }
+        let weights = self.constants.iter().filter(|info| info.is_weight());
+        weights.map(TensorInfo::len).sum()
+    }
+
+    /// Whether the network has no parameters: freezing made constants of them.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let mut tensors = self.modules.tensors(ModuleTree::ROOT);
+        !tensors.any(|(_, _, info)| info.parameter)
+    }
 }
 
 /// A value of the flat program.
@@ -190,6 +227,15 @@ impl Program {
                 }
                 _ => None,
             },
+            _ => None,
+        }
+    }
+
+    /// The shape of a value, if it is a tensor of known shape.
+    #[must_use]
+    pub fn shape(&self, id: ValueId) -> Option<&Shape> {
+        match &self.value(id).known {
+            Known::Tensor { shape, .. } => shape.as_ref(),
             _ => None,
         }
     }

@@ -28,6 +28,12 @@ impl TensorInfo {
         self.shape.iter().product()
     }
 
+    /// Whether a constant of this kind is what freezing makes of a parameter: an array of real numbers.
+    #[must_use]
+    pub fn is_weight(&self) -> bool {
+        self.dtype.is_floating() && !self.shape.is_empty() && !self.is_empty()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

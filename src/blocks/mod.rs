@@ -1,0 +1,328 @@
+//! Blocks: the parts of a program that may go, and the cuts between them.
+//!
+//! A residual block is a region with one tensor in and one out, in which a skip connection leaves the input and joins
+//! again by an addition. It can be removed if that skip is the identity all the way: `x + f(x)`, with at most an
+//! activation behind the addition. Then its output may be replaced by its input, whatever the network. Most blocks are
+//! the call of one module; where a method adds up several residual spans itself, or the modules are gone (a frozen
+//! archive), a block is a span of that method's code.
+
+mod cuts;
+mod guess;
+mod naming;
+mod region;
+mod residual;
+mod spans;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cost::{self, Macs};
+use crate::program::ast::CallId;
+use crate::program::{
+    Attribute, CallIndex, Mention, ModuleId, Network, Operand, Program, Statement, ValueId,
+};
+pub use cuts::{Cut, cuts};
+pub use guess::guess_input_shape;
+use region::{Graph, Region};
+
+/// Why a block cannot be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its output has another shape than its input, as `[channels, height, width]`.
+    ChangesShape { from: Vec<i64>, to: Vec<i64> },
+    /// The shortcut computes something (a projection, a normalisation), so the block is more than `x + f(x)`.
+    ShortcutComputes,
+    /// Its module runs more than once, with the same weights.
+    RunsTwice,
+    /// Its module hangs in several places of the module tree.
+    SharedModule,
+    /// The code that holds it has no expression for its output that runs once, or none for its input.
+    CallNotPlain,
+    /// The shape of its input or of its output could not be told.
+    UnknownShape,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ChangesShape { from, to } => {
+                write!(
+                    f,
+                    "changes the shape from {} to {}",
+                    show_shape(from),
+                    show_shape(to)
+                )
+            }
+            Reason::ShortcutComputes => f.write_str("its shortcut is not the identity"),
+            Reason::RunsTwice => f.write_str("it runs more than once, with the same weights"),
+            Reason::SharedModule => f.write_str("its module hangs in several places"),
+            Reason::UnknownShape => {
+                f.write_str("the shape of its input or output could not be told")
+            }
+            Reason::CallNotPlain => f.write_str(
+                "its input or its output is no plain expression in the code of one method",
+            ),
+        }
+    }
+}
+
+/// `16×32×32`
+#[must_use]
+pub fn show_shape(shape: &[i64]) -> String {
+    shape
+        .iter()
+        .map(i64::to_string)
+        .collect::<Vec<_>>()
+        .join("×")
+}
+
+/// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is
+/// one of its own.
+// Its variants have no comments of their own, which `--help` would print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    #[default]
+    Block,
+    Fine,
+}
+
+/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
+/// one it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Candidates {
+    #[default]
+    Residual,
+    All,
+}
+
+/// What counts as a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Search {
+    pub granularity: Granularity,
+    pub candidates: Candidates,
+}
+
+/// A part of the network that may be removed as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// The path of its module, `layer1.3`; without modules its place, `stage2.block3`.
+    pub path: String,
+    /// The module call it is; `None`: a span of a method's code.
+    pub call: Option<CallIndex>,
+    /// The call of the method whose code it stands in.
+    pub frame: CallIndex,
+    pub statements: Range<usize>,
+    pub input: ValueId,
+    pub output: ValueId,
+    /// Shape of one sample, without the batch dimension; `None` if it could not be told.
+    pub input_shape: Option<Vec<i64>>,
+    pub output_shape: Option<Vec<i64>>,
+    /// Consecutive blocks of one output shape form a stage; counted from 0.
+    pub stage: usize,
+    /// `None`: the block can be removed.
+    pub obstacle: Option<Reason>,
+    /// Number of parameters.
+    pub params: i64,
+    pub macs: Macs,
+}
+
+impl Block {
+    #[must_use]
+    pub fn is_removable(&self) -> bool {
+        self.obstacle.is_none()
+    }
+
+    /// The call expression that gives the block's output, and what speaks of its input there; both in the code of the
+    /// method that [`Block::frame`] calls.
+    #[must_use]
+    pub fn place_in_code(&self, program: &Program) -> Option<(CallId, Mention)> {
+        place_in_code(program, self.call, self.frame, self.input, self.output)
+    }
+}
+
+/// The representation the method compares: the input of the last learned layer (arXiv 2405.17081, section 3.1).
+#[must_use]
+pub fn representation(program: &Program) -> Option<ValueId> {
+    let is_classifier = |s: &&Statement| {
+        matches!(
+            s.operator(),
+            Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm")
+        )
+    };
+    let statement = program.statements.iter().rev().find(is_classifier)?;
+    let data = usize::from(statement.operator() == Some("addmm"));
+    match statement.args.get(data).map(|a| &a.value) {
+        Some(Operand::Value(id)) => Some(*id),
+        _ => None,
+    }
+}
+
+/// The blocks of a program, in the order in which they run.
+#[must_use]
+pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> {
+    let graph = Graph::of(program);
+    let mut regions = residual::find(&graph, search.granularity);
+    if search.candidates == Candidates::All {
+        let residual: Vec<Region> = regions.iter().filter(|r| r.skips).cloned().collect();
+        let spans = spans::find(&graph, network, &residual);
+        regions.retain(|r| r.skips || !spans.iter().any(|s| s.overlaps(r)));
+        regions.extend(spans);
+    }
+    regions.sort_by_key(|r| r.statements.start);
+    let uses = ModuleUses::of(network, program);
+    let any_span = search.candidates == Candidates::All;
+    let mut blocks: Vec<Block> = regions
+        .iter()
+        .map(|region| block(network, program, &uses, region, any_span))
+        .collect();
+    naming::number_stages(&mut blocks);
+    naming::name_by_place(network, program, &mut blocks);
+    blocks
+}
+
+fn block(
+    network: &Network,
+    program: &Program,
+    uses: &ModuleUses,
+    region: &Region,
+    any_span: bool,
+) -> Block {
+    let statements = region.statements.clone();
+    let (input_shape, output_shape) = (
+        program.sample_shape(region.input),
+        program.sample_shape(region.output),
+    );
+    let params = match region.call {
+        Some(call) => network
+            .modules
+            .parameter_count(program.calls[call.0].module),
+        None => cost::params(network, program, statements.clone()),
+    };
+    Block {
+        path: naming::path_in_tree(network, program, region).unwrap_or_default(),
+        call: region.call,
+        frame: region.frame,
+        input: region.input,
+        output: region.output,
+        obstacle: obstacle(network, program, uses, region, any_span),
+        input_shape,
+        output_shape,
+        stage: 0,
+        params,
+        macs: cost::macs(network, program, statements.clone()),
+        statements,
+    }
+}
+
+/// Why a region cannot be taken out.
+fn obstacle(
+    network: &Network,
+    program: &Program,
+    uses: &ModuleUses,
+    region: &Region,
+    any_span: bool,
+) -> Option<Reason> {
+    let (Some(from), Some(to)) = (program.shape(region.input), program.shape(region.output)) else {
+        return Some(Reason::UnknownShape);
+    };
+    if from != to {
+        let shown = |value| program.sample_shape(value).unwrap_or_default();
+        return Some(Reason::ChangesShape {
+            from: shown(region.input),
+            to: shown(region.output),
+        });
+    }
+    if !region.skips && !any_span {
+        return Some(Reason::ShortcutComputes);
+    }
+    let module = program.calls[region.call.unwrap_or(region.frame).0].module;
+    if uses.runs.get(&module).is_some_and(|n| *n > 1) {
+        return Some(Reason::RunsTwice);
+    }
+    if uses.is_shared(network, module) {
+        return Some(Reason::SharedModule);
+    }
+    match place_in_code(
+        program,
+        region.call,
+        region.frame,
+        region.input,
+        region.output,
+    ) {
+        None => Some(Reason::CallNotPlain),
+        Some(_) => None,
+    }
+}
+
+/// How the code that holds a region speaks of its output, and of the input to put in its place.
+fn place_in_code(
+    program: &Program,
+    call: Option<CallIndex>,
+    frame: CallIndex,
+    input: ValueId,
+    output: ValueId,
+) -> Option<(CallId, Mention)> {
+    match call {
+        Some(call) => {
+            let site = program.calls[call.0].site.as_ref()?;
+            site.place.module?;
+            let runs_once = |id: &CallId| {
+                let made = &program.calls[frame.0].expressions;
+                made.iter().filter(|(other, _)| other == id).count() == 1
+            };
+            let mention = program
+                .argument_of(call, input)
+                .or_else(|| program.mention_of(frame, input))?;
+            Some(site.id).filter(runs_once).map(|id| (id, mention))
+        }
+        None => Some((
+            program.expression_of(frame, output)?,
+            program.mention_of(frame, input)?,
+        )),
+    }
+}
+
+/// How often modules run and hang in the tree.
+struct ModuleUses {
+    runs: HashMap<ModuleId, usize>,
+    places: HashMap<ModuleId, usize>,
+}
+
+impl ModuleUses {
+    fn of(network: &Network, program: &Program) -> Self {
+        let mut runs = HashMap::new();
+        for call in &program.calls {
+            let caller = call.caller.map(|c| program.calls[c.0].module);
+            if caller != Some(call.module) {
+                *runs.entry(call.module).or_default() += 1;
+            }
+        }
+        let mut places = HashMap::new();
+        for (_, module) in network.modules.iter() {
+            for attribute in module.attributes.values() {
+                if let Attribute::Module(child) = attribute {
+                    *places.entry(*child).or_default() += 1;
+                }
+            }
+        }
+        ModuleUses { runs, places }
+    }
+
+    /// Whether the module, or one it hangs in, hangs in several places.
+    fn is_shared(&self, network: &Network, module: ModuleId) -> bool {
+        let mut at = Some(module);
+        while let Some(module) = at {
+            if self.places.get(&module).is_some_and(|n| *n > 1) {
+                return true;
+            }
+            at = network.modules.get(module).parent;
+        }
+        false
+    }
+}

@@ -1,0 +1,275 @@
+//! Parts of the program with one tensor in and one out.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+
+use super::cuts::Lifetimes;
+use crate::program::{CallIndex, Known, Op, Operand, Program, Statement, ValueId, is_activation};
+
+/// The program with what the search for regions asks of it again and again.
+pub(super) struct Graph<'a> {
+    pub program: &'a Program,
+    lifetimes: Lifetimes,
+    readers: HashMap<ValueId, Vec<usize>>,
+    /// The input and the tensors computed from it.
+    data: HashSet<ValueId>,
+}
+
+impl<'a> Graph<'a> {
+    pub fn of(program: &'a Program) -> Self {
+        let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        let mut data = HashSet::from([program.input]);
+        for (i, statement) in program.statements.iter().enumerate() {
+            for value in statement.reads() {
+                readers.entry(value).or_default().push(i);
+            }
+            if statement.reads().any(|v| data.contains(&v)) {
+                let tensors = statement.outputs.iter();
+                data.extend(tensors.filter(|v| !is_number(program, **v)));
+            }
+        }
+        Graph {
+            program,
+            lifetimes: Lifetimes::of(program),
+            readers,
+            data,
+        }
+    }
+
+    /// The one tensor that enters these statements and the one that leaves them.
+    fn ends(&self, range: &Range<usize>) -> Option<(ValueId, ValueId)> {
+        let statements = self.program.statements.get(range.clone())?;
+        let entering: HashSet<ValueId> = statements
+            .iter()
+            .flat_map(Statement::reads)
+            .filter(|v| self.lifetimes.born_before(*v, range.start))
+            .filter(|v| !is_number(self.program, *v))
+            .collect();
+        let leaving: HashSet<ValueId> = statements
+            .iter()
+            .flat_map(|s| s.outputs.iter().copied())
+            .filter(|v| self.lifetimes.read_from(*v, range.end))
+            .collect();
+        let (1, 1) = (entering.len(), leaving.len()) else {
+            return None;
+        };
+        let (input, output) = (*entering.iter().next()?, *leaving.iter().next()?);
+        let both_tensors = self.program.is_tensor(input) && self.program.is_tensor(output);
+        both_tensors.then_some((input, output))
+    }
+
+    /// The statement that alone reads a value.
+    fn only_reader(&self, value: ValueId) -> Option<usize> {
+        match self.readers.get(&value)?.as_slice() {
+            [reader] => Some(*reader),
+            _ => None,
+        }
+    }
+
+    /// Where a chain of operators behind `value` ends, each of which alone reads what is before it and passes the test.
+    pub fn chain_behind(
+        &self,
+        mut value: ValueId,
+        mut end: usize,
+        passes: impl Fn(&Statement) -> bool,
+    ) -> usize {
+        while let Some(reader) = self.only_reader(value) {
+            let statement = &self.program.statements[reader];
+            let ([output], true) = (statement.outputs.as_slice(), passes(statement)) else {
+                break;
+            };
+            if statement.impure {
+                break;
+            }
+            (value, end) = (*output, reader + 1);
+        }
+        end
+    }
+
+    /// The latest tensor that all of the data in both values comes from, and the first statement behind it.
+    fn dominator(&self, left: ValueId, right: ValueId) -> Option<(ValueId, usize)> {
+        let place = |v: ValueId| (self.lifetimes.born_at(v).map_or(0, |i| i + 1), v);
+        let mut open: BTreeSet<(usize, ValueId)> = [left, right].map(place).into();
+        let mut first = usize::MAX;
+        while open.len() > 1 {
+            let (behind, _) = open.pop_last()?;
+            let at = behind.checked_sub(1)?;
+            first = first.min(at);
+            let reads = self.program.statements[at].reads();
+            open.extend(reads.filter(|v| self.data.contains(v)).map(place));
+        }
+        let (_, value) = open.pop_first()?;
+        (first < usize::MAX).then_some((value, first))
+    }
+}
+
+fn is_number(program: &Program, value: ValueId) -> bool {
+    matches!(
+        program.value(value).known,
+        Known::Int(_) | Known::Float(_) | Known::Bool(_) | Known::Str(_) | Known::None
+    )
+}
+
+/// The two tensors that a plain addition adds.
+pub(super) fn addition(program: &Program, statement: &Statement) -> Option<(ValueId, ValueId)> {
+    if statement.operator() != Some("add") {
+        return None;
+    }
+    let scaled = statement
+        .arg(2, "alpha")
+        .is_some_and(|alpha| alpha.int() != Some(1));
+    match (statement.arg(0, "self"), statement.arg(1, "other")) {
+        (Some(Operand::Value(a)), Some(Operand::Value(b)))
+            if !scaled && program.is_tensor(*a) && program.is_tensor(*b) =>
+        {
+            Some((*a, *b))
+        }
+        _ => None,
+    }
+}
+
+/// A part of the program with one tensor in and one out.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    /// The module call it is; `None`: a span of a method's code.
+    pub call: Option<CallIndex>,
+    /// The call of the method whose code it stands in.
+    pub frame: CallIndex,
+    pub statements: Range<usize>,
+    pub input: ValueId,
+    pub output: ValueId,
+    /// The input and what is computed from it inside.
+    depends: HashSet<ValueId>,
+    /// The input reaches the output by identity, through at least one addition.
+    pub skips: bool,
+}
+
+impl Region {
+    /// The region of a module call, if it is one.
+    pub fn of_call(graph: &Graph, index: CallIndex) -> Option<Self> {
+        let call = &graph.program.calls[index.0];
+        let caller = call.caller?;
+        let range = call.range.clone();
+        if graph.program.calls[caller.0].module == call.module || range.is_empty() {
+            return None;
+        }
+        let region = Self::new(graph, Some(index), caller, range)?;
+        (call.result.operand == Operand::Value(region.output)).then_some(region)
+    }
+
+    /// The region that an addition ends: from the tensor that both its sides come from to the sum, or to the
+    /// activation behind it.
+    pub fn of_sum(graph: &Graph, at: usize) -> Option<Self> {
+        let statement = &graph.program.statements[at];
+        let (left, right) = addition(graph.program, statement)?;
+        let (_, first) = graph.dominator(left, right)?;
+        let same_code =
+            |s: &Statement| s.call == statement.call && s.operator().is_some_and(is_activation);
+        let end = graph.chain_behind(*statement.outputs.first()?, at + 1, same_code);
+        let region = Self::of_span(graph, first..end)?;
+        region.joins(left, right).then_some(region)
+    }
+
+    /// The region of these statements, in the code of the innermost method that can speak of both its ends.
+    pub fn of_span(graph: &Graph, range: Range<usize>) -> Option<Self> {
+        let program = graph.program;
+        let (input, output) = graph.ends(&range)?;
+        let around = |call: &usize| {
+            let outer = &program.calls[*call].range;
+            outer.start <= range.start && range.end <= outer.end
+        };
+        let mut frames = (0..program.calls.len()).rev().filter(around).map(CallIndex);
+        let innermost = frames.clone().next()?;
+        let speaks = |frame: &CallIndex| {
+            program.expression_of(*frame, output).is_some()
+                && program.mention_of(*frame, input).is_some()
+        };
+        let frame = frames.find(speaks).unwrap_or(innermost);
+        Self::new(graph, None, frame, range)
+    }
+
+    fn new(
+        graph: &Graph,
+        call: Option<CallIndex>,
+        frame: CallIndex,
+        statements: Range<usize>,
+    ) -> Option<Self> {
+        let (input, output) = graph.ends(&statements)?;
+        let (depends, sums) = flow(
+            graph.program,
+            &graph.program.statements[statements.clone()],
+            input,
+        );
+        Some(Region {
+            call,
+            frame,
+            statements,
+            input,
+            output,
+            depends,
+            skips: sums.contains(&output),
+        })
+    }
+
+    /// Whether both values come from the region's input.
+    pub fn joins(&self, left: ValueId, right: ValueId) -> bool {
+        self.depends.contains(&left) && self.depends.contains(&right)
+    }
+
+    /// Whether `inner` lies in this region and is less than it.
+    pub fn holds(&self, inner: &Region) -> bool {
+        self.spans(inner) && (self.statements != inner.statements || self.call < inner.call)
+    }
+
+    /// Whether the statements of `inner` are among this region's.
+    pub fn spans(&self, inner: &Region) -> bool {
+        self.statements.start <= inner.statements.start
+            && inner.statements.end <= self.statements.end
+    }
+
+    pub fn overlaps(&self, other: &Region) -> bool {
+        self.statements.start < other.statements.end && other.statements.start < self.statements.end
+    }
+}
+
+/// What depends on `input`, and which of it is `input` plus something (activations behind the sum included).
+fn flow(
+    program: &Program,
+    statements: &[Statement],
+    input: ValueId,
+) -> (HashSet<ValueId>, HashSet<ValueId>) {
+    let mut depends = HashSet::from([input]);
+    let mut same = HashSet::from([input]);
+    let mut sums = HashSet::new();
+    for statement in statements {
+        if statement.reads().any(|v| depends.contains(&v)) {
+            depends.extend(&statement.outputs);
+        }
+        let first = statement.args.first().and_then(|a| match a.value {
+            Operand::Value(id) => Some(id),
+            _ => None,
+        });
+        let carries = |set: &HashSet<ValueId>| first.is_some_and(|v| set.contains(&v));
+        if statement.op == Op::Alias && carries(&same) {
+            same.extend(&statement.outputs);
+        }
+        let passes = statement.op == Op::Alias || statement.operator().is_some_and(is_activation);
+        let skip = |v: ValueId| same.contains(&v) || sums.contains(&v);
+        let sum = addition(program, statement)
+            .is_some_and(|(a, b)| (skip(a) != skip(b)) && keeps_shape(program, a, b, statement));
+        if sum || (passes && carries(&sums)) {
+            sums.extend(&statement.outputs);
+        }
+    }
+    (depends, sums)
+}
+
+/// An addition that broadcasts its skip is no identity.
+fn keeps_shape(program: &Program, a: ValueId, b: ValueId, statement: &Statement) -> bool {
+    let shape = |v: ValueId| program.shape(v);
+    let out = statement.outputs.first().and_then(|v| shape(*v));
+    match (shape(a), shape(b), out) {
+        (Some(a), Some(b), Some(out)) => a == out && b == out,
+        _ => true,
+    }
+}
