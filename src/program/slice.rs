@@ -12,6 +12,7 @@ impl Program {
         sliced.output = Val {
             operand: Operand::Value(output),
             known: self.value(output).known.clone(),
+            object: None,
         };
         let root = |v: ValueId| self.value(v).root;
         let mut needed = HashSet::from([output]);
@@ -39,6 +40,7 @@ impl Statement {
             outputs: Vec::new(),
             call: of.call,
             impure: false,
+            macs: None,
         }
     }
 }
