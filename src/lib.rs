@@ -31,6 +31,7 @@ pub mod output;
 pub mod patch;
 pub mod program;
 pub mod progress;
+pub mod receptive;
 pub mod report;
 pub mod representation;
 pub mod segments;
