@@ -60,8 +60,9 @@ impl<'a> Inliner<'a> {
                 Ok(result)
             }
             // Attributes it may have set cannot be taken back, so such a call is not rolled back.
-            Err(Stop::Opaque(_)) if !is_root && self.overrides.len() == overrides => {
+            Err(Stop::Opaque(reason)) if !is_root && self.overrides.len() == overrides => {
                 self.builder.roll_back(&checkpoint);
+                self.builder.leave(Some(module), reason);
                 let args = self.given_away(args);
                 Ok(self.builder.emit(
                     Op::Method {
@@ -81,6 +82,8 @@ impl<'a> Inliner<'a> {
         if let Some(fields) = self.named_tuple(qualified) {
             return self.construct(qualified, &fields, args);
         }
+        let (_, shown) = qualified.rsplit_once('.').unwrap_or(("", qualified));
+        let mut left = format!("`{shown}` has no code here");
         if let Some(function) = network.sources.function(qualified) {
             let checkpoint = self.builder.checkpoint();
             let overrides = self.overrides.len();
@@ -91,12 +94,14 @@ impl<'a> Inliner<'a> {
                 function: name.into(),
             };
             match self.run(function, place, args.clone()) {
-                Err(Stop::Opaque(_)) if self.overrides.len() == overrides => {
-                    self.builder.roll_back(&checkpoint)
+                Err(Stop::Opaque(reason)) if self.overrides.len() == overrides => {
+                    self.builder.roll_back(&checkpoint);
+                    left = format!("in `{shown}`: {reason}");
                 }
                 result => return result,
             }
         }
+        self.builder.leave(None, left);
         let args = self.given_away(args);
         Ok(self
             .builder

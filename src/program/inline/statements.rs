@@ -216,6 +216,7 @@ impl<'a> Inliner<'a> {
         else {
             return opaque("control flow that returns from its middle");
         };
+        self.builder.leave(None, left_because(statement));
         if may_change_containers(statement) {
             for name in renamed.reads.iter().chain(&renamed.writes) {
                 if let Some(value) = frame.variables.get(name).cloned() {
@@ -256,5 +257,13 @@ impl<'a> Inliner<'a> {
         let body = renamed.apply(statement, &names);
         builder.push(Op::Opaque(vec![body]), reads, outputs, true);
         Ok(Flow::Next)
+    }
+}
+
+fn left_because(statement: &Stmt) -> &'static str {
+    match statement {
+        Stmt::If { .. } => "a branch that data decide",
+        Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
+        _ => "a statement that is not followed",
     }
 }
