@@ -35,6 +35,8 @@ pub mod receptive;
 pub mod report;
 pub mod representation;
 pub mod segments;
+pub mod tree;
+pub mod verdict;
 
 #[cfg(feature = "torch")]
 pub mod eval;

@@ -15,6 +15,7 @@ fn at_the_end(shape: &[i64], body: &str) -> (Field, Option<[i64; 2]>) {
         .tensor("k5", &[4, 4, 5, 3])
         .tensor("square", &[4, 4])
         .tensor("positions", &[64, 64])
+        .tensor("scale", &[4, 1, 1])
         .tensor("all", &[7, 256])
         .network();
     let program = program(&network, shape);
@@ -67,6 +68,10 @@ fn sums_and_concatenations_see_what_the_widest_branch_sees() {
     assert_eq!(
         of(&format!("{wide}return torch.relu(torch.sub(z, x))")),
         pixels(1, 1)
+    );
+    assert_eq!(
+        of(&format!("{wide}return torch.mul(self.scale, y)")),
+        pixels(3, 1)
     );
 }
 

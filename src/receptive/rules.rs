@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::window::Window;
 use super::{Field, Layout, View};
 use crate::program::{
-    Dim, Known, Network, Op, Operand, Program, Shape, Statement, ValueId, is_activation,
+    Attribute, Dim, Known, Network, Op, Operand, Program, Shape, Statement, ValueId, is_activation,
 };
 
 /// Tokens beside those of positions that an attention may have: for the class, for distillation, registers.
@@ -50,6 +50,9 @@ const POINTWISE: &[&str] = &[
     "channel_shuffle",
 ];
 
+/// Operators that tell of a tensor, and nothing of what is in it.
+const SIZES: &[&str] = &["size", "len", "dim", "numel", "dtype", "device"];
+
 pub(super) struct Rules<'a> {
     pub network: &'a Network,
     pub program: &'a Program,
@@ -59,11 +62,12 @@ pub(super) struct Rules<'a> {
 impl Rules<'_> {
     /// The view of a statement's results; `None` if nothing of it comes from the image.
     pub fn result(&self, statement: &Statement) -> Option<View> {
+        if statement.operator().is_some_and(|o| SIZES.contains(&o)) {
+            return None;
+        }
         let seen: Vec<(ValueId, View)> = statement
             .reads()
             .filter_map(|v| Some((v, *self.views.get(&v)?)))
-            // Sizes are not what is in the image.
-            .filter(|(v, _)| !matches!(self.program.value(*v).known, Known::Int(_)))
             .collect();
         let (_, first) = *seen.first()?;
         let ruled = match statement.operator() {
@@ -87,15 +91,19 @@ impl Rules<'_> {
         statement: &Statement,
         seen: &[(ValueId, View)],
     ) -> Option<View> {
+        if is_activation(operator) || POINTWISE.contains(&operator) {
+            return self.union(statement, seen);
+        }
         let data = self.data(statement)?;
         match operator {
-            name if is_activation(name) || POINTWISE.contains(&name) => self.union(statement, seen),
             "conv2d" => self.windows(statement, data, &Window::of_convolution(self, statement)?),
             "_convolution" if is(statement.arg(6, "transposed"), "False") => {
                 self.windows(statement, data, &Window::of_convolution(self, statement)?)
             }
-            "max_pool2d" => self.windows(statement, data, &Window::of_pool(statement, Some(4))?),
-            "avg_pool2d" => self.windows(statement, data, &Window::of_pool(statement, None)?),
+            "max_pool2d" => {
+                self.windows(statement, data, &Window::of_pool(self, statement, Some(4))?)
+            }
+            "avg_pool2d" => self.windows(statement, data, &Window::of_pool(self, statement, None)?),
             "adaptive_avg_pool2d" | "adaptive_max_pool2d" => self.adaptive(statement, data),
             "mean" | "amax" | "amin" | "sum" => self.reduced(statement, data),
             // Their statistics are those of all positions, in evaluation mode too.
@@ -108,8 +116,10 @@ impl Rules<'_> {
             "linear" => self.linear(statement, data),
             "matmul" | "bmm" if seen.len() > 1 => self.attention(statement, data, 0),
             "matmul" => self.linear(statement, data),
-            "scaled_dot_product_attention" => self.attention(statement, data, 1),
-            "permute" => self.moved(data, &statement.arg(1, "dims")?.ints()?, statement),
+            "scaled_dot_product_attention" | "_native_multi_head_attention" => {
+                self.attention(statement, data, 1)
+            }
+            "permute" => self.moved(data, &self.ints(statement.arg(1, "dims")?)?, statement),
             "transpose" => self.swapped(statement, data),
             "flatten" | "reshape" | "view" => Some(self.reshaped(statement, data)),
             "slice" => self.sliced(statement, data),
@@ -236,7 +246,7 @@ impl Rules<'_> {
             {
                 return Some(View::whole());
             }
-            Some(dim) => dim.ints().or_else(|| Some(vec![dim.int()?]))?,
+            Some(dim) => self.ints(dim).or_else(|| Some(vec![dim.int()?]))?,
             None => return Some(View::whole()),
         };
         let dims: Vec<usize> = dims.iter().filter_map(|d| axis(*d, rank)).collect();
@@ -254,7 +264,7 @@ impl Rules<'_> {
     }
 
     fn layer_norm(&self, statement: &Statement, data: View) -> Option<View> {
-        let normalised = statement.arg(1, "normalized_shape")?.ints()?.len();
+        let normalised = self.ints(statement.arg(1, "normalized_shape")?)?.len();
         let rank = self.taken(statement, 0)?.len();
         let inside = |d: usize| d + normalised >= rank;
         match data.layout {
@@ -266,6 +276,23 @@ impl Rules<'_> {
             Layout::Tokens(dim) if !inside(dim) => Some(data),
             _ => None,
         }
+    }
+
+    /// The integers of a list that stands in the code or hangs on a module.
+    pub fn ints(&self, list: &Operand) -> Option<Vec<i64>> {
+        let Operand::Attribute { module, name } = list else {
+            return list.ints();
+        };
+        let (Attribute::List(items) | Attribute::Tuple(items)) =
+            self.network.modules.attribute(*module, name)?
+        else {
+            return None;
+        };
+        let number = |item: &Attribute| match item {
+            Attribute::Int(n) => Some(*n),
+            _ => None,
+        };
+        items.iter().map(number).collect()
     }
 
     fn along_channels(&self, statement: &Statement, data: View) -> Option<View> {

@@ -16,36 +16,36 @@ impl Window {
         let [_, _, height, width] = weight.as_slice() else {
             return None;
         };
-        let dilation = pair(statement.arg(5, "dilation"), [1, 1])?;
+        let dilation = pair(rules, statement.arg(5, "dilation"), [1, 1])?;
         Some(Window {
             reach: [(height - 1) * dilation[0], (width - 1) * dilation[1]],
-            stride: pair(statement.arg(3, "stride"), [1, 1])?,
+            stride: pair(rules, statement.arg(3, "stride"), [1, 1])?,
         })
     }
 
-    pub fn of_pool(statement: &Statement, dilation: Option<usize>) -> Option<Self> {
-        let kernel = pair(statement.arg(1, "kernel_size"), [1, 1])?;
+    pub fn of_pool(rules: &Rules, statement: &Statement, dilation: Option<usize>) -> Option<Self> {
+        let kernel = pair(rules, statement.arg(1, "kernel_size"), [1, 1])?;
         let dilation = dilation.and_then(|i| statement.arg(i, "dilation"));
-        let dilation = pair(dilation, [1, 1])?;
+        let dilation = pair(rules, dilation, [1, 1])?;
         let stride = statement
             .arg(2, "stride")
-            .filter(|s| s.ints().is_none_or(|s| !s.is_empty()));
+            .filter(|s| rules.ints(s).is_none_or(|s| !s.is_empty()));
         Some(Window {
             reach: [0, 1].map(|i| (kernel[i] - 1) * dilation[i]),
-            stride: pair(stride, kernel)?,
+            stride: pair(rules, stride, kernel)?,
         })
     }
 }
 
 /// `3`, `[3]` or `[3, 3]`.
-fn pair(operand: Option<&Operand>, default: [i64; 2]) -> Option<[i64; 2]> {
+fn pair(rules: &Rules, operand: Option<&Operand>, default: [i64; 2]) -> Option<[i64; 2]> {
     let Some(operand) = operand else {
         return Some(default);
     };
     match operand
         .int()
         .map(|n| vec![n])
-        .or_else(|| operand.ints())?
+        .or_else(|| rules.ints(operand))?
         .as_slice()
     {
         [both] => Some([*both, *both]),
