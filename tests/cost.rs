@@ -140,6 +140,37 @@ fn attention_is_its_two_products() {
 }
 
 #[test]
+fn native_attention_costs_its_four_projections_and_two_products() {
+    // 7 tokens of width 12; the heads share the width, so their number does not matter.
+    let text = "(torch._native_multi_head_attention(x, x, x, 12, 3, w, w, w, w))[0]";
+    assert_macs(text, &[7, 12], &[36, 12], 4 * 7 * 12 * 12 + 2 * 7 * 7 * 12);
+}
+
+#[test]
+fn an_einsum_costs_one_for_each_combination_of_its_letters() {
+    let product = "torch.einsum(\"b h i d, b h j d -> b h i j\", [x, x])";
+    assert_macs(product, &[2, 7, 12], &[1], 2 * 7 * 7 * 12);
+    // A letter that one operand alone has is summed before the product.
+    let lone = expression("torch.einsum(\"bhid,bhjk->bhij\", [x, x])", &[1]);
+    assert!(!macs_of(&lone, &[2, 7, 12]).exact);
+}
+
+#[test]
+fn operators_that_hide_products_make_the_count_a_lower_bound() {
+    for text in ["ops.torchvision.deform_conv2d(x, w)", "torch.mv(x, w)"] {
+        let found = macs_of(&expression(text, &[12]), &[12]);
+        assert_eq!(
+            found,
+            Macs {
+                count: 0,
+                exact: false
+            },
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn what_is_neither_convolution_nor_product_costs_nothing() {
     let text = "torch.relu(torch.add(torch.batch_norm(x, w, w, w, w, False, 0.1, 0.001, True), x))";
     assert_macs(text, &[4, 8, 8], &[4], 0);

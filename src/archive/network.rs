@@ -45,8 +45,13 @@ impl Archive {
         reader.module(self.data().root(), String::new(), None)?;
         let modules = reader.tree;
         let constants = self.constants();
-        let constants = constants.items(constants.root()).unwrap_or_default().iter();
-        let constants = constants
+        let nodes = constants.items(constants.root()).unwrap_or_default();
+        let constant_items = (0..)
+            .zip(nodes)
+            .filter_map(|(i, node)| Some((i, self.integer_constant(*node)?)))
+            .collect();
+        let constants = nodes
+            .iter()
             .map(|id| match self.constants().tensor(*id) {
                 Some(tensor) => Ok(describe(&tensor?, Section::Constants, false)),
                 None => Ok(TensorInfo {
@@ -61,7 +66,18 @@ impl Archive {
             modules,
             sources,
             constants,
+            constant_items,
         })
+    }
+
+    /// The number in a constant tensor that is one 64-bit integer alone in its storage.
+    fn integer_constant(&self, node: NodeId) -> Option<i64> {
+        let tensor = self.constants().tensor(node)?.ok()?;
+        if !tensor.shape.is_empty() || tensor.dtype != Dtype::Int64 || tensor.storage_len != 1 {
+            return None;
+        }
+        let bytes = self.storage(Section::Constants, &tensor.storage).ok()?;
+        bytes.try_into().ok().map(i64::from_le_bytes)
     }
 
     /// The object of the module at `path` in [`Archive::data`].

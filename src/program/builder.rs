@@ -7,9 +7,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::modules::ModuleId;
+use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
 use super::{Argument, Call, CallIndex, Op, Program, Statement, Value};
+
+/// So far back a value's statement is looked for: hostile code must not make that slow.
+const RECENT: usize = 1 << 11;
 
 /// A place to return to when a call turns out not to be followable.
 pub(super) struct Checkpoint {
@@ -19,6 +23,7 @@ pub(super) struct Checkpoint {
     writes: usize,
     undo: usize,
     in_place_seen: usize,
+    objects: objects::Mark,
     /// What is noted of the code of the call being followed: its variables and expressions.
     notes: Option<(CallIndex, usize, usize)>,
 }
@@ -45,6 +50,11 @@ pub(super) struct Builder<'a> {
     in_place_seen: usize,
     /// The in-place operators, by order of appearance, that must stay so.
     keep_in_place: &'a HashSet<usize>,
+    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
+    /// rolled back: too many roots only make less known.
+    written: HashSet<ValueId>,
+    /// The lists and dictionaries made so far.
+    pub objects: Objects,
 }
 
 impl<'a> Builder<'a> {
@@ -59,6 +69,8 @@ impl<'a> Builder<'a> {
             writes: Vec::new(),
             in_place_seen: 0,
             keep_in_place,
+            written: HashSet::new(),
+            objects: Objects::default(),
         }
     }
 
@@ -70,6 +82,7 @@ impl<'a> Builder<'a> {
             writes: self.writes.len(),
             undo: self.undo.len(),
             in_place_seen: self.in_place_seen,
+            objects: self.objects.mark(),
             notes: self.current_call.map(|index| {
                 let call = &self.calls[index.0];
                 (index, call.variables.len(), call.expressions.len())
@@ -83,6 +96,7 @@ impl<'a> Builder<'a> {
         self.calls.truncate(to.calls);
         self.writes.truncate(to.writes);
         self.in_place_seen = to.in_place_seen;
+        self.objects.return_to(&to.objects);
         if let Some((index, variables, expressions)) = to.notes
             && let Some(call) = self.calls.get_mut(index.0)
         {
@@ -105,23 +119,40 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// The value as it is now, after all in-place writes so far.
+    /// The value as it is now, after all writes into tensors, lists and dictionaries so far.
     pub fn current(&self, val: &Val) -> Val {
+        let val = self.objects.content(val);
+        let all = |items: &[Val]| items.iter().map(|v| self.current(v)).collect();
         let known = match &val.known {
-            Known::List(items) => Known::List(items.iter().map(|v| self.current(v)).collect()),
-            Known::Tuple(items) => Known::Tuple(items.iter().map(|v| self.current(v)).collect()),
+            Known::List(items) => Known::List(all(items)),
+            Known::Tuple(items) => Known::Tuple(all(items)),
             Known::Dict(pairs) => Known::Dict(
                 pairs
                     .iter()
                     .map(|(k, v)| (self.current(k), self.current(v)))
                     .collect(),
             ),
+            Known::Tensor {
+                shape,
+                item: Some(_),
+            } if self.may_be_written(&val.operand) => Known::Tensor {
+                shape: shape.clone(),
+                item: None,
+            },
             other => other.clone(),
         };
         Val {
-            operand: self.current_operand(&val.operand),
+            operand: self.current_operand(&val.operand).with_items(&known),
             known,
+            object: val.object,
         }
+    }
+
+    fn may_be_written(&self, operand: &Operand) -> bool {
+        let roots = operand.values().into_iter();
+        roots
+            .map(|v| self.values[v.0 as usize].root)
+            .any(|root| self.written.contains(&root))
     }
 
     fn current_operand(&self, operand: &Operand) -> Operand {
@@ -157,13 +188,32 @@ impl<'a> Builder<'a> {
 
     /// Appends a statement with these results.
     pub fn push(&mut self, op: Op, args: Vec<Argument>, outputs: Vec<ValueId>, impure: bool) {
+        if impure || is_foreign(&op) {
+            let read = args.iter().flat_map(|a| a.value.values());
+            let roots = read.map(|v| self.values[v.0 as usize].root);
+            self.written.extend(roots);
+        }
         self.statements.push(Statement {
             op,
             args,
             outputs,
             call: self.current_call,
             impure,
+            macs: None,
         });
+    }
+
+    /// What the last statement costs, where the statement itself does not tell.
+    pub fn costs(&mut self, macs: i64) {
+        if let Some(statement) = self.statements.last_mut() {
+            statement.macs = Some(macs);
+        }
+    }
+
+    /// The statement among the last ones that gives this value.
+    pub fn made_by(&self, id: ValueId) -> Option<&Statement> {
+        let recent = self.statements.iter().rev().take(RECENT);
+        recent.into_iter().find(|s| s.outputs.contains(&id))
     }
 
     /// Appends a statement with one result.
@@ -179,6 +229,7 @@ impl<'a> Builder<'a> {
         Val {
             operand: Operand::Value(id),
             known,
+            object: None,
         }
     }
 
@@ -200,12 +251,14 @@ impl<'a> Builder<'a> {
                     ordinal,
                 });
                 let id = self.value(known.clone(), None);
+                self.written.insert(self.values[target.0 as usize].root);
                 self.push(Op::Call(function), args, vec![id], false);
                 let former = self.latest.insert(target, id);
                 self.undo.push((target, former));
                 Val {
                     operand: Operand::Value(id),
                     known,
+                    object: None,
                 }
             }
             _ => {
@@ -214,6 +267,7 @@ impl<'a> Builder<'a> {
                 Val {
                     operand: Operand::Value(id),
                     known,
+                    object: None,
                 }
             }
         }
@@ -322,7 +376,9 @@ impl Families {
         let mut families = Families {
             older: builder.values.iter().map(|v| v.root).collect(),
         };
-        for statement in builder.statements.iter().filter(|s| is_foreign(&s.op)) {
+        // A list shares memory with all its items.
+        let joins = |s: &&Statement| is_foreign(&s.op) || s.op == Op::Alias;
+        for statement in builder.statements.iter().filter(joins) {
             let mut members = statement.reads().chain(statement.outputs.iter().copied());
             if let Some(first) = members.next() {
                 members.for_each(|member| families.join(first, member));

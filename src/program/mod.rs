@@ -11,6 +11,7 @@ mod emit;
 mod inline;
 mod lexer;
 mod modules;
+mod objects;
 mod opaque;
 mod ops;
 mod parse;
@@ -19,6 +20,7 @@ mod sites;
 mod source;
 mod value;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub use builder::CodePlace;
@@ -29,7 +31,9 @@ pub use parse::{ParseError, parse};
 pub use print::{print, print_statements};
 pub use sites::Mention;
 pub use source::Sources;
-pub use value::{Dim, Known, Operand, Shape, Val, ValueId, element_count};
+pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
+
+pub(crate) use ops::statement_macs;
 
 use ast::{CallId, Stmt};
 use builder::short_name;
@@ -41,6 +45,8 @@ pub struct Network {
     pub sources: Sources,
     /// The tensors code refers to as `CONSTANTS.cN`.
     pub constants: Vec<TensorInfo>,
+    /// The numbers in those constants that are one integer: traced code computes sizes with them.
+    pub constant_items: HashMap<usize, i64>,
 }
 
 impl Network {
@@ -124,6 +130,9 @@ pub struct Statement {
     pub call: Option<CallIndex>,
     /// It writes memory or draws random numbers: it stays even if nobody reads its results.
     pub impure: bool,
+    /// Multiply-accumulates, for one sample, of code that was not followed because data decide its way, but that
+    /// costs the same whichever way it goes.
+    pub macs: Option<i64>,
 }
 
 impl Statement {

@@ -6,6 +6,10 @@ use super::modules::ModuleId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub u32);
 
+/// A list or a dictionary that the code being followed made itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub u32);
+
 /// A size: a plain number, or that number times the batch size, which no analysis may fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dim {
@@ -130,6 +134,35 @@ impl Operand {
         }
     }
 
+    /// The same list, tuple or dictionary with these items.
+    #[must_use]
+    pub fn with_items(self, known: &Known) -> Self {
+        let all = |items: &[Val]| items.iter().map(|v| v.operand.clone()).collect();
+        match (self, known) {
+            (Operand::List(_), Known::List(items)) => Operand::List(all(items)),
+            (Operand::Tuple(_), Known::Tuple(items)) => Operand::Tuple(all(items)),
+            (Operand::Dict(_), Known::Dict(pairs)) => Operand::Dict(
+                pairs
+                    .iter()
+                    .map(|(k, v)| (k.operand.clone(), v.operand.clone()))
+                    .collect(),
+            ),
+            (
+                Operand::Typed {
+                    form,
+                    annotation,
+                    value,
+                },
+                known,
+            ) => Operand::Typed {
+                form,
+                annotation,
+                value: Box::new(value.with_items(known)),
+            },
+            (operand, _) => operand,
+        }
+    }
+
     /// The literal as an integer.
     #[must_use]
     pub fn int(&self) -> Option<i64> {
@@ -180,6 +213,8 @@ pub enum Known {
 pub struct Val {
     pub operand: Operand,
     pub known: Known,
+    /// Which list or dictionary this is, where code may change it: all that mean it see the change.
+    pub object: Option<ObjectId>,
 }
 
 impl Val {
@@ -188,6 +223,7 @@ impl Val {
         Val {
             operand: Operand::Literal("None".into()),
             known: Known::None,
+            object: None,
         }
     }
 
@@ -196,6 +232,7 @@ impl Val {
         Val {
             operand: Operand::Literal(if b { "True" } else { "False" }.into()),
             known: Known::Bool(b),
+            object: None,
         }
     }
 
@@ -204,6 +241,7 @@ impl Val {
         Val {
             operand: Operand::Literal(n.to_string()),
             known: Known::Int(Dim::fixed(n)),
+            object: None,
         }
     }
 
@@ -218,6 +256,7 @@ impl Val {
         Val {
             operand: Operand::Literal(text),
             known: Known::Float(x),
+            object: None,
         }
     }
 
@@ -226,6 +265,7 @@ impl Val {
         Val {
             operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
             known: Known::List(items),
+            object: None,
         }
     }
 
@@ -234,6 +274,19 @@ impl Val {
         Val {
             operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
             known: Known::Tuple(items),
+            object: None,
+        }
+    }
+
+    #[must_use]
+    pub fn dict(pairs: Vec<(Val, Val)>) -> Self {
+        let operands = pairs
+            .iter()
+            .map(|(k, v)| (k.operand.clone(), v.operand.clone()));
+        Val {
+            operand: Operand::Dict(operands.collect()),
+            known: Known::Dict(pairs),
+            object: None,
         }
     }
 
@@ -242,6 +295,7 @@ impl Val {
         Val {
             operand: Operand::Literal(format!("{text:?}")),
             known: Known::Str(text.into()),
+            object: None,
         }
     }
 
@@ -250,6 +304,7 @@ impl Val {
         Val {
             operand: Operand::Module(id),
             known: Known::Module(id),
+            object: None,
         }
     }
 

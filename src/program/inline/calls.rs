@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, arguments, opaque};
+use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
 use crate::program::ast::{Function, Param};
-use crate::program::builder::CodePlace;
-use crate::program::value::{Known, Val};
+use crate::program::builder::{CodePlace, positional};
+use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Call, CallIndex, CallSite, ModuleId, Op};
 
 impl<'a> Inliner<'a> {
@@ -62,13 +62,7 @@ impl<'a> Inliner<'a> {
             // Attributes it may have set cannot be taken back, so such a call is not rolled back.
             Err(Stop::Opaque(_)) if !is_root && self.overrides.len() == overrides => {
                 self.builder.roll_back(&checkpoint);
-                let args = args
-                    .into_iter()
-                    .map(|(name, v)| Argument {
-                        name,
-                        value: v.operand,
-                    })
-                    .collect();
+                let args = self.given_away(args);
                 Ok(self.builder.emit(
                     Op::Method {
                         module,
@@ -84,6 +78,9 @@ impl<'a> Inliner<'a> {
 
     pub(super) fn call_function(&mut self, qualified: &str, args: NamedVals) -> Step<Val> {
         let network = self.network;
+        if let Some(fields) = self.named_tuple(qualified) {
+            return self.construct(qualified, &fields, args);
+        }
         if let Some(function) = network.sources.function(qualified) {
             let checkpoint = self.builder.checkpoint();
             let overrides = self.overrides.len();
@@ -100,9 +97,52 @@ impl<'a> Inliner<'a> {
                 result => return result,
             }
         }
+        let args = self.given_away(args);
         Ok(self
             .builder
-            .emit(Op::Call(qualified.into()), arguments(args), Known::Nothing))
+            .emit(Op::Call(qualified.into()), args, Known::Nothing))
+    }
+
+    /// The fields of `class Name(NamedTuple)`, in order.
+    pub(super) fn named_tuple(&self, qualified: &str) -> Option<Vec<&'a str>> {
+        let network = self.network;
+        let class = network.sources.class(qualified)?;
+        let fields = class.fields().filter_map(|f| Some(f.declares()?.0));
+        (class.base.as_deref() == Some("NamedTuple")).then(|| fields.collect())
+    }
+
+    /// A call of a named tuple's class: a tuple that only this call can write down.
+    fn construct(&mut self, class: &str, fields: &[&str], args: NamedVals) -> Step<Val> {
+        let all_given = args.len() == fields.len()
+            && args
+                .iter()
+                .zip(fields)
+                .all(|((name, _), field)| name.as_deref().is_none_or(|n| n == *field));
+        if !all_given {
+            return opaque("a named tuple with fields that are not given in order");
+        }
+        let items: Vec<Val> = args.into_iter().map(|(_, v)| self.give_away(v)).collect();
+        let operands = items.iter().map(|v| positional(v.operand.clone()));
+        let operands = operands.collect();
+        let known = Known::Tuple(items);
+        let id = self.builder.value(known.clone(), None);
+        self.builder
+            .push(Op::Call(class.into()), operands, vec![id], false);
+        self.builder.costs(0);
+        Ok(Val {
+            operand: Operand::Value(id),
+            known,
+            object: None,
+        })
+    }
+
+    /// The arguments of a call that is not followed.
+    fn given_away(&mut self, args: NamedVals) -> Vec<Argument> {
+        let given = args.into_iter().map(|(name, v)| Argument {
+            name,
+            value: self.give_away(v).operand,
+        });
+        given.collect()
     }
 
     pub(super) fn run(
@@ -125,6 +165,7 @@ impl<'a> Inliner<'a> {
         Ok(match flow? {
             Flow::Return(value) => value,
             Flow::Next => Val::none(),
+            Flow::Break | Flow::Continue => return opaque("a loop's end outside a loop"),
         })
     }
 

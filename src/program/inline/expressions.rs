@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::{CodePlace, positional};
+use crate::program::objects::holds_object;
 use crate::program::value::{Dim, Known, Operand, Val};
 use crate::program::{Attribute, CallSite, ModuleId, Op};
 
@@ -29,81 +30,115 @@ impl<'a> Inliner<'a> {
         expression: &'a Expr,
         results: usize,
     ) -> Step<Val> {
+        // Each case has a function of its own: this one is on the stack once for every level of nesting.
         match expression {
             Expr::Name(name) => Ok(self.name(frame, name)),
             Expr::Number(text) => Ok(number(text)),
-            Expr::Str(text) => Ok(Val {
-                operand: Operand::Literal(text.clone()),
-                known: Known::Str(unquoted(text).into()),
-            }),
+            Expr::Str(text) => Ok(text_literal(text)),
             Expr::Paren(inner) => self.eval_results(frame, inner, results),
-            Expr::List { items, .. } => Ok(Val::list(self.evals(frame, items)?)),
-            Expr::Tuple { items, .. } => Ok(Val::tuple(self.evals(frame, items)?)),
-            Expr::Dict(pairs) => {
-                let pairs: Vec<(Val, Val)> = pairs
-                    .iter()
-                    .map(|(k, v)| Ok((self.eval(frame, k)?, self.eval(frame, v)?)))
-                    .collect::<Step<_>>()?;
-                let operand = Operand::Dict(
-                    pairs
-                        .iter()
-                        .map(|(k, v)| (k.operand.clone(), v.operand.clone()))
-                        .collect(),
-                );
-                Ok(Val {
-                    operand,
-                    known: Known::Dict(pairs),
-                })
-            }
+            Expr::List { items, .. } => self.list(frame, items),
+            Expr::Tuple { items, .. } => self.tuple(frame, items),
+            Expr::Dict(pairs) => self.dict(frame, pairs),
             Expr::Attribute { .. } => self.attribute_expression(frame, expression),
-            Expr::Index { base, args } => match args.as_slice() {
-                [index] => {
-                    let (base, index) = (self.eval(frame, base)?, self.eval(frame, index)?);
-                    Ok(self.index(&base, &index))
-                }
-                _ => opaque("an index of several parts"),
-            },
+            Expr::Index { base, args } => self.index_expression(frame, base, args),
             Expr::Unary {
                 operator: "-",
                 operand,
-            } => {
-                let value = self.eval(frame, operand)?;
-                match (&value.known, &value.operand) {
-                    (Known::Int(n), Operand::Literal(text)) => Ok(Val {
-                        operand: Operand::Literal(format!("-{text}")),
-                        known: Known::Int(n.negated()),
-                    }),
-                    (Known::Float(x), Operand::Literal(text)) => Ok(Val {
-                        operand: Operand::Literal(format!("-{text}")),
-                        known: Known::Float(-x),
-                    }),
-                    _ => self.primitive("torch.neg", vec![(None, value)], 1),
-                }
-            }
+            } => self.negative(frame, operand),
             Expr::Conditional {
                 then,
                 condition,
                 otherwise,
-            } => match self.eval(frame, condition)?.as_bool() {
-                Some(true) => self.eval(frame, then),
-                Some(false) => self.eval(frame, otherwise),
-                None => opaque("a conditional expression"),
-            },
+            } => {
+                let chosen = self.chosen(frame, condition, then, otherwise)?;
+                self.eval(frame, chosen)
+            }
             Expr::Call {
                 id, callee, args, ..
-            } => {
-                let value = self.call(frame, *id, callee, args, results)?;
-                if let Operand::Value(result) = value.operand
-                    && let Some(call) = self.method_call(frame)
-                {
-                    call.expressions.push((*id, result));
-                }
-                Ok(value)
-            }
+            } => self.noted_call(frame, *id, callee, args, results),
             Expr::Unary { .. } | Expr::Binary { .. } | Expr::Slice(_) => {
                 opaque("an operator that is not followed")
             }
         }
+    }
+
+    fn chosen(
+        &mut self,
+        frame: &mut Frame,
+        condition: &'a Expr,
+        then: &'a Expr,
+        otherwise: &'a Expr,
+    ) -> Step<&'a Expr> {
+        match self.eval(frame, condition)?.as_bool() {
+            Some(true) => Ok(then),
+            Some(false) => Ok(otherwise),
+            None => opaque("a conditional expression"),
+        }
+    }
+
+    fn negative(&mut self, frame: &mut Frame, operand: &'a Expr) -> Step<Val> {
+        let value = self.eval(frame, operand)?;
+        let known = match value.known {
+            Known::Int(n) => Known::Int(n.negated()),
+            Known::Float(x) => Known::Float(-x),
+            _ => return self.primitive("torch.neg", vec![(None, value)], 1),
+        };
+        match &value.operand {
+            Operand::Literal(text) => Ok(Val {
+                operand: Operand::Literal(format!("-{text}")),
+                known,
+                object: None,
+            }),
+            _ => self.primitive("torch.neg", vec![(None, value)], 1),
+        }
+    }
+
+    fn index_expression(
+        &mut self,
+        frame: &mut Frame,
+        base: &'a Expr,
+        args: &'a [Expr],
+    ) -> Step<Val> {
+        let [index] = args else {
+            return opaque("an index of several parts");
+        };
+        let (base, index) = (self.eval(frame, base)?, self.eval(frame, index)?);
+        Ok(self.index(&base, &index))
+    }
+
+    fn noted_call(
+        &mut self,
+        frame: &mut Frame,
+        id: CallId,
+        callee: &'a Expr,
+        args: &'a [Arg],
+        results: usize,
+    ) -> Step<Val> {
+        let value = self.call(frame, id, callee, args, results)?;
+        if let Operand::Value(result) = value.operand
+            && let Some(call) = self.method_call(frame)
+        {
+            call.expressions.push((id, result));
+        }
+        Ok(value)
+    }
+
+    fn list(&mut self, frame: &mut Frame, items: &'a [Expr]) -> Step<Val> {
+        let items = self.evals(frame, items)?;
+        self.made(Val::list(items))
+    }
+
+    fn tuple(&mut self, frame: &mut Frame, items: &'a [Expr]) -> Step<Val> {
+        let items = self.evals(frame, items)?;
+        self.made(Val::tuple(items))
+    }
+
+    fn dict(&mut self, frame: &mut Frame, pairs: &'a [(Expr, Expr)]) -> Step<Val> {
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| Ok((self.eval(frame, k)?, self.eval(frame, v)?)))
+            .collect::<Step<_>>()?;
+        self.made(Val::dict(pairs))
     }
 
     pub(super) fn evals(&mut self, frame: &mut Frame, expressions: &'a [Expr]) -> Step<Vec<Val>> {
@@ -120,6 +155,7 @@ impl<'a> Inliner<'a> {
                 None => Val {
                     operand: Operand::Literal(name.into()),
                     known: Known::Nothing,
+                    object: None,
                 },
             },
         }
@@ -150,9 +186,17 @@ impl<'a> Inliner<'a> {
             .and_then(|n| n.parse::<usize>().ok())
             && let Some(info) = self.network.constants.get(index)
         {
+            let item = self.network.constant_items.get(&index);
             return Val {
                 operand: Operand::Constant(index),
-                known: tensor_of(&info.shape),
+                known: match item {
+                    Some(n) => Known::Tensor {
+                        shape: Some(Vec::new()),
+                        item: Some(Dim::fixed(*n)),
+                    },
+                    None => tensor_of(&info.shape),
+                },
+                object: None,
             };
         }
         let known = match dotted.starts_with("__torch__.") {
@@ -162,11 +206,15 @@ impl<'a> Inliner<'a> {
         Val {
             operand: Operand::Literal(dotted.into()),
             known,
+            object: None,
         }
     }
 
     pub(super) fn attribute(&mut self, base: &Val, name: &str) -> Step<Val> {
         let Known::Module(module) = base.known else {
+            if let Some(field) = self.tuple_field(base, name) {
+                return Ok(self.builder.current(field));
+            }
             let arg = vec![positional(base.operand.clone())];
             return Ok(self
                 .builder
@@ -186,6 +234,7 @@ impl<'a> Inliner<'a> {
                 Some(Val {
                     operand: Operand::List(_),
                     known,
+                    ..
                 }) => known,
                 Some(value) => return Ok(value),
                 None => match attribute {
@@ -195,7 +244,23 @@ impl<'a> Inliner<'a> {
             },
             None => return self.class_constant(module, name),
         };
-        Ok(Val { operand, known })
+        Ok(Val {
+            operand,
+            known,
+            object: None,
+        })
+    }
+
+    /// The field of a named tuple that was made here.
+    fn tuple_field<'v>(&self, base: &'v Val, name: &str) -> Option<&'v Val> {
+        let (Known::Tuple(items), Operand::Value(id)) = (&base.known, &base.operand) else {
+            return None;
+        };
+        let Op::Call(class) = &self.builder.made_by(*id)?.op else {
+            return None;
+        };
+        let fields = self.named_tuple(class)?;
+        items.get(fields.iter().position(|field| *field == name)?)
     }
 
     /// `stride : Final[int] = 2` in the class body.
@@ -252,9 +317,15 @@ impl<'a> Inliner<'a> {
     }
 
     pub(super) fn args(&mut self, frame: &mut Frame, args: &'a [Arg]) -> Step<NamedVals> {
-        args.iter()
+        let mut args: NamedVals = args
+            .iter()
             .map(|a| Ok((a.name.clone(), self.eval(frame, &a.value)?)))
-            .collect()
+            .collect::<Step<_>>()?;
+        // A later argument may have changed a list before it.
+        for (_, value) in args.iter_mut().filter(|(_, v)| holds_object(v)) {
+            *value = self.builder.current(value);
+        }
+        Ok(args)
     }
 
     pub(super) fn call(
@@ -303,6 +374,14 @@ impl<'a> Inliner<'a> {
     }
 }
 
+fn text_literal(text: &str) -> Val {
+    Val {
+        operand: Operand::Literal(text.into()),
+        known: Known::Str(unquoted(text).into()),
+        object: None,
+    }
+}
+
 fn number(text: &str) -> Val {
     let known = match (text.parse::<i64>(), text.parse::<f64>()) {
         (Ok(n), _) => Known::Int(Dim::fixed(n)),
@@ -312,6 +391,7 @@ fn number(text: &str) -> Val {
     Val {
         operand: Operand::Literal(text.into()),
         known,
+        object: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! whose body cannot be flattened at all becomes [`Op::Method`] or a plain call.
 
 mod calls;
+mod containers;
 mod expressions;
 mod primitives;
 mod statements;
@@ -98,6 +99,8 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
 
 enum Flow {
     Next,
+    Break,
+    Continue,
     Return(Val),
 }
 
@@ -132,6 +135,7 @@ impl<'a> Inliner<'a> {
         Val {
             operand: Operand::Value(id),
             known,
+            object: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! The language's own functions and torch's operators.
 
 use super::{Frame, Inliner, NamedVals, Step, arguments, opaque};
+use crate::dtype::Dtype;
 use crate::program::ast::{Arg, Expr, unquoted};
 use crate::program::builder::{positional, short_name};
 use crate::program::ops::{self, Args};
 use crate::program::value::{Known, Operand, Val};
-use crate::program::{Argument, Op};
+use crate::program::{Argument, Attribute, Op};
 
 impl<'a> Inliner<'a> {
     /// The words of the language that look like functions.
@@ -30,30 +31,19 @@ impl<'a> Inliner<'a> {
                 let object = self.eval(frame, &object.value)?;
                 self.attribute(&object, unquoted(attribute))
             }
-            ("annotate" | "unchecked_cast", [annotation, value]) => {
-                let value = self.eval(frame, &value.value)?;
-                let form = if name == "annotate" {
-                    "annotate"
-                } else {
-                    "unchecked_cast"
-                };
-                // A value of the program has its type from the statement that made it.
-                let typed = match &value.operand {
-                    Operand::Value(_) | Operand::Literal(_) if form == "unchecked_cast" => {
-                        value.operand.clone()
-                    }
-                    operand => Operand::Typed {
-                        form,
-                        annotation: annotation.value.to_string(),
-                        value: Box::new(operand.clone()),
-                    },
-                };
-                Ok(Val {
-                    operand: typed,
-                    known: value.known,
-                })
+            ("annotate", [annotation, value]) => {
+                self.typed(frame, "annotate", &annotation.value, &value.value)
             }
-            ("fork" | "uninitialized" | "isinstance" | "setattr" | "wait" | "awaitable", _) => {
+            ("unchecked_cast", [annotation, value]) => {
+                self.typed(frame, "unchecked_cast", &annotation.value, &value.value)
+            }
+            // Nobody reads it: it fills the place of a value on a way that raises or does not give one.
+            ("uninitialized", [annotation]) => Ok(Val {
+                operand: Operand::Literal(format!("uninitialized({})", annotation.value)),
+                known: Known::Nothing,
+                object: None,
+            }),
+            ("fork" | "isinstance" | "setattr" | "wait" | "awaitable", _) => {
                 opaque(format!("`{name}` is not followed"))
             }
             _ => {
@@ -61,6 +51,38 @@ impl<'a> Inliner<'a> {
                 self.primitive(name, args, results)
             }
         }
+    }
+
+    /// `annotate(type, value)` and `unchecked_cast(type, value)`.
+    fn typed(
+        &mut self,
+        frame: &mut Frame,
+        form: &'static str,
+        annotation: &'a Expr,
+        expression: &'a Expr,
+    ) -> Step<Val> {
+        let value = self.eval(frame, expression)?;
+        let is_literal = matches!(
+            expression.unparenthesised(),
+            Expr::List { .. } | Expr::Dict(_)
+        );
+        if value.object.is_some() && !is_literal {
+            return Ok(value);
+        }
+        // A value of the program has its type from the statement that made it.
+        let operand = match &value.operand {
+            Operand::Value(_) | Operand::Literal(_) if form == "unchecked_cast" => {
+                value.operand.clone()
+            }
+            operand => Operand::Typed {
+                form,
+                annotation: annotation.to_string(),
+                value: Box::new(operand.clone()),
+            },
+        };
+        let typed = Val { operand, ..value };
+        self.builder.objects.retype(&typed);
+        Ok(typed)
     }
 
     /// A call of one of torch's own operators.
@@ -82,51 +104,127 @@ impl<'a> Inliner<'a> {
             }
             ("warn", _) => return Ok(Val::none()),
             (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
-                return opaque("a list or dictionary that changes while the network runs");
+                return self.change_container(name, &args);
+            }
+            ("__getitem__" | "select", Some(list)) if list.items().is_some() => {
+                if let Some((_, index)) = args.get(1) {
+                    return Ok(self.index(list, index));
+                }
             }
             ("size", Some(tensor)) if tensor.shape().is_some() => {
                 return self.size(tensor, args.get(1));
             }
             // In evaluation mode dropout hands its very input on.
             (
-                "dropout" | "dropout_" | "feature_dropout" | "feature_dropout_" | "alpha_dropout",
+                "dropout"
+                | "dropout_"
+                | "feature_dropout"
+                | "feature_dropout_"
+                | "alpha_dropout"
+                | "feature_alpha_dropout",
                 Some(input),
             ) if Args(&args).get(2, "train").and_then(Val::as_bool) == Some(false) => {
                 return Ok(input.clone());
             }
             _ => {}
         }
+        self.refuse_hidden_changes(name, &args)?;
         let known = match ops::result(name, &Args(&args)) {
+            // An index of truth values gives as many elements as are true.
+            Ok(_) if name == "index" && !self.has_integer_indices(&args) => Known::Tensor {
+                shape: None,
+                item: None,
+            },
             Ok(known) => known,
             Err(message) => return self.refuse(message),
         };
         if let Some(literal) = literal(&known) {
-            return Ok(literal);
+            return self.made(literal);
         }
         if ops::writes_in_place(name) {
             return Ok(self.builder.emit_in_place(function, arguments(args), known));
         }
-        if results > 1 && !matches!(known, Known::List(_)) {
-            let outputs: Vec<_> = (0..results)
-                .map(|_| self.builder.value(Known::Nothing, None))
-                .collect();
-            self.builder.push(
-                Op::Call(function.into()),
-                arguments(args),
-                outputs.clone(),
-                ops::is_impure(name),
-            );
-            let items = outputs.into_iter().map(|id| Val {
-                operand: Operand::Value(id),
-                known: Known::Nothing,
-            });
-            return Ok(Val::tuple(items.collect()));
-        }
-        let args = arguments(args);
         Ok(match known {
-            Known::List(pieces) => self.pieces(function, args, &pieces),
-            known => self.builder.emit(Op::Call(function.into()), args, known),
+            Known::List(pieces) => self.pieces(function, arguments(args), &pieces),
+            _ if results > 1 => self.several(function, args, results),
+            known => self
+                .builder
+                .emit(Op::Call(function.into()), arguments(args), known),
         })
+    }
+
+    /// Changes that the flat program could not show.
+    fn refuse_hidden_changes(&self, name: &str, args: &NamedVals) -> Step<()> {
+        let target = args.first().map(|(_, v)| &v.operand);
+        let changes_constant =
+            ops::writes_in_place(name) && matches!(target, Some(Operand::Constant(_)));
+        let has_out = args
+            .iter()
+            .any(|(name, v)| name.as_deref() == Some("out") && v.known != Known::None);
+        if ops::changes_shape_in_place(name) || changes_constant || has_out {
+            return opaque(format!("`{name}` changes what other code relies on"));
+        }
+        Ok(())
+    }
+
+    /// `a, b = function(args)`
+    fn several(&mut self, function: &str, args: NamedVals, count: usize) -> Val {
+        let name = short_name(function);
+        let known = ops::results(name, &Args(&args), count);
+        let ids: Vec<_> = known
+            .iter()
+            .map(|k| self.builder.value(k.clone(), None))
+            .collect();
+        self.builder.push(
+            Op::Call(function.into()),
+            arguments(args),
+            ids.clone(),
+            ops::is_impure(name),
+        );
+        let items = ids.into_iter().zip(known).map(|(id, known)| Val {
+            operand: Operand::Value(id),
+            known,
+            object: None,
+        });
+        Val::tuple(items.collect())
+    }
+
+    /// Whether all tensors an index consists of are known to hold integers.
+    fn has_integer_indices(&self, args: &NamedVals) -> bool {
+        let args = Args(args);
+        let Some(indices) = args.get(1, "indices").and_then(Val::items) else {
+            return false;
+        };
+        indices
+            .iter()
+            .filter(|v| v.known != Known::None)
+            .all(|v| matches!(self.dtype(&v.operand), Some(Dtype::Int64 | Dtype::Int32)))
+    }
+
+    /// The element type of a parameter, a buffer, a constant, or a view of one.
+    fn dtype(&self, operand: &Operand) -> Option<Dtype> {
+        let mut operand = operand;
+        for _ in 0..4 {
+            match operand {
+                Operand::Attribute { module, name } => {
+                    return match self.network.modules.attribute(*module, name)? {
+                        Attribute::Tensor(info) => Some(info.dtype),
+                        _ => None,
+                    };
+                }
+                Operand::Constant(index) => return Some(self.network.constants.get(*index)?.dtype),
+                Operand::Value(id) => {
+                    let made_by = self.builder.made_by(*id)?;
+                    if !ops::is_view(made_by.operator()?) {
+                        return None;
+                    }
+                    operand = &made_by.args.first()?.value;
+                }
+                Operand::Typed { value, .. } => operand = value,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// An operator that gives a list: the list, and each of its items taken out of it.
@@ -134,22 +232,21 @@ impl<'a> Inliner<'a> {
         let list = self
             .builder
             .emit(Op::Call(function.into()), args, Known::Nothing);
-        let items = (0..).zip(pieces).map(|(i, piece)| match &piece.operand {
-            Operand::Literal(text) if !text.is_empty() => piece.clone(),
-            Operand::Literal(_) => {
-                let args = vec![
-                    positional(list.operand.clone()),
-                    positional(Val::int(i).operand),
-                ];
-                self.builder.emit(Op::Index, args, piece.known.clone())
+        let items = (0..).zip(pieces).map(|(i, piece)| {
+            if !is_placeholder(piece) {
+                return piece.clone();
             }
-            _ => piece.clone(),
+            let args = vec![
+                positional(list.operand.clone()),
+                positional(Val::int(i).operand),
+            ];
+            self.builder.emit(Op::Index, args, piece.known.clone())
         });
-        let items = items.collect();
-        Val {
-            operand: list.operand.clone(),
-            known: Known::List(items),
+        let known = Known::List(items.collect());
+        if let Operand::Value(id) = list.operand {
+            self.builder.values[id.0 as usize].known = known.clone();
         }
+        Val { known, ..list }
     }
 
     /// `torch.size(x)` and `torch.size(x, i)`: only the batch size is left to run time.
@@ -171,7 +268,10 @@ impl<'a> Inliner<'a> {
             }
         };
         match dim.map(|(_, v)| v.as_int()) {
-            None => Ok(Val::list((0..rank).map(one).collect())),
+            None => {
+                let sizes = (0..rank).map(one).collect();
+                self.made(Val::list(sizes))
+            }
             Some(Some(i)) if (-rank..rank).contains(&i) => {
                 Ok(one(if i < 0 { i + rank } else { i }))
             }
@@ -181,16 +281,22 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// The value as a literal, if it is a constant.
+/// Whether the value stands for an item of a list that an operator gives.
+fn is_placeholder(val: &Val) -> bool {
+    matches!(&val.operand, Operand::Literal(text) if text.is_empty())
+}
+
+/// The value as a literal, if it is a constant or made of values that are there already.
 fn literal(known: &Known) -> Option<Val> {
     Some(match known {
         Known::Int(n) => Val::int(n.known()?),
         Known::Float(x) => Val::float(*x),
         Known::Bool(b) => Val::bool(*b),
         Known::None => Val::none(),
-        Known::List(items) if !items.is_empty() && items.iter().all(|v| !v.is_tensor()) => {
+        Known::List(items) if !items.is_empty() && !items.iter().any(is_placeholder) => {
             Val::list(items.clone())
         }
+        Known::Tuple(items) => Val::tuple(items.clone()),
         _ => return None,
     })
 }

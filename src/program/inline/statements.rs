@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::containers::may_change_containers;
 use super::{Flow, Frame, Inliner, MAX_STEPS, Step, opaque};
 use crate::program::ast::{Assign, Expr, Stmt};
 use crate::program::builder::positional;
@@ -13,8 +14,9 @@ impl<'a> Inliner<'a> {
     pub(super) fn block(&mut self, frame: &mut Frame, statements: &'a [Stmt]) -> Step<Flow> {
         self.nested(|inliner| {
             for statement in statements {
-                if let Flow::Return(value) = inliner.statement(frame, statement)? {
-                    return Ok(Flow::Return(value));
+                match inliner.statement(frame, statement)? {
+                    Flow::Next => {}
+                    left => return Ok(left),
                 }
             }
             Ok(Flow::Next)
@@ -59,11 +61,11 @@ impl<'a> Inliner<'a> {
                 self.steps += 1;
                 let value = self.eval(frame, condition)?;
                 match value.as_bool() {
-                    Some(true) if self.steps < MAX_STEPS => {
-                        if let Flow::Return(value) = self.block(frame, body)? {
-                            return Ok(Flow::Return(value));
-                        }
-                    }
+                    Some(true) if self.steps < MAX_STEPS => match self.block(frame, body)? {
+                        Flow::Next | Flow::Continue => {}
+                        Flow::Break => break,
+                        Flow::Return(value) => return Ok(Flow::Return(value)),
+                    },
                     Some(false) => break,
                     _ => return self.leave_opaque(frame, statement),
                 }
@@ -80,14 +82,16 @@ impl<'a> Inliner<'a> {
                 };
                 for item in items {
                     self.bind(frame, target, item)?;
-                    if let Flow::Return(value) = self.block(frame, body)? {
-                        return Ok(Flow::Return(value));
+                    match self.block(frame, body)? {
+                        Flow::Next | Flow::Continue => {}
+                        Flow::Break => break,
+                        Flow::Return(value) => return Ok(Flow::Return(value)),
                     }
                 }
             }
-            Stmt::With { .. } | Stmt::Function(_) | Stmt::Break | Stmt::Continue => {
-                return self.leave_opaque(frame, statement);
-            }
+            Stmt::Break => return Ok(Flow::Break),
+            Stmt::Continue => return Ok(Flow::Continue),
+            Stmt::With { .. } | Stmt::Function(_) => return self.leave_opaque(frame, statement),
             Stmt::Pass => {}
         }
         Ok(Flow::Next)
@@ -170,6 +174,7 @@ impl<'a> Inliner<'a> {
             .map(|id| Val {
                 operand: Operand::Value(id),
                 known: Known::Nothing,
+                object: None,
             })
             .collect())
     }
@@ -182,6 +187,7 @@ impl<'a> Inliner<'a> {
             }
             Expr::Attribute { base, name } => match self.eval(frame, base)?.known {
                 Known::Module(module) => {
+                    let value = self.give_away(value);
                     let op = Op::SetAttribute {
                         module,
                         name: name.clone(),
@@ -203,7 +209,6 @@ impl<'a> Inliner<'a> {
 
     /// Leaves a statement as it is, with its variables renamed.
     pub(super) fn leave_opaque(&mut self, frame: &mut Frame, statement: &Stmt) -> Step<Flow> {
-        let builder = &mut self.builder;
         let network = self.network;
         let lookup = |variables: &HashMap<String, Val>, name: &str| variables.get(name).cloned();
         let Some(renamed) =
@@ -211,6 +216,15 @@ impl<'a> Inliner<'a> {
         else {
             return opaque("control flow that returns from its middle");
         };
+        if may_change_containers(statement) {
+            for name in renamed.reads.iter().chain(&renamed.writes) {
+                if let Some(value) = frame.variables.get(name).cloned() {
+                    let value = self.give_away(value);
+                    frame.variables.insert(name.clone(), value);
+                }
+            }
+        }
+        let builder = &mut self.builder;
         let mut reads = Vec::new();
         let mut names = HashMap::new();
         for name in &renamed.reads {
@@ -234,6 +248,7 @@ impl<'a> Inliner<'a> {
                 Val {
                     operand: Operand::Value(id),
                     known: Known::Nothing,
+                    object: None,
                 },
             );
             outputs.push(id);

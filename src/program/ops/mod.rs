@@ -3,6 +3,9 @@
 //! A rule may always answer [`Known::Nothing`]; it must never answer wrongly. An error means that the operator
 //! itself would refuse these shapes.
 
+mod einsum;
+mod lists;
+mod macs;
 mod scalar;
 mod shapes;
 mod traits;
@@ -11,8 +14,10 @@ mod window;
 use super::value::{Dim, Known, Shape, Val, element_count};
 use window::Window;
 
+pub(crate) use macs::statement_macs;
 pub(super) use traits::{
-    functional_twin, is_activation, is_impure, may_alias, mutates_container, writes_in_place,
+    changes_shape_in_place, functional_twin, is_activation, is_impure, is_view, may_alias,
+    mutates_container, writes_in_place,
 };
 
 /// The arguments of a call, with their names where they were given by name.
@@ -61,10 +66,26 @@ fn tensor(shape: Option<Shape>) -> Known {
 /// What is known of the result of `torch.<name>(args)`.
 pub(super) fn result(name: &str, args: &Args) -> Result {
     let name = functional_twin(name).unwrap_or(name);
-    if args.0.iter().any(|(_, v)| v.is_tensor()) || matches!(name, "cat" | "stack" | "concat") {
+    if args.0.iter().any(|(_, v)| v.is_tensor()) || TAKES_TENSOR_LIST.contains(&name) {
         return tensor_result(name, args);
     }
+    if let Some(known) = shapes::new_tensor(name, args) {
+        return Ok(known);
+    }
     Ok(scalar::result(name, args).unwrap_or(Known::Nothing))
+}
+
+/// Operators whose tensors stand in a list.
+const TAKES_TENSOR_LIST: &[&str] = &["cat", "stack", "concat", "einsum", "meshgrid"];
+
+/// What is known of each of the results of `a, b = torch.<name>(args)`.
+pub(super) fn results(name: &str, args: &Args, count: usize) -> Vec<Known> {
+    let shapes = match (name, count) {
+        ("_native_multi_head_attention", 2) => vec![shapes::native_attention(args), None],
+        ("max" | "min" | "sort" | "topk" | "std_mean" | "var_mean", _) => vec![None; count],
+        _ => return vec![Known::Nothing; count],
+    };
+    shapes.into_iter().map(tensor).collect()
 }
 
 fn tensor_result(name: &str, args: &Args) -> Result {
@@ -92,15 +113,22 @@ fn tensor_result(name: &str, args: &Args) -> Result {
                 .and_then(|s| element_count(s))
                 .map_or(Known::Nothing, Known::Int));
         }
-        "size" | "dtype" | "device" | "is_cuda" | "layout" | "requires_grad"
-        | "is_floating_point" | "item" | "is_nested" | "format" | "is_contiguous"
-        | "isinstance" => return Ok(Known::Nothing),
-        "int" | "Int" | "IntImplicit" | "ScalarImplicit" => {
-            return Ok(match args.at(0).map(|v| &v.known) {
-                Some(Known::Tensor { item: Some(n), .. }) => Known::Int(*n),
-                _ => Known::Nothing,
-            });
+        "is_nested" => {
+            // The input is an ordinary tensor, and so is all of known sizes that is made of it.
+            return Ok(args.shape(0).map_or(Known::Nothing, |_| Known::Bool(false)));
         }
+        "size" | "stride" | "dtype" | "device" | "is_cuda" | "layout" | "requires_grad"
+        | "is_floating_point" | "is_complex" | "format" | "is_contiguous" | "isinstance"
+        | "equal" | "allclose" | "is_sparse" | "is_quantized" | "tolist" => {
+            return Ok(Known::Nothing);
+        }
+        "int" | "Int" | "IntImplicit" | "ScalarImplicit" | "item" => {
+            return Ok(args
+                .at(0)
+                .and_then(scalar::item)
+                .map_or(Known::Nothing, Known::Int));
+        }
+        "meshgrid" => return Ok(shapes::meshgrid(args)),
         "chunk" | "split" | "unbind" | "split_with_sizes" | "tensor_split" => {
             return Ok(shapes::pieces(name, args));
         }
@@ -109,22 +137,59 @@ fn tensor_result(name: &str, args: &Args) -> Result {
         {
             return Ok(Known::Nothing);
         }
+        "max" | "min" if args.0.len() == 2 && args.0.iter().all(|(_, v)| v.is_tensor()) => {
+            return Ok(tensor(shapes::elementwise(name, args)?));
+        }
+        "max" | "min" if args.0.len() == 1 => return Ok(tensor(Some(Vec::new()))),
         // Operators with several results: their number is what the assignment says.
-        "max" | "min" | "topk" | "sort" | "std_mean" | "var_mean" | "native_layer_norm"
-        | "native_batch_norm" | "lstm" | "gru" => return Ok(Known::Nothing),
+        "max"
+        | "min"
+        | "topk"
+        | "sort"
+        | "std_mean"
+        | "var_mean"
+        | "native_layer_norm"
+        | "native_batch_norm"
+        | "lstm"
+        | "gru"
+        | "_native_multi_head_attention" => {
+            return Ok(Known::Nothing);
+        }
         _ => {}
     }
-    Ok(tensor(tensor_shape(name, args)?))
+    Ok(Known::Tensor {
+        shape: tensor_shape(name, args)?,
+        item: scalar::item_arithmetic(name, args),
+    })
 }
 
 fn tensor_shape(name: &str, args: &Args) -> ShapeResult {
-    if is_activation(name) || SAME_SHAPE.contains(&name) {
+    if changes_shape_in_place(name) {
+        return Ok(None);
+    }
+    if name.starts_with("clamp") && args.0.iter().skip(1).any(|(_, v)| v.is_tensor()) {
+        return Ok(None);
+    }
+    if is_activation(name) || SAME_SHAPE.contains(&name) || writes_in_place(name) {
         return Ok(args.shape(0).cloned());
     }
     match name {
         "add" | "sub" | "mul" | "div" | "true_divide" | "pow" | "maximum" | "minimum" | "rsub"
         | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "logical_and" | "logical_or"
-        | "floor_divide" | "remainder" => shapes::elementwise(name, args),
+        | "floor_divide" | "remainder" | "masked_fill" | "atan2" | "fmod" | "__and__"
+        | "__or__" | "bitwise_and" | "bitwise_or" => shapes::elementwise(name, args),
+        "index" => Ok(shapes::index(args)),
+        "new_zeros" | "new_ones" | "new_full" | "new_empty" => {
+            Ok(args.get(1, "size").and_then(Val::dims))
+        }
+        "view_as" | "reshape_as" | "expand_as" => Ok(args.shape(1).cloned()),
+        "narrow" => Ok(shapes::narrow(args)),
+        "unflatten" => Ok(shapes::unflatten(args)),
+        "repeat" => Ok(shapes::repeat(args)),
+        "stack" => Ok(shapes::stack(args)),
+        "pixel_shuffle" => Ok(shapes::pixel_shuffle(args)),
+        "einsum" => Ok(einsum::shape(args)),
+        _ if name.starts_with("upsample_") => Ok(shapes::upsample(args)),
         "conv1d" | "conv2d" | "conv3d" => window::convolution(name, args, &Window::of_conv(args)),
         "_convolution" if args.at(6).and_then(Val::as_bool) == Some(false) => window::convolution(
             name,
@@ -158,7 +223,11 @@ fn tensor_shape(name: &str, args: &Args) -> ShapeResult {
         "pad" | "constant_pad_nd" | "reflection_pad2d" | "replication_pad2d" => {
             Ok(shapes::pad(args))
         }
-        "mean" | "sum" | "amax" | "amin" | "norm" | "var" | "std" => Ok(shapes::reduce(args)),
+        "mean" | "sum" | "amax" | "amin" | "prod" | "argmax" | "argmin" => {
+            Ok(shapes::reduce(args, 1, 2))
+        }
+        "norm" | "linalg_vector_norm" => Ok(shapes::reduce(args, 2, 3)),
+        "var" | "std" => Ok(shapes::reduce(args, 1, 3)),
         _ => Ok(None),
     }
 }
@@ -193,7 +262,7 @@ const SAME_SHAPE: &[&str] = &[
     "flip",
     "channel_shuffle",
     "bernoulli",
-    "masked_fill",
+    "data",
     "zeros_like",
     "ones_like",
     "cumsum",

@@ -1,6 +1,6 @@
 //! Arithmetic on numbers, truth values, texts and lists that are known before the network runs.
 
-use super::Args;
+use super::{Args, lists};
 use crate::program::value::{Dim, Known, Val};
 
 /// The result, if every part it depends on is known.
@@ -9,8 +9,11 @@ pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
     if let Some(answer) = identity_test(name, first, args.at(1)) {
         return Some(Known::Bool(answer));
     }
+    if let Some(known) = lists::result(name, first, args) {
+        return Some(known);
+    }
     match name {
-        "len" => return Some(Known::Int(Dim::fixed(first.items()?.len() as i64))),
+        "len" => return length(first),
         "__not__" => return Some(Known::Bool(!first.as_bool()?)),
         "int" | "Int" | "IntImplicit" | "ScalarImplicit" => {
             return match first.known {
@@ -42,33 +45,14 @@ pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
         "floor" => return Some(Known::Int(Dim::fixed(number(first)?.floor() as i64))),
         "ceil" => return Some(Known::Int(Dim::fixed(number(first)?.ceil() as i64))),
         "sqrt" => return Some(Known::Float(number(first)?.sqrt())),
-        "__contains__" => {
-            let (items, wanted) = (first.items()?, args.at(1)?);
-            let all_known = items
-                .iter()
-                .chain([wanted])
-                .all(|v| v.known != Known::Nothing);
-            return all_known.then(|| Known::Bool(items.iter().any(|v| v.known == wanted.known)));
-        }
         _ => {}
     }
     let second = args.at(1)?;
     match (&first.known, &second.known) {
         (Known::Bool(a), Known::Bool(b)) => logic(name, *a, *b),
         (Known::Int(a), Known::Int(b)) => int_arithmetic(name, *a, *b),
+        (Known::Str(a), Known::Str(b)) if name == "add" => Some(Known::Str(format!("{a}{b}"))),
         (Known::Str(a), Known::Str(b)) => compare(name, a, b),
-        (Known::List(a), Known::List(b)) if name == "add" => {
-            Some(Known::List(a.iter().chain(b).cloned().collect()))
-        }
-        (Known::List(a), Known::Int(n)) if name == "mul" => {
-            let times = usize::try_from(n.known()?).ok()?;
-            let repeated = std::iter::repeat_n(a, times.min(1 << 10))
-                .flatten()
-                .cloned()
-                .collect();
-            (times <= 1 << 10 && a.len() <= 1 << 10).then_some(Known::List(repeated))
-        }
-        (Known::List(_), Known::List(_)) => compare(name, &first.ints()?, &second.ints()?),
         _ => float_arithmetic(name, number(first)?, number(second)?),
     }
 }
@@ -83,6 +67,55 @@ pub(super) fn identity_test(name: &str, first: &Val, second: Option<&Val>) -> Op
     match (&first.known, &second?.known) {
         (Known::Nothing, _) | (_, Known::Nothing) => None,
         (a, b) if (*a == Known::None) || (*b == Known::None) => Some((a == b) != negated),
+        _ => None,
+    }
+}
+
+/// The length of a text, of which the source's spelling is known, or of a list.
+fn length(value: &Val) -> Option<Known> {
+    let length = match &value.known {
+        Known::Str(text) if text.is_ascii() && !text.contains('\\') => text.len(),
+        Known::Dict(pairs) => pairs.len(),
+        _ => value.items()?.len(),
+    };
+    Some(Known::Int(Dim::fixed(length as i64)))
+}
+
+/// The number a value is, or the one in a tensor made of one.
+pub(super) fn item(value: &Val) -> Option<Dim> {
+    match value.known {
+        Known::Int(n) => Some(n),
+        Known::Tensor { item, .. } => item,
+        _ => None,
+    }
+}
+
+/// The integer in the result of arithmetic on tensors of one integer: how traced code computes sizes.
+pub(super) fn item_arithmetic(name: &str, args: &Args) -> Option<Dim> {
+    let [(None, a), rest @ ..] = args.0 else {
+        return None;
+    };
+    let a = item(a)?;
+    let known = match (name, rest) {
+        ("neg", []) => return Some(a.negated()),
+        ("clone" | "detach" | "alias" | "contiguous", []) => return Some(a),
+        ("add" | "sub" | "mul" | "floor_divide" | "remainder", [(None, b)]) => {
+            int_arithmetic(name, a, item(b)?)
+        }
+        ("add" | "sub", [(None, b), (_, scale)]) if scale.as_int() == Some(1) => {
+            int_arithmetic(name, a, item(b)?)
+        }
+        ("rsub", [(None, b)]) => int_arithmetic("sub", item(b)?, a),
+        ("rsub", [(None, b), (_, scale)]) if scale.as_int() == Some(1) => {
+            int_arithmetic("sub", item(b)?, a)
+        }
+        ("div", [(None, b), (_, rounding)]) if rounding.known == Known::Str("floor".into()) => {
+            int_arithmetic("floordiv", a, item(b)?)
+        }
+        _ => None,
+    };
+    match known {
+        Some(Known::Int(n)) => Some(n),
         _ => None,
     }
 }
@@ -106,7 +139,7 @@ fn logic(name: &str, a: bool, b: bool) -> Option<Known> {
     }))
 }
 
-fn compare<T: PartialOrd>(name: &str, a: &T, b: &T) -> Option<Known> {
+pub(super) fn compare<T: PartialOrd>(name: &str, a: &T, b: &T) -> Option<Known> {
     Some(Known::Bool(match name {
         "eq" => a == b,
         "ne" => a != b,
@@ -125,6 +158,11 @@ fn int_arithmetic(name: &str, a: Dim, b: Dim) -> Option<Known> {
         "mul" => return a.times(b).map(Known::Int),
         "floordiv" | "floor_divide" => return a.over(b).map(Known::Int),
         _ => {}
+    }
+    if a == b
+        && let Some(answer) = compare(name, &0, &0)
+    {
+        return Some(answer);
     }
     let (a, b) = (a.known()?, b.known()?);
     match name {

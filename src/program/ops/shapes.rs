@@ -1,5 +1,6 @@
 //! Shapes of what rearranges, joins, multiplies and reduces tensors.
 
+use super::lists::MAX_LENGTH;
 use super::{Args, ShapeResult, tensor};
 use crate::program::value::{Dim, Known, Operand, Shape, Val, element_count};
 
@@ -23,20 +24,36 @@ pub(super) fn elementwise(name: &str, args: &Args) -> ShapeResult {
     let (Some(a), Some(b)) = (a.shape(), b.shape()) else {
         return Ok(None);
     };
-    broadcast(a, b)
-        .map(Some)
-        .ok_or_else(|| format!("{name}: shapes {} and {} do not fit", show(a), show(b)))
+    match broadcast(a, b) {
+        Some(shape) => Ok(Some(shape)),
+        // Sizes with the batch size as a factor may fit for some batch.
+        None if misfits(a, b).all(|(x, y)| x.batch > 0 || y.batch > 0) => Ok(None),
+        None => Err(format!(
+            "{name}: shapes {} and {} do not fit",
+            show(a),
+            show(b)
+        )),
+    }
+}
+
+const ONE: Dim = Dim::fixed(1);
+
+/// The sizes that meet in an operation on two tensors.
+fn aligned(a: &Shape, b: &Shape) -> impl Iterator<Item = (Dim, Dim)> {
+    let rank = a.len().max(b.len());
+    let at = move |s: &Shape, i: usize| (i + s.len()).checked_sub(rank).map_or(ONE, |j| s[j]);
+    (0..rank).map(move |i| (at(a, i), at(b, i)))
+}
+
+fn misfits(a: &Shape, b: &Shape) -> impl Iterator<Item = (Dim, Dim)> {
+    aligned(a, b).filter(|(x, y)| x != y && *x != ONE && *y != ONE)
 }
 
 fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
-    let rank = a.len().max(b.len());
-    let one = Dim::fixed(1);
-    let at = |s: &Shape, i: usize| (i + s.len()).checked_sub(rank).map_or(one, |j| s[j]);
-    (0..rank)
-        .map(|i| match (at(a, i), at(b, i)) {
-            (x, y) if x == y => Some(x),
-            (x, y) if y == one => Some(x),
-            (x, y) if x == one => Some(y),
+    aligned(a, b)
+        .map(|pair| match pair {
+            (x, y) if x == y || y == ONE => Some(x),
+            (x, y) if x == ONE => Some(y),
             _ => None,
         })
         .collect()
@@ -218,7 +235,11 @@ pub(super) fn slice(args: &Args) -> Option<Shape> {
     let mut shape = args.shape(0)?.clone();
     let at = axis(args.int_or(1, "dim", 0)?, shape.len())?;
     let (start, step) = (args.int_or(2, "start", 0)?, args.int_or(4, "step", 1)?);
-    let end = args.int_or(3, "end", i64::MAX)?;
+    let to_the_end = args.get(3, "end").and_then(Val::as_dim) == Some(shape[at]);
+    let end = match to_the_end {
+        true => i64::MAX,
+        false => args.int_or(3, "end", i64::MAX)?,
+    };
     let whole = start == 0 && step == 1 && end == i64::MAX;
     if !whole {
         let size = shape[at].known()?;
@@ -255,12 +276,16 @@ pub(super) fn pad(args: &Args) -> Option<Shape> {
     Some(shape)
 }
 
-pub(super) fn reduce(args: &Args) -> Option<Shape> {
+/// A sum over the dimensions in the argument at `dims_at`, kept as ones if that at `keep_at` says so.
+pub(super) fn reduce(args: &Args, dims_at: usize, keep_at: usize) -> Option<Shape> {
     let input = args.shape(0)?;
-    let Some(dims) = args.get(1, "dim").and_then(Val::ints) else {
+    let dims = args.get(dims_at, "dim").and_then(Val::ints);
+    // No dimensions are all of them.
+    let Some(dims) = dims.filter(|d| !d.is_empty()) else {
         return (args.0.len() == 1).then(Vec::new);
     };
-    let keep = args.get(2, "keepdim").map_or(Some(false), Val::as_bool)?;
+    let keep = args.get(keep_at, "keepdim");
+    let keep = keep.map_or(Some(false), Val::as_bool)?;
     let axes: Vec<usize> = dims
         .iter()
         .map(|&d| axis(d, input.len()))
@@ -270,10 +295,169 @@ pub(super) fn reduce(args: &Args) -> Option<Shape> {
         .enumerate()
         .filter_map(|(i, dim)| match (axes.contains(&i), keep) {
             (false, _) => Some(*dim),
-            (true, true) => Some(Dim::fixed(1)),
+            (true, true) => Some(ONE),
             (true, false) => None,
         });
     Some(kept.collect())
+}
+
+/// `x[i, :, j]` with tensors of integers as indices, side by side or one alone.
+pub(super) fn index(args: &Args) -> Option<Shape> {
+    let input = args.shape(0)?;
+    let indices = args.get(1, "indices")?.items()?;
+    if indices.len() > input.len() {
+        return None;
+    }
+    let given = |v: &Val| v.known != Known::None;
+    let first = indices.iter().position(given)?;
+    let last = indices.iter().rposition(given)?;
+    let mut picked = Vec::new();
+    for index in &indices[first..=last] {
+        picked = broadcast(&picked, index.shape()?)?;
+    }
+    let rest = input[last + 1..].iter();
+    Some(
+        input[..first]
+            .iter()
+            .chain(&picked)
+            .chain(rest)
+            .copied()
+            .collect(),
+    )
+}
+
+pub(super) fn narrow(args: &Args) -> Option<Shape> {
+    let mut shape = args.shape(0)?.clone();
+    let at = axis(args.int(1, "dim")?, shape.len())?;
+    shape[at] = args.get(3, "length")?.as_dim()?;
+    Some(shape)
+}
+
+pub(super) fn unflatten(args: &Args) -> Option<Shape> {
+    let mut shape = args.shape(0)?.clone();
+    let at = axis(args.int(1, "dim")?, shape.len())?;
+    let mut sizes = args.get(2, "sizes")?.dims()?;
+    let open = Dim::fixed(-1);
+    let given: Vec<Dim> = sizes.iter().copied().filter(|d| *d != open).collect();
+    let rest = shape[at].over(element_count(&given)?)?;
+    for size in sizes.iter_mut().filter(|d| **d == open) {
+        *size = rest;
+    }
+    (element_count(&sizes)? == shape[at]).then_some(())?;
+    shape.splice(at..=at, sizes);
+    Some(shape)
+}
+
+pub(super) fn repeat(args: &Args) -> Option<Shape> {
+    let input = args.shape(0)?;
+    let times = args.get(1, "repeats")?.dims()?;
+    let new = times.len().checked_sub(input.len())?;
+    let size = |(i, n): (usize, &Dim)| match i.checked_sub(new) {
+        Some(j) => input[j].times(*n),
+        None => Some(*n),
+    };
+    times.iter().enumerate().map(size).collect()
+}
+
+pub(super) fn stack(args: &Args) -> Option<Shape> {
+    let items = args.at(0)?.items()?;
+    let mut shape = items.first()?.shape()?.clone();
+    let alike = items.iter().all(|v| v.shape() == Some(&shape));
+    let at = axis(args.int_or(1, "dim", 0)?, shape.len() + 1)?;
+    shape.insert(at, Dim::fixed(items.len() as i64));
+    alike.then_some(shape)
+}
+
+/// `n × cr² × h × w` to `n × c × hr × wr`.
+pub(super) fn pixel_shuffle(args: &Args) -> Option<Shape> {
+    let mut shape = args.shape(0)?.clone();
+    let factor = Dim::fixed(args.int(1, "upscale_factor")?);
+    let [.., channels, height, width] = shape.as_mut_slice() else {
+        return None;
+    };
+    let split = channels.over(factor.times(factor)?)?;
+    (split.times(factor)?.times(factor)? == *channels).then_some(())?;
+    *channels = split;
+    *height = height.times(factor)?;
+    *width = width.times(factor)?;
+    Some(shape)
+}
+
+/// Only sizes that are named are followed, no scale factors: how those round is left to torch.
+pub(super) fn upsample(args: &Args) -> Option<Shape> {
+    let input = args.shape(0)?;
+    let size = args.get(1, "output_size")?.dims()?;
+    (input.len() == size.len() + 2).then_some(())?;
+    Some(input[..2].iter().chain(&size).copied().collect())
+}
+
+pub(super) fn meshgrid(args: &Args) -> Known {
+    let sizes = || -> Option<(Shape, usize)> {
+        let tensors = args.at(0)?.items()?;
+        let mut shape = Vec::new();
+        for tensor in tensors {
+            match tensor.shape()?.as_slice() {
+                [] => shape.push(ONE),
+                [n] => shape.push(*n),
+                _ => return None,
+            }
+        }
+        match args.get(1, "indexing").map(|v| &v.known) {
+            None => {}
+            Some(Known::Str(word)) if word == "ij" => {}
+            Some(Known::Str(word)) if word == "xy" && shape.len() > 1 => shape.swap(0, 1),
+            _ => return None,
+        }
+        Some((shape, tensors.len()))
+    };
+    match sizes() {
+        Some((shape, count)) => list_of(vec![shape; count]),
+        None => Known::Nothing,
+    }
+}
+
+/// Tensors that are made of sizes alone. `None`: the operator makes none.
+pub(super) fn new_tensor(name: &str, args: &Args) -> Option<Known> {
+    let shape = match name {
+        "zeros" | "ones" | "empty" | "full" | "rand" | "randn" => {
+            args.get(0, "size").and_then(Val::dims)
+        }
+        "arange" => arange(args),
+        "tensor" | "scalar_tensor" => match args.at(0).map(|v| &v.known) {
+            Some(Known::Int(_) | Known::Float(_) | Known::Bool(_)) => Some(Vec::new()),
+            _ => None,
+        },
+        _ => return None,
+    };
+    Some(tensor(shape))
+}
+
+fn arange(args: &Args) -> Option<Shape> {
+    let positional = args.0.iter().filter(|(name, _)| name.is_none());
+    let numbers: Vec<i64> = positional.map(|(_, v)| v.as_int()).collect::<Option<_>>()?;
+    let (start, end, step) = match numbers.as_slice() {
+        [end] => (0, *end, 1),
+        [start, end] => (*start, *end, 1),
+        [start, end, step] if *step > 0 => (*start, *end, *step),
+        _ => return None,
+    };
+    let span = end.checked_sub(start)?.max(0);
+    Some(vec![Dim::fixed(span / step + i64::from(span % step != 0))])
+}
+
+/// `(query, key, value, embed_dim, num_head, …)`: one sequence as long as the query for every sample.
+pub(super) fn native_attention(args: &Args) -> Option<Shape> {
+    let query = args.shape(0)?;
+    (query.len() == 3).then(|| query.clone())
+}
+
+fn list_of(shapes: Vec<Shape>) -> Known {
+    let item = |shape| Val {
+        operand: Operand::Literal(String::new()),
+        known: tensor(Some(shape)),
+        object: None,
+    };
+    Known::List(shapes.into_iter().map(item).collect())
 }
 
 /// The list of tensors that splitting gives; only their number and shapes are known here.
@@ -288,10 +472,10 @@ pub(super) fn pieces(name: &str, args: &Args) -> Known {
         let parts: Vec<i64> = match name {
             "chunk" => {
                 let (size, chunks) = (size?, args.int(1, "chunks")?.max(1));
-                even_parts(size, (size + chunks - 1) / chunks)
+                even_parts(size, size / chunks + i64::from(size % chunks != 0))?
             }
             "split" if args.at(1)?.items().is_none() => {
-                even_parts(size?, args.int(1, "split_size")?)
+                even_parts(size?, args.int(1, "split_size")?)?
             }
             "split" | "split_with_sizes" => args.at(1)?.ints()?,
             "unbind" => {
@@ -299,7 +483,9 @@ pub(super) fn pieces(name: &str, args: &Args) -> Known {
                 shape.remove(at);
                 return Some(vec![
                     shape;
-                    usize::try_from(size?).ok().filter(|n| *n <= 1 << 10)?
+                    usize::try_from(size?)
+                        .ok()
+                        .filter(|n| *n <= MAX_LENGTH)?
                 ]);
             }
             _ => return None,
@@ -311,25 +497,14 @@ pub(super) fn pieces(name: &str, args: &Args) -> Known {
         };
         Some(parts.iter().map(piece).collect())
     };
-    match sizes() {
-        Some(shapes) => Known::List(
-            shapes
-                .into_iter()
-                .map(|s| Val {
-                    operand: Operand::Literal(String::new()),
-                    known: tensor(Some(s)),
-                })
-                .collect(),
-        ),
-        None => Known::Nothing,
-    }
+    sizes().map_or(Known::Nothing, list_of)
 }
 
-fn even_parts(size: i64, part: i64) -> Vec<i64> {
-    let part = part.max(1);
-    (0..size)
-        .step_by(part as usize)
-        .take(1 << 10)
-        .map(|start| part.min(size - start))
-        .collect()
+fn even_parts(size: i64, part: i64) -> Option<Vec<i64>> {
+    let part = Some(part).filter(|n| *n > 0)?;
+    let count = usize::try_from(size / part + i64::from(size % part != 0)).ok()?;
+    (count <= MAX_LENGTH).then(|| {
+        let starts = (0..count as i64).map(|i| i * part);
+        starts.map(|start| part.min(size - start)).collect()
+    })
 }

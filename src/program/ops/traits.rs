@@ -44,6 +44,33 @@ pub(in crate::program) fn writes_in_place(name: &str) -> bool {
     name.ends_with('_') && !name.ends_with("__")
 }
 
+/// Whether the operator changes the sizes of its first argument, whose other names then have wrong ones.
+pub(in crate::program) fn changes_shape_in_place(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "unsqueeze_",
+        "squeeze_",
+        "transpose_",
+        "t_",
+        "swapaxes_",
+        "swapdims_",
+        "as_strided_",
+        "resize_",
+        "resize_as_",
+        "set_",
+        "swap_",
+    ];
+    NAMES.contains(&name)
+}
+
+/// Whether the result has elements of its first argument, unchanged.
+pub(in crate::program) fn is_view(name: &str) -> bool {
+    may_alias(name)
+        && !matches!(
+            name,
+            "to" | "type_as" | "float" | "index" | "pad" | "meshgrid" | "broadcast_tensors"
+        )
+}
+
 /// Whether the operator changes the list or dictionary it is given.
 pub(in crate::program) fn mutates_container(name: &str) -> bool {
     const MUTATORS: &[&str] = &[

@@ -1,6 +1,9 @@
 //! The flat program: what `forward` of a whole network comes down to for one input shape.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod lists;
+mod shapes;
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +55,6 @@ fn a_traced_network_is_the_scripted_one() {
         (", 0, 9223372036854775807", ", None, None"),
         (", 1, None, None)", ", 1)"),
         (", \"constant\", None)", ")"),
-        ("unchecked_cast(List[int], [1, 1])", "[1, 1]"),
         (
             "max_pool2d(v3, [3, 3], [1, 1], [1, 1], [1, 1], False)",
             "max_pool2d(v3, [3, 3], [1, 1], [1, 1], [1, 1])",
@@ -233,21 +235,6 @@ fn with_child(body: &str) -> Written {
         "child = self.child\nreturn torch.relu((child).forward(x, ))",
     );
     Written::new(&(root + &class("Child", body))).module("child", "Child")
-}
-
-#[test]
-fn a_call_that_appends_to_a_list_stays_a_call() {
-    let net = with_child(
-        "
-        outputs = annotate(List[Tensor], [])
-        _0 = torch.append(outputs, x)
-        return torch.cat(outputs, 1)
-        ",
-    );
-    assert_flat(
-        net,
-        "v0 = (self.child).forward(v1)\nv2 = torch.relu(v0)\nreturn v2\n",
-    );
 }
 
 /// What code that is not followed gives may share the memory of all it was given.
@@ -456,6 +443,20 @@ fn endless_loops_end() {
         "for i in range(1000000000000):\n  x = torch.neg(x)\nreturn x\n",
         "for i in range(100000):\n  for j in range(100000):\n    x = torch.neg(x)\nreturn x\n",
         "for i in range(100000):\n  for j in range(100000):\n    pass\nreturn x\n",
+    ] {
+        let _ = assert_ends_soon(forward(body));
+    }
+}
+
+#[test]
+fn lists_that_grow_end() {
+    for body in [
+        "a = annotate(List[Tensor], [])\nfor i in range(100000):\n  _0 = torch.append(a, x)\nreturn x\n",
+        "a = [x]\nfor i in range(100000):\n  _0 = torch.extend(a, a)\nreturn x\n",
+        "a = [x]\nfor i in range(100000):\n  _0 = torch._set_item(a, 0, x)\nreturn x\n",
+        "a = [x]\nfor i in range(100):\n  a = [a, a]\nreturn x\n",
+        "a = (x, x)\nfor i in range(100):\n  a = (a, a)\nreturn x\n",
+        "a = [x]\nb = [a]\n_0 = torch.append(a, b)\n_1 = torch.append(b, a)\nreturn x\n",
     ] {
         let _ = assert_ends_soon(forward(body));
     }
