@@ -7,6 +7,7 @@ use tch::{Device, Tensor};
 use crate::archive::{Archive, Section};
 use crate::data::{Loader, Part};
 use crate::eval::{check_scores, unlabelled};
+use crate::interface::Interface;
 use crate::patch::{thaw, unbake};
 use crate::program::{ModuleId, ModuleTree, Network, TensorInfo};
 use crate::progress::Progress;
@@ -53,8 +54,8 @@ pub struct Trained {
 /// If the images have no labels, the archive has no parameters, or the loss stops being a number.
 pub fn finetune(
     archive: &Archive,
-    part: &Part,
-    loader: &Loader,
+    interface: &Interface,
+    (part, loader): (&Part, &Loader),
     training: &Training,
     first_epoch: usize,
     device: Device,
@@ -66,11 +67,13 @@ pub fn finetune(
             "so the network cannot be fine-tuned on them; name a data set with labels"
         ));
     }
+    interface.check_trainable()?;
     let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
     let mut module = Module::load(
         &with_state_method(&trainable, &network, &state.names),
         device,
+        interface,
     )?;
     module.set_training(true)?;
     // Counted by epoch, so that a resumed run draws what an uninterrupted one draws.
@@ -110,7 +113,7 @@ pub fn finetune(
             if labels.len() < 2 {
                 continue;
             }
-            let images = torch::images(&batch.images, device)?;
+            let images = module.images(&batch.images)?;
             let scores = module.forward(&images)?;
             check_scores(&scores, labels.len(), labels, part)?;
             let loss = mean_cross_entropy(&scores, &torch::labels(labels, device)?)?;

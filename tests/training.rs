@@ -12,6 +12,7 @@ use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
 use ckaprune::finetune::{Trained, Training, finetune};
+use ckaprune::interface::Interface;
 use ckaprune::patch::thaw;
 use ckaprune::program::{Attribute, ModuleTree};
 use ckaprune::progress::Progress;
@@ -68,14 +69,23 @@ fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
         ..Training::default()
     };
     let _alone = random_numbers();
-    finetune(archive, part, &loader, &training, 0, Device::Cpu, QUIET).unwrap()
+    finetune(
+        archive,
+        &Interface::default(),
+        (part, &loader),
+        &training,
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap()
 }
 
 fn scores(archive: &Archive) -> Vec<f32> {
     let _alone = random_numbers();
     tch::manual_seed(3);
     let input = Tensor::randn([4, 3, 8, 8], (Kind::Float, Device::Cpu));
-    let module = Module::load(archive, Device::Cpu).unwrap();
+    let module = Module::load(archive, Device::Cpu, &Interface::default()).unwrap();
     tch::no_grad(|| module.forward(&input))
         .unwrap()
         .flatten(0, -1)
@@ -237,8 +247,8 @@ fn a_network_without_weights_is_refused_with_the_way_out() {
     archive.set_source(&file, text);
     let error = finetune(
         &archive,
-        &part,
-        &loader,
+        &Interface::default(),
+        (&part, &loader),
         &Training::default(),
         0,
         Device::Cpu,
@@ -258,6 +268,15 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
         ..Training::default()
     };
     let archive = open(&fixture("basic_scripted.pt"));
-    let error = finetune(&archive, &part, &loader, &training, 0, Device::Cpu, QUIET).unwrap_err();
+    let error = finetune(
+        &archive,
+        &Interface::default(),
+        (&part, &loader),
+        &training,
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("diverged"), "{error}");
 }
