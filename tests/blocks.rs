@@ -353,7 +353,7 @@ fn blocks_inside_one_that_stays_are_listed() {
 fn a_block_around_code_that_is_not_followed_is_not_offered() {
     let child = class(
         "Child",
-        "if bool(torch.sum(x)):\n  return x\nreturn torch.neg(x)",
+        "if bool(torch.sum(x)):\n  return x\nreturn torch.sum(x, [1], True)",
     );
     let block = class(
         "Block",
