@@ -3,6 +3,8 @@
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
+use crate::interface::{Interface, InterfaceError};
+use crate::output::{OutputError, OutputKey};
 use crate::program::{Network, Program, ProgramError};
 
 /// What an archive is analysed for.
@@ -10,6 +12,8 @@ use crate::program::{Network, Program, ProgramError};
 pub struct Request {
     /// Shape of one input `[channels, height, width]`; guessed if nobody names it.
     pub input_shape: Option<Vec<i64>>,
+    /// Which output holds the class scores; found if nobody names it.
+    pub output: Option<OutputKey>,
     pub search: Search,
 }
 
@@ -37,6 +41,8 @@ pub struct Analysis {
     pub request: Request,
     /// Nobody named the input shape: it is a guess.
     pub shape_guessed: bool,
+    /// How to run it, or why it cannot be run for its class scores.
+    pub interface: Result<Interface, InterfaceError>,
 }
 
 /// Why an archive cannot be analysed.
@@ -50,13 +56,16 @@ pub enum AnalysisError {
     Shape { shape: String, error: ProgramError },
     #[error("no usual input size fits this network; name it with --input-size")]
     NoShapeFits,
+    /// The output that was asked for is not there.
+    #[error(transparent)]
+    Output(OutputError),
 }
 
 impl Analysis {
     /// Analyses an archive.
     ///
     /// # Errors
-    /// If the code cannot be read, or the network refuses inputs of that shape.
+    /// If the code cannot be read, the network refuses inputs of that shape, or has not the output that was named.
     pub fn of(archive: &Archive, request: &Request) -> Result<Self, AnalysisError> {
         let network = archive.network()?;
         let input_shape = match &request.input_shape {
@@ -68,6 +77,10 @@ impl Analysis {
                 shape: blocks::show_shape(&input_shape),
                 error,
             })?;
+        let interface = Interface::of(&network, &program, request.output.as_ref());
+        if let (Some(_), Err(InterfaceError::Output(error))) = (&request.output, &interface) {
+            return Err(AnalysisError::Output(error.clone()));
+        }
         let blocks = blocks::find(&network, &program, request.search);
         Ok(Analysis {
             network,
@@ -78,6 +91,7 @@ impl Analysis {
                 ..request.clone()
             },
             input_shape,
+            interface,
             shape_guessed: request.input_shape.is_none(),
         })
     }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::blocks::{Candidates, Granularity};
 use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
+use crate::output::OutputKey;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
@@ -169,6 +170,9 @@ pub struct Model {
     /// TorchScript archive: torch.jit.script(model).save("model.pt"), or of torch.jit.trace
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
+    /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub output_key: Option<OutputKey>,
     /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or here]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

@@ -65,6 +65,15 @@ impl Dtype {
             .map(|(dtype, ..)| *dtype)
     }
 
+    /// The inverse of [`from_storage_class`](Self::from_storage_class).
+    #[must_use]
+    pub fn storage_class(self) -> &'static str {
+        DTYPES
+            .iter()
+            .find(|(dtype, ..)| *dtype == self)
+            .map_or("", |(.., name)| *name)
+    }
+
     /// Bytes of one element.
     pub fn size(self) -> u64 {
         DTYPES

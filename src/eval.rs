@@ -47,7 +47,7 @@ pub fn evaluate(
     let mut busy = Duration::ZERO;
     for (number, batch) in loader.batches(part, 0)?.enumerate() {
         let batch = batch?;
-        let input = torch::images(&batch.images, module.device())?;
+        let input = module.images(&batch.images)?;
         for _ in 0..if number == 0 { WARM_UP } else { 0 } {
             time_forward(module, &input)?;
         }

@@ -7,7 +7,8 @@ use tch::{Device, Tensor};
 use crate::archive::{Archive, Section};
 use crate::data::{Loader, Part};
 use crate::eval::{check_scores, unlabelled};
-use crate::patch::unbake;
+use crate::interface::Interface;
+use crate::patch::{thaw, unbake};
 use crate::program::{ModuleId, ModuleTree, Network, TensorInfo};
 use crate::progress::Progress;
 use crate::segments::{STATE_METHOD, with_state_method};
@@ -53,8 +54,8 @@ pub struct Trained {
 /// If the images have no labels, the archive has no parameters, or the loss stops being a number.
 pub fn finetune(
     archive: &Archive,
-    part: &Part,
-    loader: &Loader,
+    interface: &Interface,
+    (part, loader): (&Part, &Loader),
     training: &Training,
     first_epoch: usize,
     device: Device,
@@ -66,13 +67,13 @@ pub fn finetune(
             "so the network cannot be fine-tuned on them; name a data set with labels"
         ));
     }
-    let mut trainable = archive.clone();
-    unbake(&mut trainable, &archive.network()?);
-    let network = trainable.network()?;
+    interface.check_trainable()?;
+    let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
     let mut module = Module::load(
         &with_state_method(&trainable, &network, &state.names),
         device,
+        interface,
     )?;
     module.set_training(true)?;
     // Counted by epoch, so that a resumed run draws what an uninterrupted one draws.
@@ -112,7 +113,7 @@ pub fn finetune(
             if labels.len() < 2 {
                 continue;
             }
-            let images = torch::images(&batch.images, device)?;
+            let images = module.images(&batch.images)?;
             let scores = module.forward(&images)?;
             check_scores(&scores, labels.len(), labels, part)?;
             let loss = mean_cross_entropy(&scores, &torch::labels(labels, device)?)?;
@@ -139,6 +140,27 @@ pub fn finetune(
     })
 }
 
+/// The archive in a form that trains: weights that freezing made constants are parameters again, and training switches
+/// that tracing made literals switch again.
+fn trainable(archive: &Archive, progress: Progress) -> Result<(Archive, Network)> {
+    let mut trainable = archive.clone();
+    let mut network = archive.network()?;
+    if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
+        let thawed = thaw(&mut trainable, &network)?;
+        if thawed > 0 {
+            progress.note(format_args!(
+                "note: the network was frozen: {thawed} of its constants become parameters; with batch norm folded into \
+                 them it needs a lower --lr than before it was frozen"
+            ));
+            network = trainable.network()?;
+        }
+    }
+    if unbake(&mut trainable, &network) > 0 {
+        network = trainable.network()?;
+    }
+    Ok((trainable, network))
+}
+
 fn mean_cross_entropy(scores: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let no_weights: Option<&Tensor> = None;
     scores
@@ -158,7 +180,7 @@ impl State {
             network.modules.tensors(ModuleTree::ROOT).collect();
         if !tensors.iter().any(|(_, _, info)| info.parameter) {
             bail!(
-                "the network has no parameters to train: it was frozen; export it without torch.jit.freeze"
+                "the network has no parameters to train, and no constants that were weights; export it without torch.jit.freeze"
             );
         }
         Ok(State {

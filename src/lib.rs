@@ -25,11 +25,14 @@ pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod export;
+pub mod interface;
 pub mod options;
+pub mod output;
 pub mod patch;
 pub mod program;
 pub mod progress;
 pub mod report;
+pub mod representation;
 pub mod segments;
 
 #[cfg(feature = "torch")]

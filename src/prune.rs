@@ -14,6 +14,7 @@ use crate::cli::Reference;
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Training, finetune};
+use crate::interface::Interface;
 use crate::options::Globs;
 use crate::patch::Patch;
 use crate::progress::Progress;
@@ -84,6 +85,8 @@ pub struct Run {
     pub rules: Rules,
     pub reference: Reference,
     pub training: Training,
+    /// Of the network; removals do not change it.
+    pub interface: Interface,
     pub device: Device,
     pub progress: Progress,
 }
@@ -240,8 +243,8 @@ impl Run {
             let first_epoch = (number - 1) * self.training.epochs;
             let trained = finetune(
                 archive,
-                train,
-                &images.training,
+                &self.interface,
+                (train, &images.training),
                 &self.training,
                 first_epoch,
                 self.device,
@@ -269,7 +272,7 @@ impl Run {
         let Some(test) = &images.test else {
             return Ok(None);
         };
-        let module = Module::load(archive, self.device)?;
+        let module = Module::load(archive, self.device, &self.interface)?;
         evaluate(&module, test, &images.plain, self.progress, "measuring").map(Some)
     }
 }

@@ -72,7 +72,7 @@ pub fn score(
     if detours.is_empty() {
         bail!("there is no removable block to score");
     }
-    let module = Module::load(&pieces.instrument(archive, &analysis.network), device)?;
+    let module = load(&pieces, archive, analysis, device)?;
     let (part, loader) = calibration;
     let mut own = Rows::default();
     let mut without: HashMap<&str, Rows> = HashMap::new();
@@ -82,7 +82,7 @@ pub fn score(
     );
     for (number, batch) in loader.batches(part, 0)?.enumerate() {
         let batch = batch?;
-        let input = torch::images(&batch.images, device)?;
+        let input = module.images(&batch.images)?;
         let boundaries = tch::no_grad(|| run_segments(&module, &pieces, &input))?;
         let (representation, inputs) = boundaries
             .split_last()
@@ -143,17 +143,32 @@ pub fn representation(
     progress: Progress,
 ) -> Result<Array2<f32>> {
     let pieces = Pieces::of(analysis)?;
-    let module = Module::load(&pieces.instrument(archive, &analysis.network), device)?;
+    let module = load(&pieces, archive, analysis, device)?;
     let mut rows = Rows::default();
     let bar = progress.bar("representing the original", part.len());
     for batch in loader.batches(part, 0)? {
         let batch = batch?;
-        let input = torch::images(&batch.images, device)?;
+        let input = module.images(&batch.images)?;
         let boundaries = tch::no_grad(|| run_segments(&module, &pieces, &input))?;
         rows.append(boundaries.last().context("a network without segments")?)?;
         bar.advance(batch.indices.len());
     }
     rows.finish()
+}
+
+/// The network with its pieces as methods.
+fn load(
+    pieces: &Pieces,
+    archive: &Archive,
+    analysis: &Analysis,
+    device: tch::Device,
+) -> Result<Module> {
+    let instrumented = pieces.instrument(archive, &analysis.network);
+    Module::load(
+        &instrumented,
+        device,
+        analysis.interface.as_ref().map_err(Clone::clone)?,
+    )
 }
 
 fn similarity(reference: &Reference, candidate: ArrayView2<f32>, path: &str) -> Result<f64> {
@@ -218,18 +233,19 @@ fn check_pieces(
     input: &Tensor,
     representation: &Tensor,
 ) -> Result<()> {
+    let whole = torch::to_array(&module.forward(input)?)?;
     let Some(head) = &pieces.head else {
         return Ok(());
     };
     let piecewise = torch::to_array(&module.method(head, representation)?)?;
-    let whole = torch::to_array(&module.forward(input)?)?;
-    // On a CPU both are equal bit for bit; other devices may choose other kernels for other schedules.
     let scale = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
+    // On a CPU both are equal bit for bit; other devices may choose other kernels for other schedules.
+    let tolerance = module.rounding() * scale;
     let fits = piecewise.shape() == whole.shape()
         && piecewise
             .iter()
             .zip(&whole)
-            .all(|(a, b)| a == b || (a - b).abs() <= 1e-4 * scale || (a.is_nan() && b.is_nan()));
+            .all(|(a, b)| a == b || (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan()));
     if !fits {
         bail!(
             "run in pieces the network gives other scores than as a whole; this is a bug: please report it"

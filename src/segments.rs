@@ -9,10 +9,12 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::{self, Block, Cut};
+use crate::interface::InterfaceError;
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
-    Emitter, ModuleId, Network, Operand, Skip, Span, ValueId, print, tensor_list_method,
+    Emitter, ModuleId, Network, Operand, Program, Skip, Span, ValueId, print, tensor_list_method,
 };
+use crate::representation::representation;
 
 /// Prefix of every method added to a root class.
 const PREFIX: &str = "ckaprune_";
@@ -36,15 +38,23 @@ pub struct Pieces {
     /// representation.
     pub segments: Vec<String>,
     pub detours: Vec<Detour>,
-    /// From the representation to the network's output, where that is a single tensor.
+    /// From the representation to the class scores, where nothing else is needed for them.
     pub head: Option<String>,
     methods: Vec<Function>,
 }
 
 /// Why a network cannot be run piecewise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the network has no last linear or convolutional layer whose input could be compared")]
-pub struct NoRepresentation;
+pub enum NoRepresentation {
+    #[error("the network has no last linear or convolutional layer whose input could be compared")]
+    NoLayer,
+    #[error(
+        "how the network computes its class scores cannot be followed, so there is nothing to compare"
+    )]
+    NotFollowed,
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+}
 
 impl Pieces {
     /// Plans the pieces for all removable blocks.
@@ -53,12 +63,16 @@ impl Pieces {
     /// If there is no representation to compare.
     pub fn of(analysis: &Analysis) -> Result<Self, NoRepresentation> {
         let Analysis {
-            network,
-            program,
-            blocks,
-            ..
+            network, blocks, ..
         } = analysis;
-        let representation = blocks::representation(program).ok_or(NoRepresentation)?;
+        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+        let scores = interface
+            .scores
+            .value
+            .ok_or(NoRepresentation::NotFollowed)?;
+        // Other outputs would keep values alive across every cut.
+        let program = &analysis.program.towards(scores);
+        let representation = representation(program).ok_or(NoRepresentation::NoLayer)?;
         let emitter = Emitter::new(network, program);
         let end = program
             .statements
@@ -71,7 +85,7 @@ impl Pieces {
             .collect();
         let removable: Vec<&Block> = blocks
             .iter()
-            .filter(|b| b.is_removable() && b.statements.end <= end)
+            .filter(|b| b.is_removable() && b.statements.end <= end && makes(program, b.output))
             .collect();
         let boundaries = boundaries(&cuts, &removable, program.input);
         let mut methods = Vec::new();
@@ -155,6 +169,14 @@ impl Pieces {
     pub fn instrument(&self, archive: &Archive, network: &Network) -> Archive {
         with_root_methods(archive, network, &self.methods)
     }
+}
+
+/// Whether the value is computed: a block on the way to another output is not.
+fn makes(program: &Program, value: ValueId) -> bool {
+    program
+        .statements
+        .iter()
+        .any(|s| s.outputs.contains(&value))
 }
 
 fn skip(block: &Block) -> Skip {

@@ -7,6 +7,9 @@ use ndarray::{Array4, ArrayD};
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use crate::archive::Archive;
+use crate::dtype::Dtype;
+use crate::interface::Interface;
+use crate::output::Step;
 
 /// Where to run, as the user says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +123,7 @@ pub fn explain(error: TchError) -> anyhow::Error {
 pub struct Module {
     inner: CModule,
     device: Device,
+    interface: Interface,
 }
 
 impl Module {
@@ -127,7 +131,7 @@ impl Module {
     ///
     /// # Errors
     /// If libtorch refuses the archive.
-    pub fn load(archive: &Archive, device: Device) -> Result<Self> {
+    pub fn load(archive: &Archive, device: Device, interface: &Interface) -> Result<Self> {
         // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
         // convolutions take the same kernels either way.
         tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
@@ -136,6 +140,7 @@ impl Module {
         let mut module = Module {
             inner: inner.context("libtorch cannot load the network")?,
             device,
+            interface: interface.clone(),
         };
         module.set_training(false)?;
         Ok(module)
@@ -156,22 +161,50 @@ impl Module {
         set.map_err(explain)
     }
 
-    /// Runs `forward` on a batch.
+    /// How far two ways to compute the same may lie apart, as a fraction of the largest value.
+    #[must_use]
+    pub fn rounding(&self) -> f32 {
+        match self.interface.element {
+            Dtype::Float16 | Dtype::BFloat16 => 3e-2,
+            _ => 1e-4,
+        }
+    }
+
+    /// A batch of images (n × channels × height × width) as the network takes it.
+    pub fn images(&self, images: &Array4<f32>) -> Result<Tensor> {
+        let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
+        let data = images
+            .as_slice()
+            .ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
+        let kind = kind(self.interface.element)?;
+        Tensor::f_from_slice(data)
+            .and_then(|t| t.f_reshape(shape))
+            .and_then(|t| t.f_to_device(self.device))
+            .and_then(|t| t.f_to_kind(kind))
+            .map_err(explain)
+    }
+
+    /// Runs `forward` on a batch and takes the class scores out of what it gives.
     ///
     /// # Errors
-    /// If the network raises an error, or gives something else than one tensor.
+    /// If the network raises an error, or the class scores are not where they should be.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let output = self
             .inner
             .forward_is(&[IValue::Tensor(images.shallow_clone())])
             .map_err(explain)?;
-        match output {
-            IValue::Tensor(tensor) => Ok(tensor),
-            other => bail!(
-                "the network gives {} where one tensor of class scores is expected; export it with a forward that \
-                 returns just that",
+        let path = &self.interface.scores.path;
+        match path
+            .iter()
+            .try_fold(output, |value, step| taken(value, step))
+        {
+            Some(IValue::Tensor(tensor)) => Ok(tensor),
+            Some(other) => bail!(
+                "the network gives {} where one tensor of class scores is expected; name another output with \
+                 --output-key",
                 kind_of(&other)
             ),
+            None => bail!("the network does not give the output that --output-key names"),
         }
     }
 
@@ -189,6 +222,45 @@ impl Module {
     }
 }
 
+/// What lies behind one step.
+fn taken(value: IValue, step: &Step) -> Option<IValue> {
+    let place = |count: usize| match step {
+        Step::Item(i) if *i < 0 => usize::try_from(i + count as i64).ok(),
+        Step::Item(i) => usize::try_from(*i).ok(),
+        Step::Key(_) => None,
+    };
+    match value {
+        IValue::Tuple(items) | IValue::GenericList(items) => {
+            let at = place(items.len())?;
+            items.into_iter().nth(at)
+        }
+        IValue::TensorList(items) => {
+            let at = place(items.len())?;
+            items.into_iter().nth(at).map(IValue::Tensor)
+        }
+        IValue::GenericDict(pairs) => {
+            let named =
+                |key: &IValue| matches!((key, step), (IValue::String(k), Step::Key(s)) if k == s);
+            pairs
+                .into_iter()
+                .find(|(key, _)| named(key))
+                .map(|(_, value)| value)
+        }
+        _ => None,
+    }
+}
+
+/// libtorch's name of an element type.
+fn kind(element: Dtype) -> Result<Kind> {
+    Ok(match element {
+        Dtype::Float16 => Kind::Half,
+        Dtype::BFloat16 => Kind::BFloat16,
+        Dtype::Float32 => Kind::Float,
+        Dtype::Float64 => Kind::Double,
+        other => bail!("images cannot be given as {other:?}"),
+    })
+}
+
 fn kind_of(value: &IValue) -> &'static str {
     match value {
         IValue::Tuple(_) => "a tuple",
@@ -197,18 +269,6 @@ fn kind_of(value: &IValue) -> &'static str {
         IValue::None => "nothing",
         _ => "a value",
     }
-}
-
-/// A batch of images (n × channels × height × width) on a device.
-pub fn images(images: &Array4<f32>, device: Device) -> Result<Tensor> {
-    let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
-    let data = images
-        .as_slice()
-        .ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
-    Tensor::f_from_slice(data)
-        .and_then(|t| t.f_reshape(shape))
-        .and_then(|t| t.f_to_device(device))
-        .map_err(explain)
 }
 
 /// Class numbers on a device.

@@ -29,7 +29,14 @@ fn loader() -> Loader {
 }
 
 fn analyse(archive: &Archive) -> Analysis {
-    Analysis::of(archive, &Request::shape(&FIXTURE_INPUT)).unwrap()
+    let request = Request::shape(&FIXTURE_INPUT);
+    let found = Analysis::of(archive, &request).unwrap();
+    if found.interface.is_ok() {
+        return found;
+    }
+    // Of the fixtures with several matrices the second holds the scores.
+    let output = Some("1".parse().unwrap());
+    Analysis::of(archive, &Request { output, ..request }).unwrap()
 }
 
 fn score_all(archive: &Archive, analysis: &Analysis, against: Against) -> anyhow::Result<Scores> {
@@ -98,6 +105,11 @@ fn scores_equal_those_of_really_removing_each_block() {
         "inplace_traced",
         "preact_scripted",
         "preact_traced",
+        "outputs_tuple_scripted",
+        "outputs_tuple_traced",
+        "outputs_dict_scripted",
+        "outputs_dict_traced",
+        "double_scripted",
     ] {
         let archive = open(&fixture(&format!("{name}.pt")));
         let scored = assert_scores_are_those_of_removal(name, &archive);

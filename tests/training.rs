@@ -6,11 +6,14 @@ mod common;
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
 use ckaprune::finetune::{Trained, Training, finetune};
+use ckaprune::interface::Interface;
+use ckaprune::patch::thaw;
 use ckaprune::program::{Attribute, ModuleTree};
 use ckaprune::progress::Progress;
 use ckaprune::torch::Module;
@@ -53,19 +56,36 @@ fn write_npz(path: &std::path::Path, images: &ndarray::Array4<u8>, labels: &ndar
     zip.finish().unwrap();
 }
 
+/// libtorch's random numbers are the whole process's: one test at a time draws them.
+fn random_numbers() -> MutexGuard<'static, ()> {
+    static DRAWING: Mutex<()> = Mutex::new(());
+    DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
     let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default()).shuffled(seed);
     let training = Training {
         epochs,
         ..Training::default()
     };
-    finetune(archive, part, &loader, &training, 0, Device::Cpu, QUIET).unwrap()
+    let _alone = random_numbers();
+    finetune(
+        archive,
+        &Interface::default(),
+        (part, &loader),
+        &training,
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap()
 }
 
 fn scores(archive: &Archive) -> Vec<f32> {
+    let _alone = random_numbers();
     tch::manual_seed(3);
     let input = Tensor::randn([4, 3, 8, 8], (Kind::Float, Device::Cpu));
-    let module = Module::load(archive, Device::Cpu).unwrap();
+    let module = Module::load(archive, Device::Cpu, &Interface::default()).unwrap();
     tch::no_grad(|| module.forward(&input))
         .unwrap()
         .flatten(0, -1)
@@ -190,14 +210,45 @@ fn training_keeps_names_modes_and_structure() {
 }
 
 #[test]
-fn a_frozen_archive_is_refused_with_the_way_out() {
+fn a_frozen_archive_trains_and_keeps_what_it_learned() {
+    let (folder, part) = easy_images();
+    let frozen = open(&fixture("basic_frozen.pt"));
+    let trained = train(&frozen, &part, 12, 0);
+    assert!(
+        trained.losses[11] < 0.7 * trained.losses[0],
+        "{:?}",
+        trained.losses
+    );
+    let path = folder.path().join("trained.pt");
+    save_archive(&trained.archive, &path, false).unwrap();
+    assert_eq!(scores(&open(&path)), scores(&trained.archive));
+    assert_ne!(scores(&open(&path)), scores(&frozen));
+}
+
+#[test]
+fn a_thawed_archive_gives_the_frozen_scores_bit_for_bit() {
+    let frozen = open(&fixture("basic_frozen.pt"));
+    let mut thawed = frozen.clone();
+    thaw(&mut thawed, &frozen.network().unwrap()).unwrap();
+    assert_eq!(scores(&thawed), scores(&frozen));
+}
+
+#[test]
+fn a_network_without_weights_is_refused_with_the_way_out() {
     let (_folder, part) = easy_images();
     let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default());
-    let archive = open(&fixture("basic_frozen.pt"));
+    let mut archive = open(&fixture("basic_frozen.pt"));
+    let (file, text) = archive.sources().next().unwrap();
+    let (head, _) = text.split_once("    x: Tensor) -> Tensor:\n").unwrap();
+    let (file, text) = (
+        file.to_owned(),
+        format!("{head}    x: Tensor) -> Tensor:\n    return torch.mean(x, [2, 3])\n"),
+    );
+    archive.set_source(&file, text);
     let error = finetune(
         &archive,
-        &part,
-        &loader,
+        &Interface::default(),
+        (&part, &loader),
         &Training::default(),
         0,
         Device::Cpu,
@@ -217,6 +268,15 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
         ..Training::default()
     };
     let archive = open(&fixture("basic_scripted.pt"));
-    let error = finetune(&archive, &part, &loader, &training, 0, Device::Cpu, QUIET).unwrap_err();
+    let error = finetune(
+        &archive,
+        &Interface::default(),
+        (&part, &loader),
+        &training,
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("diverged"), "{error}");
 }

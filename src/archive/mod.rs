@@ -13,6 +13,7 @@
 //! [`Archive::open`] reads everything but the storages, within [`Limits`], and calls nothing. What it accepts
 //! holds together: every tensor lies within a storage that is there and as long as claimed.
 
+mod constants;
 mod container;
 mod error;
 mod limits;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub use constants::Adoption;
 use container::{Container, Source};
 pub use error::ArchiveError;
 pub use limits::Limits;
@@ -88,8 +90,15 @@ pub struct Archive {
     sources_edited: bool,
     data: Pickle,
     constants: Pickle,
-    /// Bytes that take the place of storages in the file.
-    new_storages: BTreeMap<(Section, String), Arc<[u8]>>,
+    /// Storages that are not, or not as they are, in the file under their own name.
+    new_storages: BTreeMap<(Section, String), NewStorage>,
+}
+
+#[derive(Debug, Clone)]
+enum NewStorage {
+    Bytes(Arc<[u8]>),
+    /// The bytes of this entry of the file: they stay there until they are asked for.
+    Entry(String),
 }
 
 #[derive(Debug, Clone)]
@@ -209,10 +218,11 @@ impl Archive {
     /// [`ArchiveError::StorageMissing`]; or [`ArchiveError::EntrySize`], [`ArchiveError::EntryTooLarge`] and
     /// [`ArchiveError::CorruptEntry`] when what is unpacked is not what the file promised.
     pub fn storage(&self, section: Section, key: &str) -> Result<Vec<u8>, ArchiveError> {
-        if let Some(bytes) = self.new_storages.get(&(section, key.to_owned())) {
-            return Ok(bytes.to_vec());
-        }
-        let name = section.storage_entry(key);
+        let name = match self.new_storages.get(&(section, key.to_owned())) {
+            Some(NewStorage::Bytes(bytes)) => return Ok(bytes.to_vec()),
+            Some(NewStorage::Entry(name)) => name.clone(),
+            None => section.storage_entry(key),
+        };
         match self.container.entry(&name) {
             Some(entry) => self.container.read(entry, u64::MAX),
             None => Err(ArchiveError::StorageMissing { entry: name }),
@@ -231,7 +241,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let actual = bytes.len() as u64;
         let entry = section.storage_entry(key);
-        match self.container.entry(&entry).map(|old| old.size) {
+        match self.storage_bytes(section, key) {
             Some(expected) if expected == actual => {}
             Some(expected) => {
                 return Err(ArchiveError::StorageSize {
@@ -243,8 +253,18 @@ impl Archive {
             None => return Err(ArchiveError::StorageMissing { entry }),
         }
         self.new_storages
-            .insert((section, key.to_owned()), bytes.into());
+            .insert((section, key.to_owned()), NewStorage::Bytes(bytes.into()));
         Ok(())
+    }
+
+    /// Bytes of a storage, without reading it; `None` where there is none.
+    fn storage_bytes(&self, section: Section, key: &str) -> Option<u64> {
+        let name = match self.new_storages.get(&(section, key.to_owned())) {
+            Some(NewStorage::Bytes(bytes)) => return Some(bytes.len() as u64),
+            Some(NewStorage::Entry(name)) => name.clone(),
+            None => section.storage_entry(key),
+        };
+        self.container.entry(&name).map(|entry| entry.size)
     }
 
     fn pickle(&self, section: Section) -> &Pickle {

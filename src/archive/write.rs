@@ -34,8 +34,9 @@ impl Archive {
 
     /// Writes the whole archive, starting where `out` stands, which should be its beginning.
     ///
-    /// Entries keep their order and the root folder its name; new source files follow the old ones. Storages
-    /// that no tensor uses any more are left out. Equal archives give equal bytes: nothing depends on the time.
+    /// Entries keep their order and the root folder its name; new source files follow the old ones, new storages stand
+    /// before `data.pkl`. Storages that no tensor uses any more are left out. Equal archives give equal bytes: nothing
+    /// depends on the time.
     ///
     /// # Errors
     /// [`ArchiveError::Write`] from `out`; [`ArchiveError::Pickle`] for a graph that edits made unwritable; and
@@ -62,6 +63,9 @@ impl Archive {
             .iter()
             .rposition(|entry| entry.name.starts_with("code/"));
         for (place, entry) in entries.iter().enumerate() {
+            if entry.name == Section::Data.pickle_entry() {
+                self.put_new_storages(plan, zip)?;
+            }
             if let Some(content) = plan.content(entry)? {
                 self.put(zip, &entry.name, entry.stored, &content)?;
             }
@@ -79,6 +83,29 @@ impl Archive {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Storages that the file has no entry for, in the order of their numbers, before the pickle that names them: as
+    /// libtorch does.
+    fn put_new_storages(
+        &self,
+        plan: &Plan<'_>,
+        zip: &mut ZipWriter<impl Write + Seek>,
+    ) -> Result<(), ArchiveError> {
+        let mut keys: Vec<&(Section, String)> = self
+            .new_storages
+            .keys()
+            .filter(|(section, key)| {
+                let name = section.storage_entry(key);
+                plan.used.contains(&name) && self.container.entry(&name).is_none()
+            })
+            .collect();
+        keys.sort_by_key(|(section, key)| (*section, key.parse::<u64>().ok(), key));
+        for (section, key) in keys {
+            let bytes = self.storage(*section, key)?;
+            self.put(zip, &section.storage_entry(key), true, &bytes)?;
+        }
+        Ok(())
     }
 
     fn put_new_sources(&self, zip: &mut ZipWriter<impl Write + Seek>) -> Result<(), ArchiveError> {

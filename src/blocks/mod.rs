@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
 use crate::program::{
-    Attribute, CallIndex, Mention, ModuleId, Network, Operand, Program, Statement, ValueId,
+    Attribute, CallIndex, Mention, ModuleId, Network, Program, ValueId,
 };
 pub use cuts::{Cut, cuts};
 pub use guess::guess_input_shape;
@@ -143,23 +143,6 @@ impl Block {
     #[must_use]
     pub fn place_in_code(&self, program: &Program) -> Option<(CallId, Mention)> {
         place_in_code(program, self.call, self.frame, self.input, self.output)
-    }
-}
-
-/// The representation the method compares: the input of the last learned layer (arXiv 2405.17081, section 3.1).
-#[must_use]
-pub fn representation(program: &Program) -> Option<ValueId> {
-    let is_classifier = |s: &&Statement| {
-        matches!(
-            s.operator(),
-            Some("linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "matmul" | "addmm")
-        )
-    };
-    let statement = program.statements.iter().rev().find(is_classifier)?;
-    let data = usize::from(statement.operator() == Some("addmm"));
-    match statement.args.get(data).map(|a| &a.value) {
-        Some(Operand::Value(id)) => Some(*id),
-        _ => None,
     }
 }
 

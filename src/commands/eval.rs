@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, open_device, open_model, show};
+use super::{Outcome, blame, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
@@ -46,13 +46,14 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     }
     let loader = opened.plain();
     let analysis = analyse_for(
-        path,
+        &options.model,
         &archive,
         (part.path(), part),
         &loader,
         Search::default(),
     )?;
-    let module = Module::load(&archive, device).with_context(|| path.display().to_string())?;
+    let module = Module::load(&archive, device, interface(path, &analysis)?)
+        .with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
     let report = EvalReport {
         schema: SCHEMA,

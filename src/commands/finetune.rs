@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, free_output, open_device, open_model, show};
+use super::{Outcome, blame, free_output, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
@@ -41,11 +41,16 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
     // Whether the network takes these images is known before it runs.
-    analyse_for(path, &archive, (data, &train), &plain, Search::default())?;
+    let model = &options.model;
+    let analysis = analyse_for(model, &archive, (data, &train), &plain, Search::default())?;
+    let interface = interface(path, &analysis)?;
+    interface
+        .check_trainable()
+        .map_err(|e| blame(path)(e.into()))?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(
-            &Module::load(archive, device)?,
+            &Module::load(archive, device, interface)?,
             test,
             &plain,
             progress,
@@ -57,8 +62,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let loader = opened.training(options.training.augment.0);
     let trained = finetune(
         &archive,
-        &train,
-        &loader,
+        interface,
+        (&train, &loader),
         &Training::of(&options.training, options.data.seed),
         0,
         device,

@@ -9,7 +9,7 @@ use super::analyse;
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
-use crate::cli::Data;
+use crate::cli::{Data, Model};
 use crate::data::{
     self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
 };
@@ -122,7 +122,7 @@ fn too_few(train: &Part, path: &Path) -> anyhow::Error {
 
 /// The network analysed for the images of a data set.
 pub(super) fn analyse_for(
-    model: &Path,
+    model: &Model,
     archive: &Archive,
     (data, part): (&Path, &Part),
     loader: &Loader,
@@ -131,10 +131,11 @@ pub(super) fn analyse_for(
     let shape = loader.output_shape(part)?.map(|n| n as i64);
     let request = Request {
         input_shape: Some(shape.to_vec()),
+        output: model.output_key.clone(),
         search,
     };
     Analysis::of(archive, &request)
-        .with_context(|| format!("{} on {}", model.display(), data.display()))
+        .with_context(|| format!("{} on {}", model.model.display(), data.display()))
 }
 
 fn batch_size(options: &Data) -> Result<NonZeroUsize> {
@@ -143,7 +144,7 @@ fn batch_size(options: &Data) -> Result<NonZeroUsize> {
 
 /// Images for calibration, training and measuring; the network analysed for their shape; whether they are synthetic.
 pub(super) fn for_pruning(
-    model: &Path,
+    model: &Model,
     archive: &Archive,
     options: &Data,
     search: Search,

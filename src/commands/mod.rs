@@ -24,10 +24,12 @@ use crate::archive::Archive;
 #[cfg(feature = "torch")]
 use crate::blocks::Block;
 use crate::blocks::{Search, guess_input_shape};
-use crate::cli::{Command, Output, Talk};
+use crate::cli::{Command, Model, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
 use crate::export::{check_output, default_output};
+#[cfg(feature = "torch")]
+use crate::interface::Interface;
 use crate::options::Size;
 #[cfg(feature = "torch")]
 use crate::prune::Rules;
@@ -98,8 +100,13 @@ fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {
 }
 
 /// Analyses a model for an input size that may be named in part or not at all.
-fn analyse(path: &Path, archive: &Archive, size: Option<Size>, search: Search) -> Result<Analysis> {
-    let named = || path.display().to_string();
+fn analyse(
+    model: &Model,
+    archive: &Archive,
+    size: Option<Size>,
+    search: Search,
+) -> Result<Analysis> {
+    let named = || model.model.display().to_string();
     let shape = match size {
         None => None,
         Some(size) => {
@@ -112,6 +119,7 @@ fn analyse(path: &Path, archive: &Archive, size: Option<Size>, search: Search) -
     };
     let request = Request {
         input_shape: shape,
+        output: model.output_key.clone(),
         search,
     };
     Analysis::of(archive, &request).with_context(named)
@@ -150,6 +158,13 @@ fn require_candidates<'a>(
         );
     }
     Ok(candidates)
+}
+
+/// How to run the network for its class scores.
+#[cfg(feature = "torch")]
+fn interface<'a>(path: &Path, analysis: &'a Analysis) -> Result<&'a Interface> {
+    let interface = analysis.interface.as_ref().map_err(Clone::clone);
+    interface.with_context(|| path.display().to_string())
 }
 
 /// Puts the model's name before an error, unless it is the data's, which names its own file.

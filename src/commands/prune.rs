@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, free_output, open_device, open_model, require_candidates, show};
+use super::{
+    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, show,
+};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Selection};
@@ -75,13 +77,21 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     let device = open_device(&options.machine)?;
     let augment = options.training.augment.0;
     let (images, analysis, synthetic) = for_pruning(
-        path,
+        &options.model,
         &archive,
         &options.data,
         options.search.into(),
         augment,
         progress,
     )?;
+    let interface = interface(path, &analysis)?;
+    let trains = images.train.is_some() && options.training.epochs > 0;
+    let fit = if trains {
+        interface.check_trainable()
+    } else {
+        interface.check_prunable()
+    };
+    fit.map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
     require_candidates(path, &analysis, &rules)?;
     if synthetic {
@@ -95,6 +105,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         rules,
         reference: options.reference,
         training: Training::of(&options.training, options.data.seed),
+        interface: interface.clone(),
         device,
         progress,
     };
@@ -176,6 +187,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<s
         "mean": options.data.mean.as_ref().map(ToString::to_string),
         "std": options.data.std.as_ref().map(ToString::to_string),
         "input-size": analysis.input_shape,
+        "output-key": options.model.output_key.as_ref().map(ToString::to_string),
         "samples": options.data.samples.to_string(),
         "batch-size": options.data.batch_size,
         "seed": options.data.seed,
@@ -226,8 +238,8 @@ fn baseline(
     };
     let tuned = finetune(
         archive,
-        train,
-        &images.training,
+        &run.interface,
+        (train, &images.training),
         &training,
         0,
         run.device,
@@ -249,9 +261,9 @@ fn check_export(
 ) -> Result<Figures> {
     let exported = open_model(output)?;
     let named = || output.display().to_string();
-    let module = Module::load(&exported, run.device).with_context(named)?;
-    let memory = Module::load(pruned, run.device)?;
-    if let Some(input) = first_batch(run, images)? {
+    let module = Module::load(&exported, run.device, &run.interface).with_context(named)?;
+    let memory = Module::load(pruned, run.device, &run.interface)?;
+    if let Some(input) = first_batch(&memory, images)? {
         let outputs =
             |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
         if outputs(&module).with_context(named)? != outputs(&memory)? {
@@ -269,11 +281,9 @@ fn check_export(
 }
 
 /// Some images for the two networks to be compared on.
-fn first_batch(run: &Run, images: &Images) -> Result<Option<tch::Tensor>> {
+fn first_batch(module: &Module, images: &Images) -> Result<Option<tch::Tensor>> {
     let first = images.plain.batches(&images.calibration, 0)?.next();
-    first
-        .map(|batch| torch::images(&batch?.images, run.device))
-        .transpose()
+    first.map(|batch| module.images(&batch?.images)).transpose()
 }
 
 /// Measures both networks side by side, so that a machine that slows down slows both.
@@ -286,10 +296,10 @@ fn compare_speed(
     after: &mut Figures,
 ) -> Result<()> {
     let modules = [
-        Module::load(original, run.device)?,
-        Module::load(pruned, run.device)?,
+        Module::load(original, run.device, &run.interface)?,
+        Module::load(pruned, run.device, &run.interface)?,
     ];
-    if let Some(input) = first_batch(run, images)? {
+    if let Some(input) = first_batch(&modules[0], images)? {
         let [original, pruned] = throughput(&modules, &input)?;
         before.images_per_second = Some(original);
         after.images_per_second = Some(pruned);

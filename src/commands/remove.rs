@@ -43,7 +43,12 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
-    let before = analyse(path, &archive, options.input_size, options.search.into())?;
+    let before = analyse(
+        &options.model,
+        &archive,
+        options.input_size,
+        options.search.into(),
+    )?;
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
     let patch = Patch::remove(&before, &options.blocks).with_context(named)?;

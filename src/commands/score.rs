@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, open_device, open_model, require_candidates, show};
+use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
 use crate::cli::Score;
 use crate::data::Augment;
 use crate::progress::Progress;
@@ -38,13 +38,16 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         flip: false,
     };
     let (images, analysis, synthetic) = for_pruning(
-        path,
+        &options.model,
         &archive,
         &options.data,
         options.search.into(),
         no_augmentation,
         progress,
     )?;
+    interface(path, &analysis)?
+        .check_prunable()
+        .map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
     let candidates = require_candidates(path, &analysis, &rules)?;
     if synthetic {

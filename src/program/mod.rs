@@ -17,6 +17,7 @@ mod ops;
 mod parse;
 mod print;
 mod sites;
+mod slice;
 mod source;
 mod value;
 

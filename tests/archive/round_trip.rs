@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Error, Read, Seek, SeekFrom, Write};
 
-use ckaprune::archive::{Archive, ArchiveError, PickleError, Section};
+use ckaprune::archive::{Adoption, Archive, ArchiveError, PickleError, Section};
 
 use super::build::*;
 
@@ -171,6 +171,58 @@ fn new_weights_are_written_in_place_of_the_old() {
     let again = open(archive.to_bytes().unwrap()).unwrap();
     assert_eq!(again.storage(Section::Data, "1").unwrap(), [9; 8]);
     assert_eq!(again.storage(Section::Data, "0").unwrap(), [1; 24]);
+}
+
+#[test]
+fn an_adopted_constant_is_stored_aligned_before_the_pickle_that_names_it() {
+    let mut archive = Files::net().open().unwrap();
+    let adoption = Adoption {
+        constant: 0,
+        requires_grad: false,
+    };
+    let nodes = archive.adopt_constants(&[adoption, adoption]).unwrap();
+    let root = archive.data().root();
+    for (name, node) in ["first", "second"].into_iter().zip(nodes) {
+        archive.data_mut().set_attribute(root, name, node);
+    }
+    archive.set_storage(Section::Data, "3", vec![9; 8]).unwrap();
+    let bytes = archive.to_bytes().unwrap();
+    let found: Vec<String> = entries(&bytes).into_iter().map(|(n, _)| n).collect();
+    assert_eq!(
+        found[..5],
+        [
+            "net/data/0",
+            "net/data/1",
+            "net/data/2",
+            "net/data/3",
+            "net/data.pkl"
+        ]
+    );
+    let mut zip = zip::ZipArchive::new(Cursor::new(&bytes)).unwrap();
+    for name in ["net/data/2", "net/data/3"] {
+        assert_eq!(zip.by_name(name).unwrap().data_start().unwrap() % 64, 0);
+    }
+    let again = open(bytes).unwrap();
+    assert_eq!(again.storage(Section::Data, "2").unwrap(), [3; 8]);
+    assert_eq!(again.storage(Section::Data, "3").unwrap(), [9; 8]);
+}
+
+#[test]
+fn constants_that_share_a_storage_share_it_after_adoption() {
+    let view = |offset| tensor("LongStorage", "0", 1, offset, &[], &[]);
+    let constants = program(&tuple(&[view(0), view(0)]));
+    let files = Files::net().with("constants.pkl", &constants);
+    let mut archive = files.open().unwrap();
+    let adoptions = [0, 1].map(|constant| Adoption {
+        constant,
+        requires_grad: true,
+    });
+    let nodes = archive.adopt_constants(&adoptions).unwrap();
+    let storage = |node| archive.data().tensor(node).unwrap().unwrap().storage;
+    assert_eq!(
+        nodes.into_iter().map(storage).collect::<Vec<_>>(),
+        ["2", "2"]
+    );
 }
 
 #[test]

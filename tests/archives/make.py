@@ -11,7 +11,7 @@ import pickle
 import sys
 import zipfile
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 SEED = 7
 # Debug files are most of an archive and nothing reads them; one archive has them all the same.
 WITH_DEBUG_FILES = {"inplace_scripted.pt"}
+# Of the networks of this family.
+ELEMENT_TYPES = {"half": torch.float16, "bfloat16": torch.bfloat16, "double": torch.float64}
 
 
 def conv(inputs: int, width: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -302,6 +304,82 @@ class Plain(nn.Module):
         return self.classifier(torch.flatten(self.pool(self.features(x)), 1))
 
 
+# --- outputs: several of them, with a normalisation of the pictures in front ----------------------------------------
+
+
+class Several(nn.Module):
+    """A second classifier, that runs last, looks at the stream half-way."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.25, 0.2, 0.25]).reshape(3, 1, 1))
+        self.stem = nn.Sequential(conv(3, 4), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.early = nn.Sequential(BasicBlock(4, 4), BasicBlock(4, 4))
+        self.late = nn.Sequential(BasicBlock(4, 4), BasicBlock(4, 4))
+        self.fc = nn.Linear(4, 5)
+        self.second = nn.Linear(4, 5)
+
+    def scores(self, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        x = self.stem((x - self.mean) / self.std)
+        early = self.early(x)
+        late = self.late(early)
+        first = self.fc(late.mean([2, 3]))
+        return first, self.second(early.mean([2, 3])), late
+
+
+class InTuple(Several):
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        first, second, _ = self.scores(x)
+        return second, first
+
+
+class InDict(Several):
+    def forward(self, x: Tensor) -> Dict[str, Tensor]:
+        first, second, late = self.scores(x)
+        return {"features": late, "out": first}
+
+
+# --- quantised: sums in quantised arithmetic ------------------------------------------------------------------------
+
+
+class QuantisableBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = conv(width, width)
+        self.sum = torch.ao.nn.quantized.FloatFunctional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sum.add(x, self.conv(x))
+
+
+class Quantisable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.quantise = torch.ao.quantization.QuantStub()
+        self.stem = conv(3, 4)
+        self.blocks = nn.Sequential(*(QuantisableBlock(4) for _ in range(3)))
+        self.fc = nn.Linear(4, 5)
+        self.dequantise = torch.ao.quantization.DeQuantStub()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(self.quantise(x)))
+        return self.dequantise(self.fc(x.mean([2, 3])))
+
+
+def quantised() -> nn.Module:
+    network = randomised(Quantisable())
+    network.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare(network)
+    prepared(example())
+    return torch.ao.quantization.convert(prepared)
+
+
+def quantised_head() -> nn.Module:
+    """Only the linear layer is quantised, and that while it runs."""
+    return torch.ao.quantization.quantize_dynamic(randomised(Dropout()), {nn.Linear}, dtype=torch.qint8)
+
+
 # --- export --------------------------------------------------------------------------------------------------------
 
 
@@ -336,19 +414,27 @@ def same_weights(network: nn.Module, weights: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def check(expected: Tensor, got: Tensor, what: str) -> None:
-    if not torch.equal(expected, got):
+def tensors(output) -> List[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    return list(output.values() if isinstance(output, dict) else output)
+
+
+def check(expected, got, what: str) -> None:
+    pairs = list(zip(tensors(expected), tensors(got), strict=True))
+    if not all(torch.equal(a, b) for a, b in pairs):
         raise SystemExit(f"{what} differs from the network it was made of")
 
 
-def save_scripted(network: nn.Module, name: str) -> None:
+def save_scripted(network: nn.Module, name: str, dtype: torch.dtype = torch.float32) -> None:
     scripted = torch.jit.script(network)
-    check(network(example()), scripted(example()), name)
+    check(network(example().to(dtype)), scripted(example().to(dtype)), name)
     torch.jit.save(scripted, HERE / name)
 
 
 def save_traced(network: nn.Module, name: str) -> None:
-    traced = torch.jit.trace(network, example())
+    # Only a trace that is not strict may give a dictionary.
+    traced = torch.jit.trace(network, example(), strict=not isinstance(network, InDict))
     check(network(example()), traced(example()), name)
     torch.jit.save(traced, HERE / name)
 
@@ -394,7 +480,8 @@ def shrink(path: Path) -> None:
 
 
 def example_inputs(path: Path) -> tuple:
-    return (example(), [1]) if "skippable" in path.name else (example(),)
+    picture = example().to(ELEMENT_TYPES.get(path.stem.split("_")[0], torch.float32))
+    return (picture, [1]) if "skippable" in path.name else (picture,)
 
 
 def jobs() -> dict:
@@ -403,7 +490,15 @@ def jobs() -> dict:
     made = {f"{family[0]}_{form}.pt": (save_family, *family, form)
             for family in families for form in ("scripted", "traced", "skippable")}
     weights = randomised(Plain()).state_dict()
+    for name, network in [("tuple", InTuple), ("dict", InDict)]:
+        for form, save in [("scripted", save_scripted), ("traced", save_traced)]:
+            made[f"outputs_{name}_{form}.pt"] = (save, randomised(network()), f"outputs_{name}_{form}.pt")
+    for name, dtype in ELEMENT_TYPES.items():
+        made[f"{name}_scripted.pt"] = (save_scripted, randomised(Dropout()).to(dtype), f"{name}_scripted.pt", dtype)
     return made | {
+        "quantised_scripted.pt": (save_scripted, quantised(), "quantised_scripted.pt"),
+        "quantised_traced.pt": (save_traced, quantised(), "quantised_traced.pt"),
+        "quantised_head_scripted.pt": (save_scripted, quantised_head(), "quantised_head_scripted.pt"),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
         "plain_scripted.pt": (save_scripted, randomised(Plain()), "plain_scripted.pt"),
         "plain_traced.pt": (save_traced, randomised(Plain()), "plain_traced.pt"),

@@ -10,6 +10,8 @@ mod remove;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod outputs;
+#[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
 mod refusals;

@@ -201,14 +201,6 @@ fn a_constant_representation() {
 }
 
 #[test]
-fn a_frozen_network_cannot_be_trained() {
-    let place = Place::with_data(&["basic_frozen.pt"]);
-    assert_snapshot!(
-        place.refused("finetune --model basic_frozen.pt --data data.npz --quiet --device cpu")
-    );
-}
-
-#[test]
 fn training_that_diverges_writes_nothing() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let transcript = place.refused(&format!(

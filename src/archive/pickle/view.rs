@@ -127,6 +127,11 @@ impl Pickle {
         }
     }
 
+    /// Whether the node is an object with a dictionary of attributes, be it empty.
+    pub fn has_attributes(&self, id: NodeId) -> bool {
+        self.state(id).is_some()
+    }
+
     /// The attribute `name` of an object.
     pub fn attribute(&self, id: NodeId, name: &str) -> Option<NodeId> {
         self.attributes(id)

@@ -1,0 +1,183 @@
+//! How a network is run: what it takes, and where in what it gives the class scores are.
+
+use std::collections::HashSet;
+
+use crate::dtype::Dtype;
+use crate::output::{self, Outlet, OutputError, OutputKey};
+use crate::program::{Attribute, ModuleTree, Network, Op, Operand, Program, Statement, TensorInfo};
+
+/// What has to be known of a network to run it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Element type that its input has to have.
+    pub element: Dtype,
+    pub scores: Outlet,
+    /// Some of its layers compute with quantised weights.
+    pub quantised: bool,
+}
+
+impl Default for Interface {
+    /// Of a network in single precision that gives class scores and nothing else.
+    fn default() -> Self {
+        Interface {
+            element: Dtype::Float32,
+            scores: Outlet::default(),
+            quantised: false,
+        }
+    }
+}
+
+/// Why a network cannot be run for its class scores.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InterfaceError {
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(
+        "the network holds tensors of type {0:?}, which cannot be run here; export it with model.float()"
+    )]
+    Element(Dtype),
+    #[error(
+        "the network is quantised: its layers and sums run in quantised arithmetic (quantized.conv2d, quantized.add), \
+         where blocks can be neither left out nor trained; prune it in floating point, then quantise the result"
+    )]
+    Quantised,
+    #[error(
+        "the network computes in {0:?}, in which training loses small updates; export it in single precision with \
+         model.float()"
+    )]
+    TooCoarse(Dtype),
+}
+
+impl Interface {
+    /// Of this network.
+    ///
+    /// # Errors
+    /// If nobody can tell which output holds the class scores, or it holds tensors that are not real numbers.
+    pub fn of(
+        network: &Network,
+        program: &Program,
+        key: Option<&OutputKey>,
+    ) -> Result<Self, InterfaceError> {
+        let odd = |t: &&TensorInfo| !is_usable(t.dtype);
+        if let Some(tensor) = tensors(network).find(odd) {
+            return Err(InterfaceError::Element(tensor.dtype));
+        }
+        Ok(Interface {
+            quantised: is_quantised(network, program),
+            element: element(network, program),
+            scores: output::choose(network, program, key)?,
+        })
+    }
+
+    /// Refuses a network whose blocks cannot be compared with each other.
+    ///
+    /// # Errors
+    /// If it is quantised.
+    pub fn check_prunable(&self) -> Result<(), InterfaceError> {
+        match self.quantised {
+            true => Err(InterfaceError::Quantised),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a network that cannot be trained as it is.
+    ///
+    /// # Errors
+    /// If it is quantised, or its weights have too few digits.
+    pub fn check_trainable(&self) -> Result<(), InterfaceError> {
+        self.check_prunable()?;
+        match self.element {
+            Dtype::Float32 | Dtype::Float64 => Ok(()),
+            coarse => Err(InterfaceError::TooCoarse(coarse)),
+        }
+    }
+}
+
+/// Whether libtorch's ordinary operators compute with such tensors.
+fn is_usable(dtype: Dtype) -> bool {
+    !matches!(
+        dtype,
+        Dtype::Float8E5M2
+            | Dtype::Float8E5M2Fnuz
+            | Dtype::Float8E4M3Fn
+            | Dtype::Float8E4M3Fnuz
+            | Dtype::ComplexFloat16
+            | Dtype::ComplexFloat32
+            | Dtype::ComplexFloat64
+    )
+}
+
+/// Whether some layer is quantised: its weight, the object that packs it, or the operator.
+#[must_use]
+pub fn is_quantised(network: &Network, program: &Program) -> bool {
+    let tensor = |t: &TensorInfo| matches!(t.dtype, Dtype::QInt8 | Dtype::QUInt8 | Dtype::QInt32);
+    let operator = |s: &Statement| {
+        s.operator()
+            .is_some_and(|name| name.starts_with("ops.quantized."))
+    };
+    let mut modules = network.modules.iter();
+    tensors(network).any(tensor)
+        || modules.any(|(_, m)| m.class.starts_with("__torch__.torch.classes.quantized."))
+        || program.statements.iter().any(operator)
+}
+
+/// The floating type of all weights; where they differ, that of the first layer which the input meets.
+fn element(network: &Network, program: &Program) -> Dtype {
+    let types: HashSet<Dtype> = tensors(network)
+        // Tensors without dimensions adapt to the others: traced numbers are of double precision everywhere.
+        .filter(|info| info.dtype.is_floating() && !info.shape.is_empty())
+        .map(|info| info.dtype)
+        .collect();
+    match types.iter().collect::<Vec<_>>().as_slice() {
+        [one] => **one,
+        _ => first_layer(network, program).unwrap_or(Dtype::Float32),
+    }
+}
+
+/// Element type of the first layer's weight; `None` if the network converts its input before.
+fn first_layer(network: &Network, program: &Program) -> Option<Dtype> {
+    let mut from_input = HashSet::from([program.input]);
+    for statement in &program.statements {
+        if !statement.reads().any(|v| from_input.contains(&v)) {
+            continue;
+        }
+        if converts(statement) {
+            return None;
+        }
+        let weight = statement.arg(1, "weight").and_then(|w| tensor(network, w));
+        if let Some(info) = weight.filter(|w| w.dtype.is_floating() && w.shape.len() > 1) {
+            return Some(info.dtype);
+        }
+        from_input.extend(&statement.outputs);
+    }
+    None
+}
+
+fn converts(statement: &Statement) -> bool {
+    let foreign = matches!(statement.op, Op::Method { .. } | Op::Opaque(_));
+    foreign
+        || matches!(
+            statement.operator(),
+            Some("to" | "type_as" | "half" | "bfloat16" | "float" | "double" | "_to_copy")
+        )
+}
+
+fn tensor<'n>(network: &'n Network, operand: &Operand) -> Option<&'n TensorInfo> {
+    match operand {
+        Operand::Attribute { module, name } => match network.modules.attribute(*module, name)? {
+            Attribute::Tensor(info) => Some(info),
+            _ => None,
+        },
+        Operand::Constant(index) => network.constants.get(*index),
+        Operand::Typed { value, .. } => tensor(network, value),
+        _ => None,
+    }
+}
+
+/// All tensors that the archive holds for the network.
+fn tensors(network: &Network) -> impl Iterator<Item = &TensorInfo> {
+    let attributes = network.modules.tensors(ModuleTree::ROOT);
+    attributes
+        .map(|(_, _, info)| info)
+        .chain(&network.constants)
+}

@@ -1,0 +1,242 @@
+//! Where the code reads constants, and as what.
+
+use super::super::constants::constant_number;
+use crate::program::ast::{Arg, Expr, Function, Stmt};
+
+/// What a constant is to the operator that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A weight or bias, by the operator's own signature.
+    Weight(&'static str),
+    /// What batch norm measured.
+    Statistic(&'static str),
+    /// An operand of arithmetic that knows no weights.
+    Operand,
+}
+
+/// One place that reads a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    /// The `N` of `CONSTANTS.cN`.
+    pub constant: usize,
+    /// A word for the operator.
+    pub operator: &'static str,
+    pub part: Part,
+    /// The number of the call in its method, in the order of evaluation.
+    pub call: usize,
+    /// Whether the call stands in a branch or a loop.
+    pub conditional: bool,
+}
+
+/// An operator with weights: its names, a word for it, and the positions of what it reads.
+struct Weighted {
+    names: &'static [&'static str],
+    word: &'static str,
+    parts: &'static [(usize, Part)],
+}
+
+const WEIGHTED: &[Weighted] = &[
+    Weighted {
+        names: &[
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "_convolution",
+        ],
+        word: "conv",
+        parts: &[(1, Part::Weight("weight")), (2, Part::Weight("bias"))],
+    },
+    Weighted {
+        names: &["linear"],
+        word: "linear",
+        parts: &[(1, Part::Weight("weight")), (2, Part::Weight("bias"))],
+    },
+    Weighted {
+        names: &["addmm", "baddbmm"],
+        word: "linear",
+        parts: &[(0, Part::Weight("bias")), (2, Part::Weight("weight"))],
+    },
+    Weighted {
+        names: &["mm", "bmm", "matmul"],
+        word: "matmul",
+        parts: &[(0, Part::Weight("weight")), (1, Part::Weight("weight"))],
+    },
+    Weighted {
+        names: &["bilinear"],
+        word: "bilinear",
+        parts: &[(2, Part::Weight("weight")), (3, Part::Weight("bias"))],
+    },
+    Weighted {
+        names: &["batch_norm", "instance_norm"],
+        word: "norm",
+        parts: &[
+            (1, Part::Weight("weight")),
+            (2, Part::Weight("bias")),
+            (3, Part::Statistic("running_mean")),
+            (4, Part::Statistic("running_var")),
+        ],
+    },
+    Weighted {
+        names: &["layer_norm", "group_norm"],
+        word: "norm",
+        parts: &[(2, Part::Weight("weight")), (3, Part::Weight("bias"))],
+    },
+    Weighted {
+        names: &["prelu"],
+        word: "prelu",
+        parts: &[(1, Part::Weight("weight"))],
+    },
+    Weighted {
+        names: &["embedding", "embedding_bag"],
+        word: "embedding",
+        parts: &[(0, Part::Weight("weight"))],
+    },
+    Weighted {
+        names: &["lstm", "gru", "rnn_tanh", "rnn_relu"],
+        word: "recurrent",
+        parts: &[(2, Part::Weight("weight"))],
+    },
+    Weighted {
+        names: &["_native_multi_head_attention"],
+        word: "attention",
+        parts: &[
+            (5, Part::Weight("qkv_weight")),
+            (6, Part::Weight("qkv_bias")),
+            (7, Part::Weight("projection_weight")),
+            (8, Part::Weight("projection_bias")),
+        ],
+    },
+];
+
+/// Operators that a gradient passes through, and a word for a weight that stands among their operands.
+const ARITHMETIC: &[(&str, &[&str])] = &[
+    ("offset", &["add", "sub", "rsub"]),
+    ("scale", &["mul", "div"]),
+    ("token", &["cat", "stack", "expand", "expand_as", "repeat"]),
+    ("table", &["index", "index_select"]),
+    (
+        "tensor",
+        &[
+            "chunk",
+            "clone",
+            "einsum",
+            "exp",
+            "flatten",
+            "narrow",
+            "permute",
+            "reshape",
+            "select",
+            "sigmoid",
+            "slice",
+            "softmax",
+            "softplus",
+            "split",
+            "squeeze",
+            "t",
+            "tanh",
+            "transpose",
+            "unbind",
+            "unsqueeze",
+            "view",
+        ],
+    ),
+];
+
+/// What the operator is called in a name, and what it takes the argument at `position` for.
+fn part(function: &str, position: usize) -> Option<(&'static str, Part)> {
+    let name = function.strip_prefix("torch.")?;
+    if let Some(operator) = WEIGHTED.iter().find(|w| w.names.contains(&name)) {
+        let mut parts = operator.parts.iter();
+        let part = parts.find(|(at, _)| *at == position).map(|(_, part)| *part);
+        return part.map(|part| (operator.word, part));
+    }
+    let twin = name.strip_suffix('_');
+    if twin.is_some() && position == 0 {
+        // It is written into, which no parameter may be.
+        return None;
+    }
+    let name = twin.unwrap_or(name);
+    let (word, _) = ARITHMETIC.iter().find(|(_, names)| names.contains(&name))?;
+    Some((word, Part::Operand))
+}
+
+/// Calls `visit` with every expression that reads a constant in a way [`Part`] has a word for, in the order of
+/// evaluation.
+pub(super) fn for_each_use(method: &mut Function, visit: &mut impl FnMut(&mut Expr, Use)) {
+    let mut calls = 0;
+    statements(&mut method.body, false, &mut calls, visit);
+}
+
+fn statements(
+    body: &mut [Stmt],
+    conditional: bool,
+    calls: &mut usize,
+    visit: &mut impl FnMut(&mut Expr, Use),
+) {
+    for statement in body {
+        for expression in statement.expressions_mut() {
+            expression.walk_mut(&mut |expression| {
+                if let Expr::Call { callee, args, .. } = expression
+                    && let Some(function) = callee.dotted()
+                {
+                    *calls += 1;
+                    let call = *calls;
+                    operands(
+                        &function,
+                        args,
+                        &mut |expression, constant, operator, part| {
+                            let found = Use {
+                                constant,
+                                operator,
+                                part,
+                                call,
+                                conditional,
+                            };
+                            visit(expression, found);
+                        },
+                    );
+                }
+            });
+        }
+        for block in statement.blocks_mut() {
+            statements(block, true, calls, visit);
+        }
+    }
+}
+
+/// The constants among the arguments of a call, also those in a list.
+fn operands(
+    function: &str,
+    args: &mut [Arg],
+    visit: &mut impl FnMut(&mut Expr, usize, &'static str, Part),
+) {
+    for (position, arg) in args.iter_mut().enumerate() {
+        let Some((operator, part)) = part(function, position).filter(|_| arg.name.is_none()) else {
+            continue;
+        };
+        for expression in listed(&mut arg.value) {
+            if let Some(constant) = constant_number(expression) {
+                visit(expression, constant, operator, part);
+            }
+        }
+    }
+}
+
+/// The items of a list, with or without a type annotation; anything else is the one item.
+fn listed(value: &mut Expr) -> Vec<&mut Expr> {
+    if matches!(value, Expr::Call { callee, .. } if callee.dotted().as_deref() == Some("annotate"))
+        && let Expr::Call { args, .. } = value
+    {
+        return match args.as_mut_slice() {
+            [_, Arg { value, .. }] => listed(value),
+            _ => Vec::new(),
+        };
+    }
+    match value {
+        Expr::List { items, .. } => items.iter_mut().collect(),
+        other => vec![other],
+    }
+}
