@@ -1,7 +1,5 @@
 //! Names, literals, attributes, indices and what is called.
 
-use std::collections::HashMap;
-
 use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::{CodePlace, positional};
@@ -280,13 +278,7 @@ impl<'a> Inliner<'a> {
                     owner: class.clone(),
                     function: String::new(),
                 };
-                self.eval(
-                    &mut Frame {
-                        variables: HashMap::new(),
-                        place,
-                    },
-                    value,
-                )
+                self.eval(&mut Frame::new(place), value)
             }
             _ => opaque(format!("{class} has no attribute {name}")),
         }

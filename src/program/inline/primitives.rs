@@ -281,6 +281,15 @@ impl<'a> Inliner<'a> {
     }
 }
 
+/// A value that stands for an item of what an operator or a call gives: only what it is known of it counts.
+pub(super) fn placeholder(known: Known) -> Val {
+    Val {
+        operand: Operand::Literal(String::new()),
+        known,
+        object: None,
+    }
+}
+
 /// Whether the value stands for an item of a list that an operator gives.
 fn is_placeholder(val: &Val) -> bool {
     matches!(&val.operand, Operand::Literal(text) if text.is_empty())
