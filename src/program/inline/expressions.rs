@@ -230,7 +230,7 @@ impl<'a> Inliner<'a> {
             Some(Attribute::Bool(_)) if name == "training" => return Ok(Val::bool(false)),
             Some(attribute) => match attribute_value(attribute) {
                 Some(Val {
-                    operand: Operand::List(_),
+                    operand: Operand::List(_) | Operand::Dict(_),
                     known,
                     ..
                 }) => known,
@@ -402,6 +402,12 @@ fn attribute_value(attribute: &Attribute) -> Option<Val> {
         Attribute::Tuple(items) => {
             Val::tuple(items.iter().map(attribute_value).collect::<Option<_>>()?)
         }
+        Attribute::Dict(pairs) => Val::dict(
+            pairs
+                .iter()
+                .map(|(k, v)| Some((attribute_value(k)?, attribute_value(v)?)))
+                .collect::<Option<_>>()?,
+        ),
         Attribute::Tensor(_) | Attribute::Other => return None,
     })
 }

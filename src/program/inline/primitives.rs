@@ -103,6 +103,7 @@ impl<'a> Inliner<'a> {
                 return self.refuse(message);
             }
             ("warn", _) => return Ok(Val::none()),
+            ("dict", None) => return self.new_dict(),
             (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
                 return self.change_container(name, &args);
             }
@@ -151,6 +152,17 @@ impl<'a> Inliner<'a> {
                 .builder
                 .emit(Op::Call(function.into()), arguments(args), known),
         })
+    }
+
+    /// `torch.dict()`, which has this type unless code says otherwise.
+    fn new_dict(&mut self) -> Step<Val> {
+        let dict = Val::dict(Vec::new());
+        let operand = Operand::Typed {
+            form: "annotate",
+            annotation: "Dict[str, Tensor]".into(),
+            value: Box::new(dict.operand.clone()),
+        };
+        self.made(Val { operand, ..dict })
     }
 
     /// Changes that the flat program could not show.
