@@ -75,6 +75,9 @@ pub struct Remove {
     pub input_size: Option<Size>,
     #[command(flatten)]
     pub search: Search,
+    /// Make the weights of a frozen network parameters again, so that it can be trained
+    #[arg(long)]
+    pub thaw: bool,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::program::{Network, Program, TensorInfo, statement_macs};
+use crate::program::{Network, Op, Program, TensorInfo, statement_macs};
 
 /// A count of multiply-accumulates for one sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,8 +40,14 @@ pub fn params(network: &Network, program: &Program, statements: Range<usize>) ->
     let mut seen = HashSet::new();
     let statements = program.statements.get(statements).unwrap_or_default();
     let operands = statements.iter().flat_map(|s| &s.args).map(|a| &a.value);
+    let unfollowed = statements.iter().filter_map(|s| match s.op {
+        Op::Method { module, .. } => Some(network.modules.tensors(module)),
+        _ => None,
+    });
+    let unfollowed = unfollowed.flatten().map(|(_, _, info)| info);
     operands
         .filter_map(|operand| network.weight(operand))
+        .chain(unfollowed.filter(|info| info.parameter))
         .filter(|info| seen.insert(info.storage.as_str()))
         .map(TensorInfo::len)
         .sum()

@@ -164,14 +164,14 @@ impl Run {
         images: &Images,
         mut saved: impl FnMut(&State) -> Result<()>,
     ) -> Result<State> {
+        let began = Analysis::of(original, request)?;
         let first = match self.reference {
             Reference::Current => None,
             Reference::Original => {
-                let analysis = Analysis::of(original, request)?;
                 let calibration = (&images.calibration, &images.plain);
                 Some(representation(
                     original,
-                    &analysis,
+                    &began,
                     calibration,
                     self.device,
                     self.progress,
@@ -180,7 +180,8 @@ impl Run {
         };
         while state.iterations.len() < self.iterations {
             let number = state.iterations.len() + 1;
-            let analysis = Analysis::of(&state.archive, request)?;
+            let mut analysis = Analysis::of(&state.archive, request)?;
+            keep_names(&mut analysis, &began, &state.iterations);
             let candidates = self.rules.candidates(&analysis.blocks);
             if candidates.is_empty() {
                 self.progress.warn(format_args!(
@@ -274,6 +275,23 @@ impl Run {
         };
         let module = Module::load(archive, self.device, &self.interface)?;
         evaluate(&module, test, &images.plain, self.progress, "measuring").map(Some)
+    }
+}
+
+/// Gives the blocks the names they had when the run began: a name by place, `stage2.block3`, would be another after
+/// each removal.
+fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration]) {
+    let is_left = |path: &&String| !iterations.iter().any(|i| i.removed == **path);
+    let left: Vec<&String> = began
+        .blocks
+        .iter()
+        .map(|b| &b.path)
+        .filter(is_left)
+        .collect();
+    if left.len() == analysis.blocks.len() {
+        for (block, path) in analysis.blocks.iter_mut().zip(left) {
+            block.path.clone_from(path);
+        }
     }
 }
 

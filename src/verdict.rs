@@ -36,7 +36,7 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
     let spans = removable_spans(analysis);
     if spans > 0 {
         why += &format!(
-            "; --candidates all offers its {spans} spans that keep the shape of their input"
+            "; --candidates all offers spans that keep the shape of their input ({spans})"
         );
     }
     why

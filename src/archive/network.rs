@@ -193,6 +193,14 @@ impl TreeReader<'_> {
                 Attribute::List(items)
             });
         }
+        if let Some(pairs) = self.pickle.pairs(node) {
+            let mut item = |node| self.attribute(node, path.clone(), parent, false);
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| Ok((item(*key)?, item(*value)?)))
+                .collect::<Result<_, _>>()?;
+            return Ok(Attribute::Dict(pairs));
+        }
         Ok(match self.pickle.get(node) {
             Node::None => Attribute::None,
             Node::Bool(b) => Attribute::Bool(*b),

@@ -22,9 +22,7 @@ use serde::Serialize;
 
 use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
-use crate::program::{
-    Attribute, CallIndex, Mention, ModuleId, Network, Program, ValueId,
-};
+use crate::program::{Attribute, CallIndex, Mention, ModuleId, Network, Program, ValueId};
 pub use cuts::{Cut, cuts};
 pub use guess::guess_input_shape;
 use region::{Graph, Region};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::region::Region;
 use super::{Block, Reason};
-use crate::program::{CallIndex, ModuleId, ModuleTree, Network, Program};
+use crate::program::{ModuleId, ModuleTree, Network, Program};
 
 /// Numbers the stages: consecutive blocks of one output shape.
 pub(super) fn number_stages(blocks: &mut [Block]) {
@@ -34,15 +34,7 @@ pub(super) fn path_in_tree(
     if let Some(call) = region.call {
         return Some(modules.get(program.calls[call.0].module).path.clone());
     }
-    let callees = callees(program, region);
-    let covers = |module: &&ModuleId| {
-        let statements = program.calls.iter().filter(|c| c.module == **module);
-        statements.clone().any(|c| !c.range.is_empty())
-            && statements.clone().all(|c| {
-                region.statements.start <= c.range.start && c.range.end <= region.statements.end
-            })
-    };
-    let inside: Vec<ModuleId> = callees.iter().filter(covers).copied().collect();
+    let inside = program.called_in(region.frame, &region.statements);
     let path = |id: ModuleId| modules.get(id).path.clone();
     let parent = |id: ModuleId| modules.get(id).parent;
     match inside.as_slice() {
@@ -65,21 +57,6 @@ pub(super) fn path_in_tree(
             (modules.parameter_count(*heaviest) > 0).then(|| path(*heaviest))
         }
     }
-}
-
-/// The modules that the code around a region calls in it, in the order of their calls.
-fn callees(program: &Program, region: &Region) -> Vec<ModuleId> {
-    let of_frame = |frame: CallIndex| {
-        program
-            .calls
-            .iter()
-            .filter(move |c| c.caller == Some(frame))
-            .map(|c| c.module)
-    };
-    let own = program.calls[region.frame.0].module;
-    of_frame(region.frame)
-        .filter(|m| *m != own && *m != ModuleTree::ROOT)
-        .collect()
 }
 
 /// Gives blocks without a name of their own, or with one that another has, the name of their place:

@@ -71,7 +71,7 @@ impl<'a> Graph<'a> {
         &self,
         mut value: ValueId,
         mut end: usize,
-        passes: impl Fn(&Statement) -> bool,
+        mut passes: impl FnMut(&Statement) -> bool,
     ) -> usize {
         while let Some(reader) = self.only_reader(value) {
             let statement = &self.program.statements[reader];
@@ -163,9 +163,12 @@ impl Region {
         let statement = &graph.program.statements[at];
         let (left, right) = addition(graph.program, statement)?;
         let (_, first) = graph.dominator(left, right)?;
-        let same_code =
-            |s: &Statement| s.call == statement.call && s.operator().is_some_and(is_activation);
-        let end = graph.chain_behind(*statement.outputs.first()?, at + 1, same_code);
+        let mut activations = 0..1;
+        let activated = |s: &Statement| {
+            let activation = s.operator().is_some_and(is_activation);
+            activation && s.call == statement.call && activations.next().is_some()
+        };
+        let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
         let region = Self::of_span(graph, first..end)?;
         region.joins(left, right).then_some(region)
     }

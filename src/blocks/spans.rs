@@ -9,7 +9,7 @@ pub(super) fn find(graph: &Graph, network: &Network, taken: &[Region]) -> Vec<Re
     let layers = (0..graph.program.statements.len()).filter_map(|i| layer(graph, i));
     let mut regions: Vec<Region> = calls
         .chain(layers)
-        .filter(|r| keeps_shape(graph, r) && has_weights(graph, network, r))
+        .filter(|r| keeps_shape(graph, r) && has_layer(graph, network, r))
         .filter(|r| !taken.iter().any(|other| other.overlaps(r)))
         .collect();
     // The larger first; of a call and a span over the same statements, the call.
@@ -63,11 +63,11 @@ fn keeps_shape(graph: &Graph, region: &Region) -> bool {
     shape(region.input).is_some() && shape(region.input) == shape(region.output)
 }
 
-fn has_weights(graph: &Graph, network: &Network, region: &Region) -> bool {
+/// Whether a layer with weights multiplies in it; normalisation alone is no span worth taking.
+fn has_layer(graph: &Graph, network: &Network, region: &Region) -> bool {
     graph.program.statements[region.statements.clone()]
         .iter()
-        .flat_map(|s| &s.args)
-        .any(|a| network.weight(&a.value).is_some())
+        .any(|s| is_learned(s) && s.args.iter().any(|a| network.weight(&a.value).is_some()))
 }
 
 /// Whether smaller spans, one behind the other, are all there is to the region.

@@ -1,13 +1,14 @@
 //! `ckaprune remove`: the surgery alone; never executes the network.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::{Outcome, analyse, free_output, open_model, require_blocks, show};
 use crate::analysis::Analysis;
+use crate::archive::Archive;
 use crate::cli::Remove;
 use crate::export::save_archive;
-use crate::patch::Patch;
+use crate::patch::{Patch, thaw};
 use crate::report::{SCHEMA, percent, thousands};
 
 #[derive(Serialize)]
@@ -52,7 +53,10 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
     let patch = Patch::remove(&before, &options.blocks).with_context(named)?;
-    let pruned = patch.apply(&archive, &before).with_context(named)?;
+    let mut pruned = patch.apply(&archive, &before).with_context(named)?;
+    if options.thaw {
+        thaw_weights(&mut pruned).with_context(named)?;
+    }
     let after = Analysis::of(&pruned, &before.request)?;
     save_archive(&pruned, &output, options.output.force)?;
     let wanted = |p: &String| options.blocks.contains(p);
@@ -72,6 +76,14 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
+}
+
+fn thaw_weights(archive: &mut Archive) -> Result<()> {
+    let network = archive.network()?;
+    if thaw(archive, &network)? == 0 {
+        bail!("--thaw: no constant of its code is a weight; is this a frozen network?");
+    }
+    Ok(())
 }
 
 impl RemoveReport {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::blocks::Block;
-use crate::program::{Attribute, CallIndex, ModuleId, Network, Operand, Program};
+use crate::program::{Attribute, ModuleId, Network, Operand, Program};
 
 /// The attributes to take away with a block: by owner and name, none inside another.
 pub(super) fn used_by_block_alone(
@@ -13,7 +13,7 @@ pub(super) fn used_by_block_alone(
 ) -> Vec<(ModuleId, String)> {
     let modules: Vec<ModuleId> = match block.call {
         Some(call) => vec![program.calls[call.0].module],
-        None => called_alone(program, block),
+        None => program.called_in(block.frame, &block.statements),
     };
     let below: HashSet<ModuleId> = modules
         .iter()
@@ -31,27 +31,6 @@ pub(super) fn used_by_block_alone(
     holders
         .chain(tensors.filter(|(owner, _)| !below.contains(owner)))
         .collect()
-}
-
-/// The modules that the code around a block calls in it and that run nowhere else.
-fn called_alone(program: &Program, block: &Block) -> Vec<ModuleId> {
-    let inside = |call: &crate::program::Call| {
-        block.statements.start <= call.range.start && call.range.end <= block.statements.end
-    };
-    let frame: CallIndex = block.frame;
-    let own = program.calls[frame.0].module;
-    let called = program
-        .calls
-        .iter()
-        .filter(|c| c.caller == Some(frame) && c.module != own);
-    let mut found: Vec<ModuleId> = Vec::new();
-    for call in called.filter(|c| inside(c)) {
-        let runs = program.calls.iter().filter(|c| c.module == call.module);
-        if runs.clone().all(inside) && !found.contains(&call.module) {
-            found.push(call.module);
-        }
-    }
-    found
 }
 
 /// The tensors of modules that only the statements of a block read.

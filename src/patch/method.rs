@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use crate::program::Mention;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
 
-/// Puts what `by` speaks of in the place of a call, and removes what that leaves without use. `false` if the method has
-/// no such call, or nothing of that kind.
+/// Puts what `by` speaks of in the place of a call. `false` if the method has no such call, or nothing of that kind.
 pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> bool {
     let Some(stand_in) = stand_in(method, id, by) else {
         return false;
     };
-    let before = reads(&method.body);
     let mut replaced = false;
     walk_mut(&mut method.body, &mut |expression| {
         if is_call(expression, id) {
@@ -19,11 +17,16 @@ pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> b
             replaced = true;
         }
     });
-    if replaced {
-        while remove_dead(&mut method.body, &before) {}
-        merge_aliases(method);
-    }
     replaced
+}
+
+/// How often each variable of a method is read.
+pub(super) type Reads = HashMap<String, usize>;
+
+/// Removes what edits left without use: variables that were read `before` them.
+pub(super) fn clean_up(method: &mut Function, before: &Reads) {
+    while remove_dead(&mut method.body, before) {}
+    merge_aliases(method);
 }
 
 fn is_call(expression: &Expr, wanted: CallId) -> bool {
@@ -47,9 +50,9 @@ fn stand_in(method: &Function, id: CallId, by: &Mention) -> Option<Expr> {
     }
 }
 
-/// How often each variable is read.
-fn reads(body: &[Stmt]) -> HashMap<String, usize> {
-    let mut count: HashMap<String, usize> = HashMap::new();
+/// Counts the reads of each variable.
+pub(super) fn reads(body: &[Stmt]) -> Reads {
+    let mut count = Reads::new();
     walk(body, &mut |expression| {
         if let Expr::Name(name) = expression {
             *count.entry(name.clone()).or_default() += 1;
@@ -80,20 +83,15 @@ fn binds(statement: &Stmt) -> Vec<&str> {
 }
 
 /// Removes one statement whose variables were read before the edit and are not any more. `false` if there is none.
-fn remove_dead(body: &mut Vec<Stmt>, before: &HashMap<String, usize>) -> bool {
+fn remove_dead(body: &mut Vec<Stmt>, before: &Reads) -> bool {
     let now = reads(body);
     remove_dead_in(body, before, &now)
 }
 
-fn remove_dead_in(
-    body: &mut Vec<Stmt>,
-    before: &HashMap<String, usize>,
-    now: &HashMap<String, usize>,
-) -> bool {
+fn remove_dead_in(body: &mut Vec<Stmt>, before: &Reads, now: &Reads) -> bool {
     let is_dead = |statement: &Stmt| {
         let own = reads(std::slice::from_ref(statement));
-        let count =
-            |reads: &HashMap<String, usize>, name: &str| reads.get(name).copied().unwrap_or(0);
+        let count = |reads: &Reads, name: &str| reads.get(name).copied().unwrap_or(0);
         let bound = binds(statement);
         only_binds(statement)
             && bound

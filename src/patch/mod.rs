@@ -6,11 +6,12 @@
 
 mod attributes;
 mod classes;
+mod constants;
 mod method;
 mod thaw;
 mod unbake;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use thaw::thaw;
 pub use unbake::unbake;
@@ -19,9 +20,12 @@ use crate::analysis::Analysis;
 use crate::archive::network::{module_name, source_file};
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{Block, Reason};
+use crate::program::Sources;
 use crate::program::ast::CallId;
 use crate::program::{Emitter, Mention, ModuleId, Network, Program, ProgramError, Skip};
 use classes::ClassEditor;
+use constants::{read_by, renumber, renumbered_text};
+use method::Reads;
 
 /// Why blocks cannot be removed.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +96,9 @@ impl Patch {
                 block.ok_or_else(|| PatchError::NoSuchBlock { path: path.clone() })?,
             )
         });
-        Ok(Patch {
-            removals: removals.collect::<Result<_, _>>()?,
-        })
+        let mut removals: Vec<Removal> = removals.collect::<Result<_, _>>()?;
+        removals.sort_by_key(|r| r.skip.statements.start);
+        Ok(Patch { removals })
     }
 
     /// The archive without the blocks; `archive` itself stays as it is.
@@ -107,12 +111,13 @@ impl Patch {
         let Analysis {
             network, program, ..
         } = analysis;
-        let patched = self.edit(archive, network)?;
+        let (patched, constants) = self.edit(archive, network)?;
         let reread = patched.network()?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
         let after = Program::new(&reread, &shape)?;
         let skips: Vec<Skip> = self.removals.iter().map(|r| r.skip.clone()).collect();
         let expected = Emitter::new(network, program).normal_form(&skips);
+        let expected = renumbered_text(&expected, &constants);
         let found = Emitter::new(&reread, &after).normal_form(&[]);
         match expected.lines().zip(found.lines()).find(|(e, f)| e != f) {
             Some((expected, found)) => Err(PatchError::Unfaithful {
@@ -125,14 +130,29 @@ impl Patch {
         }
     }
 
-    fn edit(&self, archive: &Archive, network: &Network) -> Result<Archive, PatchError> {
+    /// The edited archive, and the constants that are left in it, by their old numbers.
+    fn edit(
+        &self,
+        archive: &Archive,
+        network: &Network,
+    ) -> Result<(Archive, BTreeSet<usize>), PatchError> {
         let mut classes = ClassEditor::new(network);
         let mut dropped = Vec::new();
-        for removal in &self.removals {
-            let body = classes.method_mut(removal.caller, &removal.method);
-            let body = body.ok_or_else(|| removal.call_not_found())?;
-            if !method::replace_call(body, removal.call, &removal.stand_in) {
+        let mut edited: BTreeMap<(ModuleId, &str), Reads> = BTreeMap::new();
+        // The last block first: what stands in for it may be the output of one before it, which goes as well.
+        for removal in self.removals.iter().rev() {
+            let code = classes.method_mut(removal.caller, &removal.method);
+            let code = code.ok_or_else(|| removal.call_not_found())?;
+            edited
+                .entry((removal.caller, &removal.method))
+                .or_insert_with(|| method::reads(&code.body));
+            if !method::replace_call(code, removal.call, &removal.stand_in) {
                 return Err(removal.call_not_found());
+            }
+        }
+        for ((module, name), before) in &edited {
+            if let Some(code) = classes.method_mut(*module, name) {
+                method::clean_up(code, before);
             }
         }
         for removal in &self.removals {
@@ -149,7 +169,11 @@ impl Patch {
             }
         }
         let mut patched = archive.clone();
-        write_sources(&mut patched, network, &classes);
+        let mut sources = classes.swept_sources();
+        let constants = read_by(&mut sources);
+        renumber(&mut sources, &constants);
+        patched.retain_constants(&constants);
+        write_sources(&mut patched, network, &sources);
         for (module, class) in classes.changed_classes() {
             if let Some(object) = patched.object(&network.modules.get(module).path) {
                 patched.data_mut().set_class(object, class);
@@ -160,7 +184,7 @@ impl Patch {
                 patched.data_mut().remove_attribute(object, name);
             }
         }
-        Ok(patched)
+        Ok((patched, constants))
     }
 }
 
@@ -208,8 +232,7 @@ impl Removal {
 }
 
 /// Writes the source files that differ, and takes out those of which nothing is left.
-fn write_sources(archive: &mut Archive, before: &Network, classes: &ClassEditor) {
-    let after = classes.swept_sources();
+fn write_sources(archive: &mut Archive, before: &Network, after: &Sources) {
     for (module, file) in after.files() {
         if before.sources.file(module) != Some(file) {
             archive.set_source(&source_file(module), crate::program::print(file));

@@ -52,6 +52,8 @@ pub enum Attribute {
     Str(String),
     List(Vec<Attribute>),
     Tuple(Vec<Attribute>),
+    /// Keys and values in the order in which they were written.
+    Dict(Vec<(Attribute, Attribute)>),
     /// A value of a kind the analysis does not follow.
     Other,
 }

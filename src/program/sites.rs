@@ -1,7 +1,9 @@
 //! Where the code of a method speaks of a value.
 
+use std::ops::Range;
+
 use super::ast::CallId;
-use super::{CallIndex, Operand, Program, ValueId};
+use super::{CallIndex, ModuleId, Op, Operand, Program, ValueId};
 
 /// An expression in the code of a method that stands for a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,5 +44,46 @@ impl Program {
         let args = &self.calls.get(call.0)?.args;
         let position = args.iter().position(|a| a.operand == Operand::Value(value));
         position.map(Mention::Argument)
+    }
+
+    /// The modules that the code of `frame`'s method calls within these statements and that run nowhere else, in the
+    /// order of their calls.
+    #[must_use]
+    pub fn called_in(&self, frame: CallIndex, statements: &Range<usize>) -> Vec<ModuleId> {
+        let within =
+            |run: &Range<usize>| statements.start <= run.start && run.end <= statements.end;
+        let own = self.calls[frame.0].module;
+        let called = self.runs().filter(|(caller, module, run)| {
+            *caller == Some(frame) && *module != own && within(run)
+        });
+        let mut found: Vec<(usize, ModuleId)> = called
+            .filter(|(_, module, _)| {
+                let mut runs = self.runs().filter(|(_, other, _)| other == module);
+                runs.all(|(_, _, run)| within(&run))
+            })
+            .map(|(_, module, run)| (run.start, module))
+            .collect();
+        found.sort_by_key(|(start, _)| *start);
+        let mut modules: Vec<ModuleId> = Vec::new();
+        for (_, module) in found {
+            if !modules.contains(&module) {
+                modules.push(module);
+            }
+        }
+        modules
+    }
+
+    /// Every run of a module, followed or not: its caller and its statements.
+    fn runs(&self) -> impl Iterator<Item = (Option<CallIndex>, ModuleId, Range<usize>)> {
+        let followed = self
+            .calls
+            .iter()
+            .map(|c| (c.caller, c.module, c.range.clone()));
+        let left = self.statements.iter().enumerate();
+        let left = left.filter_map(|(i, statement)| match statement.op {
+            Op::Method { module, .. } => Some((statement.call, module, i..i + 1)),
+            _ => None,
+        });
+        followed.chain(left)
     }
 }

@@ -66,14 +66,14 @@ fn a_network_without_residual_blocks_says_so() {
       input       3×8×8
       parameters  379
       MACs        10,398 (convolutions, linear layers, matrix products)
-      blocks      none: it is a plain chain: nothing is added to what skips it; --candidates all offers its 2 spans that keep the shape of their input
+      blocks      none: it is a plain chain: nothing is added to what skips it
     ");
     let report = place.json("inspect --model plain_scripted.pt --input-size 8 --json");
     assert_eq!(report["blocks"], serde_json::json!([]));
 }
 
 #[test]
-fn table_of_a_frozen_network() {
+fn a_frozen_network_has_blocks_named_by_their_place() {
     let place = Place::with(&["basic_frozen.pt"]);
     assert_snapshot!(
         place

@@ -228,6 +228,34 @@ class Pair(NamedTuple):
 }
 
 #[test]
+fn a_dictionary_the_network_keeps_says_what_is_returned() {
+    let net = forward(
+        "
+        out = torch.dict()
+        names = self.names
+        if torch.__contains__(names, \"layer1\"):
+          torch._set_item(out, names[\"layer1\"], torch.neg(x))
+        else:
+          pass
+        if torch.__contains__(names, \"layer2\"):
+          torch._set_item(out, names[\"layer2\"], torch.exp(x))
+        else:
+          pass
+        return out
+        ",
+    );
+    let text = |words: &str| Attribute::Str(words.into());
+    let names = Attribute::Dict(vec![(text("layer2"), text("out"))]);
+    assert_flat(
+        net.set("names", names),
+        "
+        v0 = torch.exp(v1)
+        return annotate(Dict[str, Tensor], {\"out\": v0})
+        ",
+    );
+}
+
+#[test]
 fn loops_leave_and_skip() {
     let net = forward(
         "

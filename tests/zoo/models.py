@@ -150,8 +150,10 @@ def expected_blocks(model: nn.Module, mode: str) -> Expected:
         halves = {f"{path}.{half}" for path, m in modules for half in HALVES.get(type(m), ())}
         whole = {path for path, m in modules if type(m) in HALVES}
         return Expected(frozenset(halves | (blocks - whole)))
-    # Between partition and departition lies `x + f(x)` twice, so the whole may pass for a block; both are sound.
-    partitioned = {path for path, m in modules if isinstance(m, maxvit.PartitionAttentionLayer)}
+    # Between partition and departition lies `x + f(x)` twice, so the whole may pass for a block, or each sum; all are sound.
+    partition = maxvit.PartitionAttentionLayer
+    partitioned = {path for path, m in modules if isinstance(m, partition)}
+    partitioned |= {f"{path}.{half}" for path in partitioned for half in HALVES[partition]}
     if mode == "all":
         units = {path for path, m in modules if is_plain_unit(m)}
         return Expected(frozenset(blocks | units), frozenset(partitioned), open_ended=True)

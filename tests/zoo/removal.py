@@ -71,9 +71,9 @@ class Zeros(nn.Module):
         return torch.zeros_like(output)
 
 
-def replacements(model: nn.Module, path: str, halves: bool) -> Dict[str, nn.Module]:
+def replacements(model: nn.Module, path: str) -> Dict[str, nn.Module]:
     """What stands where, once the block or span `path` is gone."""
-    if not halves or is_whole(model, path):
+    if not is_half(model, path):
         return {name: nn.Identity() for name in span(path)}
     parent_path, _, name = path.rpartition(".")
     parent = model.get_submodule(parent_path)
@@ -84,8 +84,9 @@ def replacements(model: nn.Module, path: str, halves: bool) -> Dict[str, nn.Modu
     return changed
 
 
-def is_whole(model: nn.Module, path: str) -> bool:
-    return type(model.get_submodule(path)) in models.RESIDUAL
+def is_half(model: nn.Module, path: str) -> bool:
+    parent, _, name = path.rpartition(".")
+    return name in models.HALVES.get(type(model.get_submodule(parent)), ())
 
 
 def span(path: str) -> List[str]:
@@ -98,11 +99,11 @@ def span(path: str) -> List[str]:
 
 
 @contextmanager
-def without(model: nn.Module, paths: FrozenSet[str], halves: bool):
+def without(model: nn.Module, paths: FrozenSet[str]):
     """The eager network while the blocks are gone; they are put back afterwards."""
     changed = {}
     for path in paths:
-        changed.update(replacements(model, path, halves))
+        changed.update(replacements(model, path))
     before = {path: model.get_submodule(path) for path in changed}
     try:
         for path, module in changed.items():

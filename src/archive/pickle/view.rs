@@ -72,6 +72,21 @@ impl Pickle {
         }
     }
 
+    /// The keys and values of a dictionary, typed or not.
+    pub fn pairs(&self, id: NodeId) -> Option<&[(NodeId, NodeId)]> {
+        match self.get(id) {
+            Node::Dict(pairs) => Some(pairs),
+            Node::Reduce { .. } => match self.call(id)? {
+                ("torch.jit._pickle", "restore_type_tag", args) => match self.get(*args.first()?) {
+                    Node::Dict(pairs) => Some(pairs),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The items of a list or tuple of integers; `None` when one is something else.
     pub fn ints(&self, id: NodeId) -> Option<Vec<i64>> {
         self.items(id)?.iter().map(|&item| self.int(item)).collect()

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::super::constants::constant_number;
 use super::content::{floating, is_mask, is_uniform};
-use super::uses::{Part, Use, constant_number, for_each_use};
+use super::uses::{Part, Use, for_each_use};
 use crate::archive::{Archive, ArchiveError};
 use crate::program::Module;
 use crate::program::ast::{Assign, Class, Expr, Member, walk_mut};

@@ -10,12 +10,11 @@ mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::constants::{constant_number, for_each_expression, read_by, renumber};
 use crate::archive::network::source_file;
 use crate::archive::{Adoption, Archive, ArchiveError};
-use crate::program::ast::{Expr, Item, Member, walk_mut};
 use crate::program::{Module, Network, Sources, print};
 use class::Thawing;
-use uses::constant_number;
 
 /// Turns constants of the code that were weights into parameters of the modules whose methods read them; returns how
 /// many parameters there are more. Without any, nothing is changed.
@@ -72,7 +71,9 @@ pub fn thaw(archive: &mut Archive, network: &Network) -> Result<usize, ArchiveEr
             .data_mut()
             .set_attribute(*object, &attribute.name, node);
     }
-    archive.retain_constants(&renumbered(&mut sources));
+    let left = read_by(&mut sources);
+    renumber(&mut sources, &left);
+    archive.retain_constants(&left);
     for (module, file) in sources.files() {
         if network.sources.file(module) != Some(file) {
             archive.set_source(&source_file(module), print(file));
@@ -105,45 +106,4 @@ fn shared_constants(sources: &Sources) -> BTreeSet<usize> {
     }
     let shared = readers.into_iter().filter(|(_, readers)| *readers > 1);
     shared.map(|(constant, _)| constant).collect()
-}
-
-/// Numbers the constants that the code still reads from zero, in their order; gives their old numbers.
-fn renumbered(sources: &mut Sources) -> BTreeSet<usize> {
-    let mut read = BTreeSet::new();
-    for (_, file) in sources.files_mut() {
-        for item in &mut file.items {
-            for_each_expression(item, &mut |e| read.extend(constant_number(e)));
-        }
-    }
-    let new: BTreeMap<usize, usize> = read.iter().copied().zip(0..).collect();
-    for (_, file) in sources.files_mut() {
-        for item in &mut file.items {
-            for_each_expression(item, &mut |expression| {
-                if let Some(number) = constant_number(expression).and_then(|old| new.get(&old))
-                    && let Expr::Attribute { name, .. } = expression
-                {
-                    *name = format!("c{number}");
-                }
-            });
-        }
-    }
-    read
-}
-
-fn for_each_expression(item: &mut Item, visit: &mut impl FnMut(&mut Expr)) {
-    match item {
-        Item::Class(class) => {
-            for member in &mut class.members {
-                match member {
-                    Member::Field(field) => {
-                        field.values.iter_mut().for_each(|e| e.walk_mut(visit));
-                    }
-                    Member::Method(method) => walk_mut(&mut method.body, visit),
-                    Member::Pass => {}
-                }
-            }
-        }
-        Item::Function(function) => walk_mut(&mut function.body, visit),
-        Item::Statement(statement) => walk_mut(std::slice::from_mut(statement), visit),
-    }
 }

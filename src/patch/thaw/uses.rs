@@ -1,5 +1,6 @@
 //! Where the code reads constants, and as what.
 
+use super::super::constants::constant_number;
 use crate::program::ast::{Arg, Expr, Function, Stmt};
 
 /// What a constant is to the operator that reads it.
@@ -237,15 +238,5 @@ fn listed(value: &mut Expr) -> Vec<&mut Expr> {
     match value {
         Expr::List { items, .. } => items.iter_mut().collect(),
         other => vec![other],
-    }
-}
-
-/// The `N` of `CONSTANTS.cN`.
-pub(super) fn constant_number(expression: &Expr) -> Option<usize> {
-    match expression.unparenthesised() {
-        Expr::Attribute { base, name } if **base == Expr::Name("CONSTANTS".into()) => {
-            name.strip_prefix('c')?.parse().ok()
-        }
-        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Calls of methods and functions: followed, or left as calls where that fails.
 
-use std::collections::HashMap;
-
+use super::branches::Outcome;
+use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
 use crate::program::ast::{Function, Param};
 use crate::program::builder::{CodePlace, positional};
@@ -23,14 +23,14 @@ impl<'a> Inliner<'a> {
         };
         let is_root = site.is_none();
         let checkpoint = self.builder.checkpoint();
-        let overrides = self.overrides.len();
+        let attributes_set = self.attributes_set;
         let caller = self.builder.current_call;
         let index = CallIndex(self.builder.calls.len());
         let start = self.builder.statements.len();
         self.builder.calls.push(Call {
             module,
             method: name.into(),
-            site,
+            site: site.clone(),
             caller,
             args: args.iter().map(|(_, v)| v.clone()).collect(),
             result: Val::none(),
@@ -45,11 +45,8 @@ impl<'a> Inliner<'a> {
             function: name.into(),
         };
         let receiver = std::iter::once((None, Val::module(module)));
-        let result = self.run(
-            function,
-            place,
-            receiver.chain(args.iter().cloned()).collect(),
-        );
+        let all: NamedVals = receiver.chain(args.iter().cloned()).collect();
+        let result = self.run(function, place.clone(), all.clone());
         self.builder.current_call = caller;
         match result {
             Ok(result) => {
@@ -60,7 +57,20 @@ impl<'a> Inliner<'a> {
                 Ok(result)
             }
             // Attributes it may have set cannot be taken back, so such a call is not rolled back.
-            Err(Stop::Opaque(reason)) if !is_root && self.overrides.len() == overrides => {
+            Err(Stop::Undecided) => {
+                self.builder.roll_back(&checkpoint);
+                let Some(outcome) = self.every_way(function, &place, &all) else {
+                    self.flattened.insert(key(&place));
+                    return self.call_method(module, name, args, site);
+                };
+                self.builder.leave(Some(module), UNDECIDED);
+                let op = Op::Method {
+                    module,
+                    name: name.into(),
+                };
+                Ok(self.stay(op, args, outcome))
+            }
+            Err(Stop::Opaque(reason)) if !is_root && self.attributes_set == attributes_set => {
                 self.builder.roll_back(&checkpoint);
                 self.builder.leave(Some(module), reason);
                 let args = self.given_away(args);
@@ -86,15 +96,25 @@ impl<'a> Inliner<'a> {
         let mut left = format!("`{shown}` has no code here");
         if let Some(function) = network.sources.function(qualified) {
             let checkpoint = self.builder.checkpoint();
-            let overrides = self.overrides.len();
+            let attributes_set = self.attributes_set;
             let (owner, name) = qualified.rsplit_once('.').unwrap_or(("", qualified));
             let place = CodePlace {
                 module: None,
                 owner: owner.into(),
                 function: name.into(),
             };
-            match self.run(function, place, args.clone()) {
-                Err(Stop::Opaque(reason)) if self.overrides.len() == overrides => {
+            match self.run(function, place.clone(), args.clone()) {
+                Err(Stop::Undecided) => {
+                    self.builder.roll_back(&checkpoint);
+                    let Some(outcome) = self.every_way(function, &place, &args) else {
+                        self.flattened.insert(key(&place));
+                        return self.call_function(qualified, args);
+                    };
+                    self.builder
+                        .leave(None, format!("in `{shown}`: {UNDECIDED}"));
+                    return Ok(self.stay(Op::Call(qualified.into()), args, outcome));
+                }
+                Err(Stop::Opaque(reason)) if self.attributes_set == attributes_set => {
                     self.builder.roll_back(&checkpoint);
                     left = format!("in `{shown}`: {reason}");
                 }
@@ -106,6 +126,16 @@ impl<'a> Inliner<'a> {
         Ok(self
             .builder
             .emit(Op::Call(qualified.into()), args, Known::Nothing))
+    }
+
+    /// A call that stays one statement, though it is known what it gives and costs.
+    fn stay(&mut self, op: Op, args: NamedVals, outcome: Outcome<Known>) -> Val {
+        let args = self.given_away(args);
+        let result = self.builder.emit(op, args, outcome.results);
+        if let Some(macs) = outcome.macs {
+            self.builder.costs(macs);
+        }
+        self.unfolded(result)
     }
 
     /// The fields of `class Name(NamedTuple)`, in order.
@@ -159,9 +189,11 @@ impl<'a> Inliner<'a> {
         if self.depth == MAX_DEPTH {
             return self.not_followed("calls nest too deep");
         }
+        let followed_for_good = self.speculating == 0 && !self.flattened.contains(&key(&place));
         let mut frame = Frame {
-            variables: HashMap::new(),
-            place,
+            may_stay_a_call: self.depth > 0 && followed_for_good,
+            attributes_set: self.attributes_set,
+            ..Frame::new(place)
         };
         self.bind_parameters(&mut frame, &function.params, args)?;
         self.depth += 1;
@@ -197,4 +229,8 @@ impl<'a> Inliner<'a> {
             Some(_) => opaque("arguments in an order that is not followed"),
         }
     }
+}
+
+fn key(place: &CodePlace) -> (Option<ModuleId>, String) {
+    (place.module, format!("{}.{}", place.owner, place.function))
 }

@@ -1,7 +1,5 @@
 //! Names, literals, attributes, indices and what is called.
 
-use std::collections::HashMap;
-
 use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::{CodePlace, positional};
@@ -232,7 +230,7 @@ impl<'a> Inliner<'a> {
             Some(Attribute::Bool(_)) if name == "training" => return Ok(Val::bool(false)),
             Some(attribute) => match attribute_value(attribute) {
                 Some(Val {
-                    operand: Operand::List(_),
+                    operand: Operand::List(_) | Operand::Dict(_),
                     known,
                     ..
                 }) => known,
@@ -280,13 +278,7 @@ impl<'a> Inliner<'a> {
                     owner: class.clone(),
                     function: String::new(),
                 };
-                self.eval(
-                    &mut Frame {
-                        variables: HashMap::new(),
-                        place,
-                    },
-                    value,
-                )
+                self.eval(&mut Frame::new(place), value)
             }
             _ => opaque(format!("{class} has no attribute {name}")),
         }
@@ -410,6 +402,12 @@ fn attribute_value(attribute: &Attribute) -> Option<Val> {
         Attribute::Tuple(items) => {
             Val::tuple(items.iter().map(attribute_value).collect::<Option<_>>()?)
         }
+        Attribute::Dict(pairs) => Val::dict(
+            pairs
+                .iter()
+                .map(|(k, v)| Some((attribute_value(k)?, attribute_value(v)?)))
+                .collect::<Option<_>>()?,
+        ),
         Attribute::Tensor(_) | Attribute::Other => return None,
     })
 }

@@ -4,6 +4,7 @@
 //! that raise, `if self.use_residual`. What does not resolve stays: a statement becomes [`Op::Opaque`], and a call
 //! whose body cannot be flattened at all becomes [`Op::Method`] or a plain call.
 
+mod branches;
 mod calls;
 mod containers;
 mod expressions;
@@ -15,6 +16,8 @@ use std::collections::{HashMap, HashSet};
 use super::builder::{Builder, CodePlace};
 use super::value::{Dim, Known, Operand, Val};
 use super::{Argument, Call, ModuleId, ModuleTree, Network, Program};
+
+use branches::Way;
 
 /// Calls may nest this deep: more is recursion, which TorchScript does not have.
 const MAX_DEPTH: usize = 64;
@@ -47,6 +50,8 @@ fn place(module: &str) -> String {
 enum Stop {
     /// The call being followed has to stay a call.
     Opaque(String),
+    /// Facts do not decide a branch of the call being followed: all ways through it may agree nevertheless.
+    Undecided,
     Error(ProgramError),
 }
 
@@ -65,6 +70,11 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             network,
             builder: Builder::new(&keep_in_place),
             overrides: HashMap::new(),
+            attributes_set: 0,
+            way: None,
+            speculating: 0,
+            speculated: 0,
+            flattened: HashSet::new(),
             depth: 0,
             nesting: 0,
             steps: 0,
@@ -77,6 +87,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             match inliner.call_method(ModuleTree::ROOT, "forward", vec![(None, input)], None) {
                 Ok(output) => output,
                 Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Undecided) => break,
                 Err(Stop::Opaque(reason)) => {
                     return Err(ProgramError::NotFollowed {
                         module: String::new(),
@@ -108,6 +119,29 @@ enum Flow {
 struct Frame {
     variables: HashMap<String, Val>,
     place: CodePlace,
+    /// The call may stay one statement if it cannot be flattened for certain.
+    may_stay_a_call: bool,
+    /// [`Inliner::attributes_set`] when the call began.
+    attributes_set: usize,
+}
+
+impl Frame {
+    fn new(place: CodePlace) -> Self {
+        Frame {
+            variables: HashMap::new(),
+            place,
+            may_stay_a_call: false,
+            attributes_set: 0,
+        }
+    }
+
+    /// A frame to follow a branch in that is taken back again.
+    fn speculative(&self) -> Self {
+        Frame {
+            variables: self.variables.clone(),
+            ..Frame::new(self.place.clone())
+        }
+    }
 }
 
 struct Inliner<'a> {
@@ -115,6 +149,16 @@ struct Inliner<'a> {
     builder: Builder<'a>,
     /// Attributes assigned while running.
     overrides: HashMap<(ModuleId, String), Val>,
+    /// How often attributes were assigned.
+    attributes_set: usize,
+    /// The way through a call that is being tried.
+    way: Option<Way>,
+    /// How many layers of code are being followed only to be taken back.
+    speculating: usize,
+    /// Statements followed so.
+    speculated: usize,
+    /// Functions with undecided branches whose ways do not agree.
+    flattened: HashSet<(Option<ModuleId>, String)>,
     depth: usize,
     nesting: usize,
     steps: usize,

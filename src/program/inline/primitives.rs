@@ -103,6 +103,7 @@ impl<'a> Inliner<'a> {
                 return self.refuse(message);
             }
             ("warn", _) => return Ok(Val::none()),
+            ("dict", None) => return self.new_dict(),
             (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
                 return self.change_container(name, &args);
             }
@@ -151,6 +152,17 @@ impl<'a> Inliner<'a> {
                 .builder
                 .emit(Op::Call(function.into()), arguments(args), known),
         })
+    }
+
+    /// `torch.dict()`, which has this type unless code says otherwise.
+    fn new_dict(&mut self) -> Step<Val> {
+        let dict = Val::dict(Vec::new());
+        let operand = Operand::Typed {
+            form: "annotate",
+            annotation: "Dict[str, Tensor]".into(),
+            value: Box::new(dict.operand.clone()),
+        };
+        self.made(Val { operand, ..dict })
     }
 
     /// Changes that the flat program could not show.
@@ -278,6 +290,15 @@ impl<'a> Inliner<'a> {
             Some(Some(_)) => self.refuse("size: no such dimension"),
             Some(None) => opaque("a size at an unknown dimension"),
         }
+    }
+}
+
+/// A value that stands for an item of what an operator or a call gives: only what it is known of it counts.
+pub(super) fn placeholder(known: Known) -> Val {
+    Val {
+        operand: Operand::Literal(String::new()),
+        known,
+        object: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::branches::{Outcome, Variables};
 use super::containers::may_change_containers;
 use super::{Flow, Frame, Inliner, MAX_STEPS, Step, opaque};
 use crate::program::ast::{Assign, Expr, Stmt};
@@ -25,8 +26,10 @@ impl<'a> Inliner<'a> {
 
     pub(super) fn statement(&mut self, frame: &mut Frame, statement: &'a Stmt) -> Step<Flow> {
         self.steps += 1;
+        self.count_speculation()?;
         if self.steps > MAX_STEPS {
-            return self.refuse("the program does not end within the steps the analysis grants it");
+            return self
+                .not_followed("the program does not end within the steps the analysis grants it");
         }
         match statement {
             Stmt::Assign(assign) => self.assign(frame, assign)?,
@@ -54,7 +57,10 @@ impl<'a> Inliner<'a> {
                     (Some(true), _) => self.block(frame, then),
                     (Some(false), Some(otherwise)) => self.block(frame, otherwise),
                     (Some(false), None) => Ok(Flow::Next),
-                    (None, _) => self.leave_opaque(frame, statement),
+                    (None, _) => {
+                        let otherwise = otherwise.as_deref().unwrap_or_default();
+                        self.undecided(frame, statement, then, otherwise)
+                    }
                 };
             }
             Stmt::While { condition, body } => loop {
@@ -67,7 +73,7 @@ impl<'a> Inliner<'a> {
                         Flow::Return(value) => return Ok(Flow::Return(value)),
                     },
                     Some(false) => break,
-                    _ => return self.leave_opaque(frame, statement),
+                    _ => return self.leave_opaque(frame, statement, None),
                 }
             },
             Stmt::For {
@@ -78,7 +84,7 @@ impl<'a> Inliner<'a> {
                 let (Some(items), [target]) =
                     (self.iteration(frame, iterable)?, targets.as_slice())
                 else {
-                    return self.leave_opaque(frame, statement);
+                    return self.leave_opaque(frame, statement, None);
                 };
                 for item in items {
                     self.bind(frame, target, item)?;
@@ -91,7 +97,9 @@ impl<'a> Inliner<'a> {
             }
             Stmt::Break => return Ok(Flow::Break),
             Stmt::Continue => return Ok(Flow::Continue),
-            Stmt::With { .. } | Stmt::Function(_) => return self.leave_opaque(frame, statement),
+            Stmt::With { .. } | Stmt::Function(_) => {
+                return self.leave_opaque(frame, statement, None);
+            }
             Stmt::Pass => {}
         }
         Ok(Flow::Next)
@@ -187,6 +195,10 @@ impl<'a> Inliner<'a> {
             }
             Expr::Attribute { base, name } => match self.eval(frame, base)?.known {
                 Known::Module(module) => {
+                    if self.speculating > 0 {
+                        return opaque("an attribute set on a way that may not be taken");
+                    }
+                    self.attributes_set += 1;
                     let value = self.give_away(value);
                     let op = Op::SetAttribute {
                         module,
@@ -207,8 +219,13 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// Leaves a statement as it is, with its variables renamed.
-    pub(super) fn leave_opaque(&mut self, frame: &mut Frame, statement: &Stmt) -> Step<Flow> {
+    /// Leaves a statement as it is, with its variables renamed. `outcome` is what is known of it nevertheless.
+    pub(super) fn leave_opaque(
+        &mut self,
+        frame: &mut Frame,
+        statement: &Stmt,
+        outcome: Option<Outcome<Variables>>,
+    ) -> Step<Flow> {
         let network = self.network;
         let lookup = |variables: &HashMap<String, Val>, name: &str| variables.get(name).cloned();
         let Some(renamed) =
@@ -237,32 +254,41 @@ impl<'a> Inliner<'a> {
         }
         let mut outputs = Vec::new();
         for name in &renamed.writes {
-            let id = builder.value(Known::Nothing, None);
+            let known = outcome.as_ref().and_then(|o| o.results.get(name)?.clone());
+            let known = known.unwrap_or(Known::Nothing);
+            let id = builder.value(known.clone(), None);
             if let Some(value) = lookup(&frame.variables, name) {
                 let operand = builder.current(&value).operand;
                 builder.push(Op::Alias, vec![positional(operand)], vec![id], false);
                 reads.push(positional(Operand::Value(id)));
             }
             names.insert(name.clone(), emit::value_name(id));
-            frame.variables.insert(
-                name.clone(),
-                Val {
-                    operand: Operand::Value(id),
-                    known: Known::Nothing,
-                    object: None,
-                },
-            );
-            outputs.push(id);
+            outputs.push((id, known));
         }
         let body = renamed.apply(statement, &names);
-        builder.push(Op::Opaque(vec![body]), reads, outputs, true);
+        let ids = outputs.iter().map(|(id, _)| *id).collect();
+        builder.push(Op::Opaque(vec![body]), reads, ids, true);
+        if let Some(macs) = outcome.and_then(|o| o.macs) {
+            builder.costs(macs);
+        }
+        for (name, (id, known)) in renamed.writes.iter().zip(outputs) {
+            let value = self.unfolded(Val {
+                operand: Operand::Value(id),
+                known,
+                object: None,
+            });
+            frame.variables.insert(name.clone(), value);
+        }
         Ok(Flow::Next)
     }
 }
 
+/// Why a branch stays.
+pub(super) const UNDECIDED: &str = "a branch that data decide";
+
 fn left_because(statement: &Stmt) -> &'static str {
     match statement {
-        Stmt::If { .. } => "a branch that data decide",
+        Stmt::If { .. } => UNDECIDED,
         Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
         _ => "a statement that is not followed",
     }

@@ -3,6 +3,7 @@
 //! A rule may always answer [`Known::Nothing`]; it must never answer wrongly. An error means that the operator
 //! itself would refuse these shapes.
 
+mod create;
 mod einsum;
 mod lists;
 mod macs;
@@ -69,7 +70,7 @@ pub(super) fn result(name: &str, args: &Args) -> Result {
     if args.0.iter().any(|(_, v)| v.is_tensor()) || TAKES_TENSOR_LIST.contains(&name) {
         return tensor_result(name, args);
     }
-    if let Some(known) = shapes::new_tensor(name, args) {
+    if let Some(known) = create::new_tensor(name, args) {
         return Ok(known);
     }
     Ok(scalar::result(name, args).unwrap_or(Known::Nothing))
@@ -128,7 +129,7 @@ fn tensor_result(name: &str, args: &Args) -> Result {
                 .and_then(scalar::item)
                 .map_or(Known::Nothing, Known::Int));
         }
-        "meshgrid" => return Ok(shapes::meshgrid(args)),
+        "meshgrid" => return Ok(create::meshgrid(args)),
         "chunk" | "split" | "unbind" | "split_with_sizes" | "tensor_split" => {
             return Ok(shapes::pieces(name, args));
         }

@@ -64,7 +64,12 @@ pub(super) fn identity_test(name: &str, first: &Val, second: Option<&Val>) -> Op
         "__isnot__" => true,
         _ => return None,
     };
-    match (&first.known, &second?.known) {
+    let second = second?;
+    match (&first.known, &second.known) {
+        // One value of the program is one tensor; two may be one as well.
+        (Known::Tensor { .. }, Known::Tensor { .. }) => {
+            (first.operand == second.operand).then_some(!negated)
+        }
         (Known::Nothing, _) | (_, Known::Nothing) => None,
         (a, b) if (*a == Known::None) || (*b == Known::None) => Some((a == b) != negated),
         _ => None,
