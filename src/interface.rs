@@ -33,7 +33,8 @@ pub enum InterfaceError {
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error(
-        "the network holds tensors of type {0:?}, which cannot be run here; export it with model.float()"
+        "the network holds tensors of type {0:?}; it can be run with real numbers of 16 bits or more, so convert them \
+         before it is exported"
     )]
     Element(Dtype),
     #[error(

@@ -194,10 +194,7 @@ impl Module {
             .forward_is(&[IValue::Tensor(images.shallow_clone())])
             .map_err(explain)?;
         let path = &self.interface.scores.path;
-        match path
-            .iter()
-            .try_fold(output, |value, step| taken(value, step))
-        {
+        match path.iter().try_fold(output, taken) {
             Some(IValue::Tensor(tensor)) => Ok(tensor),
             Some(other) => bail!(
                 "the network gives {} where one tensor of class scores is expected; name another output with \

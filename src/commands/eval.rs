@@ -19,6 +19,8 @@ struct EvalReport {
     model: String,
     params: i64,
     macs: i64,
+    /// False if some code could not be followed, so that `macs` is a lower bound.
+    macs_exact: bool,
     /// The part of the data set that was measured: `test` or `train`.
     part: &'static str,
     device: String,
@@ -55,12 +57,14 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let module = Module::load(&archive, device, interface(path, &analysis)?)
         .with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
+    let macs = analysis.macs();
     let report = EvalReport {
         schema: SCHEMA,
         command: "eval",
         model: path.display().to_string(),
         params: analysis.params(),
-        macs: analysis.macs().count,
+        macs: macs.count,
+        macs_exact: macs.exact,
         part: name,
         device: format!("{device:?}").to_lowercase(),
         threads: tch::get_num_threads(),
@@ -81,9 +85,10 @@ impl EvalReport {
             images_per_second,
         } = self.metrics;
         let images = images as i64;
+        let at_least = if self.macs_exact { "" } else { "at least " };
         format!(
             "{}\n  accuracy    {:.2} % ({} of {} {} images)\n  loss        {loss:.4}\n  speed       {images_per_second:.0} images/s \
-             ({}, {} threads, batches of {})\n  parameters  {}\n  MACs        {}\n",
+             ({}, {} threads, batches of {})\n  parameters  {}\n  MACs        {at_least}{}\n",
             self.model,
             100. * accuracy,
             thousands(correct),
