@@ -22,7 +22,7 @@ fn eval_counts_every_test_image() {
         .collect();
     assert_snapshot!(
         keys.join(" "),
-        @"schema command model params macs part device threads batch_size accuracy loss images correct images_per_second"
+        @"schema command model params macs macs_exact part device threads batch_size accuracy loss images correct images_per_second"
     );
     assert_eq!(report["part"], "test");
     assert_eq!(report["images"], 30);
