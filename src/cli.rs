@@ -53,6 +53,9 @@ pub struct Inspect {
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: guessed from the network]
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
+    /// Show the tree of modules as well: class, parameters, MACs and output of each, and which is a block
+    #[arg(long)]
+    pub tree: bool,
     #[command(flatten)]
     pub search: Search,
     #[command(flatten)]

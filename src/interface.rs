@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::dtype::Dtype;
 use crate::output::{self, Outlet, OutputError, OutputKey};
-use crate::program::{Attribute, ModuleTree, Network, Op, Operand, Program, Statement, TensorInfo};
+use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
 
 /// What has to be known of a network to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn first_layer(network: &Network, program: &Program) -> Option<Dtype> {
         if converts(statement) {
             return None;
         }
-        let weight = statement.arg(1, "weight").and_then(|w| tensor(network, w));
+        let weight = statement.arg(1, "weight").and_then(|w| network.tensor(w));
         if let Some(info) = weight.filter(|w| w.dtype.is_floating() && w.shape.len() > 1) {
             return Some(info.dtype);
         }
@@ -160,18 +160,6 @@ fn converts(statement: &Statement) -> bool {
             statement.operator(),
             Some("to" | "type_as" | "half" | "bfloat16" | "float" | "double" | "_to_copy")
         )
-}
-
-fn tensor<'n>(network: &'n Network, operand: &Operand) -> Option<&'n TensorInfo> {
-    match operand {
-        Operand::Attribute { module, name } => match network.modules.attribute(*module, name)? {
-            Attribute::Tensor(info) => Some(info),
-            _ => None,
-        },
-        Operand::Constant(index) => network.constants.get(*index),
-        Operand::Typed { value, .. } => tensor(network, value),
-        _ => None,
-    }
 }
 
 /// All tensors that the archive holds for the network.

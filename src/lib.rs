@@ -31,9 +31,12 @@ pub mod output;
 pub mod patch;
 pub mod program;
 pub mod progress;
+pub mod receptive;
 pub mod report;
 pub mod representation;
 pub mod segments;
+pub mod tree;
+pub mod verdict;
 
 #[cfg(feature = "torch")]
 pub mod eval;

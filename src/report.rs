@@ -1,6 +1,5 @@
 //! Results: JSON for programs, tables for people.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::{Context, Result};
@@ -8,7 +7,8 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use crate::analysis::Analysis;
-use crate::blocks::{Block, show_shape};
+use crate::blocks::Block;
+use crate::receptive::{self, Field};
 
 /// Version of the JSON documents.
 pub const SCHEMA: u32 = 1;
@@ -25,152 +25,73 @@ pub struct BlockReport {
     /// Of one sample, without the batch dimension.
     pub input_shape: Option<Vec<i64>>,
     pub output_shape: Option<Vec<i64>>,
+    /// Pixels of the image from one position of its output to the next.
+    pub stride: Option<i64>,
+    pub receptive_field: Option<ReceptiveField>,
     pub params: i64,
+    /// Fraction of the network's.
+    pub params_share: Option<f64>,
     pub macs: i64,
+    /// Fraction of the network's.
+    pub macs_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cka: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
 }
 
-impl From<&Block> for BlockReport {
-    fn from(block: &Block) -> Self {
-        BlockReport {
-            path: block.path.clone(),
-            stage: block.stage + 1,
-            removable: block.is_removable(),
-            reason: block.obstacle.as_ref().map(ToString::to_string),
-            input_shape: block.input_shape.clone(),
-            output_shape: block.output_shape.clone(),
-            params: block.params,
-            macs: block.macs.count,
-            cka: None,
-            rank: None,
+/// How much of the image one position sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ReceptiveField {
+    /// The longer side, in pixels.
+    Side(i64),
+    Whole(&'static str),
+}
+
+impl ReceptiveField {
+    fn of(field: Field) -> Option<Self> {
+        match field {
+            Field::Pixels([height, width]) => Some(ReceptiveField::Side(height.max(width))),
+            Field::Whole => Some(ReceptiveField::Whole("whole image")),
+            Field::Unknown => None,
         }
     }
 }
 
-/// What `inspect` says.
-#[derive(Clone, Debug, Serialize)]
-pub struct InspectReport {
-    pub schema: u32,
-    pub command: &'static str,
-    pub model: String,
-    pub input_shape: Vec<i64>,
-    /// The input shape was not named but guessed from the network.
-    pub input_shape_guessed: bool,
-    pub params: i64,
-    pub macs: i64,
-    /// False if some code could not be followed, so that `macs` is a lower bound.
-    pub macs_exact: bool,
-    pub stages: usize,
-    pub blocks: Vec<BlockReport>,
-}
-
-impl InspectReport {
+impl BlockReport {
+    /// All blocks of a network, in the order in which they run.
     #[must_use]
-    pub fn new(model: String, analysis: &Analysis) -> Self {
-        let macs = analysis.macs();
-        InspectReport {
-            schema: SCHEMA,
-            command: "inspect",
-            model,
-            input_shape: analysis.input_shape.clone(),
-            input_shape_guessed: analysis.shape_guessed,
-            params: analysis.params(),
-            macs: macs.count,
-            macs_exact: macs.exact,
-            stages: analysis.blocks.last().map_or(0, |b| b.stage + 1),
-            blocks: analysis.blocks.iter().map(BlockReport::from).collect(),
-        }
-    }
-
-    /// The table people read.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let mut out = String::new();
-        let guessed = if self.input_shape_guessed {
-            " (guessed; --input-size names it)"
-        } else {
-            ""
+    pub fn all(analysis: &Analysis) -> Vec<Self> {
+        let views = receptive::views(&analysis.network, &analysis.program);
+        let (params, macs) = (analysis.params(), analysis.macs().count);
+        let report = |block: &Block| {
+            let view = views.get(&block.output);
+            BlockReport {
+                path: block.path.clone(),
+                stage: block.stage + 1,
+                removable: block.is_removable(),
+                reason: block.obstacle.as_ref().map(ToString::to_string),
+                input_shape: block.input_shape.clone(),
+                output_shape: block.output_shape.clone(),
+                stride: view
+                    .and_then(|v| v.stride)
+                    .map(|[down, across]| down.max(across)),
+                receptive_field: view.and_then(|v| ReceptiveField::of(v.field)),
+                params: block.params,
+                params_share: share(block.params, params),
+                macs: block.macs.count,
+                macs_share: share(block.macs.count, macs),
+                cka: None,
+                rank: None,
+            }
         };
-        let at_least = if self.macs_exact { "" } else { "at least " };
-        let removable = self.blocks.iter().filter(|b| b.removable).count();
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}", self.model);
-        let _ = writeln!(
-            out,
-            "  input       {}{guessed}",
-            show_shape(&self.input_shape)
-        );
-        let _ = writeln!(out, "  parameters  {}", thousands(self.params));
-        let _ = writeln!(
-            out,
-            "  MACs        {at_least}{} (convolutions, linear layers, matrix products)",
-            thousands(self.macs)
-        );
-        if self.blocks.is_empty() {
-            let _ = writeln!(out, "  blocks      none: {}", no_blocks(self.params));
-            return out;
-        }
-        let _ = writeln!(
-            out,
-            "  blocks      {}, {removable} of them removable, in {} stage{}\n",
-            self.blocks.len(),
-            self.stages,
-            if self.stages == 1 { "" } else { "s" },
-        );
-        let mut table = table(&[
-            "stage",
-            "block",
-            "shape",
-            "parameters",
-            "share",
-            "MACs",
-            "share",
-            "removable",
-        ]);
-        for block in &self.blocks {
-            let known =
-                |shape: &Option<Vec<i64>>| shape.as_ref().map_or("?".into(), |s| show_shape(s));
-            let shape = match block.input_shape == block.output_shape {
-                true => known(&block.output_shape),
-                false => format!(
-                    "{} → {}",
-                    known(&block.input_shape),
-                    known(&block.output_shape)
-                ),
-            };
-            table.add_row(vec![
-                number(block.stage.to_string()),
-                Cell::new(&block.path),
-                Cell::new(shape),
-                number(thousands(block.params)),
-                number(percent(block.params, self.params)),
-                number(thousands(block.macs)),
-                number(percent(block.macs, self.macs)),
-                Cell::new(
-                    block
-                        .reason
-                        .as_ref()
-                        .map_or("yes".into(), |reason| format!("no: {reason}")),
-                ),
-            ]);
-        }
-        out + &render(&table)
+        analysis.blocks.iter().map(report).collect()
     }
 }
 
-/// Why a network with so many parameters has no blocks.
-#[must_use]
-pub fn no_blocks(params: i64) -> &'static str {
-    // torch.jit.freeze turns parameters into constants and drops the modules that blocks are found by.
-    match params {
-        0 => {
-            "it was frozen, so its modules and parameters are gone; export it without torch.jit.freeze"
-        }
-        _ => "there is no region `x + f(x)` with one tensor in and one out",
-    }
+fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// One line under the header, nothing else.

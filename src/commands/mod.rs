@@ -33,7 +33,8 @@ use crate::interface::Interface;
 use crate::options::Size;
 #[cfg(feature = "torch")]
 use crate::prune::Rules;
-use crate::report::{self, no_blocks};
+use crate::report;
+use crate::verdict::why_nothing_is_removable;
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ fn require_blocks(path: &Path, analysis: &Analysis) -> Result<()> {
         bail!(
             "{}: the network has no residual block: {}",
             path.display(),
-            no_blocks(analysis.params())
+            why_nothing_is_removable(analysis)
         );
     }
     Ok(())

@@ -65,12 +65,12 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         progress,
     )
     .map_err(blame(path))?;
-    let blocks = analysis.blocks.iter().map(|block| {
+    let blocks = BlockReport::all(&analysis).into_iter().map(|block| {
         let found = scores.get(&block.path);
         BlockReport {
             cka: found.map(|s| s.cka),
             rank: found.map(|s| s.rank),
-            ..block.into()
+            ..block
         }
     });
     let report = ScoreReport {

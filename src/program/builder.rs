@@ -6,11 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::modules::ModuleId;
+use super::modules::{ModuleId, ModuleTree};
 use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
-use super::{Argument, Call, CallIndex, Op, Program, Statement, Value};
+use super::{Argument, Call, CallIndex, NotFollowed, Op, Program, Statement, Value};
 
 /// So far back a value's statement is looked for: hostile code must not make that slow.
 const RECENT: usize = 1 << 11;
@@ -20,6 +20,7 @@ pub(super) struct Checkpoint {
     statements: usize,
     values: usize,
     calls: usize,
+    not_followed: usize,
     writes: usize,
     undo: usize,
     in_place_seen: usize,
@@ -40,6 +41,7 @@ pub(super) struct Builder<'a> {
     pub values: Vec<Value>,
     pub statements: Vec<Statement>,
     pub calls: Vec<Call>,
+    pub not_followed: Vec<NotFollowed>,
     /// Innermost call being followed.
     pub current_call: Option<CallIndex>,
     /// What a value has become by in-place writes.
@@ -63,6 +65,7 @@ impl<'a> Builder<'a> {
             values: Vec::new(),
             statements: Vec::new(),
             calls: Vec::new(),
+            not_followed: Vec::new(),
             current_call: None,
             latest: HashMap::new(),
             undo: Vec::new(),
@@ -79,6 +82,7 @@ impl<'a> Builder<'a> {
             statements: self.statements.len(),
             values: self.values.len(),
             calls: self.calls.len(),
+            not_followed: self.not_followed.len(),
             writes: self.writes.len(),
             undo: self.undo.len(),
             in_place_seen: self.in_place_seen,
@@ -94,6 +98,7 @@ impl<'a> Builder<'a> {
         self.statements.truncate(to.statements);
         self.values.truncate(to.values);
         self.calls.truncate(to.calls);
+        self.not_followed.truncate(to.not_followed);
         self.writes.truncate(to.writes);
         self.in_place_seen = to.in_place_seen;
         self.objects.return_to(&to.objects);
@@ -200,6 +205,15 @@ impl<'a> Builder<'a> {
             call: self.current_call,
             impure,
             macs: None,
+        });
+    }
+
+    /// Notes that code of a module, or of the one whose code is being followed, stays as it is.
+    pub fn leave(&mut self, module: Option<ModuleId>, reason: impl Into<String>) {
+        let current = self.current_call.map(|c| self.calls[c.0].module);
+        self.not_followed.push(NotFollowed {
+            module: module.or(current).unwrap_or(ModuleTree::ROOT),
+            reason: reason.into(),
         });
     }
 
@@ -350,6 +364,7 @@ impl<'a> Builder<'a> {
             values: self.values,
             statements,
             calls,
+            not_followed: self.not_followed,
             input,
             output,
         }

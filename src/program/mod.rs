@@ -67,6 +67,20 @@ impl Network {
         }
     }
 
+    /// The tensor of the archive that an operand names.
+    #[must_use]
+    pub fn tensor(&self, operand: &Operand) -> Option<&TensorInfo> {
+        match operand {
+            Operand::Attribute { module, name } => match self.modules.attribute(*module, name)? {
+                Attribute::Tensor(info) => Some(info),
+                _ => None,
+            },
+            Operand::Constant(index) => self.constants.get(*index),
+            Operand::Typed { value, .. } => self.tensor(value),
+            _ => None,
+        }
+    }
+
     /// Number of learned elements of the whole network: its parameters, or what freezing made of them.
     #[must_use]
     pub fn parameter_count(&self) -> i64 {
@@ -183,6 +197,14 @@ pub struct Call {
     pub range: Range<usize>,
 }
 
+/// Code that stayed as it is, so that nothing is known of what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFollowed {
+    /// The module whose code it is.
+    pub module: ModuleId,
+    pub reason: String,
+}
+
 /// A call expression in the source code, seen from one module instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallSite {
@@ -198,6 +220,8 @@ pub struct Program {
     pub statements: Vec<Statement>,
     /// In the order in which they begin; the root's `forward` is the first.
     pub calls: Vec<Call>,
+    /// In the order in which it runs.
+    pub not_followed: Vec<NotFollowed>,
     pub input: ValueId,
     pub output: Val,
 }

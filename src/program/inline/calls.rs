@@ -1,6 +1,7 @@
 //! Calls of methods and functions: followed, or left as calls where that fails.
 
 use super::branches::Outcome;
+use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
 use crate::program::ast::{Function, Param};
 use crate::program::builder::{CodePlace, positional};
@@ -62,14 +63,16 @@ impl<'a> Inliner<'a> {
                     self.flattened.insert(key(&place));
                     return self.call_method(module, name, args, site);
                 };
+                self.builder.leave(Some(module), UNDECIDED);
                 let op = Op::Method {
                     module,
                     name: name.into(),
                 };
                 Ok(self.stay(op, args, outcome))
             }
-            Err(Stop::Opaque(_)) if !is_root && self.attributes_set == attributes_set => {
+            Err(Stop::Opaque(reason)) if !is_root && self.attributes_set == attributes_set => {
                 self.builder.roll_back(&checkpoint);
+                self.builder.leave(Some(module), reason);
                 let args = self.given_away(args);
                 Ok(self.builder.emit(
                     Op::Method {
@@ -89,6 +92,8 @@ impl<'a> Inliner<'a> {
         if let Some(fields) = self.named_tuple(qualified) {
             return self.construct(qualified, &fields, args);
         }
+        let (_, shown) = qualified.rsplit_once('.').unwrap_or(("", qualified));
+        let mut left = format!("`{shown}` has no code here");
         if let Some(function) = network.sources.function(qualified) {
             let checkpoint = self.builder.checkpoint();
             let attributes_set = self.attributes_set;
@@ -105,14 +110,18 @@ impl<'a> Inliner<'a> {
                         self.flattened.insert(key(&place));
                         return self.call_function(qualified, args);
                     };
+                    self.builder
+                        .leave(None, format!("in `{shown}`: {UNDECIDED}"));
                     return Ok(self.stay(Op::Call(qualified.into()), args, outcome));
                 }
-                Err(Stop::Opaque(_)) if self.attributes_set == attributes_set => {
-                    self.builder.roll_back(&checkpoint)
+                Err(Stop::Opaque(reason)) if self.attributes_set == attributes_set => {
+                    self.builder.roll_back(&checkpoint);
+                    left = format!("in `{shown}`: {reason}");
                 }
                 result => return result,
             }
         }
+        self.builder.leave(None, left);
         let args = self.given_away(args);
         Ok(self
             .builder

@@ -233,6 +233,7 @@ impl<'a> Inliner<'a> {
         else {
             return opaque("control flow that returns from its middle");
         };
+        self.builder.leave(None, left_because(statement));
         if may_change_containers(statement) {
             for name in renamed.reads.iter().chain(&renamed.writes) {
                 if let Some(value) = frame.variables.get(name).cloned() {
@@ -279,5 +280,16 @@ impl<'a> Inliner<'a> {
             frame.variables.insert(name.clone(), value);
         }
         Ok(Flow::Next)
+    }
+}
+
+/// Why a branch stays.
+pub(super) const UNDECIDED: &str = "a branch that data decide";
+
+fn left_because(statement: &Stmt) -> &'static str {
+    match statement {
+        Stmt::If { .. } => UNDECIDED,
+        Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
+        _ => "a statement that is not followed",
     }
 }

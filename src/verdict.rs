@@ -1,0 +1,77 @@
+//! Why a network has no block that could be removed.
+
+use crate::analysis::Analysis;
+use crate::blocks::{self, Block, Candidates, Search};
+use crate::interface::is_quantised;
+use crate::program::{Op, Operand, Program, Statement};
+
+/// One sentence, without a full stop at its end.
+#[must_use]
+pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
+    let Analysis {
+        network, program, ..
+    } = analysis;
+    if is_quantised(network, program) {
+        return "it is quantised, and its sums run in quantised arithmetic (quantized.add), where no block can be left \
+                out; prune it in floating point, then quantise the result"
+            .into();
+    }
+    let unseen = program.not_followed.len();
+    let mut why = match (count(program, is_sum), count(program, is_concatenation)) {
+        (0, 0) if unseen > 0 && !program.statements.iter().any(is_known) => {
+            return "none of its code can be followed".into();
+        }
+        (0, 0) => "it is a plain chain: nothing is added to what skips it".into(),
+        (0, joins) => format!(
+            "its branches are joined by concatenation (torch.cat, {joins}×), not by sums: without one the number of channels \
+             changes"
+        ),
+        (sums, _) => format!(
+            "none of its sums ({sums}) is `x + f(x)` over a region with one tensor in and one out"
+        ),
+    };
+    if unseen > 0 {
+        why += &format!("; {unseen} parts of its code are not followed");
+    }
+    let spans = removable_spans(analysis);
+    if spans > 0 {
+        why += &format!(
+            "; --candidates all offers spans that keep the shape of their input ({spans})"
+        );
+    }
+    why
+}
+
+/// How many blocks a wider search would offer.
+fn removable_spans(analysis: &Analysis) -> usize {
+    if analysis.request.search.candidates == Candidates::All {
+        return 0;
+    }
+    let search = Search {
+        candidates: Candidates::All,
+        ..analysis.request.search
+    };
+    let found = blocks::find(&analysis.network, &analysis.program, search);
+    found.iter().filter(|b| Block::is_removable(b)).count()
+}
+
+fn count(program: &Program, is: impl Fn(&Program, &Statement) -> bool) -> usize {
+    program.statements.iter().filter(|s| is(program, s)).count()
+}
+
+/// Two tensors that the network computes, added.
+fn is_sum(program: &Program, statement: &Statement) -> bool {
+    let computed = |i: usize| match statement.args.get(i).map(|a| &a.value) {
+        Some(Operand::Value(id)) => program.is_tensor(*id),
+        _ => false,
+    };
+    matches!(statement.operator(), Some("add" | "add_")) && computed(0) && computed(1)
+}
+
+fn is_concatenation(_: &Program, statement: &Statement) -> bool {
+    matches!(statement.operator(), Some("cat" | "concat")) && statement.reads().count() > 1
+}
+
+fn is_known(statement: &Statement) -> bool {
+    !matches!(statement.op, Op::Method { .. } | Op::Opaque(_))
+}
