@@ -417,9 +417,15 @@ impl Class {
         for member in &mut self.members {
             if let Member::Field(field) = member
                 && matches!(field.targets.as_slice(), [Expr::Name(n)] if n == "__parameters__" || n == "__buffers__")
-                && let [Expr::List { items, .. }] = field.values.as_mut_slice()
+                && let [
+                    Expr::List {
+                        items,
+                        trailing_comma,
+                    },
+                ] = field.values.as_mut_slice()
             {
                 items.retain(|item| !matches!(item, Expr::Str(text) if unquoted(text) == name));
+                *trailing_comma &= !items.is_empty();
             }
         }
     }

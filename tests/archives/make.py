@@ -287,6 +287,94 @@ class SkippablePreact(Preact):
         return self.head(x.mean([2, 3]))
 
 
+# --- halves: two residual sums in the code of one module, attention and a small network -----------------------------
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.out(F.softmax(q @ k.transpose(-2, -1), dim=-1) @ v)
+
+
+class HalvesBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.scale = nn.Parameter(torch.full((width,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.scale * self.mlp(self.norm2(x))
+
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, 4)
+        self.blocks = nn.Sequential(HalvesBlock(8), HalvesBlock(8))
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(x).flatten(2).transpose(1, 2))
+        return self.fc(x.mean(1))
+
+
+class SkippableHalves(Halves):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        number = 0
+        for block in self.blocks:
+            if number not in skip:
+                x = x + block.attention(block.norm1(x))
+            if number + 1 not in skip:
+                x = x + block.scale * block.mlp(block.norm2(x))
+            number += 2
+        return self.fc(x.mean(1))
+
+
+# --- branch: blocks that only one of two parallel paths runs through ------------------------------------------------
+
+
+class Branch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.left = nn.Conv2d(4, 4, 1)
+        self.right = nn.Conv2d(4, 4, 1)
+        self.blocks = nn.Sequential(*(BasicBlock(4, 4) for _ in range(3)))
+        self.join = nn.Conv2d(8, 6, 1)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        left = self.left(x)
+        right = self.blocks(self.right(x))
+        x = F.relu(self.join(torch.cat([left, right], 1)))
+        return self.fc(x.mean([2, 3]))
+
+
+class SkippableBranch(Branch):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x)
+        left = self.left(x)
+        right = self.right(x)
+        number = 0
+        for block in self.blocks:
+            if number not in skip:
+                right = block(right)
+            number += 1
+        x = F.relu(self.join(torch.cat([left, right], 1)))
+        return self.fc(x.mean([2, 3]))
+
+
 # --- plain: nothing to remove --------------------------------------------------------------------------------------
 
 
@@ -486,7 +574,8 @@ def example_inputs(path: Path) -> tuple:
 
 def jobs() -> dict:
     families = [("basic", Basic, SkippableBasic), ("inplace", Inplace, SkippableInplace),
-                ("preact", Preact, SkippablePreact)]
+                ("preact", Preact, SkippablePreact), ("halves", Halves, SkippableHalves),
+                ("branch", Branch, SkippableBranch)]
     made = {f"{family[0]}_{form}.pt": (save_family, *family, form)
             for family in families for form in ("scripted", "traced", "skippable")}
     weights = randomised(Plain()).state_dict()
