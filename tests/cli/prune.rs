@@ -182,3 +182,27 @@ fn ranking_of_score_is_the_first_removal_of_prune() {
             .len()
     );
 }
+
+#[test]
+fn blocks_named_by_their_place_keep_their_names_through_a_run() {
+    let place = Place::with(&["basic_frozen.pt"]);
+    let at_first = place.blocks("basic_frozen.pt");
+    let report = place
+        .json("prune --model basic_frozen.pt --iterations 3 --samples 64 --input-size 8 --json");
+    let removed = strings(&report["removed"], |path| path);
+    assert_eq!(removed.len(), 3);
+    let once: std::collections::BTreeSet<&String> = removed.iter().collect();
+    assert_eq!(once.len(), 3, "{removed:?}");
+    assert!(
+        removed.iter().all(|path| at_first.contains(path)),
+        "{removed:?}"
+    );
+    let at_once = format!(
+        "remove --model basic_frozen.pt --input-size 8 --output at_once.pt --blocks {}",
+        removed.join(",")
+    );
+    place.done(&at_once);
+    let after = |file: &str| place.json(&format!("inspect --model {file} --input-size 8 --json"));
+    let (run, at_once) = (after("basic_frozen.pruned.pt"), after("at_once.pt"));
+    assert_eq!(run["blocks"], at_once["blocks"]);
+}

@@ -73,3 +73,22 @@ fn the_same_removal_gives_the_same_bytes() {
     }
     assert!(place.read("one/out.pt") == place.read("two/out.pt"));
 }
+
+#[test]
+fn a_thawed_network_has_parameters_and_a_network_with_parameters_is_not_thawed() {
+    let place = Place::with(&["basic_frozen.pt", "basic_scripted.pt"]);
+    let removal = "--input-size 8 --thaw --output small.pt --blocks";
+    let report = place.json(&format!(
+        "remove --model basic_frozen.pt {removal} stage1.block2 --json"
+    ));
+    let tree = place.json("inspect --model small.pt --input-size 8 --tree --json");
+    assert_eq!(tree["params"], report["after"]["params"]);
+    assert_eq!(
+        tree["tree"]["params"], report["after"]["params"],
+        "of the module itself"
+    );
+    let refused = place.refused(&format!(
+        "remove --model basic_scripted.pt --force {removal} stage1.2"
+    ));
+    assert!(refused.contains("--thaw: no constant"), "{refused:#?}");
+}
