@@ -253,14 +253,12 @@ fn place_in_code(
         Some(call) => {
             let site = program.calls[call.0].site.as_ref()?;
             site.place.module?;
-            let runs_once = |id: &CallId| {
-                let made = &program.calls[frame.0].expressions;
-                made.iter().filter(|(other, _)| other == id).count() == 1
-            };
             let mention = program
                 .argument_of(call, input)
                 .or_else(|| program.mention_of(frame, input))?;
-            Some(site.id).filter(runs_once).map(|id| (id, mention))
+            program
+                .runs_once(frame, site.id)
+                .then_some((site.id, mention))
         }
         None => Some((
             program.expression_of(frame, output)?,

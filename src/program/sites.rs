@@ -23,7 +23,18 @@ impl Program {
         let expressions = &self.calls.get(frame.0)?.expressions;
         // Later ones only hand the value on.
         let (id, _) = expressions.iter().find(|(_, v)| *v == value)?;
-        (expressions.iter().filter(|(other, _)| other == id).count() == 1).then_some(*id)
+        self.runs_once(frame, *id).then_some(*id)
+    }
+
+    /// Whether a call expression in the code of `frame`'s method runs exactly once: it stands in no loop.
+    #[must_use]
+    pub fn runs_once(&self, frame: CallIndex, expression: CallId) -> bool {
+        let expressions = &self.calls[frame.0].expressions;
+        expressions
+            .iter()
+            .filter(|(id, _)| *id == expression)
+            .count()
+            == 1
     }
 
     /// How the code of `frame`'s method can speak of `value`.
