@@ -6,7 +6,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test demo check zoo clean
+.PHONY: help libtorch build test demo check zoo bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,12 @@ $(TARGET)/zoo/installed: tests/zoo/requirements.txt
 
 zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision)
 	$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO)
+
+# The zoo's Python where it was made; without torch the comparison says so and is skipped.
+BENCH_PYTHON ?= $(or $(wildcard $(ZOO_PYTHON)),$(PYTHON))
+
+bench: build ## Time scoring beside an eager PyTorch loop (benches/README.md)
+	$(BENCH_PYTHON) benches/compare.py --ckaprune $(TARGET)/release/ckaprune $(BENCH)
 
 clean: ## Remove what was built (the installed libtorch stays)
 	$(CARGO) clean
