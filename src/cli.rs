@@ -1,11 +1,13 @@
 //! The command line, as clap reads it. No logic: what the values mean is said in [`crate::options`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::blocks::{Candidates, Granularity};
-use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
+use crate::memory::Memory;
+use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Shard, Size};
 use crate::output::OutputKey;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -23,6 +25,30 @@ use crate::output::OutputKey;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line as clap knows it.
+    #[must_use]
+    pub fn known() -> clap::Command {
+        let known = Cli::command();
+        if cfg!(not(feature = "torch")) {
+            return known;
+        }
+        // Merging statistics needs no model.
+        known.mut_subcommand("score", |score| {
+            score.mut_arg("model", |model| {
+                model.required(false).required_unless_present("merge")
+            })
+        })
+    }
+
+    /// Reads a command line; what is wrong with it ends the process with a message, as clap does.
+    #[must_use]
+    pub fn read(args: Vec<OsString>) -> Self {
+        let matches = Cli::known().get_matches_from(args);
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,13 +115,23 @@ pub struct Remove {
 #[command(args_override_self = true)]
 pub struct Score {
     #[command(flatten)]
-    pub model: Model,
+    pub model: Option<Model>,
     #[command(flatten)]
     pub data: Data,
     #[command(flatten)]
     pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
+    /// Drop blocks that are surely behind: the best in far less time, the others' ranks by what was seen of them
+    #[arg(long, overrides_with = "exact", help_heading = "Scoring")]
+    pub race: bool,
+    /// Compare every block on every image [default]
+    #[arg(long, overrides_with = "race", help_heading = "Scoring")]
+    pub exact: bool,
+    #[command(flatten)]
+    pub scoring: Scoring,
+    #[command(flatten)]
+    pub statistics: Statistics,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
@@ -123,6 +159,14 @@ pub struct Prune {
     pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
+    /// Drop blocks that are surely behind, and finish with those that are not [default]
+    #[arg(long, overrides_with = "exact", help_heading = "Scoring")]
+    pub race: bool,
+    /// Compare every block on every image, so that all similarities can be reported
+    #[arg(long, overrides_with = "race", help_heading = "Scoring")]
+    pub exact: bool,
+    #[command(flatten)]
+    pub scoring: Scoring,
     #[command(flatten)]
     pub training: Training,
     #[command(flatten)]
@@ -202,9 +246,9 @@ pub struct Data {
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
     pub samples: SampleCount,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
-    pub batch_size: u32,
+    /// Images in a batch [default: 128; for scoring what suits the network and --memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub batch_size: Option<u32>,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -222,6 +266,37 @@ pub struct Selection {
     /// Blocks that stay in each stage at least
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub min_blocks_per_stage: usize,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Scoring")]
+pub struct Scoring {
+    /// Memory for scoring beyond the network itself, such as 2GB [default: half of what is free]
+    #[arg(long, value_name = "AMOUNT")]
+    pub memory: Option<Memory>,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Statistics")]
+pub struct Statistics {
+    /// Score the I-th of N parts of the calibration images, and write the statistics to --output
+    #[arg(long, value_name = "I/N", requires = "output", conflicts_with = "race")]
+    pub shard: Option<Shard>,
+    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Go on from the statistics that an interrupted `score` left, with the same options
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub resume: Option<PathBuf>,
+    /// Rank from the statistics of all shards instead of running a network
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["model", "data", "shard", "output", "resume"])]
+    pub merge: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

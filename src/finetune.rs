@@ -9,9 +9,9 @@ use crate::data::{Loader, Part};
 use crate::eval::{check_scores, unlabelled};
 use crate::interface::Interface;
 use crate::patch::{thaw, unbake};
-use crate::program::{ModuleId, ModuleTree, Network, TensorInfo};
+use crate::program::{ModuleId, ModuleTree, Network, Operand, TensorInfo};
 use crate::progress::Progress;
-use crate::segments::{STATE_METHOD, with_state_method};
+use crate::segments::with_tensor_list;
 use crate::torch::{self, Module, explain};
 
 /// Hyper-parameters. The defaults are those of the authors' released code.
@@ -71,14 +71,14 @@ pub fn finetune(
     let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
     let mut module = Module::load(
-        &with_state_method(&trainable, &network, &state.names),
+        &with_tensor_list(&trainable, &network, &state.operands()),
         device,
         interface,
     )?;
     module.set_training(true)?;
     // Counted by epoch, so that a resumed run draws what an uninterrupted one draws.
     torch::set_seed(training.seed.wrapping_add(first_epoch as u64));
-    let tensors = module.tensors(STATE_METHOD)?;
+    let tensors = module.tensors()?;
     let variables = nn::VarStore::new(device);
     for (i, (tensor, parameter)) in tensors.iter().zip(&state.is_parameter).enumerate() {
         let _ = variables
@@ -190,6 +190,14 @@ impl State {
                 .collect(),
             is_parameter: tensors.iter().map(|(_, _, info)| info.parameter).collect(),
         })
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let attribute = |(module, name): &(ModuleId, String)| Operand::Attribute {
+            module: *module,
+            name: name.clone(),
+        };
+        self.names.iter().map(attribute).collect()
     }
 
     /// Copies the tensors' values into the archive.

@@ -25,7 +25,10 @@ pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod export;
+pub mod inference;
 pub mod interface;
+pub mod matrix;
+pub mod memory;
 pub mod options;
 pub mod output;
 pub mod patch;
@@ -35,6 +38,7 @@ pub mod receptive;
 pub mod report;
 pub mod representation;
 pub mod segments;
+pub mod settings;
 pub mod tree;
 pub mod verdict;
 
@@ -42,6 +46,8 @@ pub mod verdict;
 pub mod eval;
 #[cfg(feature = "torch")]
 pub mod finetune;
+#[cfg(feature = "torch")]
+pub mod interrupt;
 #[cfg(feature = "torch")]
 pub mod prune;
 #[cfg(feature = "torch")]

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, Outcome};
 use ckaprune::error::one_message;
@@ -12,15 +10,18 @@ use ckaprune::progress::say;
 
 const MISSED: u8 = 1;
 const BAD_INPUT: u8 = 2;
+/// 128 + SIGINT, as shells report it.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let args = match with_config(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => return fail(&error),
     };
-    match commands::run(&Cli::parse_from(args).command) {
+    match commands::run(&Cli::read(args).command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Missed) => ExitCode::from(MISSED),
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(&error),
     }
 }

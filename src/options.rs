@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::error::ErrorKind;
-use clap::{Arg, CommandFactory, ValueHint};
+use clap::{Arg, ValueHint};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
@@ -88,6 +88,40 @@ impl fmt::Display for SampleCount {
             Samples::All => f.write_str("all"),
             Samples::N(n) => n.fmt(f),
         }
+    }
+}
+
+/// One of several parts of a job: `3/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Counted from 1.
+    pub number: usize,
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/');
+        parts
+            .and_then(|(number, of)| {
+                Some(Shard {
+                    number: number.trim().parse().ok()?,
+                    of: of.trim().parse().ok()?,
+                })
+            })
+            .filter(|shard| (1..=shard.of).contains(&shard.number))
+            .ok_or_else(|| "expected a part and their number, such as 3/16".into())
+    }
+}
+
+impl Shard {
+    /// The images of this part, of so many.
+    #[must_use]
+    pub fn range(self, images: usize) -> std::ops::Range<usize> {
+        let bound = |parts: usize| (images as u128 * parts as u128 / self.of as u128) as usize;
+        bound(self.number - 1)..bound(self.number)
     }
 }
 
@@ -246,10 +280,7 @@ const CONFIG_NAME: &str = "ckaprune.json";
 /// If the file cannot be read, is no JSON object, or has a key that no command knows.
 pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     // A first, forgiving look: only to find the file. The real reading reports what is wrong.
-    let Ok(matches) = Cli::command()
-        .ignore_errors(true)
-        .try_get_matches_from(&args)
-    else {
+    let Ok(matches) = Cli::known().ignore_errors(true).try_get_matches_from(&args) else {
         return Ok(args);
     };
     let Some((name, typed)) = matches.subcommand() else {
@@ -301,7 +332,7 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
         bail!("{shown}: expected a JSON object of options")
     };
     let folder = file.parent().unwrap_or(Path::new(""));
-    let cli = Cli::command();
+    let cli = Cli::known();
     let mut options = Vec::new();
     for (key, value) in entries {
         let option = |c: &clap::Command| {

@@ -63,6 +63,12 @@ impl Bar {
     pub fn advance(&self, images: usize) {
         self.0.inc(images as u64);
     }
+
+    /// So many images less are to do than was thought.
+    pub fn shorten(&self, images: usize) {
+        let length = self.0.length().unwrap_or_default();
+        self.0.set_length(length.saturating_sub(images as u64));
+    }
 }
 
 impl Drop for Bar {

@@ -3,10 +3,6 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
-use tch::Device;
-
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Block;
@@ -15,11 +11,13 @@ use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Training, finetune};
 use crate::interface::Interface;
+use crate::interrupt::Interrupt;
 use crate::options::Globs;
 use crate::patch::Patch;
-use crate::progress::Progress;
-use crate::score::{Against, Score, Scores, representation, score};
+use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, representation};
 use crate::torch::Module;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 /// Which blocks may go.
 #[derive(Clone, Debug)]
@@ -87,8 +85,7 @@ pub struct Run {
     pub training: Training,
     /// Of the network; removals do not change it.
     pub interface: Interface,
-    pub device: Device,
-    pub progress: Progress,
+    pub scoring: Scoring,
 }
 
 /// Size and quality of a network.
@@ -148,6 +145,28 @@ pub struct Iteration {
 pub struct State {
     pub archive: Archive,
     pub iterations: Vec<Iteration>,
+    /// What was scored of the next iteration before the user stopped the run.
+    pub scoring: Vec<Tally>,
+}
+
+impl State {
+    /// Before the first iteration.
+    #[must_use]
+    pub fn new(original: &Archive) -> Self {
+        State {
+            archive: original.clone(),
+            iterations: Vec::new(),
+            scoring: Vec::new(),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum RunEnded {
+    Finished(State),
+    /// The user stopped it while blocks were scored.
+    Interrupted(State),
 }
 
 impl Run {
@@ -163,7 +182,10 @@ impl Run {
         request: &Request,
         images: &Images,
         mut saved: impl FnMut(&State) -> Result<()>,
-    ) -> Result<State> {
+    ) -> Result<RunEnded> {
+        let Scoring {
+            device, progress, ..
+        } = self.scoring;
         let began = Analysis::of(original, request)?;
         let first = match self.reference {
             Reference::Current => None,
@@ -173,10 +195,22 @@ impl Run {
                     original,
                     &began,
                     calibration,
-                    self.device,
-                    self.progress,
+                    device,
+                    progress,
                 )?)
             }
+        };
+        let trains = images.train.is_some() && self.training.epochs > 0;
+        // Training changes the weights everywhere, so that nothing of one iteration holds in the next.
+        let (mut reuse, scoring) = if trains {
+            (None, self.scoring)
+        } else {
+            let memory = self.scoring.memory / 2;
+            let scoring = Scoring {
+                memory,
+                ..self.scoring
+            };
+            (Some(Reuse::new(memory)), scoring)
         };
         while state.iterations.len() < self.iterations {
             let number = state.iterations.len() + 1;
@@ -184,7 +218,7 @@ impl Run {
             keep_names(&mut analysis, &began, &state.iterations);
             let candidates = self.rules.candidates(&analysis.blocks);
             if candidates.is_empty() {
-                self.progress.warn(format_args!(
+                progress.warn(format_args!(
                     "stopping after {} of {} removals: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
                     number - 1,
                     self.iterations,
@@ -193,18 +227,27 @@ impl Run {
                 break;
             }
             let begun = Instant::now();
-            let wanted = |path: &str| candidates.iter().any(|b| b.path == path);
-            let against = first.as_ref().map_or(Against::Current, Against::Earlier);
-            let calibration = (&images.calibration, &images.plain);
-            let Scores { scores, .. } = score(
-                &state.archive,
-                &analysis,
-                wanted,
-                calibration,
-                self.device,
-                against,
-                self.progress,
-            )?;
+            let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+            let job = Job {
+                archive: &state.archive,
+                analysis: &analysis,
+                wanted: &wanted,
+                images: (&images.calibration, &images.plain),
+                range: 0..images.calibration.len(),
+                against: first.as_ref().map_or(Against::Current, Against::Earlier),
+            };
+            let begun_tallies = std::mem::take(&mut state.scoring);
+            let interrupt = Interrupt::heed();
+            let tallies = match scoring.run(&job, begun_tallies, reuse.as_mut(), &interrupt)? {
+                Ended::Scored(tallies) => tallies,
+                Ended::Interrupted(tallies) => {
+                    state.scoring = tallies;
+                    saved(&state)?;
+                    return Ok(RunEnded::Interrupted(state));
+                }
+            };
+            drop(interrupt);
+            let scores = ranking(&tallies)?;
             let iteration = self.remove_best(
                 &mut state.archive,
                 &analysis,
@@ -217,12 +260,11 @@ impl Run {
                 seconds: begun.elapsed().as_secs_f64(),
                 ..iteration
             };
-            self.progress
-                .note(progress_line(&iteration, self.iterations));
+            progress.note(progress_line(&iteration, self.iterations));
             state.iterations.push(iteration);
             saved(&state)?;
         }
-        Ok(state)
+        Ok(RunEnded::Finished(state))
     }
 
     fn remove_best(
@@ -248,8 +290,8 @@ impl Run {
                 (train, &images.training),
                 &self.training,
                 first_epoch,
-                self.device,
-                self.progress,
+                self.scoring.device,
+                self.scoring.progress,
             )?;
             train_loss = trained.losses.last().copied();
             *archive = trained.archive;
@@ -273,8 +315,9 @@ impl Run {
         let Some(test) = &images.test else {
             return Ok(None);
         };
-        let module = Module::load(archive, self.device, &self.interface)?;
-        evaluate(&module, test, &images.plain, self.progress, "measuring").map(Some)
+        let module = Module::load(archive, self.scoring.device, &self.interface)?;
+        let progress = self.scoring.progress;
+        evaluate(&module, test, &images.plain, progress, "measuring").map(Some)
     }
 }
 

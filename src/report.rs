@@ -1,10 +1,11 @@
 //! Results: JSON for programs, tables for people.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::blocks::Block;
@@ -14,7 +15,7 @@ use crate::receptive::{self, Field};
 pub const SCHEMA: u32 = 1;
 
 /// A block as JSON documents show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BlockReport {
     pub path: String,
     /// Counted from 1.
@@ -34,26 +35,29 @@ pub struct BlockReport {
     pub macs: i64,
     /// Fraction of the network's.
     pub macs_share: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cka: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// Calibration images it was compared on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
 }
 
 /// How much of the image one position sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ReceptiveField {
     /// The longer side, in pixels.
     Side(i64),
-    Whole(&'static str),
+    Whole(Cow<'static, str>),
 }
 
 impl ReceptiveField {
     fn of(field: Field) -> Option<Self> {
         match field {
             Field::Pixels([height, width]) => Some(ReceptiveField::Side(height.max(width))),
-            Field::Whole => Some(ReceptiveField::Whole("whole image")),
+            Field::Whole => Some(ReceptiveField::Whole("whole image".into())),
             Field::Unknown => None,
         }
     }
@@ -84,6 +88,7 @@ impl BlockReport {
                 macs_share: share(block.macs.count, macs),
                 cka: None,
                 rank: None,
+                samples: None,
             }
         };
         analysis.blocks.iter().map(report).collect()

@@ -8,27 +8,31 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::archive::Archive;
 use crate::export::{save_archive, write_whole};
 use crate::prune::{Iteration, State};
 use crate::report::{SCHEMA, json};
+use crate::score::{Tally, check_tallies};
+use crate::settings::Settings;
 
 /// What `run.json` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct RunFile {
     schema: u32,
     /// All that decides the outcome; a run is only continued with the same.
-    settings: Value,
+    settings: Settings,
     iterations: Vec<Iteration>,
+    /// Statistics of the scoring that was under way when the user stopped the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scoring: Vec<Tally>,
 }
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     folder: PathBuf,
-    settings: Value,
+    settings: Settings,
 }
 
 impl RunDir {
@@ -39,7 +43,7 @@ impl RunDir {
     pub fn open(
         folder: &Path,
         resume: bool,
-        settings: Value,
+        settings: Settings,
         original: &Archive,
     ) -> Result<(Self, State)> {
         let run = RunDir {
@@ -61,11 +65,8 @@ impl RunDir {
                         "{shown}: this folder cannot be made ({error}); name another with --run-dir"
                     )
                 })?;
-                let state = State {
-                    archive: original.clone(),
-                    iterations: Vec::new(),
-                };
-                run.write(&state.iterations)?;
+                let state = State::new(original);
+                run.write(&state)?;
                 Ok((run, state))
             }
             (true, true) => {
@@ -95,13 +96,12 @@ impl RunDir {
                 run.schema
             );
         }
-        if let Some((key, then, now)) = difference(&run.settings, &self.settings) {
+        if let Some((key, then, now)) = run.settings.difference(&self.settings) {
             bail!(
-                "{shown}: the run was begun with `{key}` {}, not {}; resume it with the options it was begun with",
-                show(then),
-                show(now)
+                "{shown}: the run was begun with `{key}` {then}, not {now}; resume it with the options it was begun with"
             );
         }
+        check_tallies(&run.scoring).with_context(|| shown.to_string())?;
         let archive = match run.iterations.len() {
             0 => original.clone(),
             n => {
@@ -112,6 +112,7 @@ impl RunDir {
         Ok(State {
             archive,
             iterations: run.iterations,
+            scoring: run.scoring,
         })
     }
 
@@ -120,39 +121,21 @@ impl RunDir {
     /// # Errors
     /// If the folder cannot be written.
     pub fn save(&self, state: &State) -> Result<()> {
-        save_archive(
-            &state.archive,
-            &self.archive_of(state.iterations.len()),
-            true,
-        )?;
-        self.write(&state.iterations)
+        // An interrupted scoring has changed nothing of the network.
+        if state.scoring.is_empty() {
+            let path = self.archive_of(state.iterations.len());
+            save_archive(&state.archive, &path, true)?;
+        }
+        self.write(state)
     }
 
-    fn write(&self, iterations: &[Iteration]) -> Result<()> {
+    fn write(&self, state: &State) -> Result<()> {
         let run = RunFile {
             schema: SCHEMA,
             settings: self.settings.clone(),
-            iterations: iterations.to_vec(),
+            iterations: state.iterations.clone(),
+            scoring: state.scoring.clone(),
         };
         write_whole(&self.file(), json(&run)?.as_bytes(), true)
-    }
-}
-
-/// The first key in which two sets of settings differ, and its two values.
-fn difference<'a>(a: &'a Value, b: &'a Value) -> Option<(&'a str, &'a Value, &'a Value)> {
-    let value = |of: &'a Value, key: &str| of.get(key).unwrap_or(&Value::Null);
-    [a, b]
-        .into_iter()
-        .filter_map(Value::as_object)
-        .flat_map(serde_json::Map::keys)
-        .map(|key| (key.as_str(), value(a, key), value(b, key)))
-        .find(|(_, then, now)| then != now)
-}
-
-fn show(setting: &Value) -> String {
-    match setting {
-        Value::Null => "unset".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

@@ -9,15 +9,33 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::{self, Block, Cut};
+use crate::inference::{self, Layer};
 use crate::interface::InterfaceError;
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
-    Emitter, ModuleId, Network, Operand, Program, Skip, Span, ValueId, print, tensor_list_method,
+    Emitter, Network, Operand, Program, Skip, Span, ValueId, print, tensor_list_method,
 };
 use crate::representation::representation;
 
 /// Prefix of every method added to a root class.
 const PREFIX: &str = "ckaprune_";
+
+/// In which form the pieces are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Statement by statement as the network is: the same bits.
+    AsWritten,
+    /// Quicker, and the same up to rounding: [`crate::inference`].
+    Inference,
+}
+
+/// A method of the root class from one tensor to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Method {
+    pub name: String,
+    /// What it is given besides its input: the tensors of these [`Pieces::layers`].
+    pub layers: Vec<usize>,
+}
 
 /// How one block is left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +44,7 @@ pub struct Detour {
     /// The boundary whose tensor it begins with.
     pub from: usize,
     /// A method to run first: the piece around a block that has no cuts of its own.
-    pub variant: Option<String>,
+    pub variant: Option<Method>,
     /// The first segment to run behind it.
     pub resume: usize,
 }
@@ -34,13 +52,16 @@ pub struct Detour {
 /// The pieces of a network, and the way around each removable block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pieces {
-    /// Names of the segment methods; segment `i` leads from boundary `i` to boundary `i + 1`, the last one to the
-    /// representation.
-    pub segments: Vec<String>,
+    /// Segment `i` leads from boundary `i` to boundary `i + 1`, the last one to the representation.
+    pub segments: Vec<Method>,
     pub detours: Vec<Detour>,
-    /// From the representation to the class scores, where nothing else is needed for them.
-    pub head: Option<String>,
-    methods: Vec<Function>,
+    /// From the input to the representation in one go, as the network is written.
+    pub whole: Method,
+    /// From the representation to the class scores, as the network is written, where nothing else is needed for them.
+    pub head: Option<Method>,
+    /// What the methods need made before they run.
+    pub layers: Vec<Layer>,
+    functions: Vec<Function>,
 }
 
 /// Why a network cannot be run piecewise.
@@ -61,53 +82,46 @@ impl Pieces {
     ///
     /// # Errors
     /// If there is no representation to compare.
-    pub fn of(analysis: &Analysis) -> Result<Self, NoRepresentation> {
+    pub fn of(analysis: &Analysis, form: Form) -> Result<Self, NoRepresentation> {
         let Analysis {
             network, blocks, ..
         } = analysis;
-        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
-        let scores = interface
-            .scores
-            .value
-            .ok_or(NoRepresentation::NotFollowed)?;
-        // Other outputs would keep values alive across every cut.
-        let program = &analysis.program.towards(scores);
-        let representation = representation(program).ok_or(NoRepresentation::NoLayer)?;
-        let emitter = Emitter::new(network, program);
+        let (program, representation) = &compared(analysis)?;
+        let representation = *representation;
         let end = program
             .statements
             .iter()
             .position(|s| s.outputs.contains(&representation))
             .map_or(0, |i| i + 1);
-        let cuts: Vec<Cut> = blocks::cuts(program)
-            .into_iter()
-            .filter(|c| c.position < end)
-            .collect();
+        let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks
             .iter()
             .filter(|b| b.is_removable() && b.statements.end <= end && makes(program, b.output))
             .collect();
-        let boundaries = boundaries(&cuts, &removable, program.input);
-        let mut methods = Vec::new();
-        let mut add = |name: String, span: &Span| {
-            methods.push(emitter.method(&name, span));
-            name
+        let inner = cuts.iter().filter(|c| c.position < end);
+        let boundaries = boundaries(inner, &removable, program.input);
+        // Where the piece behind boundary `i` ends, and what it gives.
+        let target = |i: usize| match boundaries.get(i) {
+            Some(next) => (next.value, next.position),
+            None => (representation, end),
+        };
+        let mut writer = Writer {
+            network,
+            program,
+            layers: Vec::new(),
+            functions: Vec::new(),
         };
 
         let segments = (0..boundaries.len())
             .map(|i| {
-                let (output, to) = match boundaries.get(i + 1) {
-                    Some(next) => (next.value, next.position),
-                    None => (representation, end),
-                };
-                let statements = boundaries[i].position..to;
+                let (output, to) = target(i + 1);
                 let span = Span {
                     input: boundaries[i].value,
                     output,
-                    statements,
+                    statements: boundaries[i].position..to,
                     without: Vec::new(),
                 };
-                add(format!("{PREFIX}segment_{i}"), &span)
+                writer.write(format!("segment_{i}"), &span, form)
             })
             .collect();
         let detours = (0..)
@@ -119,55 +133,136 @@ impl Pieces {
                     .unwrap_or(0);
                 let resume = boundaries
                     .iter()
-                    .position(|c| c.position >= block.statements.end);
-                let until = resume.map(|r| boundaries[r]);
-                let between_cuts = boundaries[from].value == block.input
-                    && until.map_or(representation, |c| c.value) == block.output;
+                    .position(|c| c.position >= block.statements.end)
+                    .unwrap_or(boundaries.len());
+                let (output, to) = target(resume);
+                let between_cuts = boundaries[from].value == block.input && output == block.output;
                 let variant = (!between_cuts).then(|| {
                     let span = Span {
                         input: boundaries[from].value,
-                        output: until.map_or(representation, |c| c.value),
-                        statements: boundaries[from].position..until.map_or(end, |c| c.position),
+                        output,
+                        statements: boundaries[from].position..to,
                         without: vec![skip(block)],
                     };
-                    add(format!("{PREFIX}without_{i}"), &span)
+                    writer.write(format!("without_{i}"), &span, form)
                 });
                 Detour {
                     path: block.path.clone(),
                     from,
                     variant,
-                    resume: resume.unwrap_or(boundaries.len()),
+                    resume,
                 }
             })
             .collect();
-        let is_cut = blocks::cuts(program)
-            .iter()
-            .any(|c| c.value == representation);
+        let span = Span {
+            input: program.input,
+            output: representation,
+            statements: 0..end,
+            without: Vec::new(),
+        };
+        let whole = writer.write("whole".into(), &span, Form::AsWritten);
+        let is_cut = cuts.iter().any(|c| c.value == representation);
         let head = match program.output.operand {
             Operand::Value(output) if is_cut && program.is_tensor(output) => {
-                let statements = end..program.statements.len();
                 let span = Span {
                     input: representation,
                     output,
-                    statements,
+                    statements: end..program.statements.len(),
                     without: Vec::new(),
                 };
-                Some(add(format!("{PREFIX}head"), &span))
+                Some(writer.write("head".into(), &span, Form::AsWritten))
             }
             _ => None,
         };
         Ok(Pieces {
             segments,
             detours,
+            whole,
             head,
-            methods,
+            layers: writer.layers,
+            functions: writer.functions,
         })
     }
 
-    /// The archive with the methods of the pieces.
+    /// The tensors of the archive that the layers are made of, each once.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Operand> {
+        let mut sources: Vec<Operand> = Vec::new();
+        for source in self.layers.iter().flat_map(Layer::sources) {
+            if !sources.contains(source) {
+                sources.push(source.clone());
+            }
+        }
+        sources
+    }
+
+    /// The archive with the methods of the pieces, and [`TENSOR_LIST`] for their [`sources`](Self::sources).
     #[must_use]
     pub fn instrument(&self, archive: &Archive, network: &Network) -> Archive {
-        with_root_methods(archive, network, &self.methods)
+        let list = tensor_list_method(network, TENSOR_LIST, &self.sources());
+        let methods: Vec<Function> = self.functions.iter().cloned().chain([list]).collect();
+        with_root_methods(archive, network, &methods)
+    }
+
+    /// How many of the first segments compute the same in both, given the same weights.
+    #[must_use]
+    pub fn common_prefix(&self, other: &Pieces) -> usize {
+        let same = |(mine, theirs): &(&Method, &Method)| {
+            let layers = |pieces: &Pieces, method: &Method| -> Vec<Layer> {
+                let made = method.layers.iter().map(|i| pieces.layers[*i].clone());
+                made.collect()
+            };
+            self.function(mine) == other.function(theirs)
+                && layers(self, mine) == layers(other, theirs)
+        };
+        let both = self.segments.iter().zip(&other.segments);
+        both.take_while(same).count()
+    }
+
+    fn function(&self, method: &Method) -> Option<&Function> {
+        self.functions.iter().find(|f| f.name == method.name)
+    }
+}
+
+/// The program towards the class scores alone, as other outputs would keep values alive across every cut; and the value
+/// in it that the method compares.
+fn compared(analysis: &Analysis) -> Result<(Program, ValueId), NoRepresentation> {
+    let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+    let scores = interface
+        .scores
+        .value
+        .ok_or(NoRepresentation::NotFollowed)?;
+    let program = analysis.program.towards(scores);
+    let representation = representation(&program).ok_or(NoRepresentation::NoLayer)?;
+    Ok((program, representation))
+}
+
+/// Collects methods, and the layers they share.
+struct Writer<'a> {
+    network: &'a Network,
+    program: &'a Program,
+    layers: Vec<Layer>,
+    functions: Vec<Function>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, name: String, span: &Span, form: Form) -> Method {
+        let emitter = Emitter::new(self.network, self.program);
+        let name = format!("{PREFIX}{name}");
+        let mut code = emitter.code(span);
+        let mut layers = Vec::new();
+        if form == Form::Inference {
+            for layer in inference::lower(self.network, self.program, &mut code) {
+                let known = self.layers.iter().position(|l| *l == layer);
+                layers.push(known.unwrap_or_else(|| {
+                    self.layers.push(layer);
+                    self.layers.len() - 1
+                }));
+            }
+        }
+        let weights = (!layers.is_empty()).then_some(inference::WEIGHTS);
+        self.functions.push(emitter.method(&name, &code, weights));
+        Method { name, layers }
     }
 }
 
@@ -188,7 +283,11 @@ fn skip(block: &Block) -> Skip {
 }
 
 /// The cuts that bound segments: the input, and every cut at which a block begins or ends.
-fn boundaries(cuts: &[Cut], removable: &[&Block], input: ValueId) -> Vec<Cut> {
+fn boundaries<'a>(
+    cuts: impl Iterator<Item = &'a Cut>,
+    removable: &[&Block],
+    input: ValueId,
+) -> Vec<Cut> {
     let bounds_a_block = |cut: &Cut| {
         removable.iter().any(|b| {
             (cut.position == b.statements.start && cut.value == b.input)
@@ -199,21 +298,17 @@ fn boundaries(cuts: &[Cut], removable: &[&Block], input: ValueId) -> Vec<Cut> {
         position: 0,
         value: input,
     };
-    let inner = cuts.iter().filter(|c| c.position > 0 && bounds_a_block(c));
+    let inner = cuts.filter(|c| c.position > 0 && bounds_a_block(c));
     std::iter::once(start).chain(inner.copied()).collect()
 }
 
-/// Name of the method [`with_state_method`] adds.
-pub const STATE_METHOD: &str = "ckaprune_state";
+/// Name of the method that gives a list of the archive's own tensors.
+pub const TENSOR_LIST: &str = "ckaprune_tensors";
 
-/// The archive with a method that gives these tensor attributes, so that they can be read and trained from outside.
+/// The archive with [`TENSOR_LIST`] for these tensors, so that they can be read and trained from outside.
 #[must_use]
-pub fn with_state_method(
-    archive: &Archive,
-    network: &Network,
-    tensors: &[(ModuleId, String)],
-) -> Archive {
-    let method = tensor_list_method(network, STATE_METHOD, tensors);
+pub fn with_tensor_list(archive: &Archive, network: &Network, tensors: &[Operand]) -> Archive {
+    let method = tensor_list_method(network, TENSOR_LIST, tensors);
     with_root_methods(archive, network, &[method])
 }
 

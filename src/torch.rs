@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::dtype::Dtype;
 use crate::interface::Interface;
 use crate::output::Step;
+use crate::segments::TENSOR_LIST;
 
 /// Where to run, as the user says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,16 +206,27 @@ impl Module {
         }
     }
 
-    /// Runs a method with one tensor in and one out.
-    pub fn method(&self, name: &str, input: &Tensor) -> Result<Tensor> {
-        self.inner.method_ts(name, &[input]).map_err(explain)
+    /// Runs a method from one tensor to another; `weights`, if any, are its second argument.
+    pub fn method(&self, name: &str, input: &Tensor, weights: Vec<Tensor>) -> Result<Tensor> {
+        if weights.is_empty() {
+            return self.inner.method_ts(name, &[input]).map_err(explain);
+        }
+        let args = [
+            IValue::Tensor(input.shallow_clone()),
+            IValue::TensorList(weights),
+        ];
+        match self.inner.method_is(name, &args).map_err(explain)? {
+            IValue::Tensor(tensor) => Ok(tensor),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
     }
 
-    /// Runs a method that gives a list of tensors. They share memory with the network's own.
-    pub fn tensors(&self, name: &str) -> Result<Vec<Tensor>> {
-        match self.inner.method_is::<IValue>(name, &[]).map_err(explain)? {
+    /// The tensors of [`TENSOR_LIST`]. They share memory with the network's own.
+    pub fn tensors(&self) -> Result<Vec<Tensor>> {
+        let list = self.inner.method_is::<IValue>(TENSOR_LIST, &[]);
+        match list.map_err(explain)? {
             IValue::TensorList(tensors) => Ok(tensors),
-            other => bail!("method {name} gives {}", kind_of(&other)),
+            other => bail!("method {TENSOR_LIST} gives {}", kind_of(&other)),
         }
     }
 }

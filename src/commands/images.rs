@@ -18,6 +18,8 @@ use crate::prune::Images;
 
 /// Images where none were named: calibration is all they can serve for.
 const SYNTHETIC_SAMPLES: usize = 1024;
+/// Images in a batch where nobody says otherwise, as in the authors' code.
+const USUAL_BATCH: u32 = 128;
 /// Part of the training images that is set aside for measuring where there is no test part.
 const HELD_OUT: f64 = 0.1;
 
@@ -139,7 +141,8 @@ pub(super) fn analyse_for(
 }
 
 fn batch_size(options: &Data) -> Result<NonZeroUsize> {
-    NonZeroUsize::new(options.batch_size as usize).context("--batch-size is 0")
+    let size = options.batch_size.unwrap_or(USUAL_BATCH);
+    NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }
 
 /// Images for calibration, training and measuring; the network analysed for their shape; whether they are synthetic.

@@ -13,6 +13,8 @@ mod images;
 mod prune;
 #[cfg(feature = "torch")]
 mod score;
+#[cfg(feature = "torch")]
+mod statistics;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,8 @@ use crate::options::Size;
 #[cfg(feature = "torch")]
 use crate::prune::Rules;
 use crate::report;
+#[cfg(feature = "torch")]
+use crate::settings::Settings;
 use crate::verdict::why_nothing_is_removable;
 
 /// How a command ended that did what it was asked.
@@ -42,6 +46,8 @@ pub enum Outcome {
     Done,
     /// It ran, but fell short of a target.
     Missed,
+    /// The user stopped it; what it had done is kept.
+    Interrupted,
 }
 
 /// Runs a command.
@@ -89,6 +95,52 @@ fn show(talk: Talk, report: &impl Serialize, text: impl FnOnce() -> String) -> R
     } else {
         text()
     })
+}
+
+/// All that decides the similarities but the model and how they are compared.
+#[cfg(feature = "torch")]
+fn scoring_settings(
+    model: &Model,
+    data: &crate::cli::Data,
+    search: crate::cli::Search,
+    selection: &crate::cli::Selection,
+    analysis: &Analysis,
+) -> Settings {
+    use serde_json::json;
+    fn text<T: ToString>(option: &Option<T>) -> serde_json::Value {
+        json!(option.as_ref().map(ToString::to_string))
+    }
+    let settings = [
+        ("data", json!(data.data)),
+        ("mean", text(&data.mean)),
+        ("std", text(&data.std)),
+        ("input-size", json!(analysis.input_shape)),
+        ("output-key", text(&model.output_key)),
+        ("samples", json!(data.samples.to_string())),
+        ("seed", json!(data.seed)),
+        ("granularity", json!(search.granularity)),
+        ("candidates", json!(search.candidates)),
+        ("keep", text(&selection.keep)),
+        ("only", text(&selection.only)),
+        (
+            "min-blocks-per-stage",
+            json!(selection.min_blocks_per_stage),
+        ),
+    ];
+    settings.into_iter().collect()
+}
+
+/// Tells one model from another, weights included.
+#[cfg(feature = "torch")]
+fn fingerprint(archive: &Archive) -> Result<String> {
+    let bytes = archive.to_bytes()?;
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes);
+    Ok(format!(
+        "{} bytes, CRC-32 {:08x}",
+        bytes.len(),
+        checksum.sum()
+    ))
 }
 
 /// The device to run on, after setting the number of threads.

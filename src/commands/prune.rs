@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use serde_json::json;
 
 use super::images::{for_pruning, warn_synthetic};
 use super::{
-    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, show,
+    Outcome, blame, fingerprint, free_output, interface, open_device, open_model,
+    require_candidates, scoring_settings, show,
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -17,9 +19,10 @@ use crate::eval::throughput;
 use crate::export::save_archive;
 use crate::finetune::{Training, finetune};
 use crate::progress::Progress;
-use crate::prune::{Figures, Images, Iteration, Rules, Run, State};
+use crate::prune::{Figures, Images, Iteration, Rules, Run, RunEnded, State};
 use crate::report::{self, SCHEMA, number, percent, thousands};
 use crate::run_dir::RunDir;
+use crate::settings::Settings;
 use crate::torch::{self, Module};
 
 #[derive(Serialize)]
@@ -106,13 +109,11 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         reference: options.reference,
         training: Training::of(&options.training, options.data.seed),
         interface: interface.clone(),
-        device,
-        progress,
+        scoring: options
+            .scoring
+            .settings(!options.exact, &options.data, device, progress),
     };
-    let begin = State {
-        archive: archive.clone(),
-        iterations: Vec::new(),
-    };
+    let begin = State::new(&archive);
     let (run_dir, begin) = match &options.run_dir {
         None => (None, begin),
         Some(folder) => {
@@ -140,12 +141,20 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     );
     let keep = |state: &State| run_dir.as_ref().map_or(Ok(()), |r| r.save(state));
     let request = &analysis.request;
+    let ended = run
+        .carry_on(&archive, begin, request, &images, keep)
+        .map_err(blame(path))?;
     let State {
         archive: pruned,
         iterations,
-    } = run
-        .carry_on(&archive, begin, request, &images, keep)
-        .map_err(blame(path))?;
+        ..
+    } = match ended {
+        RunEnded::Finished(state) => state,
+        RunEnded::Interrupted(state) => {
+            progress.warn(interruption(&state, options));
+            return Ok(Outcome::Interrupted);
+        }
+    };
     let baseline = match options.baseline {
         true => {
             baseline(&run, &archive, &analysis, &images, iterations.len()).map_err(blame(path))?
@@ -180,41 +189,43 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
 }
 
 /// All that decides which blocks go and what the weights become.
-fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<serde_json::Value> {
-    Ok(serde_json::json!({
-        "model": fingerprint(archive)?,
-        "data": options.data.data,
-        "mean": options.data.mean.as_ref().map(ToString::to_string),
-        "std": options.data.std.as_ref().map(ToString::to_string),
-        "input-size": analysis.input_shape,
-        "output-key": options.model.output_key.as_ref().map(ToString::to_string),
-        "samples": options.data.samples.to_string(),
-        "batch-size": options.data.batch_size,
-        "seed": options.data.seed,
-        "granularity": options.search.granularity,
-        "candidates": options.search.candidates,
-        "keep": options.selection.keep.as_ref().map(ToString::to_string),
-        "only": options.selection.only.as_ref().map(ToString::to_string),
-        "min-blocks-per-stage": options.selection.min_blocks_per_stage,
-        "reference": options.reference,
-        "epochs": options.training.epochs,
-        "lr": options.training.lr,
-        "momentum": options.training.momentum,
-        "weight-decay": options.training.weight_decay,
-        "augment": options.training.augment.to_string(),
-    }))
+fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<Settings> {
+    let Prune {
+        model,
+        data,
+        search,
+        selection,
+        training,
+        ..
+    } = options;
+    let more = [
+        ("model", json!(fingerprint(archive)?)),
+        ("batch-size", json!(data.batch_size)),
+        ("exact", json!(options.exact)),
+        ("reference", json!(options.reference)),
+        ("epochs", json!(training.epochs)),
+        ("lr", json!(training.lr)),
+        ("momentum", json!(training.momentum)),
+        ("weight-decay", json!(training.weight_decay)),
+        ("augment", json!(training.augment.to_string())),
+    ];
+    let scoring = scoring_settings(model, data, *search, selection, analysis);
+    Ok(scoring.and(more.into_iter().collect()))
 }
 
-/// Tells one model from another, weights included.
-fn fingerprint(archive: &Archive) -> Result<String> {
-    let bytes = archive.to_bytes()?;
-    let mut checksum = flate2::Crc::new();
-    checksum.update(&bytes);
-    Ok(format!(
-        "{} bytes, CRC-32 {:08x}",
-        bytes.len(),
-        checksum.sum()
-    ))
+fn interruption(state: &State, options: &Prune) -> String {
+    let done = state.iterations.len();
+    match &options.run_dir {
+        Some(folder) => format!(
+            "stopped after {done} of {} removals; add `--resume` to the same command to go on from {}",
+            options.iterations,
+            folder.display()
+        ),
+        None => format!(
+            "stopped after {done} of {} removals; nothing is kept, because no --run-dir was named",
+            options.iterations
+        ),
+    }
 }
 
 /// The unpruned network, fine-tuned for as many epochs as the pruned one was.
@@ -226,11 +237,13 @@ fn baseline(
     removals: usize,
 ) -> Result<Option<Figures>> {
     let Some(train) = &images.train else {
-        run.progress
+        run.scoring
+            .progress
             .warn("--baseline needs labelled images; there is none");
         return Ok(None);
     };
-    run.progress
+    run.scoring
+        .progress
         .note("fine-tuning the unpruned network for comparison");
     let training = Training {
         epochs: run.training.epochs * removals,
@@ -242,8 +255,8 @@ fn baseline(
         (train, &images.training),
         &training,
         0,
-        run.device,
-        run.progress,
+        run.scoring.device,
+        run.scoring.progress,
     )?;
     Ok(Some(Figures::new(
         analysis,
@@ -261,8 +274,8 @@ fn check_export(
 ) -> Result<Figures> {
     let exported = open_model(output)?;
     let named = || output.display().to_string();
-    let module = Module::load(&exported, run.device, &run.interface).with_context(named)?;
-    let memory = Module::load(pruned, run.device, &run.interface)?;
+    let module = Module::load(&exported, run.scoring.device, &run.interface).with_context(named)?;
+    let memory = Module::load(pruned, run.scoring.device, &run.interface)?;
     if let Some(input) = first_batch(&memory, images)? {
         let outputs =
             |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
@@ -296,8 +309,8 @@ fn compare_speed(
     after: &mut Figures,
 ) -> Result<()> {
     let modules = [
-        Module::load(original, run.device, &run.interface)?,
-        Module::load(pruned, run.device, &run.interface)?,
+        Module::load(original, run.scoring.device, &run.interface)?,
+        Module::load(pruned, run.scoring.device, &run.interface)?,
     ];
     if let Some(input) = first_batch(&modules[0], images)? {
         let [original, pruned] = throughput(&modules, &input)?;

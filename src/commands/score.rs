@@ -1,44 +1,96 @@
 //! `ckaprune score`: one ranking.
 
-use anyhow::Result;
-use serde::Serialize;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::images::{for_pruning, warn_synthetic};
-use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
-use crate::cli::Score;
+use super::statistics::{self, StatisticsFile};
+use super::{
+    Outcome, blame, fingerprint, interface, open_device, open_model, require_candidates, show,
+};
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::cli::{self, Score};
 use crate::data::Augment;
+use crate::export::check_output;
+use crate::interrupt::Interrupt;
+use crate::memory::available;
 use crate::progress::Progress;
 use crate::prune::Rules;
 use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
-use crate::score::{Against, score};
+use crate::score::{self, Against, Ended, Job, Race, Scoring, Tally, ranking};
+use crate::settings::Settings;
+
+/// What was scored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Scored {
+    model: String,
+    input_shape: Vec<i64>,
+    /// Calibration images.
+    pub samples: usize,
+    synthetic: bool,
+    macs: i64,
+    /// All blocks in the order in which they run; `cka`, `rank` and `samples` where scored.
+    blocks: Vec<BlockReport>,
+}
 
 #[derive(Serialize)]
 struct ScoreReport {
     schema: u32,
     command: &'static str,
-    model: String,
-    input_shape: Vec<i64>,
-    /// Calibration images.
-    samples: usize,
-    synthetic: bool,
-    macs: i64,
-    /// All blocks in the order in which they run; `cka` and `rank` where scored.
-    blocks: Vec<BlockReport>,
+    #[serde(flatten)]
+    scored: Scored,
+    /// Candidates could drop out before they had seen all images.
+    race: bool,
+    /// Of scoring, from loading the network into libtorch to the similarities.
+    seconds: f64,
+}
+
+impl cli::Scoring {
+    /// How to score, as the options say.
+    pub(super) fn settings(
+        self,
+        race: bool,
+        data: &cli::Data,
+        device: tch::Device,
+        progress: Progress,
+    ) -> Scoring {
+        let batch = data.batch_size.and_then(|n| (n as usize).try_into().ok());
+        Scoring {
+            device,
+            race: race.then(Race::default),
+            memory: self.memory.map_or(available() / 2, |m| m.0),
+            batch,
+            progress,
+        }
+    }
 }
 
 pub(super) fn run(options: &Score) -> Result<Outcome> {
+    let Some(model) = &options.model else {
+        let whole = statistics::merge(&options.statistics.merge)?;
+        return report(options, whole.scored, &whole.tallies, whole.seconds);
+    };
     let progress = Progress {
         quiet: options.talk.quiet,
     };
-    let path = &options.model.model;
+    let path = &model.model;
     let archive = open_model(path)?;
+    if let Some(output) = &options.statistics.output {
+        check_output(output, options.statistics.force)?;
+    }
     let device = open_device(&options.machine)?;
     let no_augmentation = Augment {
         crop_padding: 0,
         flip: false,
     };
     let (images, analysis, synthetic) = for_pruning(
-        &options.model,
+        model,
         &archive,
         &options.data,
         options.search.into(),
@@ -49,72 +101,200 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .check_prunable()
         .map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
-    let candidates = require_candidates(path, &analysis, &rules)?;
+    let wanted: Vec<String> = require_candidates(path, &analysis, &rules)?
+        .into_iter()
+        .map(|b| b.path.clone())
+        .collect();
     if synthetic {
         warn_synthetic(&analysis, &images, progress);
     }
-    let wanted = |path: &str| candidates.iter().any(|b| b.path == path);
-    let calibration = (&images.calibration, &images.plain);
-    let scores = score(
-        &archive,
-        &analysis,
-        wanted,
-        calibration,
-        device,
-        Against::Current,
-        progress,
-    )
-    .map_err(blame(path))?;
-    let blocks = BlockReport::all(&analysis).into_iter().map(|block| {
-        let found = scores.get(&block.path);
-        BlockReport {
-            cka: found.map(|s| s.cka),
-            rank: found.map(|s| s.rank),
-            ..block
-        }
-    });
-    let report = ScoreReport {
-        schema: SCHEMA,
-        command: "score",
+    let scored = Scored {
         model: path.display().to_string(),
         input_shape: analysis.input_shape.clone(),
         samples: images.calibration.len(),
         synthetic,
         macs: analysis.macs().count,
-        blocks: blocks.collect(),
+        blocks: BlockReport::all(&analysis),
     };
-    show(options.talk, &report, || report.table())?;
+    let settings = settings(options, model, &archive, &analysis, scored.samples)?;
+    let range = shard(options, scored.samples)?;
+    let mut begun = Vec::new();
+    let mut seconds = 0.;
+    if let Some(file) = &options.statistics.resume {
+        let earlier = StatisticsFile::read(file)?;
+        earlier.check_settings(file, &settings, &range)?;
+        (begun, seconds) = (earlier.tallies, earlier.seconds);
+    }
+    let start = Instant::now();
+    let scoring = options
+        .scoring
+        .settings(options.race, &options.data, device, progress);
+    let job = Job {
+        archive: &archive,
+        analysis: &analysis,
+        wanted: &wanted,
+        images: (&images.calibration, &images.plain),
+        range: range.clone(),
+        against: Against::Current,
+    };
+    let ended = scoring
+        .run(&job, begun, None, &Interrupt::heed())
+        .map_err(blame(path))?;
+    seconds += start.elapsed().as_secs_f64();
+    let file = |tallies| {
+        StatisticsFile::new(
+            settings.clone(),
+            scored.clone(),
+            range.clone(),
+            seconds,
+            tallies,
+        )
+    };
+    match ended {
+        Ended::Interrupted(tallies) => {
+            let (output, force) = place_of_the_rest(options, path);
+            file(tallies).write(&output, force)?;
+            progress.warn(format_args!(
+                "stopped; what was done is in {0}: add `--resume {0}` to the same command to go on",
+                output.display()
+            ));
+            Ok(Outcome::Interrupted)
+        }
+        Ended::Scored(tallies) => {
+            if let Some(output) = &options.statistics.output {
+                let force = options.statistics.force || is_resumed(options, output);
+                file(tallies.clone()).write(output, force)?;
+            }
+            if options.statistics.shard.is_some() {
+                progress.note("statistics written; `ckaprune score --merge` makes a ranking of those of all shards");
+                return Ok(Outcome::Done);
+            }
+            report(options, scored, &tallies, seconds).map_err(blame(path))
+        }
+    }
+}
+
+/// Where the statistics of an interrupted job go, and whether they may replace a file there.
+fn place_of_the_rest(options: &Score, model: &Path) -> (PathBuf, bool) {
+    let statistics = &options.statistics;
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = || model.with_file_name(format!("{stem}.score.json"));
+    let named = statistics.output.clone().or(statistics.resume.clone());
+    match named {
+        Some(file) => {
+            let force = statistics.force || is_resumed(options, &file);
+            (file, force)
+        }
+        // Made by an earlier interruption, if it is there at all.
+        None => (beside(), true),
+    }
+}
+
+fn is_resumed(options: &Score, output: &Path) -> bool {
+    options.statistics.resume.as_deref() == Some(output)
+}
+
+fn shard(options: &Score, samples: usize) -> Result<Range<usize>> {
+    let Some(shard) = options.statistics.shard else {
+        return Ok(0..samples);
+    };
+    let range = shard.range(samples);
+    if range.is_empty() {
+        bail!(
+            "--shard {}/{}: of {samples} calibration images none is in this part; make fewer parts",
+            shard.number,
+            shard.of
+        );
+    }
+    Ok(range)
+}
+
+/// All that decides the scores.
+fn settings(
+    options: &Score,
+    model: &cli::Model,
+    archive: &Archive,
+    analysis: &Analysis,
+    samples: usize,
+) -> Result<Settings> {
+    let scoring = super::scoring_settings(
+        model,
+        &options.data,
+        options.search,
+        &options.selection,
+        analysis,
+    );
+    let more = [
+        ("model", json!(fingerprint(archive)?)),
+        ("race", json!(options.race)),
+        ("images", json!(samples)),
+    ];
+    Ok(scoring.and(more.into_iter().collect()))
+}
+
+fn report(options: &Score, scored: Scored, tallies: &[Tally], seconds: f64) -> Result<Outcome> {
+    let scores = ranking(tallies)?;
+    let blocks = scored.blocks.into_iter().map(|block| {
+        let found = scores.iter().find(|s| s.path == block.path);
+        BlockReport {
+            cka: found.map(|s| s.cka),
+            rank: found.map(|s| s.rank),
+            samples: found.map(|s| s.samples),
+            ..block
+        }
+    });
+    let scored = Scored {
+        blocks: blocks.collect(),
+        ..scored
+    };
+    let race = scores.iter().any(|s| s.samples < scored.samples);
+    let report = ScoreReport {
+        schema: SCHEMA,
+        command: "score",
+        scored,
+        race,
+        seconds,
+    };
+    show(options.talk, &report, || report.table(&scores))?;
     Ok(Outcome::Done)
 }
 
 impl ScoreReport {
-    fn table(&self) -> String {
-        let mut ranked: Vec<(usize, f64, &BlockReport)> = self
-            .blocks
-            .iter()
-            .filter_map(|b| Some((b.rank?, b.cka?, b)))
-            .collect();
-        ranked.sort_by_key(|(rank, ..)| *rank);
-        let mut table = report::table(&["rank", "block", "CKA without it", "MACs", "share"]);
-        for (rank, cka, block) in ranked {
-            table.add_row(vec![
-                number(rank.to_string()),
-                (&block.path).into(),
-                number(format!("{cka:.6}")),
-                number(thousands(block.macs)),
-                number(percent(block.macs, self.macs)),
-            ]);
+    fn table(&self, scores: &[score::Score]) -> String {
+        let Scored {
+            samples, blocks, ..
+        } = &self.scored;
+        let mut header = vec!["rank", "block", "CKA without it", "MACs", "share"];
+        header.extend(self.race.then_some("images"));
+        let mut table = report::table(&header);
+        for score in scores {
+            let block = blocks.iter().find(|b| b.path == score.path);
+            let macs = block.map_or(0, |b| b.macs);
+            let mut row = vec![
+                number(score.rank.to_string()),
+                (&score.path).into(),
+                number(format!("{:.6}", score.cka)),
+                number(thousands(macs)),
+                number(percent(macs, self.scored.macs)),
+            ];
+            row.extend(self.race.then(|| number(thousands(score.samples as i64))));
+            table.add_row(row);
         }
-        let what = if self.synthetic {
+        let what = if self.scored.synthetic {
             "images of random noise"
         } else {
             "calibration images"
         };
         let head = format!(
             "{}: linear CKA on {} {what}\n\n",
-            self.model,
-            thousands(self.samples as i64)
+            self.scored.model,
+            thousands(*samples as i64)
         );
-        head + &report::render(&table)
+        let foot = if self.race {
+            "\nBlocks with fewer images fell behind in the race; `--exact` compares all on all.\n"
+        } else {
+            ""
+        };
+        head + &report::render(&table) + foot
     }
 }

@@ -47,6 +47,15 @@ impl Loader {
         }
     }
 
+    /// Batches of another size.
+    #[must_use]
+    pub fn with_batch_size(&self, batch_size: NonZeroUsize) -> Self {
+        Self {
+            batch_size,
+            ..self.clone()
+        }
+    }
+
     /// Every epoch in another order.
     pub fn shuffled(mut self, seed: u64) -> Self {
         self.shuffle = Some(seed);

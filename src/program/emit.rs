@@ -33,6 +33,14 @@ pub struct Skip {
     pub output: ValueId,
 }
 
+/// A span as straight code, ready to be written: its statements in order, with regions left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Code {
+    pub input: ValueId,
+    pub output: ValueId,
+    pub statements: Vec<Statement>,
+}
+
 impl Span {
     /// The value that stands for `value` once the regions are left out.
     fn stand_in(&self, mut value: ValueId) -> ValueId {
@@ -50,38 +58,36 @@ impl<'a> Emitter<'a> {
         Emitter { network, program }
     }
 
-    /// The method `name(self, x: Tensor) -> Tensor` that computes a span.
+    /// What a span needs for its output.
     #[must_use]
-    pub fn method(&self, name: &str, span: &Span) -> Function {
-        let kept = self.needed(span, HashSet::from([span.stand_in(span.output)]));
+    pub fn code(&self, span: &Span) -> Code {
+        let output = span.stand_in(span.output);
+        Code {
+            input: span.input,
+            output,
+            statements: self.needed(span, HashSet::from([output])),
+        }
+    }
+
+    /// The method `name(self, x: Tensor) -> Tensor` that runs the code. With `weights` it has a second parameter, the
+    /// list of tensors of that name.
+    #[must_use]
+    pub fn method(&self, name: &str, code: &Code, weights: Option<&str>) -> Function {
         let mut body = Vec::new();
-        if self.writes_input(span, &kept) {
+        if self.writes_input(code) {
             // The caller keeps this tensor for other runs.
             body.push(assign(
-                vec![value_name(span.input)],
-                call("torch.clone", vec![value_name(span.input)]),
+                vec![value_name(code.input)],
+                call("torch.clone", vec![value_name(code.input)]),
             ));
         }
-        body.extend(
-            kept.iter()
-                .flat_map(|&i| self.statement(&self.program.statements[i])),
-        );
-        for skip in &span.without {
-            rename(
-                &mut body,
-                &value_text(skip.output),
-                &value_text(span.stand_in(skip.output)),
-            );
-        }
-        let output = span.stand_in(span.output);
-        body.push(Stmt::Return(vec![value_name(output)]));
-        root_method(
-            self.network,
-            name,
-            Some(&value_text(span.input)),
-            "Tensor",
-            body,
-        )
+        body.extend(code.statements.iter().flat_map(|s| self.statement(s)));
+        body.push(Stmt::Return(vec![value_name(code.output)]));
+        let input = value_text(code.input);
+        let params: Vec<(&str, &str)> = std::iter::once((input.as_str(), "Tensor"))
+            .chain(weights.map(|name| (name, "List[Tensor]")))
+            .collect();
+        root_method(self.network, name, &params, "Tensor", body)
     }
 
     /// The whole program without some regions, its variables numbered in the order in which they appear: two
@@ -94,30 +100,14 @@ impl<'a> Emitter<'a> {
             statements: 0..self.program.statements.len(),
             without: without.to_vec(),
         };
-        let needed = self
-            .program
-            .output
-            .operand
-            .values()
-            .into_iter()
-            .map(|v| span.stand_in(v))
-            .collect();
+        let mut output = self.program.output.operand.clone();
+        output.rename(&|v| span.stand_in(v));
         let mut body: Vec<Stmt> = self
-            .needed(&span, needed)
+            .needed(&span, output.values().into_iter().collect())
             .iter()
-            .flat_map(|&i| self.statement(&self.program.statements[i]))
+            .flat_map(|s| self.statement(s))
             .collect();
-        body.push(Stmt::Return(vec![operand(
-            self.network,
-            &self.program.output.operand,
-        )]));
-        for skip in without {
-            rename(
-                &mut body,
-                &value_text(skip.output),
-                &value_text(span.stand_in(skip.output)),
-            );
-        }
+        body.push(Stmt::Return(vec![operand(self.network, &output)]));
         let mut numbers = HashMap::new();
         super::ast::walk_mut(&mut body, &mut |expression| {
             if let Expr::Name(name) = expression
@@ -132,31 +122,33 @@ impl<'a> Emitter<'a> {
         super::print_statements(&body, 0)
     }
 
-    /// The statements of a span that these values need, in order.
-    fn needed(&self, span: &Span, mut needed: HashSet<ValueId>) -> Vec<usize> {
+    /// The statements of a span that these values need, in order, reading what stands for the outputs left out.
+    fn needed(&self, span: &Span, mut needed: HashSet<ValueId>) -> Vec<Statement> {
         let left_out = |i: usize| span.without.iter().any(|skip| skip.statements.contains(&i));
         let mut kept = Vec::new();
         for i in span.statements.clone().rev().filter(|i| !left_out(*i)) {
             let statement = &self.program.statements[i];
             if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
-                needed.extend(statement.reads().map(|v| span.stand_in(v)));
-                kept.push(i);
+                let mut statement = statement.clone();
+                if !span.without.is_empty() {
+                    statement.rename(&|v| span.stand_in(v));
+                }
+                needed.extend(statement.reads());
+                kept.push(statement);
             }
         }
         kept.reverse();
         kept
     }
 
-    fn writes_input(&self, span: &Span, kept: &[usize]) -> bool {
-        let root = self.program.value(span.input).root;
-        kept.iter()
-            .map(|&i| &self.program.statements[i])
-            .any(|statement| {
-                statement.impure
-                    && statement
-                        .reads()
-                        .any(|v| v == span.input || self.program.value(v).root == root)
-            })
+    fn writes_input(&self, code: &Code) -> bool {
+        let root = self.program.value(code.input).root;
+        code.statements.iter().any(|statement| {
+            statement.impure
+                && statement
+                    .reads()
+                    .any(|v| v == code.input || self.program.value(v).root == root)
+        })
     }
 
     fn statement(&self, statement: &Statement) -> Vec<Stmt> {
@@ -211,18 +203,14 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// The method `name(self) -> List[Tensor]` that gives these tensor attributes.
+/// The method `name(self) -> List[Tensor]` that gives these tensors of the archive: attributes and constants.
 #[must_use]
-pub fn tensor_list_method(
-    network: &Network,
-    name: &str,
-    tensors: &[(ModuleId, String)],
-) -> Function {
+pub fn tensor_list_method(network: &Network, name: &str, tensors: &[Operand]) -> Function {
     let items = tensors
         .iter()
-        .map(|(module, attribute)| {
-            let tensor = member(module_path(network, *module), attribute);
-            // The attribute may be declared Optional[Tensor].
+        .map(|tensor| {
+            let tensor = operand(network, tensor);
+            // An attribute may be declared Optional[Tensor].
             call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
         })
         .collect();
@@ -234,17 +222,17 @@ pub fn tensor_list_method(
     root_method(
         network,
         name,
-        None,
+        &[],
         "List[Tensor]",
         vec![Stmt::Return(vec![list])],
     )
 }
 
-/// A method of the root class with at most one tensor as input.
+/// A method of the root class.
 fn root_method(
     network: &Network,
     name: &str,
-    input: Option<&str>,
+    params: &[(&str, &str)],
     returns: &str,
     body: Vec<Stmt>,
 ) -> Function {
@@ -257,7 +245,7 @@ fn root_method(
     Function {
         name: name.into(),
         params: std::iter::once(("self", root))
-            .chain(input.map(|name| (name, "Tensor")))
+            .chain(params.iter().copied())
             .map(param)
             .collect(),
         returns: Some(Expr::Name(returns.into())),
@@ -265,14 +253,27 @@ fn root_method(
     }
 }
 
-fn rename(body: &mut [Stmt], from: &str, to: &str) {
-    super::ast::walk_mut(body, &mut |expression| {
-        if let Expr::Name(name) = expression
-            && name == from
-        {
-            *name = to.to_owned();
+impl Statement {
+    /// Reads other values instead.
+    fn rename(&mut self, new: &impl Fn(ValueId) -> ValueId) {
+        let before: Vec<ValueId> = self.reads().collect();
+        for argument in &mut self.args {
+            argument.value.rename(new);
         }
-    });
+        if let Op::Opaque(body) = &mut self.op {
+            let names: HashMap<String, String> = before
+                .into_iter()
+                .map(|v| (value_text(v), value_text(new(v))))
+                .collect();
+            super::ast::walk_mut(body, &mut |expression| {
+                if let Expr::Name(name) = expression
+                    && let Some(new) = names.get(name)
+                {
+                    name.clone_from(new);
+                }
+            });
+        }
+    }
 }
 
 fn value_text(id: ValueId) -> String {

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 pub use builder::CodePlace;
-pub use emit::{Emitter, Skip, Span, tensor_list_method};
+pub use emit::{Code, Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, parse};
@@ -263,6 +263,18 @@ impl Program {
             Known::Tensor { shape, .. } => shape.as_ref(),
             _ => None,
         }
+    }
+
+    /// Number of elements of the largest tensor of one sample, as far as shapes are known.
+    #[must_use]
+    pub fn largest_tensor(&self) -> usize {
+        let tensors = (0..self.values.len() as u32).filter_map(|i| self.sample_shape(ValueId(i)));
+        let elements = tensors.filter_map(|shape| {
+            shape
+                .iter()
+                .try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?))
+        });
+        elements.max().unwrap_or(0)
     }
 
     #[must_use]

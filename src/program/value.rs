@@ -134,6 +134,25 @@ impl Operand {
         }
     }
 
+    /// Puts other values in the places of these.
+    pub(super) fn rename(&mut self, new: &impl Fn(ValueId) -> ValueId) {
+        match self {
+            Operand::Value(id) => *id = new(*id),
+            Operand::List(items) | Operand::Tuple(items) => {
+                items.iter_mut().for_each(|o| o.rename(new));
+            }
+            Operand::Dict(pairs) => pairs.iter_mut().for_each(|(k, v)| {
+                k.rename(new);
+                v.rename(new);
+            }),
+            Operand::Typed { value, .. } => value.rename(new),
+            Operand::Attribute { .. }
+            | Operand::Constant(_)
+            | Operand::Literal(_)
+            | Operand::Module(_) => {}
+        }
+    }
+
     /// The same list, tuple or dictionary with these items.
     #[must_use]
     pub fn with_items(self, known: &Known) -> Self {

@@ -8,8 +8,12 @@
 //! One reference is compared with many candidates, so [`Reference`] centres and measures its side once.
 //! Everything is accumulated in `f64`, whatever the network computed in.
 
+mod moments;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use thiserror::Error;
+
+pub use moments::{Centred, CoMoments, Influence, cka_of_moments};
 
 /// Which of the two compared representations an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +130,7 @@ pub fn debiased_cka<A: Element, B: Element>(
 
 /// A representation prepared once, to be compared with many.
 #[derive(Clone, Debug)]
-pub struct Reference(Centred);
+pub struct Reference(Prepared);
 
 impl Reference {
     /// Centres and measures `x` (n × p).
@@ -135,7 +139,7 @@ impl Reference {
     ///
     /// Fewer than two rows, a value that is not finite, a constant matrix.
     pub fn new<A: Element>(x: ArrayView2<'_, A>) -> Result<Self, CkaError> {
-        Centred::new(x, Space::cheapest(x.dim()), Side::Reference).map(Self)
+        Prepared::new(x, Space::cheapest(x.dim()), Side::Reference).map(Self)
     }
 
     /// [`cka`] of the reference and `y` (n × q).
@@ -172,14 +176,14 @@ impl Reference {
         self.0.matrix.nrows()
     }
 
-    fn candidate<B: Element>(&self, y: ArrayView2<'_, B>) -> Result<Centred, CkaError> {
+    fn candidate<B: Element>(&self, y: ArrayView2<'_, B>) -> Result<Prepared, CkaError> {
         if y.nrows() != self.samples() {
             return Err(CkaError::RowMismatch {
                 reference: self.samples(),
                 candidate: y.nrows(),
             });
         }
-        Centred::new(y, Space::cheapest(y.dim()), Side::Candidate)
+        Prepared::new(y, Space::cheapest(y.dim()), Side::Candidate)
     }
 }
 
@@ -202,7 +206,7 @@ impl Space {
 
 /// A representation of zero mean, and what comparisons need of it.
 #[derive(Clone, Debug)]
-struct Centred {
+struct Prepared {
     matrix: Array2<f64>,
     /// `XXᵀ`, kept where it is the cheaper product.
     gram: Option<Array2<f64>>,
@@ -212,7 +216,7 @@ struct Centred {
     lengths: Array1<f64>,
 }
 
-impl Centred {
+impl Prepared {
     fn new<A: Element>(x: ArrayView2<'_, A>, space: Space, side: Side) -> Result<Self, CkaError> {
         const NEEDED: usize = 2;
         if x.nrows() < NEEDED {
@@ -271,16 +275,7 @@ impl Centred {
 /// Scales to a largest magnitude of 1 (CKA ignores scale, and fourth powers must not overflow), then takes
 /// the mean off every feature.
 fn centre<A: Element>(x: ArrayView2<'_, A>, side: Side) -> Result<Array2<f64>, CkaError> {
-    let mut matrix = x.mapv(Into::<f64>::into);
-    let not_finite = matrix.indexed_iter().find(|(_, v)| !v.is_finite());
-    if let Some(((sample, feature), &value)) = not_finite {
-        return Err(CkaError::NotFinite {
-            side,
-            sample,
-            feature,
-            value,
-        });
-    }
+    let mut matrix = finite(x, side)?;
     let largest = matrix.fold(0.0_f64, |largest, v| largest.max(v.abs()));
     if largest > 0.0 {
         matrix.mapv_inplace(|v| v / largest);
@@ -300,10 +295,24 @@ fn centre<A: Element>(x: ArrayView2<'_, A>, side: Side) -> Result<Array2<f64>, C
     Ok(matrix)
 }
 
+/// In f64, every value finite.
+fn finite<A: Element>(x: ArrayView2<'_, A>, side: Side) -> Result<Array2<f64>, CkaError> {
+    let matrix = x.mapv(Into::<f64>::into);
+    let not_finite = matrix.indexed_iter().find(|(_, v)| !v.is_finite());
+    match not_finite {
+        Some(((sample, feature), &value)) => Err(CkaError::NotFinite {
+            side,
+            sample,
+            feature,
+            value,
+        }),
+        None => Ok(matrix),
+    }
+}
+
 fn sum_of_squares(matrix: &Array2<f64>) -> f64 {
     matrix.iter().map(|v| v * v).sum()
 }
 
 #[cfg(test)]
-#[path = "cka_tests.rs"]
 mod tests;

@@ -1,0 +1,290 @@
+//! Runs a network in pieces.
+
+use anyhow::{Context, Result, bail};
+use ndarray::{Array2, Axis, Ix3};
+use tch::{Device, Kind, Tensor};
+
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::data::Batch;
+use crate::dtype::Dtype;
+use crate::inference::{Layer, Norm};
+use crate::program::Operand;
+use crate::segments::{Detour, Form, Method, Pieces};
+use crate::torch::{self, Module, explain};
+
+/// A network ready to be run piece by piece.
+#[derive(Debug)]
+pub struct Engine {
+    module: Module,
+    pieces: Pieces,
+    /// Of each of the pieces' layers: its weight, and its bias if it has one.
+    layers: Vec<Vec<Tensor>>,
+    /// Images are given with their channels last in memory: quicker on a CPU, whose convolutions need them so.
+    channels_last: bool,
+}
+
+impl Engine {
+    /// Loads a network in the quickest form that gives the same representation of these images, up to rounding.
+    ///
+    /// # Errors
+    /// If libtorch refuses the network, or its pieces, as written, do not add up to it.
+    pub fn open(
+        archive: &Archive,
+        analysis: &Analysis,
+        device: Device,
+        sample: &Batch,
+    ) -> Result<Self> {
+        let element = analysis.interface.as_ref().map_err(Clone::clone)?.element;
+        // Folded weights of half precision would be rounded once more.
+        if matches!(element, Dtype::Float32 | Dtype::Float64) && !writes_attributes(analysis) {
+            let engine = Self::of(archive, analysis, device, Form::Inference);
+            // What libtorch cannot run in this form it may well run as it is written.
+            if let Ok(engine) = engine
+                && engine.fits(sample)?
+            {
+                return Ok(engine);
+            }
+        }
+        Self::as_written(archive, analysis, device, sample)
+    }
+
+    /// Loads a network in the form in which it is written: on a CPU it computes the same bits in pieces as in one go.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn as_written(
+        archive: &Archive,
+        analysis: &Analysis,
+        device: Device,
+        sample: &Batch,
+    ) -> Result<Self> {
+        let engine = Self::of(archive, analysis, device, Form::AsWritten)?;
+        if !engine.fits(sample)? {
+            bail!(
+                "run in pieces the network gives other scores than as a whole; this is a bug: please report it"
+            );
+        }
+        Ok(engine)
+    }
+
+    fn of(archive: &Archive, analysis: &Analysis, device: Device, form: Form) -> Result<Self> {
+        let pieces = Pieces::of(analysis, form)?;
+        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+        let instrumented = pieces.instrument(archive, &analysis.network);
+        let module = Module::load(&instrumented, device, interface)?;
+        let channels_last = form == Form::Inference && device == Device::Cpu;
+        let sources: Vec<(Operand, Tensor)> = pieces
+            .sources()
+            .into_iter()
+            .zip(module.tensors()?)
+            .collect();
+        let source = |operand: &Operand| {
+            let found = sources.iter().find(|(o, _)| o == operand);
+            found
+                .map(|(_, tensor)| tensor)
+                .context("a tensor of the network is missing")
+        };
+        let layers = tch::no_grad(|| {
+            let made = pieces
+                .layers
+                .iter()
+                .map(|l| prepare(l, source, channels_last));
+            made.collect::<Result<_>>()
+        })?;
+        Ok(Engine {
+            module,
+            pieces,
+            layers,
+            channels_last,
+        })
+    }
+
+    #[must_use]
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// Images as the pieces take them.
+    pub fn input(&self, batch: &Batch) -> Result<Tensor> {
+        let images = self.module.images(&batch.images)?;
+        if self.channels_last {
+            channels_last(&images)
+        } else {
+            Ok(images)
+        }
+    }
+
+    /// The tensors at the boundaries behind `from`, whose tensor is given: what each segment from there on gives. `each`
+    /// is called for each boundary before the segment behind it runs; the last tensor is the representation.
+    pub fn run(
+        &self,
+        from: usize,
+        boundary: Tensor,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let mut tensor = boundary;
+        for (i, segment) in self.pieces.segments.iter().enumerate().skip(from) {
+            each(i, &tensor)?;
+            tensor = self.method(segment, &tensor)?;
+        }
+        Ok(tensor)
+    }
+
+    /// The representation of the network without a block, from the tensor at the boundary in front of it.
+    pub fn detour(&self, detour: &Detour, boundary: &Tensor) -> Result<Tensor> {
+        let begin = match &detour.variant {
+            Some(variant) => self.method(variant, boundary)?,
+            None => boundary.shallow_clone(),
+        };
+        self.run(detour.resume, begin, |_, _| Ok(()))
+    }
+
+    /// The features of the network's own representation of a batch: n × p.
+    pub fn representation(&self, batch: &Batch) -> Result<Array2<f32>> {
+        let representation = self.run(0, self.input(batch)?, |_, _| Ok(()))?;
+        let mut all = features(&[representation])?;
+        all.pop().context("a batch without a representation")
+    }
+
+    fn method(&self, method: &Method, input: &Tensor) -> Result<Tensor> {
+        let weights: Vec<Tensor> = method
+            .layers
+            .iter()
+            .flat_map(|i| &self.layers[*i])
+            .map(Tensor::shallow_clone)
+            .collect();
+        self.module.method(&method.name, input, weights)
+    }
+
+    /// Whether the pieces, run one after another, are the network.
+    fn fits(&self, sample: &Batch) -> Result<bool> {
+        let images = self.module.images(&sample.images)?;
+        tch::no_grad(|| {
+            let whole = self.method(&self.pieces.whole, &images)?;
+            let Ok(piecewise) = self
+                .input(sample)
+                .and_then(|i| self.run(0, i, |_, _| Ok(())))
+            else {
+                return Ok(false);
+            };
+            if !self.close(&piecewise, &whole)? {
+                return Ok(false);
+            }
+            match &self.pieces.head {
+                Some(head) => {
+                    self.close(&self.method(head, &whole)?, &self.module.forward(&images)?)
+                }
+                None => Ok(true),
+            }
+        })
+    }
+
+    fn close(&self, found: &Tensor, expected: &Tensor) -> Result<bool> {
+        let (found, expected) = (torch::to_array(found)?, torch::to_array(expected)?);
+        let scale = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+        // On a CPU both are equal bit for bit as written; other forms and devices round differently.
+        let tolerance = self.module.rounding() * scale;
+        let mut pairs = found.iter().zip(&expected);
+        Ok(found.shape() == expected.shape()
+            && pairs
+                .all(|(a, b)| a == b || (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan())))
+    }
+}
+
+fn writes_attributes(analysis: &Analysis) -> bool {
+    use crate::program::Op;
+    let mut statements = analysis.program.statements.iter();
+    statements.any(|s| matches!(s.op, Op::SetAttribute { .. }))
+}
+
+/// The same images (n × c × h × w), each pixel's channels side by side in memory.
+fn channels_last(images: &Tensor) -> Result<Tensor> {
+    let rearranged = images
+        .f_permute([0, 2, 3, 1])
+        .and_then(|t| t.f_contiguous())
+        .and_then(|t| t.f_permute([0, 3, 1, 2]));
+    rearranged.map_err(explain)
+}
+
+/// The tensors of a layer: weight, then bias if it has one. Normalisation is folded in f64.
+fn prepare<'a>(
+    layer: &Layer,
+    source: impl Fn(&Operand) -> Result<&'a Tensor>,
+    is_channels_last: bool,
+) -> Result<Vec<Tensor>> {
+    let original = source(&layer.weight)?;
+    let kind = original.f_kind().map_err(explain)?;
+    let optional = |operand: &Option<Operand>| operand.as_ref().map(&source).transpose();
+    let bias = optional(&layer.bias)?;
+    let (mut weight, bias) = match &layer.norm {
+        None => (original.shallow_clone(), bias.map(Tensor::shallow_clone)),
+        Some(norm) => {
+            let Norm { scale, shift, .. } = norm;
+            let statistics = (source(&norm.mean)?, source(&norm.variance)?);
+            let folded = fold(
+                (original, bias),
+                (optional(scale)?, optional(shift)?),
+                statistics,
+                norm.epsilon,
+            );
+            let (weight, bias) = folded.map_err(explain)?;
+            let rounded = |t: Tensor| t.f_to_kind(kind).map_err(explain);
+            (rounded(weight)?, Some(rounded(bias)?))
+        }
+    };
+    if is_channels_last && weight.dim() == 4 {
+        weight = channels_last(&weight)?;
+    }
+    Ok(std::iter::once(weight).chain(bias).collect())
+}
+
+/// Weight and bias in f64 of a convolution with the batch normalisation behind it:
+/// `(Wx + b − mean) / sqrt(variance + ε) · scale + shift`.
+fn fold(
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    (scale, shift): (Option<&Tensor>, Option<&Tensor>),
+    (mean, variance): (&Tensor, &Tensor),
+    epsilon: f64,
+) -> Result<(Tensor, Tensor), tch::TchError> {
+    let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
+    let mut factor = wide(variance)?.f_add_scalar(epsilon)?.f_rsqrt()?;
+    if let Some(scale) = scale {
+        factor = factor.f_mul(&wide(scale)?)?;
+    }
+    let mut offset = wide(mean)?.f_neg()?;
+    if let Some(bias) = bias {
+        offset = offset.f_add(&wide(bias)?)?;
+    }
+    offset = offset.f_mul(&factor)?;
+    if let Some(shift) = shift {
+        offset = offset.f_add(&wide(shift)?)?;
+    }
+    let mut per_output = vec![1; weight.dim()];
+    per_output[0] = -1;
+    let weight = wide(weight)?.f_mul(&factor.f_reshape(&per_output)?)?;
+    Ok((weight, offset))
+}
+
+/// The features of several representations of the same images, moved to this machine's memory at once: n × p each.
+/// Feature maps (n × c × h × w) are averaged over their pixels.
+pub fn features(representations: &[Tensor]) -> Result<Vec<Array2<f32>>> {
+    let rows = |t: &Tensor| {
+        let images = t.size().first().copied().unwrap_or(0);
+        let wide = t.f_to_kind(Kind::Float)?;
+        match t.dim() {
+            0..=2 => wide.f_reshape([images, -1]),
+            _ => wide.f_flatten(2, -1)?.f_mean_dim(2, false, Kind::Float),
+        }
+    };
+    let rows: Vec<Tensor> = representations
+        .iter()
+        .map(|t| rows(t).map_err(explain))
+        .collect::<Result<_>>()?;
+    let stacked = Tensor::f_stack(&rows, 0).map_err(explain)?;
+    let array = torch::to_array(&stacked)?.into_dimensionality::<Ix3>()?;
+    Ok(array
+        .axis_iter(Axis(0))
+        .map(|rows| rows.to_owned())
+        .collect())
+}

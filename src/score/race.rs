@@ -1,0 +1,66 @@
+//! Racing: candidates are compared on growing prefixes of the calibration images, and those that are surely behind stop.
+//!
+//! All candidates see the same images, so the difference between two of them varies far less from draw to draw than
+//! either similarity. What one image does to each similarity is known ([`crate::cka::Influence`]); the difference of two
+//! has the variance of the images' differences.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use crate::cka::Influence;
+
+/// When candidates are compared, and how sure one has to be to drop one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Race {
+    /// Probability that no candidate is dropped in the whole race that would have won it.
+    pub confidence: f64,
+}
+
+impl Default for Race {
+    fn default() -> Self {
+        Race { confidence: 0.99 }
+    }
+}
+
+/// Images before the first comparison.
+const FIRST: usize = 128;
+/// Each comparison after so many times the images of the one before.
+const GROWTH: f64 = 2.;
+
+/// The numbers of images at which to compare, of `samples` in all, for representations of so many features.
+#[must_use]
+pub fn comparisons(samples: usize, features: usize) -> Vec<usize> {
+    // Of fewer images than features CKA says more of their number than of the network.
+    let first = FIRST.max(2 * features);
+    let at = std::iter::successors(Some(first as f64), |at| Some(at * GROWTH));
+    at.map(|at| at as usize)
+        .take_while(|at| *at < samples)
+        .collect()
+}
+
+impl Race {
+    /// Standard errors by which a candidate has to be behind: each comparison may err a little, all of them together
+    /// no more than the confidence allows (Bonferroni).
+    #[must_use]
+    pub fn margin(&self, candidates: usize, comparisons: usize) -> f64 {
+        let decisions = (candidates.saturating_sub(1) * comparisons).max(1) as f64;
+        Normal::standard().inverse_cdf(1. - (1. - self.confidence) / decisions)
+    }
+}
+
+/// Which of the candidates are behind the best by more than `margin` standard errors of the difference. `seen` of `all`
+/// images have been seen; the influences are those of some of them, the same for every candidate.
+#[must_use]
+pub fn fallen_behind(candidates: &[Influence], seen: usize, all: usize, margin: f64) -> Vec<bool> {
+    let Some(leader) = candidates.iter().max_by(|a, b| a.cka.total_cmp(&b.cka)) else {
+        return Vec::new();
+    };
+    // What remains unknown is the part of the images that is not seen yet (finite population correction).
+    let unseen = 1. - seen as f64 / all as f64;
+    let is_behind = |candidate: &Influence| {
+        let differences = &leader.samples - &candidate.samples;
+        let scale = seen as f64 / differences.len() as f64;
+        let variance = differences.dot(&differences) * scale * unseen;
+        leader.cka - candidate.cka > margin * variance.sqrt()
+    };
+    candidates.iter().map(is_behind).collect()
+}

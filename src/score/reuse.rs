@@ -1,0 +1,99 @@
+//! What one scoring leaves for the next, where only a block went in between: the tensors in front of that block.
+
+use anyhow::{Context, Result};
+use tch::Tensor;
+
+use super::engine::Engine;
+use crate::data::Batch;
+use crate::segments::Pieces;
+
+/// The tensors at all boundaries of the network, batch after batch, while they fit.
+#[derive(Debug, Default)]
+pub struct Reuse {
+    /// Bytes that the tensors may take.
+    memory: u64,
+    earlier: Option<Kept>,
+    /// What is being kept for the next scoring.
+    now: Option<Kept>,
+    /// Segments at the start of the network that compute what they did for `earlier`.
+    common: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    pieces: Pieces,
+    /// Place of the first image of each batch, and the tensors at its boundaries.
+    batches: Vec<(usize, Vec<Tensor>)>,
+    bytes: u64,
+}
+
+impl Reuse {
+    /// Keeps tensors up to so many bytes.
+    #[must_use]
+    pub fn new(memory: u64) -> Self {
+        Reuse {
+            memory,
+            ..Reuse::default()
+        }
+    }
+
+    /// Another network is scored from now on; the weights it shares with the one before have to be the same.
+    pub fn begin(&mut self, pieces: &Pieces) {
+        self.earlier = self.now.take();
+        self.common = self
+            .earlier
+            .as_ref()
+            .map_or(0, |earlier| pieces.common_prefix(&earlier.pieces));
+        self.now = Some(Kept {
+            pieces: pieces.clone(),
+            batches: Vec::new(),
+            bytes: 0,
+        });
+    }
+
+    /// [`Engine::run`] from the input of a batch whose first image is at place `start`, with as much as there is.
+    pub fn run(
+        &mut self,
+        engine: &Engine,
+        start: usize,
+        batch: &Batch,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let known = self.earlier.as_mut().and_then(|kept| {
+            let images = Some(batch.indices.len() as i64);
+            let is_it = |(at, tensors): &(usize, Vec<Tensor>)| {
+                *at == start && tensors.first().and_then(|t| t.size().first().copied()) == images
+            };
+            let place = kept.batches.iter().position(is_it)?;
+            let mut tensors = kept.batches.swap_remove(place).1;
+            tensors.truncate(self.common + 1);
+            Some(tensors)
+        });
+        let mut boundaries = match known {
+            Some(tensors) => tensors,
+            None => vec![engine.input(batch)?],
+        };
+        let last = boundaries.pop().context("a network without an input")?;
+        for (i, tensor) in boundaries.iter().enumerate() {
+            each(i, tensor)?;
+        }
+        let from = boundaries.len();
+        let representation = engine.run(from, last, |i, tensor| {
+            boundaries.push(tensor.shallow_clone());
+            each(i, tensor)
+        })?;
+        self.keep(start, boundaries);
+        Ok(representation)
+    }
+
+    fn keep(&mut self, start: usize, tensors: Vec<Tensor>) {
+        let Some(now) = &mut self.now else { return };
+        let size = |t: &Tensor| t.numel() as u64 * t.kind().elt_size_in_bytes() as u64;
+        let bytes: u64 = tensors.iter().map(size).sum();
+        let is_kept = now.batches.iter().any(|(at, _)| *at == start);
+        if !is_kept && now.bytes + bytes <= self.memory {
+            now.bytes += bytes;
+            now.batches.push((start, tensors));
+        }
+    }
+}
