@@ -112,7 +112,10 @@ pub struct Remove {
 
 #[cfg(feature = "torch")]
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    override_usage = "ckaprune score [OPTIONS] --model <FILE>\n       ckaprune score --merge <FILE>..."
+)]
 pub struct Score {
     #[command(flatten)]
     pub model: Option<Model>,

@@ -238,7 +238,9 @@ impl Run {
             };
             let begun_tallies = std::mem::take(&mut state.scoring);
             let interrupt = Interrupt::heed();
-            let tallies = match scoring.run(&job, begun_tallies, reuse.as_mut(), &interrupt)? {
+            let tallies = match scoring.run(&job, begun_tallies, reuse.as_mut(), &|| {
+                interrupt.is_asked()
+            })? {
                 Ended::Scored(tallies) => tallies,
                 Ended::Interrupted(tallies) => {
                     state.scoring = tallies;

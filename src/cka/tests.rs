@@ -111,8 +111,8 @@ proptest! {
     #[test]
     fn feature_space_equals_gram_space((x, y) in pair(2)) {
         let centred = |space| {
-            let x = Centred::new(x.view(), space, Side::Reference).unwrap();
-            let y = Centred::new(y.view(), space, Side::Candidate).unwrap();
+            let x = Prepared::new(x.view(), space, Side::Reference).unwrap();
+            let y = Prepared::new(y.view(), space, Side::Candidate).unwrap();
             [x.own, y.own, x.cross(&y)]
         };
         for (features, gram) in centred(Space::Features).into_iter().zip(centred(Space::Gram)) {
@@ -243,4 +243,102 @@ fn debiased_finds_nothing_in_unrelated_wide_noise() {
     // Wide noise is the case the plain estimator is wrong about.
     assert!(cka(x.view(), y.view()).unwrap() > 0.8);
     assert!(debiased_cka(x.view(), y.view()).unwrap().abs() < 0.1);
+}
+
+/// What is kept of these rows, taken in in pieces of these sizes.
+fn kept(x: &Array2<f64>, y: &Array2<f64>, sizes: &[usize]) -> [CoMoments; 3] {
+    let mut all = [const { None }; 3].map(|_: Option<()>| CoMoments::default());
+    let mut from = 0;
+    for size in sizes {
+        let rows = |m: &Array2<f64>, side| {
+            Centred::new(m.slice(ndarray::s![from..from + size, ..]), side).unwrap()
+        };
+        let (x, y) = (rows(x, Side::Reference), rows(y, Side::Candidate));
+        let pairs = [(&x, &x), (&x, &y), (&y, &y)];
+        for (all, (left, right)) in all.iter_mut().zip(pairs) {
+            all.merge(CoMoments::of(left, right));
+        }
+        from += size;
+    }
+    all
+}
+
+fn cka_of([x, cross, y]: &[CoMoments; 3]) -> Result<f64, CkaError> {
+    cka_of_moments(x, cross, y)
+}
+
+proptest! {
+    #[test]
+    fn two_halves_merged_equal_one_pass((x, y) in pair(4), at in 1..3_usize) {
+        let n = x.nrows();
+        let whole = cka_of(&kept(&x, &y, &[n])).unwrap();
+        let halves = cka_of(&kept(&x, &y, &[at, n - at])).unwrap();
+        let singly = cka_of(&kept(&x, &y, &vec![1; n])).unwrap();
+        prop_assert!(close(whole, halves, 1e-12) && close(whole, singly, 1e-12));
+        prop_assert!(close(whole, cka(x.view(), y.view()).unwrap(), 1e-12));
+    }
+
+    #[test]
+    fn merging_far_from_zero_loses_nothing((x, y) in pair(4), offset in -1e4..1e4_f64) {
+        let near = cka_of(&kept(&x, &y, &[x.nrows()])).unwrap();
+        let moved = cka_of(&kept(&(&x + offset), &(&y - offset), &vec![1; x.nrows()])).unwrap();
+        prop_assert!(close(near, moved, 1e-7), "{near} {moved}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn influences_sum_to_zero_and_tell_what_a_sample_does((x, y) in pair(6)) {
+        let moments = kept(&x, &y, &[x.nrows()]);
+        let [reference, cross, own] = &moments;
+        let single = |m: &Array2<f64>| m.mapv(|v| v as f32);
+        let (x32, y32) = (single(&x), single(&y));
+        let influence =
+            Influence::of((reference, cross, own), x32.view(), y32.view()).unwrap();
+        prop_assert!(close(influence.samples.sum(), 0., 1e-4), "{influence:?}");
+        // A sample once more, with a weight that is small beside the others: the same centred rows many times, it once.
+        let times = 1000;
+        let often = vec![1; times];
+        let repeat = |m: &Array2<f64>| {
+            let views: Vec<_> = often.iter().map(|_| m.view()).collect();
+            ndarray::concatenate(Axis(0), &views).unwrap()
+        };
+        let with = |m: &Array2<f64>| {
+            ndarray::concatenate(Axis(0), &[repeat(m).view(), m.slice(ndarray::s![..1, ..])]).unwrap()
+        };
+        let more = cka(with(&x).view(), with(&y).view()).unwrap();
+        let change = (more - influence.cka) * times as f64;
+        prop_assert!(
+            close(change, influence.samples[0], 1e-2 * (1. + influence.samples[0].abs())),
+            "{change} {}", influence.samples[0]
+        );
+    }
+}
+
+#[test]
+fn moments_that_were_tampered_with_are_told() {
+    let x = array![[1.0, 2.0], [3.0, 5.0], [0.0, 1.0]];
+    let [sound, ..] = kept(&x, &x, &[3]);
+    assert_eq!(sound.features(), Some((2, 2)));
+    let tampered = |from: &str, to: &str| {
+        let text = serde_json::to_string(&sound).unwrap();
+        assert!(text.contains(from), "{text}");
+        serde_json::from_str::<CoMoments>(&text.replacen(from, to, 1))
+    };
+    assert_eq!(tampered("\"samples\":3", "\"samples\":3").unwrap(), sound);
+    assert!(tampered("[2,2]", "[4,1]").map_or(true, |m| m.features().is_none()));
+    assert!(tampered("[2,2]", "[2,3]").is_err());
+}
+
+#[test]
+fn moments_of_a_constant_side_have_no_similarity() {
+    let constant = array![[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]];
+    let x = array![[1.0, 2.0], [3.0, 5.0], [0.0, 1.0]];
+    let of = |x, y| cka_of(&kept(x, y, &[1, 2])).unwrap_err();
+    let side = Side::Candidate;
+    assert_eq!(of(&x, &constant), CkaError::Constant { side });
+    let side = Side::Reference;
+    assert_eq!(of(&constant, &x), CkaError::Constant { side });
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::images::{Opened, analyse_for};
+use super::images::{Opened, analyse_for, batch_size};
 use super::{Outcome, blame, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Eval;
@@ -25,7 +25,7 @@ struct EvalReport {
     part: &'static str,
     device: String,
     threads: i32,
-    batch_size: u32,
+    batch_size: usize,
     #[serde(flatten)]
     metrics: Metrics,
 }
@@ -68,7 +68,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         part: name,
         device: format!("{device:?}").to_lowercase(),
         threads: tch::get_num_threads(),
-        batch_size: options.data.batch_size,
+        batch_size: batch_size(&options.data)?.get(),
         metrics,
     };
     show(options.talk, &report, || report.text())?;

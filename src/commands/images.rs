@@ -140,7 +140,8 @@ pub(super) fn analyse_for(
         .with_context(|| format!("{} on {}", model.model.display(), data.display()))
 }
 
-fn batch_size(options: &Data) -> Result<NonZeroUsize> {
+/// Images in a batch for training and measuring.
+pub(super) fn batch_size(options: &Data) -> Result<NonZeroUsize> {
     let size = options.batch_size.unwrap_or(USUAL_BATCH);
     NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }

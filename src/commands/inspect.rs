@@ -178,7 +178,7 @@ impl InspectReport {
                 Cell::new(&block.path),
                 Cell::new(shapes(block)),
                 number(block.stride.map_or("?".into(), |s| s.to_string())),
-                number(sight(block.receptive_field)),
+                number(sight(block.receptive_field.as_ref())),
                 number(thousands(block.params)),
                 number(percent(block.params, self.params)),
                 number(thousands(block.macs)),
@@ -203,7 +203,7 @@ fn shapes(block: &BlockReport) -> String {
 }
 
 /// Pixels of the longer side, or `all` of the image.
-fn sight(field: Option<ReceptiveField>) -> String {
+fn sight(field: Option<&ReceptiveField>) -> String {
     match field {
         Some(ReceptiveField::Side(side)) => side.to_string(),
         Some(ReceptiveField::Whole(_)) => "all".into(),

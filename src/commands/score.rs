@@ -137,9 +137,11 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         range: range.clone(),
         against: Against::Current,
     };
+    let interrupt = Interrupt::heed();
     let ended = scoring
-        .run(&job, begun, None, &Interrupt::heed())
+        .run(&job, begun, None, &|| interrupt.is_asked())
         .map_err(blame(path))?;
+    drop(interrupt);
     seconds += start.elapsed().as_secs_f64();
     let file = |tallies| {
         StatisticsFile::new(

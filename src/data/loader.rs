@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use super::augment::{Augment, Placement, stream};
 use super::error::{DataError, Problem, Result};
 use super::folder;
-use super::part::{Part, Pixels};
+use super::part::{Part, Pixels, noise};
 use super::transform::{Raster, Sample, Transform};
 
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
@@ -45,6 +45,12 @@ impl Loader {
             augment: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
+    }
+
+    /// Images in a batch; the last one of an epoch may have fewer.
+    #[must_use]
+    pub fn batch_size(&self) -> NonZeroUsize {
+        self.batch_size
     }
 
     /// Batches of another size.
@@ -128,7 +134,7 @@ impl Loader {
             _ if !values.is_some_and(|values| (1..=LARGEST).contains(&values)) => {
                 refuse("is not the size of an image")
             }
-            (Pixels::Ready(_), ..) if shape != stored => {
+            (Pixels::Noise { .. }, ..) if shape != stored => {
                 refuse("is not that of the synthetic images")
             }
             (_, has, wants) if has != wants && !matches!((has, wants), (1, 3) | (3, 1)) => {
@@ -271,8 +277,11 @@ impl Painter<'_> {
                     (pixel - mean) / std
                 });
             }
-            Pixels::Ready(floats) => {
-                let image = borrowed(store.shape, &floats[range]);
+            Pixels::Noise { seed } => {
+                let image = Raster {
+                    shape: store.shape,
+                    pixels: Cow::Owned(noise(*seed, index, size)),
+                };
                 self.write(index, &image, out, |_, pixel| pixel);
             }
             Pixels::Files(files) => {

@@ -17,8 +17,11 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
     /// In 0..1.
     Unit(Vec<f32>),
-    /// What the network is to see as it is: no normalisation applies.
-    Ready(Vec<f32>),
+    /// Standard normal noise, made anew whenever it is looked at; what the network is to see as it is: no
+    /// normalisation applies.
+    Noise {
+        seed: u64,
+    },
     /// One encoded image a file.
     Files(Vec<PathBuf>),
 }
@@ -141,11 +144,11 @@ impl Part {
 
     /// Draws images at random, as evenly from all classes as there are images; the classes take turns, so
     /// any run of consecutive images is balanced too. The same seed gives the same draw, and a smaller draw
-    /// is the beginning of a larger one. [`Samples::All`], or as many as there are, keeps the stored order.
+    /// is the beginning of a larger one. [`Samples::All`] draws as many as there are.
     pub fn draw(&self, samples: Samples, seed: u64) -> Part {
         let wanted = match samples {
-            Samples::N(n) if n.get() < self.len() => n.get(),
-            _ => return self.clone(),
+            Samples::N(n) => n.get().min(self.len()),
+            Samples::All => self.len(),
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut classes = self.shuffled_classes(&mut rng);
@@ -177,27 +180,34 @@ impl Part {
 ///
 /// # Errors
 ///
-/// When there would be no value at all, or more than memory can address.
+/// When an image would have no value at all, or more than memory can address.
 pub fn synthetic(shape: [usize; 3], n: NonZeroUsize, seed: u64) -> Result<Part> {
     let values = shape
         .iter()
-        .try_fold(n.get(), |product, &side| product.checked_mul(side))
-        .filter(|&values| values > 0 && values <= isize::MAX as usize / size_of::<f32>())
-        .ok_or_else(|| {
-            DataError::Setting(format!("{n} synthetic images of {shape:?} cannot be made"))
-        })?;
+        .try_fold(1, |product: usize, &side| product.checked_mul(side));
+    if !values.is_some_and(|values| (1..=isize::MAX as usize / size_of::<f32>()).contains(&values))
+    {
+        let problem = format!("synthetic images of {shape:?} cannot be made");
+        return Err(DataError::Setting(problem));
+    }
+    let store = Store {
+        path: PathBuf::from("synthetic images"),
+        shape,
+        pixels: Pixels::Noise { seed },
+    };
+    Part::new(store, n.get(), None)
+}
+
+/// The noise image at place `index`: the same whenever it is made.
+pub(super) fn noise(seed: u64, index: usize, values: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index as u64);
     let mut noise = Vec::with_capacity(values + 1);
     while noise.len() < values {
         noise.extend(normal_pair(&mut rng));
     }
     noise.truncate(values);
-    let store = Store {
-        path: PathBuf::from("synthetic images"),
-        shape,
-        pixels: Pixels::Ready(noise),
-    };
-    Part::new(store, n.get(), None)
+    noise
 }
 
 /// Two independent standard normal values, by Box and Muller's transform.

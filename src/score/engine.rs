@@ -1,7 +1,7 @@
 //! Runs a network in pieces.
 
 use anyhow::{Context, Result, bail};
-use ndarray::{Array2, Axis, Ix3};
+use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
 
 use crate::analysis::Analysis;
@@ -105,9 +105,18 @@ impl Engine {
         &self.pieces
     }
 
-    /// Images as the pieces take them.
-    pub fn input(&self, batch: &Batch) -> Result<Tensor> {
-        let images = self.module.images(&batch.images)?;
+    /// Images as the pieces take them, filled up to `size` with copies of the first one: for batches of another size
+    /// libtorch may choose kernels that round differently, and then parts of a job would not add up to the whole.
+    pub fn input(&self, batch: &Batch, size: usize) -> Result<Tensor> {
+        let mut images = self.module.images(&batch.images)?;
+        let missing = size.saturating_sub(batch.indices.len()) as i64;
+        if missing > 0 {
+            let more = images.f_narrow(0, 0, 1).map_err(explain)?;
+            let more = more
+                .f_expand([missing, -1, -1, -1], false)
+                .map_err(explain)?;
+            images = Tensor::f_cat(&[images, more], 0).map_err(explain)?;
+        }
         if self.channels_last {
             channels_last(&images)
         } else {
@@ -142,8 +151,9 @@ impl Engine {
 
     /// The features of the network's own representation of a batch: n × p.
     pub fn representation(&self, batch: &Batch) -> Result<Array2<f32>> {
-        let representation = self.run(0, self.input(batch)?, |_, _| Ok(()))?;
-        let mut all = features(&[representation])?;
+        let images = batch.indices.len();
+        let representation = self.run(0, self.input(batch, images)?, |_, _| Ok(()))?;
+        let mut all = features(&[representation], images)?;
         all.pop().context("a batch without a representation")
     }
 
@@ -163,7 +173,7 @@ impl Engine {
         tch::no_grad(|| {
             let whole = self.method(&self.pieces.whole, &images)?;
             let Ok(piecewise) = self
-                .input(sample)
+                .input(sample, sample.indices.len())
                 .and_then(|i| self.run(0, i, |_, _| Ok(())))
             else {
                 return Ok(false);
@@ -266,9 +276,9 @@ fn fold(
     Ok((weight, offset))
 }
 
-/// The features of several representations of the same images, moved to this machine's memory at once: n × p each.
-/// Feature maps (n × c × h × w) are averaged over their pixels.
-pub fn features(representations: &[Tensor]) -> Result<Vec<Array2<f32>>> {
+/// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of
+/// the first `images` of the batch. Feature maps (n × c × h × w) are averaged over their pixels.
+pub fn features(representations: &[Tensor], images: usize) -> Result<Vec<Array2<f32>>> {
     let rows = |t: &Tensor| {
         let images = t.size().first().copied().unwrap_or(0);
         let wide = t.f_to_kind(Kind::Float)?;
@@ -285,6 +295,6 @@ pub fn features(representations: &[Tensor]) -> Result<Vec<Array2<f32>>> {
     let array = torch::to_array(&stacked)?.into_dimensionality::<Ix3>()?;
     Ok(array
         .axis_iter(Axis(0))
-        .map(|rows| rows.to_owned())
+        .map(|rows| rows.slice(s![..images, ..]).to_owned())
         .collect())
 }

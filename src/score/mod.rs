@@ -22,7 +22,6 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cka::Influence;
 use crate::data::{Batch, Loader, Part};
-use crate::interrupt::Interrupt;
 use crate::progress::{Bar, Progress};
 use crate::segments::Detour;
 use plan::{Plan, Work};
@@ -88,7 +87,7 @@ pub struct Job<'a> {
 }
 
 impl Scoring {
-    /// Scores blocks, from the first image on or from where `begun` stands.
+    /// Scores blocks, from the first image on or from where `begun` stands, until `stop` says so between two batches.
     ///
     /// # Errors
     /// If the pieces do not reproduce the network, or if there is nothing to score.
@@ -97,7 +96,7 @@ impl Scoring {
         job: &Job,
         begun: Vec<Tally>,
         mut reuse: Option<&mut Reuse>,
-        interrupt: &Interrupt,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Ended> {
         let (part, loader) = job.images;
         let first = loader.with_batch_size(FIRST_LOOK);
@@ -119,10 +118,10 @@ impl Scoring {
             largest: job.analysis.program.largest_tensor() * size_of::<f32>(),
         };
 
-        if let Some(reuse) = &mut reuse {
-            reuse.begin(engine.pieces());
-        }
         let plan = Plan::of(work, self.memory, self.device != Device::Cpu, self.batch);
+        if let Some(reuse) = &mut reuse {
+            reuse.begin(engine.pieces(), plan.batch);
+        }
         let space = Space::of(part.len(), features);
         let groups = groups(&detours, begun, (space, job.range.start), plan);
         let total = detours.len() * job.range.len();
@@ -145,7 +144,7 @@ impl Scoring {
         let mut done = Vec::new();
         let mut groups = groups.into_iter();
         while let Some(tally) = groups.next() {
-            let (tally, finished) = pass.carry_on(tally, interrupt)?;
+            let (tally, finished) = pass.carry_on(tally, stop)?;
             done.push(tally);
             if !finished {
                 done.extend(groups.filter(|tally| !tally.seen.is_empty()));
@@ -225,14 +224,14 @@ const LOOKED_AT: usize = 512;
 
 impl Pass<'_> {
     /// Fills a tally. `false`: it was interrupted.
-    fn carry_on(&mut self, mut tally: Tally, interrupt: &Interrupt) -> Result<(Tally, bool)> {
+    fn carry_on(&mut self, mut tally: Tally, stop: &dyn Fn() -> bool) -> Result<(Tally, bool)> {
         let part = self.job.images.0;
         self.bar.advance(tally.seen.len() * tally.candidates.len());
         let left: Vec<usize> = (tally.seen.end..self.job.range.end).collect();
         let left = part.subset(&left);
         let mut recent = Recent::new();
         for batch in self.loader.batches(&left, 0)? {
-            if interrupt.is_asked() {
+            if stop() {
                 return Ok((tally, false));
             }
             let batch = batch?;
@@ -281,12 +280,14 @@ impl Pass<'_> {
             }
             Ok(())
         };
+        let input = || engine.input(batch, self.loader.batch_size().get());
         let own = match &mut self.reuse {
-            Some(reuse) => reuse.run(engine, tally.seen.end, batch, each)?,
-            None => engine.run(0, engine.input(batch)?, each)?,
+            Some(reuse) => reuse.run(engine, tally.seen.end, input, each)?,
+            None => engine.run(0, input()?, each)?,
         };
         let all: Option<Vec<Tensor>> = std::iter::once(Some(own)).chain(without).collect();
-        engine::features(&all.context("a candidate that begins nowhere")?)
+        let all = all.context("a candidate that begins nowhere")?;
+        engine::features(&all, batch.indices.len())
     }
 
     /// Drops the candidates that have fallen behind.

@@ -45,6 +45,7 @@ impl Plan {
             (CACHED / work.largest.max(1)).clamp(*BATCH.start(), *BATCH.end())
         };
         let batch = batch.map_or(best.min(memory / 2 / image), NonZeroUsize::get);
+        let batch = batch.min(work.samples);
         let one = Space::of(work.samples, work.features).bytes(work.samples, work.features);
         // The reference is kept beside the candidates.
         let kept = (memory / 2 / one.max(1)).saturating_sub(1);
@@ -52,5 +53,59 @@ impl Plan {
             batch: NonZeroUsize::new(batch).unwrap_or(NonZeroUsize::MIN),
             candidates: NonZeroUsize::new(kept.min(work.candidates)).unwrap_or(NonZeroUsize::MIN),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Work = Work {
+        samples: 4096,
+        candidates: 25,
+        features: 64,
+        largest: 64 << 10,
+    };
+
+    fn plan(work: Work, memory: u64) -> (usize, usize) {
+        let plan = Plan::of(work, memory, false, None);
+        (plan.batch.get(), plan.candidates.get())
+    }
+
+    #[test]
+    fn with_memory_to_spare_batches_fit_the_caches_and_all_candidates_go_together() {
+        assert_eq!(plan(WORK, 4 << 30), (64, 25));
+        let large = Work {
+            largest: 3 << 20,
+            ..WORK
+        };
+        assert_eq!(plan(large, 4 << 30), (8, 25));
+    }
+
+    #[test]
+    fn little_memory_makes_batches_small_and_passes_many() {
+        assert_eq!(plan(WORK, 8 << 20), (16, 25));
+        let wide = Work {
+            features: 2048,
+            ..WORK
+        };
+        // 64 MiB a candidate, in half of 1 GiB, the reference beside them.
+        assert_eq!(plan(wide, 1 << 30), (64, 7));
+        assert_eq!(plan(wide, 1), (1, 1));
+    }
+
+    #[test]
+    fn the_number_of_images_decides_nothing_once_it_is_large() {
+        let more = Work {
+            samples: 1 << 30,
+            ..WORK
+        };
+        assert_eq!(plan(more, 4 << 30), plan(WORK, 4 << 30));
+    }
+
+    #[test]
+    fn a_batch_that_was_asked_for_is_kept() {
+        let asked = NonZeroUsize::new(200);
+        assert_eq!(Plan::of(WORK, 1, false, asked).batch, asked.unwrap());
     }
 }

@@ -64,3 +64,65 @@ pub fn fallen_behind(candidates: &[Influence], seen: usize, all: usize, margin: 
     };
     candidates.iter().map(is_behind).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array1;
+
+    use super::*;
+
+    /// A candidate with this similarity, whose images move it by these amounts.
+    fn candidate(cka: f64, samples: &[f64]) -> Influence {
+        Influence {
+            cka,
+            samples: Array1::from(samples.to_vec()),
+        }
+    }
+
+    #[test]
+    fn noise_that_candidates_share_does_not_blur_their_difference() {
+        let shared = [0.1, -0.1, 0.2, -0.2];
+        let lone = [0.1, -0.1, -0.2, 0.2];
+        let pair = |other: &[f64]| {
+            let both = [candidate(0.9, &shared), candidate(0.89, other)];
+            fallen_behind(&both, 4, 1000, 3.)
+        };
+        assert_eq!(pair(&shared), [false, true]);
+        assert_eq!(pair(&lone), [false, false]);
+    }
+
+    #[test]
+    fn the_fewer_images_are_left_the_less_is_unknown() {
+        let both = [candidate(0.9, &[0.008; 4]), candidate(0.85, &[-0.008; 4])];
+        assert_eq!(fallen_behind(&both, 4, 1000, 3.), [false, false]);
+        assert_eq!(fallen_behind(&both, 4, 5, 3.), [false, true]);
+    }
+
+    #[test]
+    fn images_looked_at_stand_for_all_that_were_seen() {
+        let both = |n| {
+            let [up, down] = [0.01, -0.01].map(|x| vec![x; n]);
+            [candidate(0.9, &up), candidate(0.85, &down)]
+        };
+        for seen in [100, 10_000] {
+            let some = fallen_behind(&both(50), seen, 1 << 40, 3.);
+            assert_eq!(some, fallen_behind(&both(seen), seen, 1 << 40, 3.));
+        }
+    }
+
+    #[test]
+    fn more_comparisons_need_wider_margins() {
+        let race = Race { confidence: 0.95 };
+        // One-sided 5 %.
+        assert!((race.margin(2, 1) - 1.645).abs() < 1e-3);
+        assert!(race.margin(25, 4) > race.margin(25, 1));
+        assert!(race.margin(1, 0).is_finite());
+    }
+
+    #[test]
+    fn comparisons_begin_where_there_are_more_images_than_features() {
+        assert_eq!(comparisons(1024, 64), [128, 256, 512]);
+        assert!(comparisons(1024, 512).is_empty());
+        assert_eq!(comparisons(5000, 512), [1024, 2048, 4096]);
+    }
+}

@@ -1,10 +1,11 @@
 //! What one scoring leaves for the next, where only a block went in between: the tensors in front of that block.
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Context, Result};
 use tch::Tensor;
 
 use super::engine::Engine;
-use crate::data::Batch;
 use crate::segments::Pieces;
 
 /// The tensors at all boundaries of the network, batch after batch, while they fit.
@@ -22,6 +23,7 @@ pub struct Reuse {
 #[derive(Debug)]
 struct Kept {
     pieces: Pieces,
+    batch: NonZeroUsize,
     /// Place of the first image of each batch, and the tensors at its boundaries.
     batches: Vec<(usize, Vec<Tensor>)>,
     bytes: u64,
@@ -37,41 +39,39 @@ impl Reuse {
         }
     }
 
-    /// Another network is scored from now on; the weights it shares with the one before have to be the same.
-    pub fn begin(&mut self, pieces: &Pieces) {
-        self.earlier = self.now.take();
+    /// Another network is scored from now on, on the same images in the same batches; the weights it shares with the
+    /// one before have to be the same.
+    pub fn begin(&mut self, pieces: &Pieces, batch: NonZeroUsize) {
+        self.earlier = self.now.take().filter(|kept| kept.batch == batch);
         self.common = self
             .earlier
             .as_ref()
             .map_or(0, |earlier| pieces.common_prefix(&earlier.pieces));
         self.now = Some(Kept {
             pieces: pieces.clone(),
+            batch,
             batches: Vec::new(),
             bytes: 0,
         });
     }
 
-    /// [`Engine::run`] from the input of a batch whose first image is at place `start`, with as much as there is.
+    /// [`Engine::run`] from the `input` of a batch whose first image is at place `start`, with as much as there is.
     pub fn run(
         &mut self,
         engine: &Engine,
         start: usize,
-        batch: &Batch,
+        input: impl FnOnce() -> Result<Tensor>,
         mut each: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
         let known = self.earlier.as_mut().and_then(|kept| {
-            let images = Some(batch.indices.len() as i64);
-            let is_it = |(at, tensors): &(usize, Vec<Tensor>)| {
-                *at == start && tensors.first().and_then(|t| t.size().first().copied()) == images
-            };
-            let place = kept.batches.iter().position(is_it)?;
+            let place = kept.batches.iter().position(|(at, _)| *at == start)?;
             let mut tensors = kept.batches.swap_remove(place).1;
             tensors.truncate(self.common + 1);
             Some(tensors)
         });
         let mut boundaries = match known {
             Some(tensors) => tensors,
-            None => vec![engine.input(batch)?],
+            None => vec![input()?],
         };
         let last = boundaries.pop().context("a network without an input")?;
         for (i, tensor) in boundaries.iter().enumerate() {

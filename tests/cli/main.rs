@@ -18,4 +18,6 @@ mod refusals;
 #[cfg(feature = "torch")]
 mod resume;
 #[cfg(feature = "torch")]
+mod statistics;
+#[cfg(feature = "torch")]
 mod training;

@@ -1,0 +1,142 @@
+//! The quicker form of a program, as text.
+
+mod common;
+
+use ckaprune::inference::{Layer, WEIGHTS, lower};
+use ckaprune::program::{Emitter, Network, Operand, Program, Span, print_statements};
+use common::{Written, class, dedented, network, program};
+use insta::assert_snapshot;
+
+/// The whole program in its inference form, and the layers that have to be made for it.
+fn lowered(network: &Network, program: &Program) -> (String, Vec<Layer>) {
+    let Operand::Value(output) = program.output.operand else {
+        panic!("a network with one output")
+    };
+    let span = Span {
+        input: program.input,
+        output,
+        statements: 0..program.statements.len(),
+        without: Vec::new(),
+    };
+    let emitter = Emitter::new(network, program);
+    let mut code = emitter.code(&span);
+    let layers = lower(network, program, &mut code);
+    let method = emitter.method("fast", &code, Some(WEIGHTS));
+    (print_statements(&method.body, 0), layers)
+}
+
+fn fixture(name: &str) -> String {
+    let network = network(name);
+    let program = program(&network, &common::FIXTURE_INPUT);
+    lowered(&network, &program).0
+}
+
+#[test]
+fn normalisation_is_folded_and_memory_used_again() {
+    assert_snapshot!(fixture("basic_scripted.pt"));
+}
+
+#[test]
+fn normalisation_in_front_of_a_convolution_stays() {
+    assert_snapshot!(fixture("preact_traced.pt"));
+}
+
+#[test]
+fn additions_write_over_what_the_last_convolution_gave() {
+    assert_snapshot!(fixture("inplace_scripted.pt"));
+}
+
+/// A convolution of 4 channels, a normalisation, and this body.
+fn body(body: &str) -> String {
+    let head = "
+        y = torch.conv2d(x, self.weight, None, [1, 1], [1, 1], [1, 1])
+        w = self.weight
+    ";
+    let body = format!("{}{}", dedented(head), dedented(body));
+    let network = Written::new(&class("Net", &body))
+        .tensor("weight", &[4, 4, 3, 3])
+        .tensor("scale", &[4])
+        .network();
+    let program = program(&network, &[4, 8, 8]);
+    lowered(&network, &program).0
+}
+
+const NORM: &str =
+    "torch.batch_norm(y, self.scale, None, self.scale, self.scale, False, 0.1, 0.001, True)";
+
+#[test]
+fn a_convolution_that_something_else_reads_is_not_folded() {
+    let text = body(&format!(
+        "
+        z = {NORM}
+        return torch.mul(z, y)
+        "
+    ));
+    assert!(text.contains("batch_norm"), "{text}");
+}
+
+#[test]
+fn normalisation_by_the_batch_itself_is_not_folded() {
+    let text = body(&format!("return {}", NORM.replace("False", "True")));
+    assert!(text.contains("batch_norm"), "{text}");
+}
+
+#[test]
+fn what_is_read_later_is_not_overwritten() {
+    let text = body(
+        "
+        z = torch.relu(y)
+        return torch.mul(z, y)
+        ",
+    );
+    assert!(text.contains("torch.relu("), "{text}");
+}
+
+#[test]
+fn what_a_view_still_shows_is_not_overwritten() {
+    let text = body(
+        "
+        flat = torch.flatten(y, 1)
+        z = torch.relu(y)
+        return torch.add(torch.flatten(z, 1), flat)
+        ",
+    );
+    assert!(text.contains("torch.relu("), "{text}");
+}
+
+#[test]
+fn the_input_is_not_overwritten() {
+    let text = body(
+        "
+        z = torch.relu(x)
+        return torch.add(x, y)
+        ",
+    );
+    assert!(!text.contains("add_(v0"), "{text}");
+    assert!(!text.contains("relu_"), "{text}");
+}
+
+#[test]
+fn an_addition_writes_over_the_argument_that_is_free_and_large_enough() {
+    let text = body("return torch.add(x, y)");
+    assert!(text.contains("torch.add_("), "{text}");
+    let text = body("return torch.add(torch.mean(y, [2, 3], True), x)");
+    assert!(!text.contains("torch.add_("), "{text}");
+}
+
+#[test]
+fn every_layer_names_tensors_that_the_archive_has() {
+    let network = network("basic_scripted.pt");
+    let program = program(&network, &common::FIXTURE_INPUT);
+    let (text, layers) = lowered(&network, &program);
+    assert!(layers.iter().all(|l| l.norm.is_some()));
+    assert!(
+        layers
+            .iter()
+            .flat_map(Layer::sources)
+            .all(|o| network.tensor(o).is_some())
+    );
+    let tensors: usize = layers.iter().map(|l| 1 + usize::from(l.has_bias())).sum();
+    assert!(text.contains(&format!("{WEIGHTS}[{}]", tensors - 1)));
+    assert!(!text.contains(&format!("{WEIGHTS}[{tensors}]")));
+}

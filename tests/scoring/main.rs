@@ -1,0 +1,319 @@
+//! Scores by pieces against the plain way: remove the block, run what is left, compare the representations.
+
+#![cfg(feature = "torch")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod race;
+mod statistics;
+
+use std::num::NonZeroUsize;
+
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::Archive;
+use ckaprune::data::{Loader, Part, Transform, synthetic};
+use ckaprune::patch::Patch;
+use ckaprune::progress::Progress;
+use ckaprune::score::{
+    Against, Ended, Engine, Job, Reuse, Score, Scoring, Tally, ranking, representation,
+};
+use ckaprune::segments::{Form, Pieces};
+use common::{FIXTURE_INPUT, fixture, open};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use tch::Device;
+
+const QUIET: Progress = Progress { quiet: true };
+
+const SCORING: Scoring = Scoring {
+    device: Device::Cpu,
+    race: None,
+    memory: 1 << 30,
+    // Does not divide the images, so that the last batch is short.
+    batch: NonZeroUsize::new(16),
+    progress: QUIET,
+};
+
+/// How far f32 forward passes in another form may move a similarity.
+const TOLERANCE: f64 = 1e-5;
+
+fn images(count: usize) -> Part {
+    synthetic([3, 8, 8], NonZeroUsize::new(count).unwrap(), 3).unwrap()
+}
+
+fn loader() -> Loader {
+    Loader::new(NonZeroUsize::new(16).unwrap(), Transform::default())
+}
+
+fn analyse(archive: &Archive) -> Analysis {
+    let request = Request::shape(&FIXTURE_INPUT);
+    let found = Analysis::of(archive, &request).unwrap();
+    if found.interface.is_ok() {
+        return found;
+    }
+    // Of the fixtures with several matrices the second holds the scores.
+    let output = Some("1".parse().unwrap());
+    Analysis::of(archive, &Request { output, ..request }).unwrap()
+}
+
+fn removable(analysis: &Analysis) -> Vec<String> {
+    let blocks = analysis.blocks.iter().filter(|b| b.is_removable());
+    blocks.map(|b| b.path.clone()).collect()
+}
+
+/// A scoring of all removable blocks on so many images.
+struct Case {
+    archive: Archive,
+    analysis: Analysis,
+    wanted: Vec<String>,
+    part: Part,
+    loader: Loader,
+}
+
+impl Case {
+    fn of(archive: &Archive, count: usize) -> Self {
+        let analysis = analyse(archive);
+        Case {
+            archive: archive.clone(),
+            wanted: removable(&analysis),
+            analysis,
+            part: images(count),
+            loader: loader(),
+        }
+    }
+
+    fn job(&self) -> Job<'_> {
+        Job {
+            archive: &self.archive,
+            analysis: &self.analysis,
+            wanted: &self.wanted,
+            images: (&self.part, &self.loader),
+            range: 0..self.part.len(),
+            against: Against::Current,
+        }
+    }
+
+    fn tallies(&self, scoring: Scoring) -> Vec<Tally> {
+        finished(
+            scoring
+                .run(&self.job(), Vec::new(), None, &|| false)
+                .unwrap(),
+        )
+    }
+
+    fn scores(&self) -> anyhow::Result<Vec<Score>> {
+        let ended = SCORING.run(&self.job(), Vec::new(), None, &|| false)?;
+        ranking(&finished(ended))
+    }
+}
+
+fn finished(ended: Ended) -> Vec<Tally> {
+    match ended {
+        Ended::Scored(tallies) => tallies,
+        Ended::Interrupted(_) => panic!("nobody interrupted it"),
+    }
+}
+
+/// The network run as it is written, from its input to the representation in one go.
+fn represent(archive: &Archive) -> Array2<f32> {
+    let (analysis, part, loader) = (analyse(archive), images(40), loader());
+    let batches: Vec<_> = loader
+        .batches(&part, 0)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let engine = Engine::as_written(archive, &analysis, Device::Cpu, &batches[0]).unwrap();
+    let rows: Vec<Array2<f32>> = batches
+        .iter()
+        .map(|batch| tch::no_grad(|| engine.representation(batch)).unwrap())
+        .collect();
+    let views: Vec<ArrayView2<f32>> = rows.iter().map(Array2::view).collect();
+    concatenate(Axis(0), &views).unwrap()
+}
+
+fn without(archive: &Archive, analysis: &Analysis, path: &str) -> Archive {
+    let patch = Patch::remove(analysis, &[path.to_owned()]).unwrap();
+    patch.apply(archive, analysis).unwrap()
+}
+
+/// Kornblith et al. 2019, equation 4, written out.
+fn linear_cka(x: &Array2<f32>, y: &Array2<f32>) -> f64 {
+    let centred = |m: &Array2<f32>| {
+        let m = m.mapv(f64::from);
+        let mean = m.mean_axis(Axis(0)).unwrap();
+        m - mean
+    };
+    let norm = |m: Array2<f64>| m.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let (x, y) = (centred(x), centred(y));
+    norm(y.t().dot(&x)).powi(2) / (norm(x.t().dot(&x)) * norm(y.t().dot(&y)))
+}
+
+fn assert_scores_are_those_of_removal(name: &str, archive: &Archive) -> usize {
+    let case = Case::of(archive, 40);
+    let found = case.scores().unwrap();
+    let full = represent(archive);
+    let plain = |path: &str| linear_cka(&full, &represent(&without(archive, &case.analysis, path)));
+    let mut expected: Vec<(String, f64)> = case
+        .wanted
+        .iter()
+        .map(|path| (path.clone(), plain(path)))
+        .collect();
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+    for (found, (path, expected)) in found.iter().zip(&expected) {
+        assert_eq!(found.path, *path, "{name}: another ranking");
+        assert!(
+            (found.cka - expected).abs() < TOLERANCE,
+            "{name}, {path}: {} and {expected}",
+            found.cka
+        );
+    }
+    found.len()
+}
+
+#[test]
+fn scores_equal_those_of_really_removing_each_block() {
+    for name in [
+        "basic_scripted",
+        "basic_traced",
+        "inplace_scripted",
+        "inplace_traced",
+        "preact_scripted",
+        "preact_traced",
+        "outputs_tuple_scripted",
+        "outputs_tuple_traced",
+        "outputs_dict_scripted",
+        "outputs_dict_traced",
+        "double_scripted",
+        "basic_frozen",
+        "branch_scripted",
+        "branch_traced",
+        "halves_scripted",
+        "halves_traced",
+    ] {
+        let archive = open(&fixture(&format!("{name}.pt")));
+        let scored = assert_scores_are_those_of_removal(name, &archive);
+        assert_eq!(scored, removable(&analyse(&archive)).len());
+    }
+}
+
+/// `preact`, its block 1 put into a branch: beside it the stream goes on, so there is no cut around the block alone.
+fn with_a_block_in_a_branch() -> Archive {
+    let mut archive = open(&fixture("preact_scripted.pt"));
+    let file = "code/__torch__.py";
+    let call = "x2 = (_1).forward(x1, )";
+    let branch = "x2 = torch.mul(x1, torch.sigmoid((_1).forward(x1, )))";
+    let text = archive.source(file).unwrap();
+    assert!(text.contains(call));
+    let text = text.replace(call, branch);
+    archive.set_source(file, text);
+    archive
+}
+
+#[test]
+fn a_block_inside_a_branch_is_scored_by_running_the_piece_around_it() {
+    let archive = with_a_block_in_a_branch();
+    let pieces = Pieces::of(&analyse(&archive), Form::Inference).unwrap();
+    let branched: Vec<&str> = pieces
+        .detours
+        .iter()
+        .filter(|d| d.variant.is_some())
+        .map(|d| d.path.as_str())
+        .collect();
+    assert_eq!(branched, ["blocks.1"]);
+    assert_scores_are_those_of_removal("branch", &archive);
+}
+
+#[test]
+fn the_best_candidate_has_rank_one_and_the_highest_score() {
+    let archive = open(&fixture("basic_scripted.pt"));
+    let scores = Case::of(&archive, 40).scores().unwrap();
+    assert!(scores.windows(2).all(|w| w[0].cka >= w[1].cka));
+    assert_eq!(
+        scores.iter().map(|s| s.rank).collect::<Vec<_>>(),
+        (1..=scores.len()).collect::<Vec<_>>()
+    );
+    assert!(scores.iter().all(|s| s.cka > 0. && s.cka <= 1. + 1e-12));
+}
+
+#[test]
+fn an_earlier_representation_can_be_the_reference() {
+    let original = open(&fixture("basic_scripted.pt"));
+    let pruned = without(&original, &analyse(&original), "stage1.1");
+    let case = Case::of(&pruned, 40);
+    let images = (&case.part, &case.loader);
+    let earlier =
+        representation(&original, &analyse(&original), images, Device::Cpu, QUIET).unwrap();
+    let job = Job {
+        against: Against::Earlier(&earlier),
+        ..case.job()
+    };
+    let tallies = finished(SCORING.run(&job, Vec::new(), None, &|| false).unwrap());
+    for found in ranking(&tallies).unwrap() {
+        let candidate = represent(&without(&pruned, &case.analysis, &found.path));
+        let expected = linear_cka(&represent(&original), &candidate);
+        assert!((found.cka - expected).abs() < TOLERANCE, "{}", found.path);
+    }
+}
+
+#[test]
+fn a_constant_representation_is_an_error_and_not_a_number() {
+    let archive = open(&fixture("constant_scripted.pt"));
+    let error = Case::of(&archive, 40).scores().unwrap_err();
+    assert!(
+        error.to_string().contains("the same for every image"),
+        "{error}"
+    );
+}
+
+/// `preact`, all but its block 5 multiplied away: without that block nothing varies any more.
+#[test]
+fn a_block_without_which_nothing_varies_is_named() {
+    let mut archive = open(&fixture("preact_scripted.pt"));
+    let file = "code/__torch__.py";
+    let text = archive.source(file).unwrap();
+    let cut = "x6 = (_5).forward(x5, )";
+    assert!(text.contains(cut));
+    // The block sees the images, the stream beside it does not: x6 = 0 * x5 + (block(x5) - x5).
+    let text = text.replace(cut, "x6 = torch.sub((_5).forward(x5, ), x5)");
+    archive.set_source(file, text);
+    let error = Case::of(&archive, 40).scores().unwrap_err();
+    assert!(
+        error.to_string().contains("without block blocks.5"),
+        "{error}"
+    );
+}
+
+#[test]
+fn only_the_wanted_blocks_are_scored() {
+    let mut case = Case::of(&open(&fixture("basic_scripted.pt")), 8);
+    case.wanted.retain(|path| path.starts_with("stage1."));
+    assert_eq!(case.scores().unwrap().len(), 4);
+}
+
+#[test]
+fn a_network_that_only_loses_a_block_takes_over_what_lies_in_front_of_it() {
+    let original = open(&fixture("basic_scripted.pt"));
+    let mut reuse = Reuse::new(1 << 30);
+    let case = Case::of(&original, 40);
+    let run = |case: &Case, reuse: Option<&mut Reuse>| {
+        finished(
+            SCORING
+                .run(&case.job(), Vec::new(), reuse, &|| false)
+                .unwrap(),
+        )
+    };
+    run(&case, Some(&mut reuse));
+    let pruned = Case::of(&without(&original, &case.analysis, "stage1.3"), 40);
+    let pieces = |case: &Case| Pieces::of(&case.analysis, Form::Inference).unwrap();
+    assert!(pieces(&pruned).common_prefix(&pieces(&case)) >= 3);
+    // Bit for bit.
+    assert_eq!(run(&pruned, Some(&mut reuse)), run(&pruned, None));
+}
+
+#[test]
+fn nothing_is_taken_over_where_weights_in_front_have_other_names() {
+    let pieces = |name: &str| Pieces::of(&analyse(&open(&fixture(name))), Form::Inference).unwrap();
+    assert_eq!(
+        pieces("basic_scripted.pt").common_prefix(&pieces("preact_scripted.pt")),
+        0
+    );
+}

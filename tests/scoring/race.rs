@@ -1,0 +1,44 @@
+//! Racing finds what comparing everything finds, with less work.
+
+use ckaprune::score::{Race, ranking};
+
+use super::*;
+
+const RACING: Scoring = Scoring {
+    race: Some(Race { confidence: 0.99 }),
+    ..SCORING
+};
+
+#[test]
+fn the_race_is_won_by_the_block_that_is_best_on_all_images() {
+    for name in ["basic_scripted", "inplace_traced", "preact_scripted"] {
+        let case = Case::of(&open(&fixture(&format!("{name}.pt"))), 600);
+        let exact = ranking(&case.tallies(SCORING)).unwrap();
+        let raced = ranking(&case.tallies(RACING)).unwrap();
+        assert_eq!(raced[0].path, exact[0].path, "{name}");
+        // Survivors are finished exactly: they go through the same sums.
+        for score in raced.iter().filter(|s| s.samples == 600) {
+            let same = exact.iter().find(|s| s.path == score.path).unwrap();
+            assert!(
+                (score.cka - same.cka).abs() < TOLERANCE,
+                "{name}, {}",
+                score.path
+            );
+        }
+    }
+}
+
+#[test]
+fn blocks_that_are_surely_behind_stop_early() {
+    let case = Case::of(&open(&fixture("basic_scripted.pt")), 600);
+    let raced = ranking(&case.tallies(RACING)).unwrap();
+    assert!(raced.iter().any(|s| s.samples < 600), "{raced:?}");
+    assert!(raced.windows(2).all(|w| w[0].samples >= w[1].samples));
+}
+
+#[test]
+fn too_few_images_for_a_comparison_are_all_seen() {
+    let case = Case::of(&open(&fixture("basic_scripted.pt")), 40);
+    let raced = ranking(&case.tallies(RACING)).unwrap();
+    assert!(raced.iter().all(|s| s.samples == 40));
+}
