@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::blocks::{Candidates, Granularity};
+#[cfg(feature = "torch")]
 use crate::memory::Memory;
-use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Shard, Size};
+#[cfg(feature = "torch")]
+use crate::options::Shard;
+use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
 use crate::output::OutputKey;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.

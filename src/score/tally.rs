@@ -42,29 +42,36 @@ pub enum State {
 pub enum Kept {
     /// n × p, for the Gram space: at most p rows.
     Rows(#[serde(with = "crate::matrix")] Array2<f32>),
-    /// p × p and p × q, for the feature space; the reference has no product with another.
-    Moments {
-        own: CoMoments,
-        cross: Option<CoMoments>,
-    },
+    /// For the feature space.
+    Moments(Box<Moments>),
+}
+
+/// Products of features.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    /// q × q: of the network with itself.
+    own: CoMoments,
+    /// p × q: of the reference with the network; the reference has none.
+    cross: Option<CoMoments>,
 }
 
 impl Kept {
     fn new(space: Space, is_reference: bool) -> Self {
         match space {
             Space::Gram => Kept::Rows(Array2::default((0, 0))),
-            Space::Features => Kept::Moments {
+            Space::Features => Kept::Moments(Box::new(Moments {
                 own: CoMoments::default(),
                 cross: (!is_reference).then(CoMoments::default),
-            },
+            })),
         }
     }
 
     fn merge(&mut self, other: Kept) -> Result<()> {
         match (self, other) {
             (Kept::Rows(rows), Kept::Rows(more)) => append(rows, more.view())?,
-            (Kept::Moments { own, cross }, Kept::Moments { own: o, cross: c }) => {
-                for (mine, other) in [(own, o)].into_iter().chain(cross.as_mut().zip(c)) {
+            (Kept::Moments(mine), Kept::Moments(other)) => {
+                let own = [(&mut mine.own, other.own)].into_iter();
+                for (mine, other) in own.chain(mine.cross.as_mut().zip(other.cross)) {
                     let fits = mine.samples() == 0 || mine.features() == other.features();
                     if !fits {
                         bail!("they are of networks with different representations");
@@ -140,9 +147,9 @@ impl Tally {
                 append(rows, reference)?;
                 None
             }
-            Kept::Moments { own, .. } => {
+            Kept::Moments(moments) => {
                 let x = Centred::new(reference, Side::Reference).map_err(|e| explain(&e, None))?;
-                own.merge(CoMoments::of(&x, &x));
+                moments.own.merge(CoMoments::of(&x, &x));
                 Some(x)
             }
         };
@@ -155,16 +162,16 @@ impl Tally {
             });
         for ((path, kept), rows) in live.zip(candidates) {
             match (kept, &x) {
-                (Kept::Moments { own, cross }, Some(x)) => {
+                (Kept::Moments(moments), Some(x)) => {
                     let y = Centred::new(rows.view(), Side::Candidate)
                         .map_err(|e| explain(&e, Some(path)))?;
-                    own.merge(CoMoments::of(&y, &y));
-                    if let Some(cross) = cross {
+                    moments.own.merge(CoMoments::of(&y, &y));
+                    if let Some(cross) = &mut moments.cross {
                         cross.merge(CoMoments::of(x, &y));
                     }
                 }
                 (Kept::Rows(kept), _) => append(kept, rows.view())?,
-                (Kept::Moments { .. }, None) => bail!("a reference in another space"),
+                (Kept::Moments(_), None) => bail!("a reference in another space"),
             }
         }
         self.seen.end += images;
@@ -207,7 +214,7 @@ impl Tally {
     pub fn similarities(&self) -> Result<Vec<(f64, usize)>> {
         let rows = match &self.reference {
             Kept::Rows(rows) => Some(Reference::new(rows.view()).map_err(|e| explain(&e, None))?),
-            Kept::Moments { .. } => None,
+            Kept::Moments(_) => None,
         };
         let similarity = |candidate: &Candidate| {
             let kept = match &candidate.state {
@@ -216,14 +223,11 @@ impl Tally {
             };
             let cka = match (&self.reference, kept, &rows) {
                 (_, Kept::Rows(y), Some(x)) => x.cka(y.view()),
-                (
-                    Kept::Moments { own: x, .. },
-                    Kept::Moments {
-                        own: y,
-                        cross: Some(cross),
-                    },
-                    None,
-                ) => cka_of_moments(x, cross, y),
+                (Kept::Moments(reference), Kept::Moments(candidate), None) => {
+                    let Moments { own, cross } = &**candidate;
+                    let cross = cross.as_ref().context("a candidate without its products")?;
+                    cka_of_moments(&reference.own, cross, own)
+                }
                 _ => bail!("a candidate in another space than its reference"),
             };
             let cka = cka.map_err(|e| explain(&e, Some(&candidate.path)))?;
@@ -244,15 +248,13 @@ impl Tally {
     ) -> Result<Option<Influence>> {
         let candidate = &self.candidates[candidate];
         match (&self.reference, &candidate.state) {
-            (
-                Kept::Moments { own: reference, .. },
-                State::Live(Kept::Moments {
-                    own,
-                    cross: Some(cross),
-                }),
-            ) => Influence::of((reference, cross, own), x, y)
-                .map(Some)
-                .map_err(|e| explain(&e, Some(&candidate.path))),
+            (Kept::Moments(reference), State::Live(Kept::Moments(kept))) => {
+                let Moments { own, cross } = &**kept;
+                let cross = cross.as_ref().context("a candidate without its products")?;
+                Influence::of((&reference.own, cross, own), x, y)
+                    .map(Some)
+                    .map_err(|e| explain(&e, Some(&candidate.path)))
+            }
             _ => Ok(None),
         }
     }
@@ -284,7 +286,8 @@ impl Kept {
         match self {
             Kept::Rows(rows) => (Some(rows.nrows()) == seen && rows.iter().all(|x| x.is_finite()))
                 .then_some(rows.ncols()),
-            Kept::Moments { own, cross } => {
+            Kept::Moments(moments) => {
+                let Moments { own, cross } = &**moments;
                 let (features, same) = own.features()?;
                 let crossed = match cross {
                     None => reference.is_none(),
