@@ -28,6 +28,13 @@ def save(model: nn.Module, export: str, example: torch.Tensor, path: Path) -> No
     EXPORTS[export](model, example).save(str(path))
 
 
+def forget_scripts() -> None:
+    """torch keeps the weights of every module it ever froze: 50 references of a large network would fill the memory."""
+    torch._C._jit_clear_class_registry()
+    torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+    torch.jit._state._clear_class_state()
+
+
 @torch.no_grad()
 def run(model, images: torch.Tensor) -> List[torch.Tensor]:
     return tensors(model(images.clone()))

@@ -62,6 +62,7 @@ class Zoo:
                 with torch.no_grad():
                     runnable = exports.freeze(model, self.images) if frozen else model
                 self.references[key] = exports.run(runnable, self.images)
+            exports.forget_scripts()
         return self.references[key]
 
     def rows(self, wanted: Sequence[str]) -> List[Row]:
