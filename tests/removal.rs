@@ -18,14 +18,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{CModule, IValue, Kind, Tensor};
 
-const NETWORKS: [&str; 5] = ["basic", "inplace", "preact", "halves", "branch"];
+const NETWORKS: [&str; 6] = ["basic", "inplace", "preact", "halves", "postnorm", "branch"];
 const EXPORTS: [&str; 2] = ["scripted", "traced"];
 const BATCH: i64 = 5;
 
 fn request(network: &str) -> Request {
     let search = Search {
         granularity: match network {
-            "halves" => Granularity::Fine,
+            "halves" | "postnorm" => Granularity::Fine,
             _ => Granularity::Block,
         },
         ..Search::default()
@@ -209,7 +209,7 @@ fn a_removed_block_takes_its_weights_along_and_nothing_else() {
             modules.tensors(ModuleTree::ROOT).map(named).collect()
         };
         let path = &case.analysis.blocks[block].path;
-        // A half is named by its heaviest module, and is not that alone.
+        // A half is named by its heaviest module, and is not that alone: a normalisation goes with it.
         let norm = path.replace("attention", "norm1");
         let expected: BTreeSet<String> = tensors(&case.archive)
             .into_iter()
