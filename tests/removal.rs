@@ -263,27 +263,29 @@ fn training_mode_behaves_as_in_the_network_with_the_block_skipped() {
 
 #[test]
 fn a_frozen_network_without_blocks_computes_what_the_others_do() {
-    let archive = open(&fixture("basic_frozen.pt"));
-    let analysis = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
-    let case = Case::of("basic", "scripted");
-    for gone in [vec![1], vec![0, 1, 2], case.removable()] {
-        let paths: Vec<String> = gone
-            .iter()
-            .map(|i| analysis.blocks[*i].path.clone())
-            .collect();
-        let pruned = Patch::remove(&analysis, &paths)
-            .unwrap()
-            .apply(&archive, &analysis)
-            .unwrap();
-        assert!(pruned.to_bytes().unwrap().len() < archive.to_bytes().unwrap().len());
-        let found = run(&load(&pruned), &input());
-        let expected = run(&load(&case.without(&gone)), &input());
-        // Folding batch normalisation into the convolutions rounds differently.
-        for (a, b) in found.iter().zip(&expected) {
-            assert!(
-                (a - b).abs() <= 1e-4 * (1. + b.abs()),
-                "{paths:?}: {a} and {b}"
-            );
+    for network in ["basic", "postnorm"] {
+        let archive = open(&fixture(&format!("{network}_frozen.pt")));
+        let analysis = Analysis::of(&archive, &request(network)).unwrap();
+        let case = Case::of(network, "scripted");
+        for gone in [vec![1], vec![0, 1, 2], case.removable()] {
+            let paths: Vec<String> = gone
+                .iter()
+                .map(|i| analysis.blocks[*i].path.clone())
+                .collect();
+            let pruned = Patch::remove(&analysis, &paths)
+                .unwrap()
+                .apply(&archive, &analysis)
+                .unwrap();
+            assert!(pruned.to_bytes().unwrap().len() < archive.to_bytes().unwrap().len());
+            let found = run(&load(&pruned), &input());
+            let expected = run(&load(&case.without(&gone)), &input());
+            // Folding batch normalisation into the convolutions rounds differently.
+            for (a, b) in found.iter().zip(&expected) {
+                assert!(
+                    (a - b).abs() <= 1e-4 * (1. + b.abs()),
+                    "{network} {paths:?}: {a} and {b}"
+                );
+            }
         }
     }
 }
