@@ -5,13 +5,27 @@ mod common;
 
 use std::fmt::Write;
 
-use ckaprune::blocks::{self, Block, Reason, Search, cuts, guess_input_shape, show_shape};
+use ckaprune::blocks::{
+    self, Block, Granularity, Reason, Search, cuts, guess_input_shape, show_shape,
+};
 use ckaprune::program::{Network, Program};
 
 use common::{FIXTURE_INPUT, Written, class, demo, flat, network, open, program};
 
 fn blocks_of(network: &Network, shape: &[i64]) -> Vec<Block> {
     blocks::find(network, &program(network, shape), Search::default())
+}
+
+/// Path of each residual sum `x + f(x)`, and what stands in the way.
+fn halves_of(network: &Network, shape: &[i64]) -> Vec<(String, Option<Reason>)> {
+    let search = Search {
+        granularity: Granularity::Fine,
+        ..Search::default()
+    };
+    blocks::find(network, &program(network, shape), search)
+        .into_iter()
+        .map(|b| (b.path, b.obstacle))
+        .collect()
 }
 
 /// One line a block.
@@ -61,6 +75,28 @@ fn a_traced_network_has_the_blocks_of_the_scripted_one() {
             .map(|form| table(&network(&format!("{family}_{form}.pt")), &FIXTURE_INPUT));
         assert!(!scripted.is_empty(), "{family}");
         assert_eq!(scripted, traced, "{family}");
+    }
+}
+
+#[test]
+fn halves_are_named_by_their_heaviest_module() {
+    for name in [
+        "halves_scripted",
+        "halves_traced",
+        "postnorm_scripted",
+        "postnorm_traced",
+    ] {
+        let halves = [
+            "blocks.0.attention",
+            "blocks.0.mlp",
+            "blocks.1.attention",
+            "blocks.1.mlp",
+        ];
+        assert_eq!(
+            halves_of(&network(&format!("{name}.pt")), &FIXTURE_INPUT),
+            halves.map(|path| (path.to_owned(), None)),
+            "{name}"
+        );
     }
 }
 
@@ -216,6 +252,67 @@ fn an_addition_that_broadcasts_is_no_identity() {
         found.iter().all(|(_, obstacle)| obstacle.is_some()),
         "{found:?}"
     );
+}
+
+// Halves of a block.
+
+#[track_caller]
+fn assert_halves(net: Written, paths: &[&str]) {
+    let expected: Vec<_> = paths.iter().map(|p| ((*p).to_owned(), None)).collect();
+    assert_eq!(halves_of(&net.network(), &[4, 8, 8]), expected);
+}
+
+#[test]
+fn a_half_begins_where_it_prepares_what_it_reads_of_weights_alone() {
+    let block = class(
+        "Block",
+        "
+        attn = self.attn
+        mlp = self.mlp
+        y = torch.add(x, torch.exp((attn).forward(x, )))
+        return torch.add(y, (mlp).forward(y, ))
+        ",
+    );
+    let attn = class(
+        "Attn",
+        "
+        scale = torch.neg(torch.sigmoid(self.weight))
+        return torch.mul(x, scale)
+        ",
+    );
+    let net = Written::new(&format!("{ROOT}{block}{attn}"))
+        .module("block", "Block")
+        .module("block.attn", "Attn")
+        .tensor("block.attn.weight", &[4, 1, 1])
+        .module("block.mlp", "Weighted")
+        .tensor("block.mlp.weight", &[4, 4, 3, 3]);
+    assert_halves(net, &["block.attn", "block.mlp"]);
+}
+
+/// Neither half can go without the other, so the block stays whole.
+#[test]
+fn a_preparation_that_both_halves_read_belongs_to_neither() {
+    let body = "
+        scale = torch.sigmoid(self.weight)
+        y = torch.add(x, torch.mul(x, scale))
+        return torch.add(y, torch.mul(y, scale))
+        ";
+    let net = with_block(body).tensor("block.weight", &[4, 1, 1]);
+    assert_halves(net, &["block"]);
+}
+
+#[test]
+fn a_half_that_reads_what_is_computed_before_its_input_is_none() {
+    let root = class(
+        "Net",
+        "
+        scale = torch.sigmoid(self.weight)
+        y = torch.exp(x)
+        return torch.tanh(torch.add(y, torch.mul(y, scale)))
+        ",
+    );
+    let net = Written::new(&root).tensor("weight", &[4, 1, 1]);
+    assert_halves(net, &[]);
 }
 
 // Every obstacle.

@@ -18,14 +18,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{CModule, IValue, Kind, Tensor};
 
-const NETWORKS: [&str; 5] = ["basic", "inplace", "preact", "halves", "branch"];
+const NETWORKS: [&str; 6] = ["basic", "inplace", "preact", "halves", "postnorm", "branch"];
 const EXPORTS: [&str; 2] = ["scripted", "traced"];
 const BATCH: i64 = 5;
 
 fn request(network: &str) -> Request {
     let search = Search {
         granularity: match network {
-            "halves" => Granularity::Fine,
+            "halves" | "postnorm" => Granularity::Fine,
             _ => Granularity::Block,
         },
         ..Search::default()
@@ -209,7 +209,7 @@ fn a_removed_block_takes_its_weights_along_and_nothing_else() {
             modules.tensors(ModuleTree::ROOT).map(named).collect()
         };
         let path = &case.analysis.blocks[block].path;
-        // A half is named by its heaviest module, and is not that alone.
+        // A half is named by its heaviest module, and is not that alone: a normalisation goes with it.
         let norm = path.replace("attention", "norm1");
         let expected: BTreeSet<String> = tensors(&case.archive)
             .into_iter()
@@ -263,27 +263,29 @@ fn training_mode_behaves_as_in_the_network_with_the_block_skipped() {
 
 #[test]
 fn a_frozen_network_without_blocks_computes_what_the_others_do() {
-    let archive = open(&fixture("basic_frozen.pt"));
-    let analysis = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
-    let case = Case::of("basic", "scripted");
-    for gone in [vec![1], vec![0, 1, 2], case.removable()] {
-        let paths: Vec<String> = gone
-            .iter()
-            .map(|i| analysis.blocks[*i].path.clone())
-            .collect();
-        let pruned = Patch::remove(&analysis, &paths)
-            .unwrap()
-            .apply(&archive, &analysis)
-            .unwrap();
-        assert!(pruned.to_bytes().unwrap().len() < archive.to_bytes().unwrap().len());
-        let found = run(&load(&pruned), &input());
-        let expected = run(&load(&case.without(&gone)), &input());
-        // Folding batch normalisation into the convolutions rounds differently.
-        for (a, b) in found.iter().zip(&expected) {
-            assert!(
-                (a - b).abs() <= 1e-4 * (1. + b.abs()),
-                "{paths:?}: {a} and {b}"
-            );
+    for network in ["basic", "postnorm"] {
+        let archive = open(&fixture(&format!("{network}_frozen.pt")));
+        let analysis = Analysis::of(&archive, &request(network)).unwrap();
+        let case = Case::of(network, "scripted");
+        for gone in [vec![1], vec![0, 1, 2], case.removable()] {
+            let paths: Vec<String> = gone
+                .iter()
+                .map(|i| analysis.blocks[*i].path.clone())
+                .collect();
+            let pruned = Patch::remove(&analysis, &paths)
+                .unwrap()
+                .apply(&archive, &analysis)
+                .unwrap();
+            assert!(pruned.to_bytes().unwrap().len() < archive.to_bytes().unwrap().len());
+            let found = run(&load(&pruned), &input());
+            let expected = run(&load(&case.without(&gone)), &input());
+            // Folding batch normalisation into the convolutions rounds differently.
+            for (a, b) in found.iter().zip(&expected) {
+                assert!(
+                    (a - b).abs() <= 1e-4 * (1. + b.abs()),
+                    "{network} {paths:?}: {a} and {b}"
+                );
+            }
         }
     }
 }

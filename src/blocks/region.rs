@@ -101,6 +101,25 @@ impl<'a> Graph<'a> {
         let (_, value) = open.pop_first()?;
         (first < usize::MAX).then_some((value, first))
     }
+
+    /// Where these statements begin if what they read of weights alone, such as a position bias, is computed behind
+    /// `input` and belongs to them.
+    fn begin_of_preparations(&self, input: ValueId, range: &Range<usize>) -> usize {
+        let behind = self.lifetimes.born_at(input).map_or(0, |i| i + 1);
+        let statements = &self.program.statements;
+        let prepared = |v: &ValueId| !self.data.contains(v) && !is_number(self.program, *v);
+        let inside = statements[range.clone()].iter();
+        let mut open: HashSet<ValueId> =
+            inside.flat_map(Statement::reads).filter(prepared).collect();
+        let mut first = range.start;
+        for at in (behind..range.start).rev() {
+            if statements[at].outputs.iter().any(|v| open.contains(v)) {
+                open.extend(statements[at].reads().filter(prepared));
+                first = at;
+            }
+        }
+        first
+    }
 }
 
 fn is_number(program: &Program, value: ValueId) -> bool {
@@ -162,13 +181,14 @@ impl Region {
     pub fn of_sum(graph: &Graph, at: usize) -> Option<Self> {
         let statement = &graph.program.statements[at];
         let (left, right) = addition(graph.program, statement)?;
-        let (_, first) = graph.dominator(left, right)?;
+        let (input, first) = graph.dominator(left, right)?;
         let mut activations = 0..1;
         let activated = |s: &Statement| {
             let activation = s.operator().is_some_and(is_activation);
             activation && s.call == statement.call && activations.next().is_some()
         };
         let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
+        let first = graph.begin_of_preparations(input, &(first..end));
         let region = Self::of_span(graph, first..end)?;
         region.joins(left, right).then_some(region)
     }

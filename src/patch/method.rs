@@ -20,6 +20,46 @@ pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> b
     replaced
 }
 
+/// Removes the statements that only make one of these calls, for what it writes: nobody reads what it gives.
+pub(super) fn drop_writes(method: &mut Function, calls: &[CallId]) {
+    let reads = reads(&method.body);
+    drop_writes_in(&mut method.body, calls, &reads);
+}
+
+fn drop_writes_in(body: &mut Vec<Stmt>, calls: &[CallId], reads: &Reads) {
+    body.retain_mut(|statement| {
+        let mut emptied = false;
+        for block in statement.blocks_mut() {
+            let before = block.len();
+            drop_writes_in(block, calls, reads);
+            emptied |= block.len() < before;
+            keep_block(block);
+        }
+        let does_nothing = |block: &Vec<Stmt>| block.iter().all(|s| matches!(s, Stmt::Pass));
+        if emptied && matches!(statement, Stmt::If { .. }) {
+            return !statement.blocks().into_iter().all(does_nothing);
+        }
+        let Stmt::Assign(assign) = statement else {
+            return true;
+        };
+        let unread = |target: &Expr| match target {
+            Expr::Name(name) => reads.get(name).is_none_or(|n| *n == 0),
+            _ => false,
+        };
+        let [Expr::Call { id, .. }] = assign.values.as_slice() else {
+            return true;
+        };
+        !(calls.contains(id) && assign.targets.iter().all(unread))
+    });
+}
+
+/// A block may not be empty.
+fn keep_block(block: &mut Vec<Stmt>) {
+    if block.is_empty() {
+        block.push(Stmt::Pass);
+    }
+}
+
 /// How often each variable of a method is read.
 pub(super) type Reads = HashMap<String, usize>;
 
@@ -105,9 +145,11 @@ fn remove_dead_in(body: &mut Vec<Stmt>, before: &Reads, now: &Reads) -> bool {
         body.remove(at);
         return true;
     }
-    body.iter_mut()
-        .flat_map(Stmt::blocks_mut)
-        .any(|block| remove_dead_in(block, before, now))
+    body.iter_mut().flat_map(Stmt::blocks_mut).any(|block| {
+        let removed = remove_dead_in(block, before, now);
+        keep_block(block);
+        removed
+    })
 }
 
 /// Whether binding variables is all a statement does.

@@ -22,7 +22,7 @@ use crate::archive::{Archive, NetworkError};
 use crate::blocks::{Block, Reason};
 use crate::program::Sources;
 use crate::program::ast::CallId;
-use crate::program::{Emitter, Mention, ModuleId, Network, Program, ProgramError, Skip};
+use crate::program::{Emitter, Mention, ModuleId, Network, Program, ProgramError, Skip, ValueId};
 use classes::ClassEditor;
 use constants::{read_by, renumber, renumbered_text};
 use method::Reads;
@@ -73,6 +73,8 @@ struct Removal {
     stand_in: Mention,
     /// The block is that call, of one module.
     is_call: bool,
+    /// The calls in the same code that write memory for the block alone.
+    writes: Vec<CallId>,
     /// Modules and tensors that nothing else needs, by owner and attribute.
     attributes: Vec<(ModuleId, String)>,
     skip: Skip,
@@ -150,6 +152,11 @@ impl Patch {
                 return Err(removal.call_not_found());
             }
         }
+        for removal in &self.removals {
+            if let Some(code) = classes.method_mut(removal.caller, &removal.method) {
+                method::drop_writes(code, &removal.writes);
+            }
+        }
         for ((module, name), before) in &edited {
             if let Some(code) = classes.method_mut(*module, name) {
                 method::clean_up(code, before);
@@ -207,6 +214,7 @@ impl Removal {
             call,
             stand_in,
             is_call: block.call.is_some(),
+            writes: writes_in_code(program, block),
             attributes: attributes::used_by_block_alone(network, program, block),
             skip: Skip {
                 statements: block.statements.clone(),
@@ -229,6 +237,22 @@ impl Removal {
             method: method.to_owned(),
         }
     }
+}
+
+/// The calls in the code of a block's frame that do nothing but statements of the block, and write memory by them.
+fn writes_in_code(program: &Program, block: &Block) -> Vec<CallId> {
+    let inside = program.statements[block.statements.clone()].iter();
+    let written: BTreeSet<ValueId> = inside
+        .filter(|s| s.impure)
+        .flat_map(|s| s.outputs.iter().copied())
+        .collect();
+    let expressions = &program.calls[block.frame.0].expressions;
+    let always_inside = |id: &CallId| {
+        let mut runs = expressions.iter().filter(|(other, _)| other == id);
+        runs.all(|(_, value)| written.contains(value))
+    };
+    let ids: BTreeSet<CallId> = expressions.iter().map(|(id, _)| *id).collect();
+    ids.into_iter().filter(always_inside).collect()
 }
 
 /// Writes the source files that differ, and takes out those of which nothing is left.

@@ -316,10 +316,10 @@ class HalvesBlock(nn.Module):
 
 
 class Halves(nn.Module):
-    def __init__(self):
+    def __init__(self, block: type = HalvesBlock):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 4, 4)
-        self.blocks = nn.Sequential(HalvesBlock(8), HalvesBlock(8))
+        self.blocks = nn.Sequential(block(8), block(8))
         self.fc = nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -336,6 +336,62 @@ class SkippableHalves(Halves):
                 x = x + block.attention(block.norm1(x))
             if number + 1 not in skip:
                 x = x + block.scale * block.mlp(block.norm2(x))
+            number += 2
+        return self.fc(x.mean(1))
+
+
+# --- postnorm: halves with a normalisation behind them, and attention that prepares biases, one before it reads its input
+
+
+class BiasedAttention(Attention):
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.width = width
+        self.position = nn.Linear(2, 4)
+        self.register_buffer("places", torch.tensor([[float(i), float(j)] for i in range(2) for j in range(2)]))
+
+    def bias(self) -> Tensor:
+        return 4 * torch.sigmoid(self.position(self.places))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias()
+        # Keys have no bias: written into a copy, whose result nobody reads.
+        qkv_bias = self.qkv.bias.clone()
+        qkv_bias[self.width : 2 * self.width].zero_()
+        q, k, v = F.linear(x, self.qkv.weight, qkv_bias).chunk(3, dim=-1)
+        return self.out(F.softmax(q @ k.transpose(-2, -1) + bias, dim=-1) @ v)
+
+
+class PostnormBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.attention = BiasedAttention(width)
+        self.norm1 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm2 = nn.LayerNorm(width)
+        for norm in [self.norm1, self.norm2]:
+            # What it makes of zeros is not zero: it has to go with its half.
+            nn.init.constant_(norm.bias, 0.25)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.norm1(self.attention(x))
+        return x + self.norm2(self.mlp(x))
+
+
+class Postnorm(Halves):
+    def __init__(self):
+        super().__init__(PostnormBlock)
+
+
+class SkippablePostnorm(Postnorm):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        number = 0
+        for block in self.blocks:
+            if number not in skip:
+                x = x + block.norm1(block.attention(x))
+            if number + 1 not in skip:
+                x = x + block.norm2(block.mlp(x))
             number += 2
         return self.fc(x.mean(1))
 
@@ -548,6 +604,8 @@ def save_family(family: str, network: type, skippable: type, form: str) -> None:
         save_scripted(weights, name)
     elif form == "traced":
         save_traced(weights, name)
+    elif form == "frozen":
+        save_frozen(weights, name)
     else:
         save_skippable(weights, skippable(), name)
 
@@ -575,7 +633,7 @@ def example_inputs(path: Path) -> tuple:
 def jobs() -> dict:
     families = [("basic", Basic, SkippableBasic), ("inplace", Inplace, SkippableInplace),
                 ("preact", Preact, SkippablePreact), ("halves", Halves, SkippableHalves),
-                ("branch", Branch, SkippableBranch)]
+                ("postnorm", Postnorm, SkippablePostnorm), ("branch", Branch, SkippableBranch)]
     made = {f"{family[0]}_{form}.pt": (save_family, *family, form)
             for family in families for form in ("scripted", "traced", "skippable")}
     weights = randomised(Plain()).state_dict()
@@ -589,6 +647,8 @@ def jobs() -> dict:
         "quantised_traced.pt": (save_traced, quantised(), "quantised_traced.pt"),
         "quantised_head_scripted.pt": (save_scripted, quantised_head(), "quantised_head_scripted.pt"),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
+        # Made as its family is: what the network begins with is not all replaced.
+        "postnorm_frozen.pt": (save_family, "postnorm", Postnorm, SkippablePostnorm, "frozen"),
         "plain_scripted.pt": (save_scripted, randomised(Plain()), "plain_scripted.pt"),
         "plain_traced.pt": (save_traced, randomised(Plain()), "plain_traced.pt"),
         "constant_scripted.pt": (save_scripted, randomised(Constant((2, 1, 1))), "constant_scripted.pt"),

@@ -20,6 +20,21 @@ fn removed_blocks_are_gone_and_the_others_stay() {
     assert_eq!(place.blocks("basic_scripted.pruned.pt"), expected);
 }
 
+/// The half writes into a copy of its bias, and nobody reads what that gives.
+#[test]
+fn a_half_of_a_frozen_network_goes_with_what_it_writes() {
+    let place = Place::with(&["postnorm_frozen.pt"]);
+    let removal = "remove --model postnorm_frozen.pt --input-size 8 --blocks";
+    let said = place.done(&format!("{removal} stage1.block1,stage1.block4"));
+    assert_snapshot!(said.stdout, @"
+    postnorm_frozen.pruned.pt
+      removed     stage1.block1, stage1.block4
+      blocks      2 of 4
+      parameters  1,037 (63.97 % of before)
+      MACs        3,880 (62.74 % of before)
+    ");
+}
+
 #[test]
 fn the_document_tells_what_went_in_running_order() {
     let place = Place::with(&["preact_traced.pt"]);

@@ -74,7 +74,7 @@ class Zeros(nn.Module):
 def replacements(model: nn.Module, path: str) -> Dict[str, nn.Module]:
     """What stands where, once the block or span `path` is gone."""
     if not is_half(model, path):
-        return {name: nn.Identity() for name in span(path)}
+        return {name: nn.Identity() for name in span(model, path)}
     parent_path, _, name = path.rpartition(".")
     parent = model.get_submodule(parent_path)
     changed = {path: Zeros(model.get_submodule(path))}
@@ -89,13 +89,18 @@ def is_half(model: nn.Module, path: str) -> bool:
     return name in models.HALVES.get(type(model.get_submodule(parent)), ())
 
 
-def span(path: str) -> List[str]:
-    """`features.4-6` is `features.4`, `features.5` and `features.6`."""
+def span(model: nn.Module, path: str) -> List[str]:
+    """`features.4-6` is `features.4`, `features.5` and `features.6`: a row of a module's children, in their order."""
     parent, dot, last = path.rpartition(".")
-    first, dash, end = last.partition("-")
-    if not (dash and first.isdigit() and end.isdigit()):
-        return [path]
-    return [f"{parent}{dot}{i}" for i in range(int(first), int(end) + 1)]
+    children = [name for name, _ in model.get_submodule(parent).named_children()]
+    if last not in children:
+        # A name may hold a dash itself.
+        for i in (i for i, letter in enumerate(last) if letter == "-"):
+            first, end = last[:i], last[i + 1 :]
+            if first in children and end in children:
+                row = children[children.index(first) : children.index(end) + 1]
+                return [f"{parent}{dot}{name}" for name in row]
+    return [path]
 
 
 @contextmanager
@@ -119,7 +124,7 @@ def put(model: nn.Module, path: str, module: nn.Module) -> None:
     model.get_submodule(parent)._modules[name] = module
 
 
-def removals(paths: Sequence[str], seed: str) -> List[FrozenSet[str]]:
+def removals(model: nn.Module, paths: Sequence[str], seed: str) -> List[FrozenSet[str]]:
     """Each block alone, and three random sets of at least two that do not lie in each other."""
     singles = [frozenset([path]) for path in paths]
     source = random.Random(seed)
@@ -129,16 +134,16 @@ def removals(paths: Sequence[str], seed: str) -> List[FrozenSet[str]]:
             break
         chosen: List[str] = []
         for path in source.sample(list(paths), source.randint(2, len(paths))):
-            if not any(overlap(path, other) for other in chosen):
+            if not any(overlap(model, path, other) for other in chosen):
                 chosen.append(path)
         if len(chosen) > 1 and frozenset(chosen) not in sets:
             sets.append(frozenset(chosen))
     return singles + sets
 
 
-def overlap(a: str, b: str) -> bool:
+def overlap(model: nn.Module, a: str, b: str) -> bool:
     within = lambda inner, outer: inner == outer or inner.startswith(outer + ".")
-    return any(within(x, y) or within(y, x) for x in span(a) for y in span(b))
+    return any(within(x, y) or within(y, x) for x in span(model, a) for y in span(model, b))
 
 
 @dataclass

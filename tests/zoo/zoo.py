@@ -163,7 +163,7 @@ class Zoo:
         # Sets are drawn of eager paths, so that every export shares the references.
         names = {eager_paths[p]: p for p in removable}
         pruned = self.folder / f"{self.entry.name}_pruned.pt"
-        for gone in removal.removals(list(names), f"{models.SEED} {self.entry.name}"):
+        for gone in removal.removals(self.model, list(names), f"{models.SEED} {self.entry.name}"):
             paths = [p for eager, p in names.items() if eager in gone]
             try:
                 self.ckaprune.remove(archive, paths, pruned, self.entry.side, MODES[mode])
