@@ -16,18 +16,25 @@ impl Progress {
     /// A bar over `total` images. Where stderr is no terminal, nothing is drawn.
     #[must_use]
     pub fn bar(self, what: impl Display, total: usize) -> Bar {
+        self.bar_of(what, total, "images")
+    }
+
+    /// A bar over `total` of something else than images.
+    #[must_use]
+    pub fn bar_of(self, what: impl Display, total: usize, unit: &'static str) -> Bar {
         let target = if self.quiet {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        let template = "{msg:<34} {wide_bar} {percent:>3} %  {per_sec:>16}  {eta_precise} left";
+        let template =
+            "{msg:<30} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta_precise} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             let style = style.with_key(
                 "per_sec",
-                |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-                    let _ = write!(w, "{:.0} images/s", state.per_sec());
+                move |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                    let _ = write!(w, "{:.0} {unit}/s", state.per_sec());
                 },
             );
             bar.set_style(style);

@@ -241,8 +241,8 @@ impl Run {
             let tallies = match scoring.run(&job, begun_tallies, reuse.as_mut(), &|| {
                 interrupt.is_asked()
             })? {
-                Ended::Scored(tallies) => tallies,
-                Ended::Interrupted(tallies) => {
+                Ended::Scored(tallies) if !interrupt.is_asked() => tallies,
+                Ended::Scored(tallies) | Ended::Interrupted(tallies) => {
                     state.scoring = tallies;
                     saved(&state)?;
                     return Ok(RunEnded::Interrupted(state));

@@ -83,6 +83,29 @@ fn gpus() -> i64 {
     }
 }
 
+/// Bytes that are free on a GPU; `None` for the CPU, or where the CUDA runtime does not tell.
+#[must_use]
+pub fn free_gpu_memory(device: Device) -> Option<u64> {
+    type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> i32;
+    let Device::Cuda(index) = device else {
+        return None;
+    };
+    // The runtime answers for the device in use.
+    tch::Cuda::synchronize(index as i64);
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 3,
+    // and writes its two results only.
+    let status = unsafe {
+        let runtime = libloading::Library::new(CUDA_RUNTIME).ok()?;
+        let mem_get_info = runtime.get::<MemGetInfo>(b"cudaMemGetInfo").ok()?;
+        mem_get_info(&raw mut free, &raw mut total)
+    };
+    (status == 0).then_some(free as u64)
+}
+
+/// The CUDA runtime of the libtorch that is built for.
+const CUDA_RUNTIME: &str = "libcudart.so.13";
+
 /// How many threads one operator uses.
 pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));

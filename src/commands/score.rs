@@ -25,6 +25,7 @@ use crate::prune::Rules;
 use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
 use crate::score::{self, Against, Ended, Job, Race, Scoring, Tally, ranking};
 use crate::settings::Settings;
+use crate::torch;
 
 /// What was scored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,11 +65,16 @@ impl cli::Scoring {
         Scoring {
             device,
             race: race.then(Race::default),
-            memory: self.memory.map_or(available() / 2, |m| m.0),
+            memory: self.memory.map_or_else(|| free(device) / 2, |m| m.0),
             batch,
             progress,
         }
     }
+}
+
+/// Bytes that are free where the network runs.
+fn free(device: tch::Device) -> u64 {
+    torch::free_gpu_memory(device).unwrap_or_else(available)
 }
 
 pub(super) fn run(options: &Score) -> Result<Outcome> {

@@ -117,7 +117,6 @@ impl Scoring {
             features,
             largest: job.analysis.program.largest_tensor() * size_of::<f32>(),
         };
-
         let plan = Plan::of(work, self.memory, self.device != Device::Cpu, self.batch);
         if let Some(reuse) = &mut reuse {
             reuse.begin(engine.pieces(), plan.batch);
@@ -125,9 +124,8 @@ impl Scoring {
         let space = Space::of(part.len(), features);
         let groups = groups(&detours, begun, (space, job.range.start), plan);
         let total = detours.len() * job.range.len();
-        let bar = self
-            .progress
-            .bar(format!("scoring {} blocks", detours.len()), total);
+        let what = format!("scoring {} × {} images", detours.len(), job.range.len());
+        let bar = self.progress.bar_of(what, total, "candidate images");
         let mut pass = Pass {
             job,
             scoring: self,

@@ -47,6 +47,11 @@ impl Reuse {
             .earlier
             .as_ref()
             .map_or(0, |earlier| pieces.common_prefix(&earlier.pieces));
+        if let Some(earlier) = &mut self.earlier {
+            for (_, tensors) in &mut earlier.batches {
+                tensors.truncate(self.common + 1);
+            }
+        }
         self.now = Some(Kept {
             pieces: pieces.clone(),
             batch,
@@ -65,9 +70,7 @@ impl Reuse {
     ) -> Result<Tensor> {
         let known = self.earlier.as_mut().and_then(|kept| {
             let place = kept.batches.iter().position(|(at, _)| *at == start)?;
-            let mut tensors = kept.batches.swap_remove(place).1;
-            tensors.truncate(self.common + 1);
-            Some(tensors)
+            Some(kept.batches.swap_remove(place).1)
         });
         let mut boundaries = match known {
             Some(tensors) => tensors,

@@ -39,6 +39,35 @@ fn a_resumed_run_ends_as_one_that_never_stopped() {
 }
 
 #[test]
+fn a_scoring_that_was_stopped_half_way_goes_on_from_there() {
+    let place = begun();
+    let straight = place.json(&format!("{PRUNE} {ODD} --resume --output out.pt --json"));
+    let place = begun();
+    // What Ctrl-C leaves: the statistics of the images seen so far.
+    let half = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --shard 1/2 --output half.json";
+    let score = PRUNE.replace("--iterations 2", "").replacen("prune", "score", 1);
+    let score = score.replace("basic_scripted.pt", "run/iteration-001.pt");
+    place.done(&format!("{score} {half}"));
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&place.read(name)).unwrap()
+    };
+    let mut run = read("run/run.json");
+    run["scoring"] = read("half.json")["tallies"].clone();
+    assert_ne!(run["scoring"][0]["seen"]["end"], 0);
+    place.write("run/run.json", run.to_string());
+    let resumed = place.json(&format!("{PRUNE} {ODD} --resume --output out.pt --json"));
+    let second = |document: &serde_json::Value| document["iterations"][1]["cka"].as_f64().unwrap();
+    assert_eq!(resumed["removed"], straight["removed"]);
+    assert!((second(&resumed) - second(&straight)).abs() < 1e-9);
+    assert!(read("run/run.json").get("scoring").is_none());
+
+    run["scoring"][0]["seen"]["end"] = 1.into();
+    place.write("run/run.json", run.to_string());
+    let refused = place.refused(&format!("{PRUNE} {ODD} --resume --output out.pt --force"));
+    assert!(refused.contains("run.json"), "{refused}");
+}
+
+#[test]
 fn every_iteration_is_kept() {
     let place = begun();
     assert_eq!(
