@@ -128,12 +128,6 @@ pub struct Score {
     pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
-    /// Drop blocks that are surely behind: the best in far less time, the others' ranks by what was seen of them
-    #[arg(long, overrides_with = "exact", help_heading = "Scoring")]
-    pub race: bool,
-    /// Compare every block on every image [default]
-    #[arg(long, overrides_with = "race", help_heading = "Scoring")]
-    pub exact: bool,
     #[command(flatten)]
     pub scoring: Scoring,
     #[command(flatten)]
@@ -165,12 +159,6 @@ pub struct Prune {
     pub search: Search,
     #[command(flatten)]
     pub selection: Selection,
-    /// Drop blocks that are surely behind, and finish with those that are not [default]
-    #[arg(long, overrides_with = "exact", help_heading = "Scoring")]
-    pub race: bool,
-    /// Compare every block on every image, so that all similarities can be reported
-    #[arg(long, overrides_with = "race", help_heading = "Scoring")]
-    pub exact: bool,
     #[command(flatten)]
     pub scoring: Scoring,
     #[command(flatten)]
@@ -278,6 +266,12 @@ pub struct Selection {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Scoring")]
 pub struct Scoring {
+    /// Drop blocks that are surely behind, and show every image to the others only [default of prune]
+    #[arg(long, overrides_with = "exact")]
+    pub race: bool,
+    /// Compare every block on every image, so that all similarities can be compared [default of score]
+    #[arg(long, overrides_with = "race")]
+    pub exact: bool,
     /// Memory for scoring beyond the network itself, such as 2GB [default: half of what is free]
     #[arg(long, value_name = "AMOUNT")]
     pub memory: Option<Memory>,

@@ -70,6 +70,9 @@ impl Training {
     }
 }
 
+/// Only the best candidate counts; the race finds it with a fraction of the work.
+const RACES: bool = true;
+
 pub(super) fn run(options: &Prune) -> Result<Outcome> {
     let progress = Progress {
         quiet: options.talk.quiet,
@@ -103,6 +106,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         progress
             .warn("the images have no labels: nothing is fine-tuned, and no accuracy is measured");
     }
+    let race = options.scoring.races(RACES);
     let run = Run {
         iterations: options.iterations as usize,
         rules,
@@ -111,7 +115,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         interface: interface.clone(),
         scoring: options
             .scoring
-            .settings(!options.exact, &options.data, device, progress),
+            .settings(race, &options.data, device, progress),
     };
     let begin = State::new(&archive);
     let (run_dir, begin) = match &options.run_dir {
@@ -201,7 +205,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
     let more = [
         ("model", json!(fingerprint(archive)?)),
         ("batch-size", json!(data.batch_size)),
-        ("exact", json!(options.exact)),
+        ("race", json!(options.scoring.races(RACES))),
         ("reference", json!(options.reference)),
         ("epochs", json!(training.epochs)),
         ("lr", json!(training.lr)),

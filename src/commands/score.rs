@@ -53,6 +53,11 @@ struct ScoreReport {
 }
 
 impl cli::Scoring {
+    /// Whether candidates race; `usual` if the options leave it open.
+    pub(super) fn races(self, usual: bool) -> bool {
+        self.race || (usual && !self.exact)
+    }
+
     /// How to score, as the options say.
     pub(super) fn settings(
         self,
@@ -71,6 +76,9 @@ impl cli::Scoring {
         }
     }
 }
+
+/// A ranking is asked for, so all blocks are compared on all images unless the user says otherwise.
+const RACES: bool = false;
 
 /// Bytes that are free where the network runs.
 fn free(device: tch::Device) -> u64 {
@@ -132,9 +140,10 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         (begun, seconds) = (earlier.tallies, earlier.seconds);
     }
     let start = Instant::now();
+    let race = options.scoring.races(RACES);
     let scoring = options
         .scoring
-        .settings(options.race, &options.data, device, progress);
+        .settings(race, &options.data, device, progress);
     let job = Job {
         archive: &archive,
         analysis: &analysis,
@@ -186,14 +195,22 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
 fn place_of_the_rest(options: &Score, model: &Path) -> (PathBuf, bool) {
     let statistics = &options.statistics;
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    let beside = || model.with_file_name(format!("{stem}.score.json"));
+    let name = format!("{stem}.score.json");
+    let beside = || {
+        let beside = model.with_file_name(&name);
+        // A model may lie where nothing can be written.
+        match check_output(&beside, true) {
+            Ok(()) => beside,
+            Err(_) => PathBuf::from(&name),
+        }
+    };
     let named = statistics.output.clone().or(statistics.resume.clone());
     match named {
         Some(file) => {
             let force = statistics.force || is_resumed(options, &file);
             (file, force)
         }
-        // Made by an earlier interruption, if it is there at all.
+        // If it is there, an earlier interruption made it.
         None => (beside(), true),
     }
 }
@@ -234,7 +251,7 @@ fn settings(
     );
     let more = [
         ("model", json!(fingerprint(archive)?)),
-        ("race", json!(options.race)),
+        ("race", json!(options.scoring.races(RACES))),
         ("images", json!(samples)),
     ];
     Ok(scoring.and(more.into_iter().collect()))

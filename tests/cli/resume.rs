@@ -45,12 +45,13 @@ fn a_scoring_that_was_stopped_half_way_goes_on_from_there() {
     let place = begun();
     // What Ctrl-C leaves: the statistics of the images seen so far.
     let half = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --shard 1/2 --output half.json";
-    let score = PRUNE.replace("--iterations 2", "").replacen("prune", "score", 1);
+    let score = PRUNE
+        .replace("--iterations 2", "")
+        .replacen("prune", "score", 1);
     let score = score.replace("basic_scripted.pt", "run/iteration-001.pt");
     place.done(&format!("{score} {half}"));
-    let read = |name: &str| -> serde_json::Value {
-        serde_json::from_slice(&place.read(name)).unwrap()
-    };
+    let read =
+        |name: &str| -> serde_json::Value { serde_json::from_slice(&place.read(name)).unwrap() };
     let mut run = read("run/run.json");
     run["scoring"] = read("half.json")["tallies"].clone();
     assert_ne!(run["scoring"][0]["seen"]["end"], 0);
