@@ -204,6 +204,9 @@ fn in_place(statement: &Statement, is_free: impl Fn(&Argument) -> bool) -> Optio
     let Op::Call(function) = &statement.op else {
         return None;
     };
+    if !function.starts_with("torch.") {
+        return None;
+    }
     let written = format!("{function}_");
     match statement.operator()? {
         "relu" | "relu6" | "hardtanh" | "hardswish" | "hardsigmoid" | "silu" | "sigmoid"

@@ -5,6 +5,7 @@
 //! statistics are kept.
 
 mod engine;
+mod pass;
 mod plan;
 mod race;
 mod reuse;
@@ -14,16 +15,16 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
-use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
-use crate::cka::Influence;
-use crate::data::{Batch, Loader, Part};
-use crate::progress::{Bar, Progress};
+use crate::data::{Loader, Part};
+use crate::progress::Progress;
 use crate::segments::Detour;
+use pass::Pass;
 use plan::{Plan, Work};
 
 pub use engine::Engine;
@@ -128,7 +129,7 @@ impl Scoring {
         let bar = self.progress.bar_of(what, total, "candidate images");
         let mut pass = Pass {
             job,
-            scoring: self,
+            race: self.race,
             engine: &engine,
             detours: &detours,
             loader: &loader.with_batch_size(plan.batch),
@@ -199,123 +200,6 @@ pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
         score.rank = i + 1;
     }
     Ok(scores)
-}
-
-/// One way through the calibration images with a group of candidates.
-struct Pass<'a> {
-    job: &'a Job<'a>,
-    scoring: &'a Scoring,
-    engine: &'a Engine,
-    detours: &'a [&'a Detour],
-    loader: &'a Loader,
-    /// Numbers of images at which candidates are compared.
-    comparisons: Vec<usize>,
-    reuse: Option<&'a mut Reuse>,
-    bar: &'a Bar,
-}
-
-/// Features of images taken in since the last comparison: of the reference, and of each live candidate.
-type Recent = Vec<Vec<Array2<f32>>>;
-
-/// Images whose influence is looked at in a comparison; more would not tell more.
-const LOOKED_AT: usize = 512;
-
-impl Pass<'_> {
-    /// Fills a tally. `false`: it was interrupted.
-    fn carry_on(&mut self, mut tally: Tally, stop: &dyn Fn() -> bool) -> Result<(Tally, bool)> {
-        let part = self.job.images.0;
-        self.bar.advance(tally.seen.len() * tally.candidates.len());
-        let left: Vec<usize> = (tally.seen.end..self.job.range.end).collect();
-        let left = part.subset(&left);
-        let mut recent = Recent::new();
-        for batch in self.loader.batches(&left, 0)? {
-            if stop() {
-                return Ok((tally, false));
-            }
-            let batch = batch?;
-            let live: Vec<usize> = tally.live().collect();
-            let mut features = tch::no_grad(|| self.features(&tally, &live, &batch))?;
-            if let Against::Earlier(rows) = self.job.against {
-                let end = tally.seen.end + batch.indices.len();
-                features[0] = rows.slice(s![tally.seen.end..end, ..]).to_owned();
-            }
-            tally.add(features[0].view(), &features[1..])?;
-            self.bar.advance(live.len() * batch.indices.len());
-            if !self.comparisons.is_empty() {
-                let before = tally.seen.end - batch.indices.len();
-                recent.push(features);
-                if self
-                    .comparisons
-                    .iter()
-                    .any(|at| (before + 1..=tally.seen.end).contains(at))
-                {
-                    self.compare(&mut tally, &live, &std::mem::take(&mut recent))?;
-                }
-            }
-        }
-        Ok((tally, true))
-    }
-
-    /// The features of the network's own representation of a batch, and of those without each live candidate.
-    fn features(
-        &mut self,
-        tally: &Tally,
-        live: &[usize],
-        batch: &Batch,
-    ) -> Result<Vec<Array2<f32>>> {
-        let detour = |i: &usize| {
-            let path = &tally.candidates[*i].path;
-            self.detours.iter().find(|d| d.path == *path).copied()
-        };
-        let detours: Vec<&Detour> = live.iter().filter_map(detour).collect();
-        let mut without: Vec<Option<Tensor>> = detours.iter().map(|_| None).collect();
-        let engine = self.engine;
-        let each = |boundary: usize, tensor: &Tensor| {
-            for (detour, slot) in detours.iter().zip(&mut without) {
-                if detour.from == boundary {
-                    *slot = Some(engine.detour(detour, tensor)?);
-                }
-            }
-            Ok(())
-        };
-        let input = || engine.input(batch, self.loader.batch_size().get());
-        let own = match &mut self.reuse {
-            Some(reuse) => reuse.run(engine, tally.seen.end, input, each)?,
-            None => engine.run(0, input()?, each)?,
-        };
-        let all: Option<Vec<Tensor>> = std::iter::once(Some(own)).chain(without).collect();
-        let all = all.context("a candidate that begins nowhere")?;
-        engine::features(&all, batch.indices.len())
-    }
-
-    /// Drops the candidates that have fallen behind.
-    fn compare(&mut self, tally: &mut Tally, live: &[usize], recent: &Recent) -> Result<()> {
-        let Some(race) = self.scoring.race else {
-            return Ok(());
-        };
-        let latest = |column: usize| -> Result<Array2<f32>> {
-            let batches: Vec<ArrayView2<f32>> = recent.iter().map(|b| b[column].view()).collect();
-            let rows = concatenate(Axis(0), &batches)?;
-            let from = rows.nrows().saturating_sub(LOOKED_AT);
-            Ok(rows.slice(s![from.., ..]).to_owned())
-        };
-        let reference = latest(0)?;
-        let mut influences: Vec<Influence> = Vec::new();
-        for (column, candidate) in live.iter().enumerate() {
-            let rows = latest(column + 1)?;
-            influences.extend(tally.influence(*candidate, reference.view(), rows.view())?);
-        }
-        let all = self.job.images.0.len();
-        let margin = race.margin(self.detours.len(), self.comparisons.len());
-        let behind = race::fallen_behind(&influences, tally.seen.len(), all, margin);
-        for ((candidate, influence), behind) in live.iter().zip(&influences).zip(behind) {
-            if behind {
-                tally.drop_out(*candidate, influence.cka);
-                self.bar.shorten(all - tally.seen.len());
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The network's own representation of the calibration images (images × features).
