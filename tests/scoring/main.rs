@@ -188,6 +188,8 @@ fn scores_equal_those_of_really_removing_each_block() {
         "branch_traced",
         "halves_scripted",
         "halves_traced",
+        "postnorm_scripted",
+        "postnorm_traced",
     ] {
         let archive = open(&fixture(&format!("{name}.pt")));
         let scored = assert_scores_are_those_of_removal(name, &archive);
