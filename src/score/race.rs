@@ -24,7 +24,7 @@ impl Default for Race {
 /// Images before the first comparison.
 const FIRST: usize = 128;
 /// Each comparison after so many times the images of the one before.
-const GROWTH: f64 = 2.;
+const GROWTH: f64 = 1.5;
 
 /// The numbers of images at which to compare, of `samples` in all, for representations of so many features.
 #[must_use]
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn comparisons_begin_where_there_are_more_images_than_features() {
-        assert_eq!(comparisons(1024, 64), [128, 256, 512]);
+        assert_eq!(comparisons(1024, 64), [128, 192, 288, 432, 648, 972]);
         assert!(comparisons(1024, 512).is_empty());
-        assert_eq!(comparisons(5000, 512), [1024, 2048, 4096]);
+        assert_eq!(comparisons(5000, 512), [1024, 1536, 2304, 3456]);
     }
 }
