@@ -3,10 +3,8 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::commands::INTERRUPTED;
 use crate::progress::say;
-
-/// 128 + SIGINT, as shells report it.
-const EXIT: i32 = 130;
 
 /// Somebody looks at [`ASKED`].
 static HEEDED: AtomicBool = AtomicBool::new(false);
@@ -26,7 +24,7 @@ impl Interrupt {
             let _ = ctrlc::set_handler(|| {
                 let first = !ASKED.swap(true, Ordering::SeqCst);
                 if !(HEEDED.load(Ordering::SeqCst) && first) {
-                    std::process::exit(EXIT);
+                    std::process::exit(INTERRUPTED.into());
                 }
                 say("stopping after this batch; Ctrl-C again stops at once");
             });

@@ -3,15 +3,13 @@
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
-use ckaprune::commands::{self, Outcome};
+use ckaprune::commands::{self, INTERRUPTED, Outcome};
 use ckaprune::error::one_message;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
 const MISSED: u8 = 1;
 const BAD_INPUT: u8 = 2;
-/// 128 + SIGINT, as shells report it.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let args = match with_config(std::env::args_os().collect()) {

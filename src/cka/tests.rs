@@ -253,7 +253,7 @@ fn debiased_finds_nothing_in_unrelated_wide_noise() {
 
 /// What is kept of these rows, taken in in pieces of these sizes.
 fn kept(x: &Array2<f64>, y: &Array2<f64>, sizes: &[usize]) -> [CoMoments; 3] {
-    let mut all = [const { None }; 3].map(|_: Option<()>| CoMoments::default());
+    let mut all = std::array::from_fn::<_, 3, _>(|_| CoMoments::default());
     let mut from = 0;
     for size in sizes {
         let rows = |m: &Array2<f64>, side| {

@@ -40,6 +40,9 @@ use crate::report;
 use crate::settings::Settings;
 use crate::verdict::why_nothing_is_removable;
 
+/// Exit code of a command that the user stopped: 128 + SIGINT, as shells report it.
+pub const INTERRUPTED: u8 = 130;
+
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -13,15 +13,15 @@ use crate::segments::Pieces;
 pub struct Reuse {
     /// Bytes that the tensors may take.
     memory: u64,
-    earlier: Option<Kept>,
+    earlier: Option<Boundaries>,
     /// What is being kept for the next scoring.
-    now: Option<Kept>,
+    now: Option<Boundaries>,
     /// Segments at the start of the network that compute what they did for `earlier`.
     common: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Boundaries {
     pieces: Pieces,
     batch: NonZeroUsize,
     /// Place of the first image of each batch, and the tensors at its boundaries.
@@ -52,7 +52,7 @@ impl Reuse {
                 tensors.truncate(self.common + 1);
             }
         }
-        self.now = Some(Kept {
+        self.now = Some(Boundaries {
             pieces: pieces.clone(),
             batch,
             batches: Vec::new(),
