@@ -107,6 +107,12 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
 const CUDA_RUNTIME: &str = "libcudart.so.13";
 
 /// How many threads one operator uses.
+#[must_use]
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+/// Sets [`threads`] for operators that this thread runs, and for threads that run their first one later.
 pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }

@@ -1,5 +1,7 @@
 //! Runs a network in pieces.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context, Result, bail};
 use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
@@ -18,8 +20,9 @@ use crate::torch::{self, Module, explain};
 pub struct Engine {
     module: Module,
     pieces: Pieces,
-    /// Of each of the pieces' layers: its weight, and its bias if it has one.
-    layers: Vec<Vec<Tensor>>,
+    /// Of each of the pieces' layers: its weight, and its bias if it has one. Handles of tensors are not shared between
+    /// threads; each takes copies of them, which share the memory.
+    layers: Vec<Mutex<Vec<Tensor>>>,
     /// Images are given with their channels last in memory: quicker on a CPU, whose convolutions need them so.
     channels_last: bool,
 }
@@ -89,7 +92,7 @@ impl Engine {
             let made = pieces
                 .layers
                 .iter()
-                .map(|l| prepare(l, source, channels_last));
+                .map(|l| prepare(l, source, channels_last).map(Mutex::new));
             made.collect::<Result<_>>()
         })?;
         Ok(Engine {
@@ -124,20 +127,17 @@ impl Engine {
         }
     }
 
-    /// The tensors at the boundaries behind `from`, whose tensor is given: what each segment from there on gives. `each`
-    /// is called for each boundary before the segment behind it runs; the last tensor is the representation.
-    pub fn run(
-        &self,
-        from: usize,
-        boundary: Tensor,
-        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
-        let mut tensor = boundary;
-        for (i, segment) in self.pieces.segments.iter().enumerate().skip(from) {
-            each(i, &tensor)?;
-            tensor = self.method(segment, &tensor)?;
-        }
-        Ok(tensor)
+    /// The representation, from the tensor at a boundary.
+    pub fn run(&self, from: usize, boundary: Tensor) -> Result<Tensor> {
+        let behind = from..self.pieces.segments.len();
+        behind
+            .into_iter()
+            .try_fold(boundary, |tensor, i| self.segment(i, &tensor))
+    }
+
+    /// The tensor at the boundary behind a segment, from the one in front of it.
+    pub fn segment(&self, segment: usize, boundary: &Tensor) -> Result<Tensor> {
+        self.method(&self.pieces.segments[segment], boundary)
     }
 
     /// The representation of the network without a block, from the tensor at the boundary in front of it.
@@ -146,48 +146,48 @@ impl Engine {
             Some(variant) => self.method(variant, boundary)?,
             None => boundary.shallow_clone(),
         };
-        self.run(detour.resume, begin, |_, _| Ok(()))
+        self.run(detour.resume, begin)
     }
 
     /// The features of the network's own representation of a batch: n × p.
     pub fn representation(&self, batch: &Batch) -> Result<Array2<f32>> {
         let images = batch.indices.len();
-        let representation = self.run(0, self.input(batch, images)?, |_, _| Ok(()))?;
+        let representation = self.run(0, self.input(batch, images)?)?;
         let mut all = features(&[representation], images)?;
         all.pop().context("a batch without a representation")
     }
 
     fn method(&self, method: &Method, input: &Tensor) -> Result<Tensor> {
-        let weights: Vec<Tensor> = method
-            .layers
-            .iter()
-            .flat_map(|i| &self.layers[*i])
-            .map(Tensor::shallow_clone)
-            .collect();
-        self.module.method(&method.name, input, weights)
+        let mut weights = Vec::new();
+        for layer in &method.layers {
+            let tensors = self.layers[*layer]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            weights.extend(tensors.iter().map(Tensor::shallow_clone));
+        }
+        tch::no_grad(|| self.module.method(&method.name, input, weights))
     }
 
     /// Whether the pieces, run one after another, are the network.
     fn fits(&self, sample: &Batch) -> Result<bool> {
         let images = self.module.images(&sample.images)?;
-        tch::no_grad(|| {
-            let whole = self.method(&self.pieces.whole, &images)?;
-            let Ok(piecewise) = self
-                .input(sample, sample.indices.len())
-                .and_then(|i| self.run(0, i, |_, _| Ok(())))
-            else {
-                return Ok(false);
-            };
-            if !self.close(&piecewise, &whole)? {
-                return Ok(false);
+        let whole = self.method(&self.pieces.whole, &images)?;
+        let Ok(piecewise) = self
+            .input(sample, sample.indices.len())
+            .and_then(|i| self.run(0, i))
+        else {
+            return Ok(false);
+        };
+        if !self.close(&piecewise, &whole)? {
+            return Ok(false);
+        }
+        match &self.pieces.head {
+            Some(head) => {
+                let scores = tch::no_grad(|| self.module.forward(&images))?;
+                self.close(&self.method(head, &whole)?, &scores)
             }
-            match &self.pieces.head {
-                Some(head) => {
-                    self.close(&self.method(head, &whole)?, &self.module.forward(&images)?)
-                }
-                None => Ok(true),
-            }
-        })
+            None => Ok(true),
+        }
     }
 
     fn close(&self, found: &Tensor, expected: &Tensor) -> Result<bool> {

@@ -1,7 +1,7 @@
 //! Blocks × calibration images → one similarity each.
 //!
-//! Per batch the network runs once, piece by piece; at each boundary the candidates that begin there run what lies
-//! behind their block. Representations are compared by linear CKA (arXiv 2405.17081, section 3.2), of which only
+//! Each batch runs through the network once, piece by piece; at each boundary the candidates that begin there run what
+//! lies behind their block. Representations are compared by linear CKA (arXiv 2405.17081, section 3.2), of which only
 //! statistics are kept.
 
 mod engine;
@@ -10,6 +10,8 @@ mod plan;
 mod race;
 mod reuse;
 mod tally;
+mod walk;
+mod workers;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -26,6 +28,7 @@ use crate::progress::Progress;
 use crate::segments::Detour;
 use pass::Pass;
 use plan::{Plan, Work};
+use workers::Workers;
 
 pub use engine::Engine;
 pub use race::Race;
@@ -111,11 +114,13 @@ impl Scoring {
         if detours.is_empty() {
             bail!("there is no removable block to score");
         }
-        let features = tch::no_grad(|| engine.representation(&sample))?.ncols();
+        let features = engine.representation(&sample)?.ncols();
+        let workers = Workers::of(self.device)?;
         let work = Work {
             samples: part.len(),
             candidates: detours.len(),
             features,
+            workers: workers.count(),
             largest: job.analysis.program.largest_tensor() * size_of::<f32>(),
         };
         let plan = Plan::of(work, self.memory, self.device != Device::Cpu, self.batch);
@@ -131,6 +136,7 @@ impl Scoring {
             job,
             race: self.race,
             engine: &engine,
+            workers: &workers,
             detours: &detours,
             loader: &loader.with_batch_size(plan.batch),
             comparisons: match self.race {
@@ -222,7 +228,7 @@ pub fn representation(
             Some(engine) => engine,
             None => engine.insert(Engine::open(archive, analysis, device, &batch)?),
         };
-        rows.push(tch::no_grad(|| engine.representation(&batch))?);
+        rows.push(engine.representation(&batch)?);
         bar.advance(batch.indices.len());
     }
     let views: Vec<ArrayView2<f32>> = rows.iter().map(Array2::view).collect();

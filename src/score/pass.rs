@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use rayon::prelude::*;
 use tch::Tensor;
 
-use super::engine::{self, Engine};
+use super::engine::Engine;
 use super::race::{self, Race};
 use super::reuse::Reuse;
 use super::tally::Tally;
+use super::walk::{Walk, Walked};
+use super::workers::Workers;
 use super::{Against, Job};
 use crate::cka::Influence;
 use crate::data::{Batch, Loader};
@@ -21,6 +24,7 @@ pub(super) struct Pass<'a> {
     pub job: &'a Job<'a>,
     pub race: Option<Race>,
     pub engine: &'a Engine,
+    pub workers: &'a Workers,
     pub detours: &'a [&'a Detour],
     pub loader: &'a Loader,
     /// Numbers of images at which candidates are compared.
@@ -62,61 +66,81 @@ impl Pass<'_> {
         let left: Vec<usize> = (tally.seen.end..self.job.range.end).collect();
         let left = part.subset(&left);
         let mut recent = Recent::default();
-        let mut next = self.next_comparison(&tally);
-        for batch in self.loader.batches(&left, 0)? {
+        let mut batches = self.loader.batches(&left, 0)?;
+        while batches.len() > 0 {
             if stop() {
                 return Ok((tally, false));
             }
-            let batch = batch?;
             let live: Vec<usize> = tally.live().collect();
-            let mut features = tch::no_grad(|| self.features(&tally, &live, &batch))?;
-            if let Against::Earlier(rows) = self.job.against {
-                let end = tally.seen.end + batch.indices.len();
-                features[0] = rows.slice(s![tally.seen.end..end, ..]).to_owned();
-            }
-            tally.add(features[0].view(), &features[1..])?;
-            self.bar.advance(live.len() * batch.indices.len());
-            if let Some(at) = next.filter(|_| live.len() > 1) {
-                recent.keep(features);
-                if at <= tally.seen.len() {
-                    self.compare(&mut tally, &live, &std::mem::take(&mut recent))?;
-                    next = self.next_comparison(&tally);
+            let next = self.next_comparison(&tally).filter(|_| live.len() > 1);
+            let size = self.loader.batch_size().get();
+            let until = next.unwrap_or(usize::MAX) - tally.seen.len();
+            let round = batches
+                .by_ref()
+                .take(self.workers.count().min(until.div_ceil(size)));
+            let round: Vec<Batch> = round.collect::<Result<_, _>>()?;
+            for mut features in self.walk(&tally, &live, &round)? {
+                if let Against::Earlier(rows) = self.job.against {
+                    let end = tally.seen.end + features[0].nrows();
+                    features[0] = rows.slice(s![tally.seen.end..end, ..]).to_owned();
                 }
+                tally.add(features[0].view(), &features[1..])?;
+                if next.is_some() {
+                    recent.keep(features);
+                }
+            }
+            if next.is_some_and(|at| at <= tally.seen.len()) {
+                self.compare(&mut tally, &live, &std::mem::take(&mut recent))?;
             }
         }
         Ok((tally, true))
     }
 
-    /// The features of the network's own representation of a batch, and of those without each live candidate.
-    fn features(
+    /// For each batch the features of the network's own representation, and of those without each live candidate.
+    fn walk(
         &mut self,
         tally: &Tally,
         live: &[usize],
-        batch: &Batch,
-    ) -> Result<Vec<Array2<f32>>> {
+        batches: &[Batch],
+    ) -> Result<Vec<Vec<Array2<f32>>>> {
         let detour = |i: &usize| {
             let path = &tally.candidates[*i].path;
             self.detours.iter().find(|d| d.path == *path).copied()
         };
-        let detours: Vec<&Detour> = live.iter().filter_map(detour).collect();
-        let mut without: Vec<Option<Tensor>> = detours.iter().map(|_| None).collect();
-        let engine = self.engine;
-        let each = |boundary: usize, tensor: &Tensor| {
-            for (detour, slot) in detours.iter().zip(&mut without) {
-                if detour.from == boundary {
-                    *slot = Some(engine.detour(detour, tensor)?);
-                }
+        let detours: Option<Vec<&Detour>> = live.iter().map(detour).collect();
+        let walk = Walk {
+            engine: self.engine,
+            detours: &detours.context("a candidate that the network has not")?,
+            batch_size: self.loader.batch_size().get(),
+            keep: self.reuse.is_some(),
+        };
+        let ends = batches.iter().scan(tally.seen.end, |end, batch| {
+            let start = *end;
+            *end += batch.indices.len();
+            Some(start)
+        });
+        let starts: Vec<usize> = ends.collect();
+        let known: Vec<Vec<Tensor>> = match &mut self.reuse {
+            Some(reuse) => starts.iter().map(|start| reuse.known(*start)).collect(),
+            None => starts.iter().map(|_| Vec::new()).collect(),
+        };
+        let bar = self.bar;
+        let walked: Vec<Walked> = self.workers.run(|| {
+            let each = batches.par_iter().zip(known).map(|(batch, known)| {
+                let walked = walk.run(batch, known)?;
+                bar.advance(live.len() * batch.indices.len());
+                Ok(walked)
+            });
+            each.collect::<Result<_>>()
+        })?;
+        let mut features = Vec::new();
+        for (start, walked) in starts.into_iter().zip(walked) {
+            if let Some(reuse) = &mut self.reuse {
+                reuse.keep(start, walked.boundaries);
             }
-            Ok(())
-        };
-        let input = || engine.input(batch, self.loader.batch_size().get());
-        let own = match &mut self.reuse {
-            Some(reuse) => reuse.run(engine, tally.seen.end, input, each)?,
-            None => engine.run(0, input()?, each)?,
-        };
-        let all: Option<Vec<Tensor>> = std::iter::once(Some(own)).chain(without).collect();
-        let all = all.context("a candidate that begins nowhere")?;
-        engine::features(&all, batch.indices.len())
+            features.push(walked.features);
+        }
+        Ok(features)
     }
 
     fn next_comparison(&self, tally: &Tally) -> Option<usize> {

@@ -20,16 +20,18 @@ pub struct Work {
     pub candidates: usize,
     /// Of the representation.
     pub features: usize,
+    /// Batches at a time.
+    pub workers: usize,
     /// Bytes of the largest tensor inside the network, for one image.
     pub largest: usize,
 }
 
 /// Tensors of the largest size that are alive at once: a block's input, what it computes, and a copy in another layout.
 const ALIVE: usize = 4;
-/// Bytes of one tensor in a batch up to which a CPU's caches help; measured on convolutional networks.
+/// Bytes of one tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 4 << 20;
-/// Fewer images leave the cores idle between operators, more gain nothing.
-const BATCH: std::ops::RangeInclusive<usize> = 8..=64;
+/// Of fewer images operators take long to begin, more gain nothing.
+const BATCH: std::ops::RangeInclusive<usize> = 4..=64;
 /// The same for a GPU, which is to be filled.
 const GPU_BATCH: usize = 1024;
 
@@ -38,7 +40,7 @@ impl Plan {
     #[must_use]
     pub fn of(work: Work, memory: u64, is_gpu: bool, batch: Option<NonZeroUsize>) -> Self {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        let image = (work.largest * ALIVE).max(1);
+        let image = (work.largest * ALIVE * work.workers).max(1);
         let best = if is_gpu {
             GPU_BATCH
         } else {
@@ -64,6 +66,7 @@ mod tests {
         samples: 4096,
         candidates: 25,
         features: 64,
+        workers: 2,
         largest: 64 << 10,
     };
 

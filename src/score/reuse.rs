@@ -2,10 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::{Context, Result};
 use tch::Tensor;
 
-use super::engine::Engine;
 use crate::segments::Pieces;
 
 /// The tensors at all boundaries of the network, batch after batch, while they fit.
@@ -60,36 +58,17 @@ impl Reuse {
         });
     }
 
-    /// [`Engine::run`] from the `input` of a batch whose first image is at place `start`, with as much as there is.
-    pub fn run(
-        &mut self,
-        engine: &Engine,
-        start: usize,
-        input: impl FnOnce() -> Result<Tensor>,
-        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
+    /// The tensors at the first boundaries of the batch whose first image is at place `start`: as many as there are.
+    pub fn known(&mut self, start: usize) -> Vec<Tensor> {
         let known = self.earlier.as_mut().and_then(|kept| {
             let place = kept.batches.iter().position(|(at, _)| *at == start)?;
             Some(kept.batches.swap_remove(place).1)
         });
-        let mut boundaries = match known {
-            Some(tensors) => tensors,
-            None => vec![input()?],
-        };
-        let last = boundaries.pop().context("a network without an input")?;
-        for (i, tensor) in boundaries.iter().enumerate() {
-            each(i, tensor)?;
-        }
-        let from = boundaries.len();
-        let representation = engine.run(from, last, |i, tensor| {
-            boundaries.push(tensor.shallow_clone());
-            each(i, tensor)
-        })?;
-        self.keep(start, boundaries);
-        Ok(representation)
+        known.unwrap_or_default()
     }
 
-    fn keep(&mut self, start: usize, tensors: Vec<Tensor>) {
+    /// Keeps the tensors at the boundaries of a batch for the next scoring, if they fit.
+    pub fn keep(&mut self, start: usize, tensors: Vec<Tensor>) {
         let Some(now) = &mut self.now else { return };
         let size = |t: &Tensor| t.numel() as u64 * t.kind().elt_size_in_bytes() as u64;
         let bytes: u64 = tensors.iter().map(size).sum();

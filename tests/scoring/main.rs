@@ -124,7 +124,7 @@ fn represent(archive: &Archive) -> Array2<f32> {
     let engine = Engine::as_written(archive, &analysis, Device::Cpu, &batches[0]).unwrap();
     let rows: Vec<Array2<f32>> = batches
         .iter()
-        .map(|batch| tch::no_grad(|| engine.representation(batch)).unwrap())
+        .map(|batch| engine.representation(batch).unwrap())
         .collect();
     let views: Vec<ArrayView2<f32>> = rows.iter().map(Array2::view).collect();
     concatenate(Axis(0), &views).unwrap()
