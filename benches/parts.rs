@@ -6,6 +6,7 @@ use std::path::Path;
 use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
 use ckaprune::cka::{Centred, CoMoments, Influence, Reference, Side};
+use ckaprune::inference::Kernel;
 use ckaprune::segments::{Form, Pieces};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
@@ -30,7 +31,7 @@ fn analysis(c: &mut Criterion) {
         b.iter(|| Analysis::of(black_box(&archive), &request).expect("an analysis"));
     });
     let analysis = Analysis::of(&archive, &request).expect("an analysis");
-    for form in [Form::AsWritten, Form::Inference] {
+    for form in [Form::AsWritten, Form::Inference(Kernel::Winograd)] {
         let name = format!("blocks to pieces, {form:?}");
         c.bench_function(&name, |b| {
             b.iter(|| Pieces::of(black_box(&analysis), form).expect("pieces"));

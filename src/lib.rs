@@ -56,3 +56,5 @@ pub mod run_dir;
 pub mod score;
 #[cfg(feature = "torch")]
 pub mod torch;
+#[cfg(feature = "torch")]
+pub mod winograd;

@@ -9,7 +9,7 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::{self, Block, Cut};
-use crate::inference::{self, Layer};
+use crate::inference::{self, Kernel, Layer};
 use crate::interface::InterfaceError;
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
@@ -25,8 +25,8 @@ const PREFIX: &str = "ckaprune_";
 pub enum Form {
     /// Statement by statement as the network is: the same bits.
     AsWritten,
-    /// Quicker, and the same up to rounding: [`crate::inference`].
-    Inference,
+    /// Quicker, and the same up to rounding: [`crate::inference`], with convolutions by this kernel where it can run them.
+    Inference(Kernel),
 }
 
 /// A method of the root class from one tensor to another.
@@ -251,8 +251,8 @@ impl Writer<'_> {
         let name = format!("{PREFIX}{name}");
         let mut code = emitter.code(span);
         let mut layers = Vec::new();
-        if form == Form::Inference {
-            for layer in inference::lower(self.network, self.program, &mut code) {
+        if let Form::Inference(kernel) = form {
+            for layer in inference::lower(self.network, self.program, &mut code, kernel) {
                 let known = self.layers.iter().position(|l| *l == layer);
                 layers.push(known.unwrap_or_else(|| {
                     self.layers.push(layer);

@@ -10,10 +10,11 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::data::Batch;
 use crate::dtype::Dtype;
-use crate::inference::{Layer, Norm};
+use crate::inference::{Kernel, Layer, Norm};
 use crate::program::Operand;
 use crate::segments::{Detour, Form, Method, Pieces};
 use crate::torch::{self, Module, explain};
+use crate::winograd;
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
@@ -39,9 +40,17 @@ impl Engine {
         sample: &Batch,
     ) -> Result<Self> {
         let element = analysis.interface.as_ref().map_err(Clone::clone)?.element;
-        // Folded weights of half precision would be rounded once more.
-        if matches!(element, Dtype::Float32 | Dtype::Float64) && !writes_attributes(analysis) {
-            let engine = Self::of(archive, analysis, device, Form::Inference);
+        let kernels: &[Kernel] = match element {
+            _ if writes_attributes(analysis) => &[],
+            Dtype::Float32 if device == Device::Cpu && winograd::is_quick() => {
+                &[Kernel::Winograd, Kernel::Libtorch]
+            }
+            Dtype::Float32 | Dtype::Float64 => &[Kernel::Libtorch],
+            // Folded weights of half precision would be rounded once more.
+            _ => &[],
+        };
+        for kernel in kernels {
+            let engine = Self::of(archive, analysis, device, Form::Inference(*kernel));
             // What libtorch cannot run in this form it may well run as it is written.
             if let Ok(engine) = engine
                 && engine.fits(sample)?
@@ -72,11 +81,14 @@ impl Engine {
     }
 
     fn of(archive: &Archive, analysis: &Analysis, device: Device, form: Form) -> Result<Self> {
+        if form == Form::Inference(Kernel::Winograd) {
+            winograd::operator::register()?;
+        }
         let pieces = Pieces::of(analysis, form)?;
         let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
         let instrumented = pieces.instrument(archive, &analysis.network);
         let module = Module::load(&instrumented, device, interface)?;
-        let channels_last = form == Form::Inference && device == Device::Cpu;
+        let channels_last = form != Form::AsWritten && device == Device::Cpu;
         let sources: Vec<(Operand, Tensor)> = pieces
             .sources()
             .into_iter()
@@ -165,7 +177,9 @@ impl Engine {
                 .unwrap_or_else(PoisonError::into_inner);
             weights.extend(tensors.iter().map(Tensor::shallow_clone));
         }
-        tch::no_grad(|| self.module.method(&method.name, input, weights))
+        let output = tch::no_grad(|| self.module.method(&method.name, input, weights));
+        winograd::operator::check()?;
+        output
     }
 
     /// Whether the pieces, run one after another, are the network.
@@ -243,10 +257,34 @@ fn prepare<'a>(
             (rounded(weight)?, Some(rounded(bias)?))
         }
     };
+    if layer.kernel == Kernel::Winograd {
+        return arranged(&weight, bias);
+    }
     if is_channels_last && weight.dim() == 4 {
         weight = channels_last(&weight)?;
     }
     Ok(std::iter::once(weight).chain(bias).collect())
+}
+
+/// Weight and bias as [`crate::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
+fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
+    let [outputs, inputs, ..] = weight.size()[..] else {
+        bail!("weights of a convolution without channels");
+    };
+    let taps: Vec<f64> = torch::to_array(weight)?
+        .iter()
+        .map(|tap| f64::from(*tap))
+        .collect();
+    let points = winograd::weights(&taps, (inputs as usize, outputs as usize));
+    let channels = winograd::CHANNELS as i64;
+    let points = Tensor::f_from_slice(&points)
+        .and_then(|t| t.f_reshape([-1, outputs / channels, inputs, channels]))
+        .map_err(explain)?;
+    let bias = match bias {
+        Some(bias) => bias,
+        None => Tensor::f_zeros([outputs], (Kind::Float, Device::Cpu)).map_err(explain)?,
+    };
+    Ok(vec![points, bias])
 }
 
 /// Weight and bias in f64 of a convolution with the batch normalisation behind it:

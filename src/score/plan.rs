@@ -29,9 +29,9 @@ pub struct Work {
 /// Tensors of the largest size that are alive at once: a block's input, what it computes, and a copy in another layout.
 const ALIVE: usize = 4;
 /// Bytes of one tensor in a batch up to which a core's caches help; measured on convolutional networks.
-const CACHED: usize = 4 << 20;
+const CACHED: usize = 2 << 20;
 /// Of fewer images operators take long to begin, more gain nothing.
-const BATCH: std::ops::RangeInclusive<usize> = 4..=64;
+const BATCH: std::ops::RangeInclusive<usize> = 4..=32;
 /// The same for a GPU, which is to be filled.
 const GPU_BATCH: usize = 1024;
 
