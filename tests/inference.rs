@@ -2,13 +2,13 @@
 
 mod common;
 
-use ckaprune::inference::{Layer, WEIGHTS, lower};
+use ckaprune::inference::{Kernel, Layer, WEIGHTS, lower};
 use ckaprune::program::{Emitter, Network, Operand, Program, Span, print_statements};
 use common::{Written, class, dedented, network, program};
 use insta::assert_snapshot;
 
 /// The whole program in its inference form, and the layers that have to be made for it.
-fn lowered(network: &Network, program: &Program) -> (String, Vec<Layer>) {
+fn lowered(network: &Network, program: &Program, kernel: Kernel) -> (String, Vec<Layer>) {
     let Operand::Value(output) = program.output.operand else {
         panic!("a network with one output")
     };
@@ -20,7 +20,7 @@ fn lowered(network: &Network, program: &Program) -> (String, Vec<Layer>) {
     };
     let emitter = Emitter::new(network, program);
     let mut code = emitter.code(&span);
-    let layers = lower(network, program, &mut code);
+    let layers = lower(network, program, &mut code, kernel);
     let method = emitter.method("fast", &code, Some(WEIGHTS));
     (print_statements(&method.body, 0), layers)
 }
@@ -28,7 +28,7 @@ fn lowered(network: &Network, program: &Program) -> (String, Vec<Layer>) {
 fn fixture(name: &str) -> String {
     let network = network(name);
     let program = program(&network, &common::FIXTURE_INPUT);
-    lowered(&network, &program).0
+    lowered(&network, &program, Kernel::Libtorch).0
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn body(body: &str) -> String {
         .tensor("scale", &[4])
         .network();
     let program = program(&network, &[4, 8, 8]);
-    lowered(&network, &program).0
+    lowered(&network, &program, Kernel::Libtorch).0
 }
 
 const NORM: &str =
@@ -128,7 +128,7 @@ fn an_addition_writes_over_the_argument_that_is_free_and_large_enough() {
 fn every_layer_names_tensors_that_the_archive_has() {
     let network = network("basic_scripted.pt");
     let program = program(&network, &common::FIXTURE_INPUT);
-    let (text, layers) = lowered(&network, &program);
+    let (text, layers) = lowered(&network, &program, Kernel::Libtorch);
     assert!(layers.iter().all(|l| l.norm.is_some()));
     assert!(
         layers
@@ -139,4 +139,86 @@ fn every_layer_names_tensors_that_the_archive_has() {
     let tensors: usize = layers.iter().map(|l| 1 + usize::from(l.has_bias())).sum();
     assert!(text.contains(&format!("{WEIGHTS}[{}]", tensors - 1)));
     assert!(!text.contains(&format!("{WEIGHTS}[{tensors}]")));
+}
+
+/// Two convolutions of 16 channels, and this body.
+fn wide(body: &str) -> String {
+    let head = "
+        w = self.weight
+        y = torch.conv2d(x, w, None, [1, 1], [1, 1], [1, 1])
+        z = torch.conv2d(x, w, None, [1, 1], [1, 1], [1, 1])
+    ";
+    let body = format!("{}{}", dedented(head), dedented(body));
+    let network = Written::new(&class("Net", &body))
+        .tensor("weight", &[16, 16, 3, 3])
+        .tensor("narrow", &[4, 16, 3, 3])
+        .network();
+    let program = program(&network, &[16, 8, 8]);
+    lowered(&network, &program, Kernel::Winograd).0
+}
+
+#[test]
+fn the_operator_takes_in_an_addition_and_an_activation() {
+    assert_snapshot!(wide("return torch.relu(torch.add(y, torch.relu_(z)))"), @"
+    v3 = ops.ckaprune.winograd(v0, weights[2], weights[3], v0, False, True, 1)
+    v5 = ops.ckaprune.winograd(v0, weights[0], weights[1], v3, True, True, 1)
+    return v5
+    ");
+}
+
+#[test]
+fn what_somebody_else_reads_as_well_is_not_taken_in() {
+    assert_snapshot!(wide("return torch.add(torch.relu(y), y)"), @"
+    v1 = ops.ckaprune.winograd(v0, weights[0], weights[1], v0, False, False, 1)
+    v3 = torch.relu(v1)
+    v4 = torch.add_(v3, v1)
+    return v4
+    ");
+}
+
+#[test]
+fn a_sum_written_over_another_tensor_is_not_taken_in() {
+    let text = wide(
+        "
+        view = torch.flatten(x, 1)
+        sum = torch.add_(x, y)
+        return torch.mul(sum, torch.mean(view))
+        ",
+    );
+    assert!(text.contains("torch.add_("), "{text}");
+}
+
+#[test]
+fn an_operator_does_not_move_behind_what_writes_memory() {
+    let text = wide(
+        "
+        a = torch.sigmoid(x)
+        view = torch.flatten(x, 1)
+        doubled = torch.mul_(view, 2)
+        return torch.mul(torch.add(y, a), torch.mean(x))
+        ",
+    );
+    assert!(text.contains("torch.mul_("), "{text}");
+    assert!(!text.contains("True, False"), "{text}");
+}
+
+#[test]
+fn sums_of_other_shapes_and_scales_are_not_taken_in() {
+    let text = wide("return torch.add(y, torch.mean(x, [2, 3], True))");
+    assert!(!text.contains("True, False"), "{text}");
+    let text = wide("return torch.add(y, x, alpha=2)");
+    assert!(!text.contains("True, False"), "{text}");
+}
+
+#[test]
+fn convolutions_that_the_operator_does_not_know_stay() {
+    for convolution in [
+        "torch.conv2d(x, w, None, [2, 2], [1, 1], [1, 1])",
+        "torch.conv2d(x, w, None, [1, 1], [1, 2], [1, 1])",
+        "torch.conv2d(x, w, None, [1, 1], [2, 2], [2, 2])",
+        "torch.conv2d(x, self.narrow, None, [1, 1], [1, 1], [1, 1])",
+    ] {
+        let text = wide(&format!("return {convolution}"));
+        assert!(!text.contains("ckaprune"), "{text}");
+    }
 }

@@ -116,7 +116,7 @@ fn convolve(
     {
         bail!("a sum of tensors of different shapes");
     }
-    let output = Handle::channels_last(size)?;
+    let output = Handle::empty(size, channels_last(size))?;
     let addend = addend.map(Handle::as_channels_last).transpose()?;
     let convolution = Convolution {
         shape,
@@ -147,10 +147,8 @@ impl Handle {
         std::mem::ManuallyDrop::new(self).0
     }
 
-    /// Memory for floats on the CPU, a pixel's channels side by side.
-    fn channels_last(size: [usize; 4]) -> Result<Self> {
-        let [_, channels, height, width] = size;
-        let strides = [height * width * channels, 1, width * channels, channels];
+    /// Memory for floats on the CPU.
+    fn empty(size: [usize; 4], strides: [usize; 4]) -> Result<Self> {
         let [size, strides] = [size, strides].map(|n| n.map(|n| n as i64));
         let mut tensor = ptr::null_mut();
         // SAFETY: both lists have four items; the result is written before it is read.
@@ -225,11 +223,11 @@ impl Handle {
 
     /// The elements of n × c × h × w in the order n × h × w × c, copied if they lie otherwise.
     fn as_channels_last(&self) -> Result<Cow<'_, [f32]>> {
-        let [images, channels, height, width] = self.sizes()?;
+        let sizes = self.sizes()?;
+        let [images, channels, height, width] = sizes;
         let strides: [usize; 4] = self.dimensions(aoti_torch_get_strides)?;
         let data = self.data()?;
-        let dense = [height * width * channels, 1, width * channels, channels];
-        let sizes = [images, channels, height, width];
+        let dense = channels_last(sizes);
         let is_dense = (0..4).all(|i| sizes[i] <= 1 || strides[i] == dense[i]);
         let count = sizes.iter().product();
         if is_dense || count == 0 {
@@ -250,6 +248,11 @@ impl Handle {
         }
         Ok(copy.into())
     }
+}
+
+/// Strides of n × c × h × w where a pixel's channels lie side by side.
+fn channels_last([_, channels, height, width]: [usize; 4]) -> [usize; 4] {
+    [height * width * channels, 1, width * channels, channels]
 }
 
 fn succeeded(status: i32) -> Result<()> {
@@ -299,4 +302,49 @@ unsafe extern "C" {
     ) -> i32;
     fn aoti_torch_device_type_cpu() -> i32;
     fn aoti_torch_dtype_float32() -> i32;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tensor whose memory holds 0, 1, 2, and so on.
+    fn counting(size: [usize; 4], strides: [usize; 4]) -> Handle {
+        let tensor = Handle::empty(size, strides).unwrap();
+        for i in 0..size.iter().product() {
+            // SAFETY: a tensor without gaps has so many elements.
+            unsafe { *tensor.data().unwrap().add(i) = i as f32 };
+        }
+        tensor
+    }
+
+    #[test]
+    fn images_in_any_layout_are_read_pixel_by_pixel() {
+        let size = [1, 2, 2, 2];
+        let read = |strides| {
+            counting(size, strides)
+                .as_channels_last()
+                .unwrap()
+                .into_owned()
+        };
+        assert_eq!(read(channels_last(size)), [0., 1., 2., 3., 4., 5., 6., 7.]);
+        assert_eq!(read([8, 4, 2, 1]), [0., 4., 1., 5., 2., 6., 3., 7.]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let plain = |size: [usize; 4]| {
+            let [_, b, c, d] = size;
+            counting(size, [b * c * d, c * d, d, 1])
+        };
+        let (images, weights) = (
+            plain([1, CHANNELS, 4, 4]),
+            plain([POINTS, 1, CHANNELS, CHANNELS]),
+        );
+        for (images, weights) in [(&images, &images), (&weights, &weights)] {
+            assert!(convolve(images, [weights, weights], None, false, 1).is_err());
+        }
+        // A bias has one dimension.
+        assert!(convolve(&images, [&weights, &weights], None, false, 1).is_err());
+    }
 }

@@ -12,13 +12,15 @@ use std::num::NonZeroUsize;
 use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
 use ckaprune::data::{Loader, Part, Transform, synthetic};
+use ckaprune::inference::{Kernel, Layer};
 use ckaprune::patch::Patch;
 use ckaprune::progress::Progress;
 use ckaprune::score::{
     Against, Ended, Engine, Job, Reuse, Score, Scoring, Tally, ranking, representation,
 };
 use ckaprune::segments::{Form, Pieces};
-use common::{FIXTURE_INPUT, fixture, open};
+use ckaprune::winograd::is_quick;
+use common::{FIXTURE_INPUT, demo, fixture, open};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use tch::Device;
 
@@ -36,8 +38,12 @@ const SCORING: Scoring = Scoring {
 /// How far f32 forward passes in another form may move a similarity.
 const TOLERANCE: f64 = 1e-5;
 
-fn images(count: usize) -> Part {
-    synthetic([3, 8, 8], NonZeroUsize::new(count).unwrap(), 3).unwrap()
+/// Channels, height and width of images.
+type Input = [i64; 3];
+
+fn images(input: Input, count: usize) -> Part {
+    let input = input.map(|n| n as usize);
+    synthetic(input, NonZeroUsize::new(count).unwrap(), 3).unwrap()
 }
 
 fn loader() -> Loader {
@@ -45,7 +51,11 @@ fn loader() -> Loader {
 }
 
 fn analyse(archive: &Archive) -> Analysis {
-    let request = Request::shape(&FIXTURE_INPUT);
+    analyse_for(archive, FIXTURE_INPUT)
+}
+
+fn analyse_for(archive: &Archive, input: Input) -> Analysis {
+    let request = Request::shape(&input);
     let found = Analysis::of(archive, &request).unwrap();
     if found.interface.is_ok() {
         return found;
@@ -65,18 +75,24 @@ struct Case {
     archive: Archive,
     analysis: Analysis,
     wanted: Vec<String>,
+    input: Input,
     part: Part,
     loader: Loader,
 }
 
 impl Case {
     fn of(archive: &Archive, count: usize) -> Self {
-        let analysis = analyse(archive);
+        Case::of_images(archive, FIXTURE_INPUT, count)
+    }
+
+    fn of_images(archive: &Archive, input: Input, count: usize) -> Self {
+        let analysis = analyse_for(archive, input);
         Case {
             archive: archive.clone(),
             wanted: removable(&analysis),
             analysis,
-            part: images(count),
+            input,
+            part: images(input, count),
             loader: loader(),
         }
     }
@@ -114,8 +130,8 @@ fn finished(ended: Ended) -> Vec<Tally> {
 }
 
 /// The network run as it is written, from its input to the representation in one go.
-fn represent(archive: &Archive) -> Array2<f32> {
-    let (analysis, part, loader) = (analyse(archive), images(40), loader());
+fn represent(archive: &Archive, input: Input) -> Array2<f32> {
+    let (analysis, part, loader) = (analyse_for(archive, input), images(input, 40), loader());
     let batches: Vec<_> = loader
         .batches(&part, 0)
         .unwrap()
@@ -147,11 +163,14 @@ fn linear_cka(x: &Array2<f32>, y: &Array2<f32>) -> f64 {
     norm(y.t().dot(&x)).powi(2) / (norm(x.t().dot(&x)) * norm(y.t().dot(&y)))
 }
 
-fn assert_scores_are_those_of_removal(name: &str, archive: &Archive) -> usize {
-    let case = Case::of(archive, 40);
+fn assert_scores_are_those_of_removal(name: &str, archive: &Archive, input: Input) -> usize {
+    let case = Case::of_images(archive, input, 40);
     let found = case.scores().unwrap();
-    let full = represent(archive);
-    let plain = |path: &str| linear_cka(&full, &represent(&without(archive, &case.analysis, path)));
+    let full = represent(archive, input);
+    let plain = |path: &str| {
+        let pruned = without(archive, &case.analysis, path);
+        linear_cka(&full, &represent(&pruned, case.input))
+    };
     let mut expected: Vec<(String, f64)> = case
         .wanted
         .iter()
@@ -192,9 +211,33 @@ fn scores_equal_those_of_really_removing_each_block() {
         "postnorm_traced",
     ] {
         let archive = open(&fixture(&format!("{name}.pt")));
-        let scored = assert_scores_are_those_of_removal(name, &archive);
+        let scored = assert_scores_are_those_of_removal(name, &archive, FIXTURE_INPUT);
         assert_eq!(scored, removable(&analyse(&archive)).len());
     }
+}
+
+#[test]
+fn scores_by_our_own_convolutions_are_those_of_libtorch() {
+    let archive = open(&demo());
+    let input = [1, 16, 16];
+    let case = Case::of_images(&archive, input, 8);
+    let sample = case.loader.batches(&case.part, 0).unwrap().next();
+    let engine = Engine::open(
+        &archive,
+        &case.analysis,
+        Device::Cpu,
+        &sample.unwrap().unwrap(),
+    );
+    let is_ours = |layer: &&Layer| layer.kernel == Kernel::Winograd;
+    let ours = engine
+        .unwrap()
+        .pieces()
+        .layers
+        .iter()
+        .filter(is_ours)
+        .count();
+    assert_eq!(ours, if is_quick() { 18 } else { 0 });
+    assert_scores_are_those_of_removal("demo", &archive, input);
 }
 
 /// `preact`, its block 1 put into a branch: beside it the stream goes on, so there is no cut around the block alone.
@@ -213,7 +256,7 @@ fn with_a_block_in_a_branch() -> Archive {
 #[test]
 fn a_block_inside_a_branch_is_scored_by_running_the_piece_around_it() {
     let archive = with_a_block_in_a_branch();
-    let pieces = Pieces::of(&analyse(&archive), Form::Inference).unwrap();
+    let pieces = Pieces::of(&analyse(&archive), Form::Inference(Kernel::Libtorch)).unwrap();
     let branched: Vec<&str> = pieces
         .detours
         .iter()
@@ -221,7 +264,7 @@ fn a_block_inside_a_branch_is_scored_by_running_the_piece_around_it() {
         .map(|d| d.path.as_str())
         .collect();
     assert_eq!(branched, ["blocks.1"]);
-    assert_scores_are_those_of_removal("branch", &archive);
+    assert_scores_are_those_of_removal("branch", &archive, FIXTURE_INPUT);
 }
 
 #[test]
@@ -250,8 +293,11 @@ fn an_earlier_representation_can_be_the_reference() {
     };
     let tallies = finished(SCORING.run(&job, Vec::new(), None, &|| false).unwrap());
     for found in ranking(&tallies).unwrap() {
-        let candidate = represent(&without(&pruned, &case.analysis, &found.path));
-        let expected = linear_cka(&represent(&original), &candidate);
+        let candidate = represent(
+            &without(&pruned, &case.analysis, &found.path),
+            FIXTURE_INPUT,
+        );
+        let expected = linear_cka(&represent(&original, FIXTURE_INPUT), &candidate);
         assert!((found.cka - expected).abs() < TOLERANCE, "{}", found.path);
     }
 }
@@ -305,7 +351,8 @@ fn a_network_that_only_loses_a_block_takes_over_what_lies_in_front_of_it() {
     };
     run(&case, Some(&mut reuse));
     let pruned = Case::of(&without(&original, &case.analysis, "stage1.3"), 40);
-    let pieces = |case: &Case| Pieces::of(&case.analysis, Form::Inference).unwrap();
+    let pieces =
+        |case: &Case| Pieces::of(&case.analysis, Form::Inference(Kernel::Libtorch)).unwrap();
     assert!(pieces(&pruned).common_prefix(&pieces(&case)) >= 3);
     // Bit for bit.
     assert_eq!(run(&pruned, Some(&mut reuse)), run(&pruned, None));
@@ -313,7 +360,13 @@ fn a_network_that_only_loses_a_block_takes_over_what_lies_in_front_of_it() {
 
 #[test]
 fn nothing_is_taken_over_where_weights_in_front_have_other_names() {
-    let pieces = |name: &str| Pieces::of(&analyse(&open(&fixture(name))), Form::Inference).unwrap();
+    let pieces = |name: &str| {
+        Pieces::of(
+            &analyse(&open(&fixture(name))),
+            Form::Inference(Kernel::Libtorch),
+        )
+        .unwrap()
+    };
     assert_eq!(
         pieces("basic_scripted.pt").common_prefix(&pieces("preact_scripted.pt")),
         0
