@@ -77,23 +77,23 @@ mod tests {
 
     #[test]
     fn with_memory_to_spare_batches_fit_the_caches_and_all_candidates_go_together() {
-        assert_eq!(plan(WORK, 4 << 30), (64, 25));
+        assert_eq!(plan(WORK, 4 << 30), (32, 25));
         let large = Work {
             largest: 3 << 20,
             ..WORK
         };
-        assert_eq!(plan(large, 4 << 30), (8, 25));
+        assert_eq!(plan(large, 4 << 30), (4, 25));
     }
 
     #[test]
     fn little_memory_makes_batches_small_and_passes_many() {
-        assert_eq!(plan(WORK, 8 << 20), (16, 25));
+        assert_eq!(plan(WORK, 8 << 20), (8, 25));
         let wide = Work {
             features: 2048,
             ..WORK
         };
         // 64 MiB a candidate, in half of 1 GiB, the reference beside them.
-        assert_eq!(plan(wide, 1 << 30), (64, 7));
+        assert_eq!(plan(wide, 1 << 30), (32, 7));
         assert_eq!(plan(wide, 1), (1, 1));
     }
 
