@@ -30,8 +30,8 @@ pub struct Work {
 const ALIVE: usize = 4;
 /// Bytes of one tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
-/// Of fewer images operators take long to begin, more gain nothing.
-const BATCH: std::ops::RangeInclusive<usize> = 4..=32;
+/// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1; more gain nothing.
+const BATCH: std::ops::RangeInclusive<usize> = 16..=32;
 /// The same for a GPU, which is to be filled.
 const GPU_BATCH: usize = 1024;
 
@@ -82,7 +82,7 @@ mod tests {
             largest: 3 << 20,
             ..WORK
         };
-        assert_eq!(plan(large, 4 << 30), (4, 25));
+        assert_eq!(plan(large, 4 << 30), (16, 25));
     }
 
     #[test]
