@@ -163,6 +163,13 @@ pub struct Prune {
     pub scoring: Scoring,
     #[command(flatten)]
     pub training: Training,
+    /// Let the unpruned network teach the pruned one
+    #[arg(long, help_heading = "Fine-tuning")]
+    pub distill: bool,
+    /// What is repaired after each removal, without labels: nothing, or the statistics of batch normalisation where
+    /// that brings the network closer to the unpruned one
+    #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
+    pub repair: Repair,
     #[command(flatten)]
     pub output: Output,
     /// Keep every iteration's archive and figures in this folder
@@ -187,6 +194,9 @@ pub struct Finetune {
     pub data: Data,
     #[command(flatten)]
     pub training: Training,
+    /// Archive of a network to learn from; the images then need no labels
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Fine-tuning")]
+    pub teacher: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
@@ -305,15 +315,45 @@ pub struct Training {
     /// Passes over the training part (for `prune`: after each removal; 0 to leave the weights as they are)
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub epochs: usize,
-    /// Learning rate of SGD
+    /// SGD with Nesterov momentum, or AdamW
+    #[arg(long, value_enum, default_value_t)]
+    pub optimizer: Optimizer,
+    /// Learning rate, at its highest
     #[arg(long, value_name = "RATE", default_value_t = 0.01, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub lr: f64,
-    /// Nesterov momentum
+    /// Course of the learning rate over the epochs: the same, a tenth at each of the milestones, or half a cosine to 0
+    #[arg(long, value_enum, default_value_t)]
+    pub schedule: Schedule,
+    /// Where `--schedule steps` makes the rate a tenth, in parts of the epochs
+    #[arg(long, value_name = "PARTS", default_value = "0.5,0.75", value_parser = options::fractions)]
+    pub milestones: Numbers,
+    /// Epochs in which the rate rises to its highest
+    #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::non_negative)]
+    pub warm_up: f64,
+    /// Nesterov momentum of SGD
     #[arg(long, value_name = "M", default_value_t = 0.9, allow_negative_numbers = true, value_parser = options::momentum)]
     pub momentum: f64,
-    /// Weight decay
+    /// Weight decay; normalisation and biases are spared
     #[arg(long, value_name = "D", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub weight_decay: f64,
+    /// Part of each label that is spread over all classes
+    #[arg(long, value_name = "PART", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::part)]
+    pub label_smoothing: f64,
+    /// Norm that the gradient of all parameters together may have at most
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = options::positive)]
+    pub clip_norm: Option<f64>,
+    /// Part of the training images, of each class, that is validated on instead: the best epoch's weights are kept
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
+    pub val_split: Option<f64>,
+    /// Stop after so many epochs without a better validation accuracy
+    #[arg(long, value_name = "N", requires = "val_split", value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: Option<u32>,
+    /// Softness of a teacher's scores
+    #[arg(long, value_name = "T", default_value_t = 4.0, allow_negative_numbers = true, value_parser = options::positive)]
+    pub temperature: f64,
+    /// Part of a teacher in the loss, the labels having the rest
+    #[arg(long, value_name = "PART", default_value_t = 0.9, allow_negative_numbers = true, value_parser = options::fraction)]
+    pub distill_weight: f64,
     /// Random changes to training images: crop, flip, both parted by a comma, or none
     #[arg(long, value_name = "KINDS", default_value = "crop,flip")]
     pub augment: Augmentation,
@@ -380,4 +420,32 @@ impl From<Search> for crate::blocks::Search {
 pub enum Reference {
     Current,
     Original,
+}
+
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    #[default]
+    Sgd,
+    Adamw,
+}
+
+/// The course of the learning rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    #[default]
+    Constant,
+    Steps,
+    Cosine,
+}
+
+/// What is repaired after a removal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Repair {
+    None,
+    #[default]
+    Bn,
 }

@@ -51,6 +51,8 @@ pub mod interrupt;
 #[cfg(feature = "torch")]
 pub mod prune;
 #[cfg(feature = "torch")]
+pub mod repair;
+#[cfg(feature = "torch")]
 pub mod run_dir;
 #[cfg(feature = "torch")]
 pub mod score;

@@ -253,6 +253,49 @@ pub fn momentum(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number from 0 to below 1".into())
 }
 
+/// A number above 0.
+///
+/// # Errors
+/// What was expected instead.
+pub fn positive(text: &str) -> Result<f64, String> {
+    number_in(text, |x| x > 0.).ok_or_else(|| "expected a number above 0".into())
+}
+
+/// A part of something: less than all of it.
+///
+/// # Errors
+/// What was expected instead.
+pub fn part(text: &str) -> Result<f64, String> {
+    number_in(text, |x| (0. ..1.).contains(&x))
+        .ok_or_else(|| "expected a number from 0 to below 1".into())
+}
+
+/// A part of something, or all of it.
+///
+/// # Errors
+/// What was expected instead.
+pub fn fraction(text: &str) -> Result<f64, String> {
+    number_in(text, |x| (0. ..=1.).contains(&x))
+        .ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+/// Places between 0 and 1 in rising order.
+///
+/// # Errors
+/// What was expected instead.
+pub fn fractions(text: &str) -> Result<Numbers, String> {
+    let numbers: Option<Vec<f32>> = text
+        .split(',')
+        .map(|n| fraction(n.trim()).ok().map(|x| x as f32))
+        .collect();
+    numbers
+        .filter(|n| n.is_sorted())
+        .map(Numbers)
+        .ok_or_else(|| {
+            "expected rising numbers from 0 to 1 parted by commas, such as 0.5,0.75".into()
+        })
+}
+
 fn number_in(text: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {
     text.parse()
         .ok()

@@ -9,11 +9,12 @@ use crate::blocks::Block;
 use crate::cli::Reference;
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
-use crate::finetune::{Training, finetune};
+use crate::finetune::{Distillation, Lessons, Teacher, Training, finetune};
 use crate::interface::Interface;
 use crate::interrupt::Interrupt;
 use crate::options::Globs;
 use crate::patch::Patch;
+use crate::repair::Workshop;
 use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, representation};
 use crate::torch::Module;
 use anyhow::{Context, Result, bail};
@@ -68,6 +69,8 @@ pub struct Images {
     pub calibration: Part,
     /// What fine-tuning learns from, if there are labels.
     pub train: Option<Part>,
+    /// Taken from the training part: what the best epoch is picked by.
+    pub validation: Option<Part>,
     /// Only ever measured on.
     pub test: Option<Part>,
     /// Without shuffling or augmentation.
@@ -83,6 +86,10 @@ pub struct Run {
     pub rules: Rules,
     pub reference: Reference,
     pub training: Training,
+    /// Learn from the unpruned network.
+    pub distillation: Option<Distillation>,
+    /// Bring batch normalisation back in step after each removal.
+    pub repairs: bool,
     /// Of the network; removals do not change it.
     pub interface: Interface,
     pub scoring: Scoring,
@@ -128,7 +135,13 @@ pub struct Iteration {
     pub cka: f64,
     /// All candidates, the best first.
     pub candidates: Vec<Score>,
-    /// Of the network without the block, before fine-tuning.
+    /// What was repaired; absent where that did not pay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
+    /// Of the network without the block, before a repair that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_before_repair: Option<f64>,
+    /// Of the network without the block, repaired, before fine-tuning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_before_finetuning: Option<f64>,
     /// Mean loss of the last fine-tuning epoch.
@@ -138,6 +151,26 @@ pub struct Iteration {
     #[serde(flatten)]
     pub after: Figures,
     pub seconds: f64,
+}
+
+impl Iteration {
+    /// Accuracy after the removal, after a repair that was kept, and after fine-tuning, where there were any.
+    #[must_use]
+    pub fn accuracies(&self) -> [Option<f64>; 3] {
+        let tuned = self.accuracy_before_finetuning.and(self.after.accuracy);
+        let untuned = self.accuracy_before_finetuning.or(self.after.accuracy);
+        match self.repair {
+            Some(_) => [self.accuracy_before_repair, untuned, tuned],
+            None => [untuned, None, tuned],
+        }
+    }
+}
+
+/// Agreement with the unpruned network on calibration images held back: the fraction given the same class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repair {
+    pub agreement_before: f64,
+    pub agreement_after: f64,
 }
 
 /// Where a run stands between two iterations.
@@ -200,9 +233,25 @@ impl Run {
                 )?)
             }
         };
-        let trains = images.train.is_some() && self.training.epochs > 0;
-        // Training changes the weights everywhere, so that nothing of one iteration holds in the next.
-        let (mut reuse, scoring) = if trains {
+        let calibration = (&images.calibration, &images.plain);
+        let mut tools = Tools {
+            workshop: match self.repairs {
+                true => Some(Workshop::new(
+                    original,
+                    &self.interface,
+                    calibration,
+                    device,
+                    progress,
+                )?),
+                false => None,
+            },
+            teacher: match self.trains(images) {
+                true => self.teacher(original, images)?,
+                false => None,
+            },
+        };
+        // Both change weights everywhere, so that nothing of one iteration holds in the next.
+        let (mut reuse, scoring) = if self.trains(images) || self.repairs {
             (None, self.scoring)
         } else {
             let memory = self.scoring.memory / 2;
@@ -255,8 +304,8 @@ impl Run {
                 &analysis,
                 scores,
                 number,
-                request,
                 images,
+                &mut tools,
             )?;
             let iteration = Iteration {
                 seconds: begun.elapsed().as_secs_f64(),
@@ -275,21 +324,38 @@ impl Run {
         analysis: &Analysis,
         scores: Vec<Score>,
         number: usize,
-        request: &Request,
         images: &Images,
+        tools: &mut Tools,
     ) -> Result<Iteration> {
         let best = scores.first().context("nothing was scored")?.clone();
         let patch = Patch::remove(analysis, std::slice::from_ref(&best.path))?;
         *archive = patch.apply(archive, analysis)?;
+        let mut accuracy_before_repair = None;
         let mut accuracy_before_finetuning = None;
         let mut train_loss = None;
-        if let Some(train) = images.train.as_ref().filter(|_| self.training.epochs > 0) {
+        let request = &analysis.request;
+        let repaired = match &tools.workshop {
+            Some(workshop) => workshop.normalisation(archive, &Analysis::of(archive, request)?)?,
+            None => None,
+        };
+        let repair = match repaired {
+            Some(repaired) => {
+                accuracy_before_repair = self.measure(archive, images)?.map(|m| m.accuracy);
+                *archive = repaired.archive;
+                Some(Repair {
+                    agreement_before: repaired.before.same_class,
+                    agreement_after: repaired.after.same_class,
+                })
+            }
+            None => None,
+        };
+        if let Some(train) = images.train.as_ref().filter(|_| self.trains(images)) {
             accuracy_before_finetuning = self.measure(archive, images)?.map(|m| m.accuracy);
             let first_epoch = (number - 1) * self.training.epochs;
             let trained = finetune(
                 archive,
                 &self.interface,
-                (train, &images.training),
+                lessons(train, images, tools.teacher.as_mut()),
                 &self.training,
                 first_epoch,
                 self.scoring.device,
@@ -305,11 +371,29 @@ impl Run {
             removed: best.path,
             cka: best.cka,
             candidates: scores,
+            repair,
+            accuracy_before_repair,
             accuracy_before_finetuning,
             train_loss,
             after,
             seconds: 0.,
         })
+    }
+
+    fn trains(&self, images: &Images) -> bool {
+        images.train.is_some() && self.training.epochs > 0
+    }
+
+    /// The unpruned network, to learn from.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub fn teacher(&self, original: &Archive, images: &Images) -> Result<Option<Teacher>> {
+        let Some(distillation) = self.distillation else {
+            return Ok(None);
+        };
+        let module = Module::load(original, self.scoring.device, &self.interface)?;
+        Ok(Some(Teacher::new(module, distillation, &images.training)))
     }
 
     /// Test accuracy of an archive, if there are labelled test images.
@@ -320,6 +404,27 @@ impl Run {
         let module = Module::load(archive, self.scoring.device, &self.interface)?;
         let progress = self.scoring.progress;
         evaluate(&module, test, &images.plain, progress, "measuring").map(Some)
+    }
+}
+
+/// What a run has at hand after each removal.
+struct Tools<'a> {
+    workshop: Option<Workshop<'a>>,
+    teacher: Option<Teacher>,
+}
+
+/// What a network of this run learns from.
+#[must_use]
+pub fn lessons<'a>(
+    train: &'a Part,
+    images: &'a Images,
+    teacher: Option<&'a mut Teacher>,
+) -> Lessons<'a> {
+    Lessons {
+        train,
+        loader: &images.training,
+        validation: images.validation.as_ref().map(|v| (v, &images.plain)),
+        teacher,
     }
 }
 
@@ -341,14 +446,15 @@ fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration
 }
 
 fn progress_line(iteration: &Iteration, of: usize) -> String {
-    let accuracy = |x: Option<f64>| x.map_or(String::new(), |x| format!("{:.2} %", 100. * x));
-    let quality = match (
-        iteration.accuracy_before_finetuning,
-        iteration.after.accuracy,
-    ) {
-        (None, None) => String::new(),
-        (None, after) => format!(", accuracy {}", accuracy(after)),
-        (before, after) => format!(", accuracy {} → {}", accuracy(before), accuracy(after)),
+    let steps: Vec<String> = iteration
+        .accuracies()
+        .into_iter()
+        .flatten()
+        .map(|accuracy| format!("{:.2} %", 100. * accuracy))
+        .collect();
+    let quality = match steps[..] {
+        [] => String::new(),
+        _ => format!(", accuracy {}", steps.join(" → ")),
     };
     format!(
         "[{}/{of}] removed {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",

@@ -316,6 +316,25 @@ pub fn labels(labels: &[i64], device: Device) -> Result<Tensor> {
         .map_err(explain)
 }
 
+/// The same images (n × c × h × w), each pixel's channels side by side in memory.
+pub fn channels_last(images: &Tensor) -> Result<Tensor> {
+    let rearranged = images
+        .f_permute([0, 2, 3, 1])
+        .and_then(|t| t.f_contiguous())
+        .and_then(|t| t.f_permute([0, 3, 1, 2]));
+    rearranged.map_err(explain)
+}
+
+/// A tensor of the same values in memory of its own.
+pub fn copy(tensor: &Tensor) -> Result<Tensor> {
+    let copied = || -> Result<Tensor, TchError> {
+        let mut copy = tensor.f_detach()?.f_empty_like()?;
+        tch::no_grad(|| copy.f_copy_(tensor))?;
+        Ok(copy)
+    };
+    copied().map_err(explain)
+}
+
 /// A tensor's elements as f32, row-major, with its shape.
 pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
     let plain = tensor

@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
-use ckaprune::finetune::{Trained, Training, finetune};
+use ckaprune::finetune::{
+    Distillation, Lessons, Schedule, Shape, Teacher, Trained, Training, finetune,
+};
 use ckaprune::interface::Interface;
 use ckaprune::patch::thaw;
 use ckaprune::program::{Attribute, ModuleTree};
@@ -62,6 +64,15 @@ fn random_numbers() -> MutexGuard<'static, ()> {
     DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn lessons<'a>(train: &'a Part, loader: &'a Loader) -> Lessons<'a> {
+    Lessons {
+        train,
+        loader,
+        validation: None,
+        teacher: None,
+    }
+}
+
 fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
     let loader = Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default()).shuffled(seed);
     let training = Training {
@@ -72,7 +83,7 @@ fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
     finetune(
         archive,
         &Interface::default(),
-        (part, &loader),
+        lessons(part, &loader),
         &training,
         0,
         Device::Cpu,
@@ -248,7 +259,7 @@ fn a_network_without_weights_is_refused_with_the_way_out() {
     let error = finetune(
         &archive,
         &Interface::default(),
-        (&part, &loader),
+        lessons(&part, &loader),
         &Training::default(),
         0,
         Device::Cpu,
@@ -271,7 +282,7 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
     let error = finetune(
         &archive,
         &Interface::default(),
-        (&part, &loader),
+        lessons(&part, &loader),
         &training,
         0,
         Device::Cpu,
@@ -279,4 +290,117 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("diverged"), "{error}");
+}
+
+fn loader() -> Loader {
+    Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default())
+}
+
+fn run(archive: &Archive, lessons: Lessons, training: &Training) -> Trained {
+    let _alone = random_numbers();
+    let interface = Interface::default();
+    finetune(
+        archive,
+        &interface,
+        lessons,
+        training,
+        0,
+        Device::Cpu,
+        QUIET,
+    )
+    .unwrap()
+}
+
+#[test]
+fn training_that_diverges_keeps_the_weights_of_the_last_good_epoch() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let loader = loader();
+    // Nothing moves in the first epoch but the statistics; the second one ruins everything.
+    let schedule = Schedule {
+        shape: Shape::Steps {
+            at: vec![0.25],
+            factor: 1e60,
+        },
+        warm_up: 0.,
+    };
+    let training = Training {
+        epochs: 4,
+        learning_rate: 1e-30,
+        schedule,
+        ..Training::default()
+    };
+    let trained = run(&archive, lessons(&part, &loader), &training);
+    assert_eq!(trained.kept, 1);
+    assert!(scores(&trained.archive).iter().all(|s| s.is_finite()));
+}
+
+#[test]
+fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_over() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let loader = loader();
+    let training = Training {
+        epochs: 30,
+        patience: Some(3),
+        ..Training::default()
+    };
+    let all = Lessons {
+        validation: Some((&part, &loader)),
+        ..lessons(&part, &loader)
+    };
+    let trained = run(&archive, all, &training);
+    let best = trained.validation.iter().copied().fold(0., f64::max);
+    let first = trained.validation.iter().position(|a| *a == best).unwrap();
+    assert_eq!(trained.kept, first + 1, "{:?}", trained.validation);
+    assert_eq!(trained.validation.len(), (trained.kept + 3).min(30));
+    let stopped = Training {
+        epochs: trained.kept,
+        patience: None,
+        ..training
+    };
+    let again = run(&archive, lessons(&part, &loader), &stopped);
+    assert!(again.archive.to_bytes().unwrap() == trained.archive.to_bytes().unwrap());
+}
+
+/// Mean divergence of the class probabilities of two networks.
+fn divergence(a: &Archive, b: &Archive, part: &Part) -> f64 {
+    let probabilities = |archive: &Archive| {
+        let module = Module::load(archive, Device::Cpu, &Interface::default()).unwrap();
+        let batch = loader().batches(part, 0).unwrap().next().unwrap().unwrap();
+        let images = module.images(&batch.images).unwrap();
+        let scores = tch::no_grad(|| module.forward(&images)).unwrap();
+        scores.log_softmax(-1, Kind::Float)
+    };
+    let (a, b) = (probabilities(a), probabilities(b));
+    b.kl_div(&a, tch::Reduction::Sum, true).double_value(&[])
+}
+
+#[test]
+fn a_student_without_labels_comes_closer_to_its_teacher() {
+    let (_folder, part) = easy_images();
+    let teacher = train(&open(&fixture("basic_scripted.pt")), &part, 8, 0).archive;
+    let student = open(&fixture("basic_traced.pt"));
+    let unlabelled = data::synthetic([3, 8, 8], NonZeroUsize::new(60).unwrap(), 1).unwrap();
+    let loader = loader();
+    let module = Module::load(&teacher, Device::Cpu, &Interface::default()).unwrap();
+    let distillation = Distillation {
+        temperature: 4.,
+        weight: 1.,
+    };
+    let mut taught = Teacher::new(module, distillation, &loader);
+    let training = Training {
+        epochs: 12,
+        ..Training::default()
+    };
+    let all = Lessons {
+        teacher: Some(&mut taught),
+        ..lessons(&unlabelled, &loader)
+    };
+    let trained = run(&student, all, &training).archive;
+    let (before, after) = (
+        divergence(&teacher, &student, &unlabelled),
+        divergence(&teacher, &trained, &unlabelled),
+    );
+    assert!(after < 0.5 * before, "{before} and {after}");
 }

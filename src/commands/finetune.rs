@@ -3,13 +3,13 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Opened, analyse_for};
+use super::images::{Opened, analyse_for, set_aside};
 use super::{Outcome, blame, free_output, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::save_archive;
-use crate::finetune::{Training, finetune};
+use crate::finetune::{Lessons, Teacher, finetune};
 use crate::progress::Progress;
 use crate::report::SCHEMA;
 use crate::torch::Module;
@@ -23,6 +23,11 @@ struct FinetuneReport {
     epochs: usize,
     /// Mean loss of each epoch.
     train_losses: Vec<f64>,
+    /// Accuracy on the validation images after each epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    validation: Vec<f64>,
+    /// The epoch, counted from 1, whose weights were written.
+    kept_epoch: usize,
     before: Option<Metrics>,
     after: Option<Metrics>,
 }
@@ -60,11 +65,29 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     };
     let before = measure(&archive).map_err(blame(path))?;
     let loader = opened.training(options.training.augment.0);
+    let (train, validation) = set_aside(train, options.training.val_split, options.data.seed)?;
+    let mut teacher = match &options.teacher {
+        None => None,
+        Some(teacher) => {
+            let archive = open_model(teacher)?;
+            let module = Module::load(&archive, device, interface).map_err(blame(teacher))?;
+            Some(Teacher::new(
+                module,
+                options.training.distillation(),
+                &loader,
+            ))
+        }
+    };
     let trained = finetune(
         &archive,
         interface,
-        (&train, &loader),
-        &Training::of(&options.training, options.data.seed),
+        Lessons {
+            train: &train,
+            loader: &loader,
+            validation: validation.as_ref().map(|v| (v, &plain)),
+            teacher: teacher.as_mut(),
+        },
+        &options.training.parameters(options.data.seed),
         0,
         device,
         progress,
@@ -79,6 +102,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         output: output.display().to_string(),
         epochs: options.training.epochs,
         train_losses: trained.losses,
+        validation: trained.validation,
+        kept_epoch: trained.kept,
         before,
         after,
     };
@@ -90,7 +115,16 @@ impl FinetuneReport {
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.output);
         for (i, loss) in self.train_losses.iter().enumerate() {
-            text += &format!("  epoch {:<4}  training loss {loss:.4}\n", i + 1);
+            text += &format!("  epoch {:<4}  training loss {loss:.4}", i + 1);
+            if let Some(accuracy) = self.validation.get(i) {
+                let kept = if i + 1 == self.kept_epoch {
+                    ", kept"
+                } else {
+                    ""
+                };
+                text += &format!("  validation accuracy {:.2} %{kept}", 100. * accuracy);
+            }
+            text += "\n";
         }
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
             text += &format!(

@@ -9,7 +9,7 @@ use super::analyse;
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
-use crate::cli::{Data, Model};
+use crate::cli::{Data, Model, Training};
 use crate::data::{
     self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
 };
@@ -113,6 +113,17 @@ impl Opened {
     }
 }
 
+/// Training images, and those that are validated on if there are to be any.
+pub(super) fn set_aside(train: Part, part: Option<f64>, seed: u64) -> Result<(Part, Option<Part>)> {
+    match part.filter(|part| *part > 0. && train.labels().is_some()) {
+        None => Ok((train, None)),
+        Some(part) => {
+            let (train, validation) = train.split_stratified(1. - part, seed)?;
+            Ok((train, Some(validation)))
+        }
+    }
+}
+
 fn too_few(train: &Part, path: &Path) -> anyhow::Error {
     anyhow!(
         "{}: there is no test part, and {} training images are too few to set some of each class aside; name a data \
@@ -152,7 +163,7 @@ pub(super) fn for_pruning(
     archive: &Archive,
     options: &Data,
     search: Search,
-    augment: Augment,
+    training: Option<&Training>,
     progress: Progress,
 ) -> Result<(Images, Analysis, bool)> {
     match (Opened::open(options, progress)?, &options.data) {
@@ -161,11 +172,14 @@ pub(super) fn for_pruning(
             let test = test.filter(|t| t.labels().is_some());
             let plain = opened.plain();
             let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
+            let (train, validation) =
+                set_aside(train, training.and_then(|t| t.val_split), options.seed)?;
             let images = Images {
                 calibration: train.draw(options.samples.0, options.seed),
                 train: Some(train).filter(|t| t.labels().is_some()),
+                validation,
                 test,
-                training: opened.training(augment),
+                training: training.map_or_else(|| plain.clone(), |t| opened.training(t.augment.0)),
                 plain,
             };
             Ok((images, analysis, false))
@@ -191,6 +205,7 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
     Ok(Images {
         calibration: synthetic(shape, count, options.seed)?,
         train: None,
+        validation: None,
         test: None,
         plain: loader.clone(),
         training: loader,

@@ -15,6 +15,8 @@ mod prune;
 mod score;
 #[cfg(feature = "torch")]
 mod statistics;
+#[cfg(feature = "torch")]
+mod training;
 
 use std::path::{Path, PathBuf};
 

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
-use crate::cli::{Prune, Selection};
+use crate::cli::{Prune, Repair, Selection};
 use crate::eval::throughput;
 use crate::export::save_archive;
 use crate::finetune::{Training, finetune};
 use crate::progress::Progress;
-use crate::prune::{Figures, Images, Iteration, Rules, Run, RunEnded, State};
+use crate::prune::{Figures, Images, Iteration, Rules, Run, RunEnded, State, lessons};
 use crate::report::{self, SCHEMA, number, percent, thousands};
 use crate::run_dir::RunDir;
 use crate::settings::Settings;
@@ -57,19 +57,6 @@ impl From<&Selection> for Rules {
     }
 }
 
-impl Training {
-    /// As the options say.
-    pub(super) fn of(training: &crate::cli::Training, seed: u64) -> Self {
-        Training {
-            epochs: training.epochs,
-            learning_rate: training.lr,
-            momentum: training.momentum,
-            weight_decay: training.weight_decay,
-            seed,
-        }
-    }
-}
-
 /// Only the best candidate counts; the race finds it with a fraction of the work.
 const RACES: bool = true;
 
@@ -81,13 +68,12 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
     let device = open_device(&options.machine)?;
-    let augment = options.training.augment.0;
     let (images, analysis, synthetic) = for_pruning(
         &options.model,
         &archive,
         &options.data,
         options.search.into(),
-        augment,
+        Some(&options.training),
         progress,
     )?;
     let interface = interface(path, &analysis)?;
@@ -111,7 +97,10 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         iterations: options.iterations as usize,
         rules,
         reference: options.reference,
-        training: Training::of(&options.training, options.data.seed),
+        training: options.training.parameters(options.data.seed),
+        distillation: options.distill.then_some(options.training.distillation()),
+        // Noise says nothing about what a network sees.
+        repairs: options.repair == Repair::Bn && !synthetic,
         interface: interface.clone(),
         scoring: options
             .scoring
@@ -207,14 +196,13 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("batch-size", json!(data.batch_size)),
         ("race", json!(options.scoring.races(RACES))),
         ("reference", json!(options.reference)),
-        ("epochs", json!(training.epochs)),
-        ("lr", json!(training.lr)),
-        ("momentum", json!(training.momentum)),
-        ("weight-decay", json!(training.weight_decay)),
-        ("augment", json!(training.augment.to_string())),
+        ("distill", json!(options.distill)),
+        ("repair", json!(options.repair)),
     ];
     let scoring = scoring_settings(model, data, *search, selection, analysis);
-    Ok(scoring.and(more.into_iter().collect()))
+    Ok(scoring
+        .and(more.into_iter().collect())
+        .and(training.settings()))
 }
 
 fn interruption(state: &State, options: &Prune) -> String {
@@ -251,12 +239,13 @@ fn baseline(
         .note("fine-tuning the unpruned network for comparison");
     let training = Training {
         epochs: run.training.epochs * removals,
-        ..run.training
+        ..run.training.clone()
     };
+    let mut teacher = run.teacher(archive, images)?;
     let tuned = finetune(
         archive,
         &run.interface,
-        (train, &images.training),
+        lessons(train, images, teacher.as_mut()),
         &training,
         0,
         run.scoring.device,
@@ -353,7 +342,7 @@ impl PruneReport {
         let mut header = vec!["", "removed", "CKA", "MACs left"];
         header.extend(
             measured
-                .then_some(["accuracy", "fine-tuned"])
+                .then_some(["accuracy", "repaired", "fine-tuned"])
                 .into_iter()
                 .flatten(),
         );
@@ -366,18 +355,7 @@ impl PruneReport {
                 number(percent(iteration.after.macs, self.before.macs)),
             ];
             if measured {
-                let tuned = iteration.accuracy_before_finetuning.is_some();
-                let first = if tuned {
-                    iteration.accuracy_before_finetuning
-                } else {
-                    iteration.after.accuracy
-                };
-                row.push(number(accuracy(first)));
-                row.push(number(if tuned {
-                    accuracy(iteration.after.accuracy)
-                } else {
-                    "-".into()
-                }));
+                row.extend(iteration.accuracies().map(|a| number(accuracy(a))));
             }
             table.add_row(row);
         }

@@ -16,7 +16,6 @@ use super::{
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{self, Score};
-use crate::data::Augment;
 use crate::export::check_output;
 use crate::interrupt::Interrupt;
 use crate::memory::available;
@@ -99,16 +98,12 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         check_output(output, options.statistics.force)?;
     }
     let device = open_device(&options.machine)?;
-    let no_augmentation = Augment {
-        crop_padding: 0,
-        flip: false,
-    };
     let (images, analysis, synthetic) = for_pruning(
         model,
         &archive,
         &options.data,
         options.search.into(),
-        no_augmentation,
+        None,
         progress,
     )?;
     interface(path, &analysis)?

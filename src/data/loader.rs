@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::mpsc;
 use std::thread;
 
 use ndarray::Array4;
@@ -72,6 +73,13 @@ impl Loader {
     pub fn augmented(mut self, augment: Augment, seed: u64) -> Self {
         self.augment = Some((augment, seed));
         self
+    }
+
+    /// Whether an image is another in every epoch.
+    #[must_use]
+    pub fn is_augmented(&self) -> bool {
+        self.augment
+            .is_some_and(|(augment, _)| augment.crop_padding > 0 || augment.flip)
     }
 
     /// Decodes image files on so many threads, instead of one for each core; the batches are the same.
@@ -180,6 +188,28 @@ impl Iterator for Batches<'_> {
 }
 
 impl ExactSizeIterator for Batches<'_> {}
+
+/// Batches that wait to be taken.
+const AHEAD: usize = 2;
+
+/// Lets `work` have the batches in turn, prepared on another thread while it is at those before.
+pub fn ahead<T>(
+    batches: Batches<'_>,
+    work: impl FnOnce(&mut dyn Iterator<Item = Result<Batch>>) -> T,
+) -> T {
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || {
+            for batch in batches {
+                // Nobody takes any more.
+                if sender.send(batch).is_err() {
+                    break;
+                }
+            }
+        });
+        work(&mut receiver.into_iter())
+    })
+}
 
 impl Batches<'_> {
     fn batch(&self, range: Range<usize>) -> Result<Batch> {

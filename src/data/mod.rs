@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use augment::Augment;
 pub use error::{DataError, Problem};
-pub use loader::{Batch, Batches, Loader};
+pub use loader::{Batch, Batches, Loader, ahead};
 pub use part::{Part, Samples, synthetic};
 pub use transform::{InputSize, Normalisation, Transform};
 

@@ -133,7 +133,7 @@ impl Engine {
             images = Tensor::f_cat(&[images, more], 0).map_err(explain)?;
         }
         if self.channels_last {
-            channels_last(&images)
+            torch::channels_last(&images)
         } else {
             Ok(images)
         }
@@ -222,15 +222,6 @@ fn writes_attributes(analysis: &Analysis) -> bool {
     statements.any(|s| matches!(s.op, Op::SetAttribute { .. }))
 }
 
-/// The same images (n × c × h × w), each pixel's channels side by side in memory.
-fn channels_last(images: &Tensor) -> Result<Tensor> {
-    let rearranged = images
-        .f_permute([0, 2, 3, 1])
-        .and_then(|t| t.f_contiguous())
-        .and_then(|t| t.f_permute([0, 3, 1, 2]));
-    rearranged.map_err(explain)
-}
-
 /// The tensors of a layer: weight, then bias if it has one. Normalisation is folded in f64.
 fn prepare<'a>(
     layer: &Layer,
@@ -261,7 +252,7 @@ fn prepare<'a>(
         return arranged(&weight, bias);
     }
     if is_channels_last && weight.dim() == 4 {
-        weight = channels_last(&weight)?;
+        weight = torch::channels_last(&weight)?;
     }
     Ok(std::iter::once(weight).chain(bias).collect())
 }

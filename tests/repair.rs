@@ -1,0 +1,110 @@
+//! Repair without labels: batch normalisation's statistics.
+
+#![cfg(feature = "torch")]
+
+mod common;
+
+use std::num::NonZeroUsize;
+
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::Archive;
+use ckaprune::data::{self, Loader, Normalisation, Part, Samples, Transform};
+use ckaprune::interface::Interface;
+use ckaprune::patch::Patch;
+use ckaprune::progress::Progress;
+use ckaprune::repair::{Repaired, Workshop};
+use ckaprune::torch::{Module, to_array};
+use common::{demo, fixture, open};
+use tch::{Device, Tensor};
+
+const BATCH: usize = 64;
+
+fn loader() -> Loader {
+    let transform = Transform {
+        normalisation: Normalisation::new(vec![0.286], vec![0.353]).unwrap(),
+        size: None,
+    };
+    Loader::new(NonZeroUsize::new(BATCH).unwrap(), transform)
+}
+
+/// Images that the demo network was trained for: a batch to repair on, and a quarter as many to be held back.
+fn images() -> Part {
+    let set = data::open(&demo().with_file_name("fashion-mnist")).unwrap();
+    let count = NonZeroUsize::new(BATCH * 5 / 4).unwrap();
+    set.train.unwrap().draw(Samples::N(count), 0)
+}
+
+fn analyse(archive: &Archive) -> Analysis {
+    Analysis::of(archive, &Request::shape(&[1, 28, 28])).unwrap()
+}
+
+/// The demo network without some of its blocks.
+fn pruned() -> (Archive, Archive) {
+    let original = open(&demo());
+    let blocks = [1, 2, 3].map(|stage| [1, 2, 3].map(|block| format!("stage{stage}.{block}")));
+    let blocks = blocks.concat();
+    let analysis = analyse(&original);
+    let pruned = Patch::remove(&analysis, &blocks).unwrap();
+    let pruned = pruned.apply(&original, &analysis).unwrap();
+    (original, pruned)
+}
+
+fn repaired(original: &Archive, archive: &Archive, analysis: &Analysis) -> Option<Repaired> {
+    let (interface, loader, images) = (Interface::default(), loader(), images());
+    let quiet = Progress { quiet: true };
+    let workshop = Workshop::new(original, &interface, (&images, &loader), Device::Cpu, quiet);
+    workshop.unwrap().normalisation(archive, analysis).unwrap()
+}
+
+#[test]
+fn statistics_taken_anew_bring_a_pruned_network_closer_to_the_original() {
+    let (original, pruned) = pruned();
+    let repaired = repaired(&original, &pruned, &analyse(&pruned)).unwrap();
+    assert!(repaired.after > repaired.before, "{repaired:?}");
+}
+
+#[test]
+fn statistics_are_those_of_the_images_repaired_on() {
+    let (original, pruned) = pruned();
+    let repaired = repaired(&original, &pruned, &analyse(&pruned)).unwrap();
+    let (loader, images) = (loader(), images());
+    let batch = loader.batches(&images, 0).unwrap().next().unwrap().unwrap();
+    let scores = |archive: &Archive, training: bool| -> Tensor {
+        let mut module = Module::load(archive, Device::Cpu, &Interface::default()).unwrap();
+        module.set_training(training).unwrap();
+        let images = module.images(&batch.images).unwrap();
+        tch::no_grad(|| module.forward(&images)).unwrap()
+    };
+    // Training normalises by the batch itself.
+    let by_batch = to_array(&scores(&pruned, true)).unwrap();
+    let by_statistics = to_array(&scores(&repaired.archive, false)).unwrap();
+    let far = by_batch.iter().fold(0f32, |m, x| m.max(x.abs()));
+    for (a, b) in by_batch.iter().zip(&by_statistics) {
+        assert!((a - b).abs() < 1e-2 * far, "{a} and {b}, of up to {far}");
+    }
+}
+
+#[test]
+fn a_network_in_step_stays_as_it_is() {
+    let original = open(&demo());
+    assert!(repaired(&original, &original, &analyse(&original)).is_none());
+}
+
+#[test]
+fn a_network_without_normalisation_has_nothing_to_repair() {
+    let frozen = open(&fixture("basic_frozen.pt"));
+    let input = Request::shape(&common::FIXTURE_INPUT);
+    let analysis = Analysis::of(&frozen, &input).unwrap();
+    let images = data::synthetic([3, 8, 8], NonZeroUsize::new(20).unwrap(), 0).unwrap();
+    let loader = Loader::new(NonZeroUsize::new(10).unwrap(), Transform::default());
+    let interface = Interface::default();
+    let quiet = Progress { quiet: true };
+    let workshop = Workshop::new(&frozen, &interface, (&images, &loader), Device::Cpu, quiet);
+    assert!(
+        workshop
+            .unwrap()
+            .normalisation(&frozen, &analysis)
+            .unwrap()
+            .is_none()
+    );
+}
