@@ -144,9 +144,16 @@ pub struct Score {
 pub struct Prune {
     #[command(flatten)]
     pub model: Model,
-    /// How many blocks to remove, one an iteration
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub iterations: u32,
+    /// How many blocks to remove at most, one an iteration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+        required_unless_present_any = ["target_macs", "target_params"])]
+    pub iterations: Option<u32>,
+    /// Stop once no more than this part of the MACs is left
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
+    pub target_macs: Option<f64>,
+    /// Stop once no more than this part of the parameters is left
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
+    pub target_params: Option<f64>,
     /// Representation that candidates are compared with: of the network as pruned so far, or of the original
     #[arg(long, value_enum, default_value_t = Reference::Current)]
     pub reference: Reference,

@@ -82,7 +82,7 @@ pub struct Images {
 /// A pruning run, as asked for.
 #[derive(Clone, Debug)]
 pub struct Run {
-    pub iterations: usize,
+    pub targets: Targets,
     pub rules: Rules,
     pub reference: Reference,
     pub training: Training,
@@ -93,6 +93,58 @@ pub struct Run {
     /// Of the network; removals do not change it.
     pub interface: Interface,
     pub scoring: Scoring,
+}
+
+/// Where a run stops: at the first of these that is met.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Targets {
+    pub iterations: Option<usize>,
+    /// Part of the original's MACs that may be left.
+    pub macs: Option<f64>,
+    /// Part of the original's parameters that may be left.
+    pub params: Option<f64>,
+}
+
+/// Why a run stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    Iterations,
+    TargetMacs,
+    TargetParams,
+    /// No target was met, and no block may go any more.
+    NoCandidates,
+}
+
+impl Stop {
+    /// The option of the target that was met, other than the number of removals.
+    #[must_use]
+    pub fn target(self) -> Option<&'static str> {
+        match self {
+            Stop::TargetMacs => Some("--target-macs"),
+            Stop::TargetParams => Some("--target-params"),
+            Stop::Iterations | Stop::NoCandidates => None,
+        }
+    }
+}
+
+impl Targets {
+    /// The target that a network with these figures meets after so many removals.
+    #[must_use]
+    pub fn met(&self, removals: usize, original: &Figures, now: &Figures) -> Option<Stop> {
+        let within = |part: Option<f64>, of: i64, now: i64| {
+            part.is_some_and(|part| now as f64 <= part * of as f64)
+        };
+        if self.iterations.is_some_and(|n| removals >= n) {
+            Some(Stop::Iterations)
+        } else if within(self.macs, original.macs, now.macs) {
+            Some(Stop::TargetMacs)
+        } else if within(self.params, original.params, now.params) {
+            Some(Stop::TargetParams)
+        } else {
+            None
+        }
+    }
 }
 
 /// Size and quality of a network.
@@ -197,7 +249,7 @@ impl State {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub enum RunEnded {
-    Finished(State),
+    Finished(State, Stop),
     /// The user stopped it while blocks were scored.
     Interrupted(State),
 }
@@ -261,19 +313,27 @@ impl Run {
             };
             (Some(Reuse::new(memory)), scoring)
         };
-        while state.iterations.len() < self.iterations {
+        let whole = Figures::new(&began, None);
+        let stop = loop {
+            let now = state.iterations.last().map_or(whole, |last| last.after);
+            if let Some(stop) = self.targets.met(state.iterations.len(), &whole, &now) {
+                break stop;
+            }
             let number = state.iterations.len() + 1;
             let mut analysis = Analysis::of(&state.archive, request)?;
             keep_names(&mut analysis, &began, &state.iterations);
             let candidates = self.rules.candidates(&analysis.blocks);
             if candidates.is_empty() {
+                let asked = self
+                    .targets
+                    .iterations
+                    .map_or(String::new(), |n| format!(" of {n}"));
                 progress.warn(format_args!(
-                    "stopping after {} of {} removals: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
+                    "stopping after {}{asked} removals: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
                     number - 1,
-                    self.iterations,
                     self.rules.min_blocks_per_stage
                 ));
-                break;
+                break Stop::NoCandidates;
             }
             let begun = Instant::now();
             let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
@@ -311,11 +371,11 @@ impl Run {
                 seconds: begun.elapsed().as_secs_f64(),
                 ..iteration
             };
-            progress.note(progress_line(&iteration, self.iterations));
+            progress.note(progress_line(&iteration, self.targets.iterations));
             state.iterations.push(iteration);
             saved(&state)?;
-        }
-        Ok(RunEnded::Finished(state))
+        };
+        Ok(RunEnded::Finished(state, stop))
     }
 
     fn remove_best(
@@ -445,7 +505,8 @@ fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration
     }
 }
 
-fn progress_line(iteration: &Iteration, of: usize) -> String {
+fn progress_line(iteration: &Iteration, of: Option<usize>) -> String {
+    let of = of.map_or(String::new(), |of| format!("/{of}"));
     let steps: Vec<String> = iteration
         .accuracies()
         .into_iter()
@@ -457,7 +518,7 @@ fn progress_line(iteration: &Iteration, of: usize) -> String {
         _ => format!(", accuracy {}", steps.join(" → ")),
     };
     format!(
-        "[{}/{of}] removed {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
+        "[{}{of}] removed {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
         iteration.iteration,
         iteration.removed,
         iteration.cka,

@@ -19,7 +19,9 @@ use crate::eval::throughput;
 use crate::export::save_archive;
 use crate::finetune::{Training, finetune};
 use crate::progress::Progress;
-use crate::prune::{Figures, Images, Iteration, Rules, Run, RunEnded, State, lessons};
+use crate::prune::{
+    Figures, Images, Iteration, Rules, Run, RunEnded, State, Stop, Targets, lessons,
+};
 use crate::report::{self, SCHEMA, number, percent, thousands};
 use crate::run_dir::RunDir;
 use crate::settings::Settings;
@@ -44,6 +46,7 @@ struct PruneReport {
     after: Figures,
     /// The unpruned network after the same number of fine-tuning epochs.
     baseline: Option<Figures>,
+    stopped_by: Stop,
     iterations: Vec<Iteration>,
 }
 
@@ -94,7 +97,11 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     }
     let race = options.scoring.races(RACES);
     let run = Run {
-        iterations: options.iterations as usize,
+        targets: Targets {
+            iterations: options.iterations.map(|n| n as usize),
+            macs: options.target_macs,
+            params: options.target_params,
+        },
         rules,
         reference: options.reference,
         training: options.training.parameters(options.data.seed),
@@ -117,7 +124,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
                 &archive,
             )?;
             let done = state.iterations.len();
-            if done > run.iterations {
+            if run.targets.iterations.is_some_and(|n| done > n) {
                 bail!(
                     "{}: the run has removed {done} blocks already; resume it with --iterations {done} or more",
                     folder.display()
@@ -137,17 +144,18 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     let ended = run
         .carry_on(&archive, begin, request, &images, keep)
         .map_err(blame(path))?;
-    let State {
-        archive: pruned,
-        iterations,
-        ..
-    } = match ended {
-        RunEnded::Finished(state) => state,
+    let (state, stopped_by) = match ended {
+        RunEnded::Finished(state, stop) => (state, stop),
         RunEnded::Interrupted(state) => {
             progress.warn(interruption(&state, options));
             return Ok(Outcome::Interrupted);
         }
     };
+    let State {
+        archive: pruned,
+        iterations,
+        ..
+    } = state;
     let baseline = match options.baseline {
         true => {
             baseline(&run, &archive, &analysis, &images, iterations.len()).map_err(blame(path))?
@@ -171,13 +179,13 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         before,
         after,
         baseline,
+        stopped_by,
         iterations,
     };
     show(options.talk, &report, || report.text(&run))?;
-    Ok(if report.iterations.len() < run.iterations {
-        Outcome::Missed
-    } else {
-        Outcome::Done
+    Ok(match stopped_by {
+        Stop::NoCandidates => Outcome::Missed,
+        _ => Outcome::Done,
     })
 }
 
@@ -207,16 +215,17 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
 
 fn interruption(state: &State, options: &Prune) -> String {
     let done = state.iterations.len();
+    let removals = options.iterations.map_or(format!("{done} removals"), |n| {
+        format!("{done} of {n} removals")
+    });
     match &options.run_dir {
         Some(folder) => format!(
-            "stopped after {done} of {} removals; add `--resume` to the same command to go on from {}",
-            options.iterations,
+            "stopped after {removals}; add `--resume` to the same command to go on from {}",
             folder.display()
         ),
-        None => format!(
-            "stopped after {done} of {} removals; nothing is kept, because no --run-dir was named",
-            options.iterations
-        ),
+        None => {
+            format!("stopped after {removals}; nothing is kept, because no --run-dir was named")
+        }
     }
 }
 
@@ -328,6 +337,9 @@ impl PruneReport {
                 "{:+.2} points against the unpruned network fine-tuned for the same {epochs} epochs",
                 100. * (pruned - full)
             );
+        }
+        if let Some(target) = self.stopped_by.target() {
+            let _ = writeln!(out, "stopped at {target}");
         }
         let _ = writeln!(
             out,

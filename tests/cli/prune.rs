@@ -42,7 +42,7 @@ fn the_document_keeps_its_contract() {
     let said = place.done(&format!("{PRUNE} --baseline --json"));
     let report = said.json();
     let measured = ["params", "macs", "blocks", "accuracy", "loss"];
-    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline iterations");
+    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline stopped_by iterations");
     assert_eq!(report["schema"], 1);
     assert_eq!(report["synthetic"], false);
     assert_eq!(report["samples"], 40);
@@ -132,6 +132,29 @@ fn too_many_iterations_end_with_1_and_what_could_be_removed() {
     );
     assert_eq!(said.json()["removed"].as_array().unwrap().len(), 3);
     assert_eq!(place.blocks("basic_scripted.pruned.pt").len(), 6);
+}
+
+#[test]
+fn a_target_stops_the_run_as_soon_as_it_is_met() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = PRUNE.replace("--iterations 2", "--epochs 0 --json --force --quiet");
+    for (option, figure) in [("target-macs", "macs"), ("target-params", "params")] {
+        let report = place.json(&format!("{line} --{option} 0.9"));
+        let of = |figures: &Value| figures[figure].as_f64().unwrap();
+        let whole = of(&report["before"]);
+        assert!(of(&report["after"]) <= 0.9 * whole, "{report}");
+        let iterations = report["iterations"].as_array().unwrap();
+        let (_, earlier) = iterations.split_last().unwrap();
+        assert!(earlier.iter().all(|i| of(i) > 0.9 * whole), "{report}");
+        assert_eq!(report["stopped_by"], option);
+    }
+    let report = place.json(&format!("{line} --target-macs 0.9 --iterations 1"));
+    assert_eq!(report["stopped_by"], "iterations");
+    let said = place.run(&format!("{line} --target-macs 0"));
+    assert_eq!(
+        (said.code, &said.json()["stopped_by"]),
+        (1, &Value::from("no-candidates"))
+    );
 }
 
 #[test]
