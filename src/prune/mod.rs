@@ -1,7 +1,12 @@
 //! The greedy loop: score, remove the block with the highest similarity, fine-tune, again
 //! (arXiv 2405.17081, algorithm 1).
 
+mod iteration;
+mod targets;
+
 use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
 
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -17,8 +22,9 @@ use crate::patch::Patch;
 use crate::repair::Workshop;
 use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, representation};
 use crate::torch::Module;
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+
+pub use iteration::{Figures, Iteration, Repair};
+pub use targets::{Stop, Targets};
 
 /// Which blocks may go.
 #[derive(Clone, Debug)]
@@ -93,136 +99,6 @@ pub struct Run {
     /// Of the network; removals do not change it.
     pub interface: Interface,
     pub scoring: Scoring,
-}
-
-/// Where a run stops: at the first of these that is met.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Targets {
-    pub iterations: Option<usize>,
-    /// Part of the original's MACs that may be left.
-    pub macs: Option<f64>,
-    /// Part of the original's parameters that may be left.
-    pub params: Option<f64>,
-}
-
-/// Why a run stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    Iterations,
-    TargetMacs,
-    TargetParams,
-    /// No target was met, and no block may go any more.
-    NoCandidates,
-}
-
-impl Stop {
-    /// The option of the target that was met, other than the number of removals.
-    #[must_use]
-    pub fn target(self) -> Option<&'static str> {
-        match self {
-            Stop::TargetMacs => Some("--target-macs"),
-            Stop::TargetParams => Some("--target-params"),
-            Stop::Iterations | Stop::NoCandidates => None,
-        }
-    }
-}
-
-impl Targets {
-    /// The target that a network with these figures meets after so many removals.
-    #[must_use]
-    pub fn met(&self, removals: usize, original: &Figures, now: &Figures) -> Option<Stop> {
-        let within = |part: Option<f64>, of: i64, now: i64| {
-            part.is_some_and(|part| now as f64 <= part * of as f64)
-        };
-        if self.iterations.is_some_and(|n| removals >= n) {
-            Some(Stop::Iterations)
-        } else if within(self.macs, original.macs, now.macs) {
-            Some(Stop::TargetMacs)
-        } else if within(self.params, original.params, now.params) {
-            Some(Stop::TargetParams)
-        } else {
-            None
-        }
-    }
-}
-
-/// Size and quality of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    pub params: i64,
-    pub macs: i64,
-    /// Number of residual blocks.
-    pub blocks: usize,
-    /// Fraction of test images; absent without labelled test images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<f64>,
-    /// Forward passes, measured side by side with the network it is compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images_per_second: Option<f64>,
-}
-
-impl Figures {
-    #[must_use]
-    pub fn new(analysis: &Analysis, metrics: Option<&Metrics>) -> Self {
-        Figures {
-            params: analysis.params(),
-            macs: analysis.macs().count,
-            blocks: analysis.blocks.len(),
-            accuracy: metrics.map(|m| m.accuracy),
-            loss: metrics.map(|m| m.loss),
-            images_per_second: None,
-        }
-    }
-}
-
-/// One removal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Iteration {
-    /// Counted from 1.
-    pub iteration: usize,
-    pub removed: String,
-    pub cka: f64,
-    /// All candidates, the best first.
-    pub candidates: Vec<Score>,
-    /// What was repaired; absent where that did not pay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repair: Option<Repair>,
-    /// Of the network without the block, before a repair that was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_before_repair: Option<f64>,
-    /// Of the network without the block, repaired, before fine-tuning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_before_finetuning: Option<f64>,
-    /// Mean loss of the last fine-tuning epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_loss: Option<f64>,
-    /// After fine-tuning.
-    #[serde(flatten)]
-    pub after: Figures,
-    pub seconds: f64,
-}
-
-impl Iteration {
-    /// Accuracy after the removal, after a repair that was kept, and after fine-tuning, where there were any.
-    #[must_use]
-    pub fn accuracies(&self) -> [Option<f64>; 3] {
-        let tuned = self.accuracy_before_finetuning.and(self.after.accuracy);
-        let untuned = self.accuracy_before_finetuning.or(self.after.accuracy);
-        match self.repair {
-            Some(_) => [self.accuracy_before_repair, untuned, tuned],
-            None => [untuned, None, tuned],
-        }
-    }
-}
-
-/// Agreement with the unpruned network on calibration images held back: the fraction given the same class.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Repair {
-    pub agreement_before: f64,
-    pub agreement_after: f64,
 }
 
 /// Where a run stands between two iterations.
