@@ -10,7 +10,7 @@ use crate::blocks::{Candidates, Granularity};
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
 use crate::options::Shard;
-use crate::options::{self, Augmentation, Globs, Numbers, SampleCount, Size};
+use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Size};
 use crate::output::OutputKey;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -332,8 +332,8 @@ pub struct Training {
     #[arg(long, value_enum, default_value_t)]
     pub schedule: Schedule,
     /// Where `--schedule steps` makes the rate a tenth, in parts of the epochs
-    #[arg(long, value_name = "PARTS", default_value = "0.5,0.75", value_parser = options::fractions)]
-    pub milestones: Numbers,
+    #[arg(long, value_name = "PARTS", default_value = "0.5,0.75")]
+    pub milestones: Places,
     /// Epochs in which the rate rises to its highest
     #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub warm_up: f64,

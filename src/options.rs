@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::error::ErrorKind;
 use clap::{Arg, ValueHint};
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::Cli;
@@ -280,20 +281,24 @@ pub fn fraction(text: &str) -> Result<f64, String> {
 }
 
 /// Places between 0 and 1 in rising order.
-///
-/// # Errors
-/// What was expected instead.
-pub fn fractions(text: &str) -> Result<Numbers, String> {
-    let numbers: Option<Vec<f32>> = text
-        .split(',')
-        .map(|n| fraction(n.trim()).ok().map(|x| x as f32))
-        .collect();
-    numbers
-        .filter(|n| n.is_sorted())
-        .map(Numbers)
-        .ok_or_else(|| {
-            "expected rising numbers from 0 to 1 parted by commas, such as 0.5,0.75".into()
-        })
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Places(pub Vec<f64>);
+
+impl FromStr for Places {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let places: Result<Vec<f64>, String> =
+            text.split(',').map(|n| fraction(n.trim())).collect();
+        places
+            .ok()
+            .filter(|places| places.is_sorted())
+            .map(Places)
+            .ok_or_else(|| {
+                "expected rising numbers from 0 to 1 parted by commas, such as 0.5,0.75".into()
+            })
+    }
 }
 
 fn number_in(text: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, bail};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
@@ -101,7 +101,7 @@ impl<'a> Workshop<'a> {
 
     fn agreement(&self, archive: &Archive) -> Result<Agreement> {
         let found = self.answers(archive)?;
-        let compare = || -> Result<Agreement, tch::TchError> {
+        let compare = || -> Result<Agreement, TchError> {
             let same = found
                 .f_argmax(1, false)?
                 .f_eq_tensor(&self.expected.f_argmax(1, false)?)?;
@@ -170,9 +170,9 @@ impl<'a> Workshop<'a> {
             let moved = moved_from(0., &images)?;
             batches += 1;
             sums = Some(match sums {
-                Some(sums) => added(&sums, &moved)?,
+                Some(sums) => paired(&sums, &moved, Tensor::f_add)?,
                 None => {
-                    kept = differences(&moved_from(1., &images)?, &moved)?;
+                    kept = paired(&moved_from(1., &images)?, &moved, Tensor::f_sub)?;
                     moved
                 }
             });
@@ -181,7 +181,7 @@ impl<'a> Workshop<'a> {
             bail!("no batch of two images to take statistics from");
         };
         for ((tensor, sum), kept) in statistics.iter().zip(sums).zip(kept) {
-            let mean = || -> Result<Tensor, tch::TchError> {
+            let mean = || -> Result<Tensor, TchError> {
                 // m = 1 − kept
                 let momentum = kept.f_neg()?.f_add_scalar(1.)?;
                 sum.f_div(&momentum)?
@@ -215,16 +215,14 @@ fn statistics(analysis: &Analysis) -> Vec<(ModuleId, String)> {
     found
 }
 
-fn added(a: &[Tensor], b: &[Tensor]) -> Result<Vec<Tensor>> {
-    a.iter()
+fn paired(
+    a: &[Tensor],
+    b: &[Tensor],
+    operator: impl Fn(&Tensor, &Tensor) -> Result<Tensor, TchError>,
+) -> Result<Vec<Tensor>> {
+    let each = a
+        .iter()
         .zip(b)
-        .map(|(a, b)| a.f_add(b).map_err(explain))
-        .collect()
-}
-
-fn differences(a: &[Tensor], b: &[Tensor]) -> Result<Vec<Tensor>> {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| a.f_sub(b).map_err(explain))
-        .collect()
+        .map(|(a, b)| operator(a, b).map_err(explain));
+    each.collect()
 }

@@ -12,7 +12,7 @@ impl cli::Training {
         let shape = match self.schedule {
             cli::Schedule::Constant => Shape::Constant,
             cli::Schedule::Steps => Shape::Steps {
-                at: self.milestones.0.iter().map(|at| f64::from(*at)).collect(),
+                at: self.milestones.0.clone(),
                 factor: 0.1,
             },
             cli::Schedule::Cosine => Shape::Cosine,
@@ -52,7 +52,7 @@ impl cli::Training {
             ("optimizer", json!(self.optimizer)),
             ("lr", json!(self.lr)),
             ("schedule", json!(self.schedule)),
-            ("milestones", json!(self.milestones.0)),
+            ("milestones", json!(self.milestones)),
             ("warm-up", json!(self.warm_up)),
             ("momentum", json!(self.momentum)),
             ("weight-decay", json!(self.weight_decay)),

@@ -148,20 +148,17 @@ impl Run {
             device, progress, ..
         } = self.scoring;
         let began = Analysis::of(original, request)?;
+        let calibration = (&images.calibration, &images.plain);
         let first = match self.reference {
             Reference::Current => None,
-            Reference::Original => {
-                let calibration = (&images.calibration, &images.plain);
-                Some(representation(
-                    original,
-                    &began,
-                    calibration,
-                    device,
-                    progress,
-                )?)
-            }
+            Reference::Original => Some(representation(
+                original,
+                &began,
+                calibration,
+                device,
+                progress,
+            )?),
         };
-        let calibration = (&images.calibration, &images.plain);
         let mut tools = Tools {
             workshop: match self.repairs {
                 true => Some(Workshop::new(

@@ -18,16 +18,17 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
-use crate::data::{Loader, Part};
+use crate::data::{Batch, Loader, Part};
 use crate::progress::Progress;
 use crate::segments::Detour;
 use pass::Pass;
-use plan::{Plan, Work};
+use plan::{FEWEST_IMAGES, Plan, Work};
 use workers::Workers;
 
 pub use engine::Engine;
@@ -103,11 +104,7 @@ impl Scoring {
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended> {
         let (part, loader) = job.images;
-        let first = loader.with_batch_size(FIRST_LOOK);
-        let sample = first
-            .batches(part, 0)?
-            .next()
-            .context("no calibration images")??;
+        let sample = first_look(part, loader)?;
         let engine = Engine::open(job.archive, job.analysis, self.device, &sample)?;
         let mut detours: Vec<&Detour> = engine.pieces().detours.iter().collect();
         detours.retain(|d| job.wanted.contains(&d.path));
@@ -161,7 +158,12 @@ impl Scoring {
 }
 
 /// Images on which the forms of a network are compared.
-const FIRST_LOOK: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+fn first_look(part: &Part, loader: &Loader) -> Result<Batch> {
+    const IMAGES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+    let first = loader.with_batch_size(IMAGES);
+    let mut batches = first.batches(part, 0)?;
+    Ok(batches.next().context("no calibration images")??)
+}
 
 /// The tallies to fill: those that were begun, then others for the candidates that are in none of them.
 fn groups(
@@ -219,17 +221,21 @@ pub fn representation(
     device: Device,
     progress: Progress,
 ) -> Result<Array2<f32>> {
-    let mut engine = None;
+    let engine = Engine::open(archive, analysis, device, &first_look(part, loader)?)?;
+    let workers = Workers::of(device)?;
+    // All workers together have as many images at a time as a batch.
+    let share = (loader.batch_size().get() / workers.count()).max(FEWEST_IMAGES);
+    let loader = loader.with_batch_size(NonZeroUsize::new(share).context("an empty batch")?);
     let mut rows = Vec::new();
     let bar = progress.bar("representing the original", part.len());
-    for batch in loader.batches(part, 0)? {
-        let batch = batch?;
-        let engine = match &engine {
-            Some(engine) => engine,
-            None => engine.insert(Engine::open(archive, analysis, device, &batch)?),
-        };
-        rows.push(engine.representation(&batch)?);
-        bar.advance(batch.indices.len());
+    let mut batches = loader.batches(part, 0)?;
+    while batches.len() > 0 {
+        let round = batches.by_ref().take(workers.count());
+        let round: Vec<Batch> = round.collect::<Result<_, _>>()?;
+        let found: Result<Vec<_>> =
+            workers.run(|| round.par_iter().map(|b| engine.representation(b)).collect());
+        rows.extend(found?);
+        bar.advance(round.iter().map(|b| b.indices.len()).sum());
     }
     let views: Vec<ArrayView2<f32>> = rows.iter().map(Array2::view).collect();
     Ok(concatenate(Axis(0), &views)?)

@@ -30,8 +30,10 @@ pub struct Work {
 const ALIVE: usize = 4;
 /// Bytes of one tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
-/// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1; more gain nothing.
-const BATCH: std::ops::RangeInclusive<usize> = 16..=32;
+/// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1.
+pub const FEWEST_IMAGES: usize = 16;
+/// More gain nothing.
+const MOST_IMAGES: usize = 32;
 /// The same for a GPU, which is to be filled.
 const GPU_BATCH: usize = 1024;
 
@@ -44,7 +46,7 @@ impl Plan {
         let best = if is_gpu {
             GPU_BATCH
         } else {
-            (CACHED / work.largest.max(1)).clamp(*BATCH.start(), *BATCH.end())
+            (CACHED / work.largest.max(1)).clamp(FEWEST_IMAGES, MOST_IMAGES)
         };
         let batch = batch.map_or(best.min(memory / 2 / image), NonZeroUsize::get);
         let batch = batch.min(work.samples);
