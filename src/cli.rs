@@ -1,6 +1,8 @@
 //! The command line, as clap reads it. No logic: what the values mean is said in [`crate::options`].
 
 use std::ffi::OsString;
+#[cfg(feature = "torch")]
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
@@ -12,6 +14,8 @@ use crate::memory::Memory;
 use crate::options::Shard;
 use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Size};
 use crate::output::OutputKey;
+#[cfg(feature = "torch")]
+use crate::prune::Pick;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
@@ -97,8 +101,11 @@ pub struct Remove {
     #[command(flatten)]
     pub model: Model,
     /// Paths of the blocks, parted by commas, as `inspect` lists them
-    #[arg(long, value_name = "PATHS", value_delimiter = ',', required = true, value_parser = options::block_path)]
+    #[arg(long, value_name = "PATHS", value_delimiter = ',', required_unless_present = "plan", value_parser = options::block_path)]
     pub blocks: Vec<String>,
+    /// Remove what a run of `prune` removed: the plan.json in its --run-dir
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["blocks", "granularity", "candidates"])]
+    pub plan: Option<PathBuf>,
     /// Input size the blocks are looked for with [default: guessed from the network]
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
@@ -144,9 +151,9 @@ pub struct Score {
 pub struct Prune {
     #[command(flatten)]
     pub model: Model,
-    /// How many blocks to remove at most, one an iteration
+    /// How many times to remove at most, --blocks-per-iteration each time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
-        required_unless_present_any = ["target_macs", "target_params"])]
+        required_unless_present_any = ["target_macs", "target_params", "target_latency", "max_drop"])]
     pub iterations: Option<u32>,
     /// Stop once no more than this part of the MACs is left
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
@@ -154,6 +161,22 @@ pub struct Prune {
     /// Stop once no more than this part of the parameters is left
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
     pub target_params: Option<f64>,
+    /// Stop once a forward pass of one image takes no more milliseconds, measured in turn with the original
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = options::positive)]
+    pub target_latency: Option<f64>,
+    /// Roll back a removal that costs more points of accuracy than this, on training images set aside, and stop
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
+    pub max_drop: Option<f64>,
+    /// Try so many next best blocks after a removal was rolled back, before stopping
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "max_drop")]
+    pub retries: usize,
+    /// Blocks to remove together before the network is fine-tuned and scored again
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub blocks_per_iteration: NonZeroUsize,
+    /// Iteration whose network is exported: best (by accuracy on training images set aside, within the targets), last,
+    /// or its number
+    #[arg(long, value_name = "WHICH", default_value_t)]
+    pub pick: Pick,
     /// Representation that candidates are compared with: of the network as pruned so far, or of the original
     #[arg(long, value_enum, default_value_t = Reference::Current)]
     pub reference: Reference,
@@ -173,10 +196,16 @@ pub struct Prune {
     /// Let the unpruned network teach the pruned one
     #[arg(long, help_heading = "Fine-tuning")]
     pub distill: bool,
-    /// What is repaired after each removal, without labels: nothing, or the statistics of batch normalisation where
-    /// that brings the network closer to the unpruned one
+    /// What is repaired after each removal, without labels, where that brings the network closer to the unpruned one:
+    /// nothing, the statistics of batch normalisation, or before them the scale and shift of channels too
     #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
     pub repair: Repair,
+    /// Train the network for so many epochs before anything is removed
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Fine-tuning")]
+    pub pretrain: usize,
+    /// Learning rate of --pretrain, at its highest [default: that of --lr]
+    #[arg(long, value_name = "RATE", requires = "pretrain", allow_negative_numbers = true, value_parser = options::non_negative, help_heading = "Fine-tuning")]
+    pub pretrain_lr: Option<f64>,
     #[command(flatten)]
     pub output: Output,
     /// Keep every iteration's archive and figures in this folder
@@ -386,7 +415,7 @@ pub struct Machine {
     pub device: crate::torch::DeviceChoice,
     /// CPU threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = options::threads)]
-    pub threads: Option<std::num::NonZeroUsize>,
+    pub threads: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -453,6 +482,7 @@ pub enum Schedule {
 #[serde(rename_all = "lowercase")]
 pub enum Repair {
     None,
-    #[default]
     Bn,
+    #[default]
+    Channels,
 }

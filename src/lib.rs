@@ -32,6 +32,7 @@ pub mod memory;
 pub mod options;
 pub mod output;
 pub mod patch;
+pub mod plan;
 pub mod program;
 pub mod progress;
 pub mod receptive;

@@ -11,46 +11,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
 use crate::export::{save_archive, write_whole};
-use crate::prune::{Iteration, State};
+use crate::plan::Plan;
+use crate::prune::{Iteration, Pretraining, State, Targets};
 use crate::report::{SCHEMA, json};
 use crate::score::{Tally, check_tallies};
 use crate::settings::Settings;
 
 /// What `run.json` says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct RunFile {
     schema: u32,
     /// All that decides the outcome; a run is only continued with the same.
     settings: Settings,
+    /// Where the run stops; it may be continued with others.
+    #[serde(default)]
+    targets: Targets,
+    /// Done, and its network kept as iteration 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pretraining: Option<Pretraining>,
+    /// Seconds of a forward pass of one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original_latency: Option<f64>,
     iterations: Vec<Iteration>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rolled_back: Vec<Iteration>,
     /// Statistics of the scoring that was under way when the user stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scoring: Vec<Tally>,
 }
 
 /// The folder of one run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
-    settings: Settings,
+    /// What the folder says.
+    run: RunFile,
+    /// To be filled with the removals.
+    plan: Plan,
+    /// Removes the folder once it is dropped.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// What a run is to be, and what it was begun with if it was begun already.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub settings: Settings,
+    pub targets: Targets,
+    pub plan: Plan,
 }
 
 impl RunDir {
-    /// Opens the folder of a run and the state to begin with: `original`, or where the run stopped.
+    /// Opens the folder of a run.
     ///
     /// # Errors
     /// If the folder holds a run and `resume` is not asked for, or holds none, or one with other settings.
-    pub fn open(
-        folder: &Path,
-        resume: bool,
-        settings: Settings,
-        original: &Archive,
-    ) -> Result<(Self, State)> {
-        let run = RunDir {
-            folder: folder.to_owned(),
-            settings,
-        };
-        let file = run.file();
+    pub fn open(folder: &Path, resume: bool, asked: Asked) -> Result<Self> {
+        let mut dir = RunDir::at(folder, asked);
+        let file = dir.file();
         let shown = folder.display();
         match (resume, file.is_file()) {
             (false, true) => bail!(
@@ -65,14 +82,42 @@ impl RunDir {
                         "{shown}: this folder cannot be made ({error}); name another with --run-dir"
                     )
                 })?;
-                let state = State::new(original);
-                run.write(&state)?;
-                Ok((run, state))
+                dir.write()?;
             }
-            (true, true) => {
-                let state = run.read(&file, original)?;
-                Ok((run, state))
-            }
+            (true, true) => dir.take_up(&file)?,
+        }
+        Ok(dir)
+    }
+
+    /// A folder beside `output` that is gone after the run.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn temporary(output: &Path, asked: Asked) -> Result<Self> {
+        let beside = output.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = tempfile::Builder::new()
+            .prefix(".ckaprune-run-")
+            .tempdir_in(beside.unwrap_or(Path::new(".")))
+            .with_context(|| {
+                let shown = output.display();
+                format!("{shown}: no folder can be made beside it; name one with --run-dir")
+            })?;
+        let mut dir = RunDir::at(folder.path(), asked);
+        dir._temporary = Some(folder);
+        Ok(dir)
+    }
+
+    fn at(folder: &Path, asked: Asked) -> Self {
+        RunDir {
+            folder: folder.to_owned(),
+            run: RunFile {
+                schema: SCHEMA,
+                settings: asked.settings,
+                targets: asked.targets,
+                ..RunFile::default()
+            },
+            plan: asked.plan,
+            _temporary: None,
         }
     }
 
@@ -84,7 +129,8 @@ impl RunDir {
         self.folder.join(format!("iteration-{iteration:03}.pt"))
     }
 
-    fn read(&self, file: &Path, original: &Archive) -> Result<State> {
+    /// Goes on with what the folder holds.
+    fn take_up(&mut self, file: &Path) -> Result<()> {
         let shown = file.display();
         let text = fs::read_to_string(file).with_context(|| format!("{shown}: cannot be read"))?;
         let run: RunFile = serde_json::from_str(&text).map_err(|error| {
@@ -96,46 +142,92 @@ impl RunDir {
                 run.schema
             );
         }
-        if let Some((key, then, now)) = run.settings.difference(&self.settings) {
+        if let Some((key, then, now)) = run.settings.difference(&self.run.settings) {
             bail!(
                 "{shown}: the run was begun with `{key}` {then}, not {now}; resume it with the options it was begun with"
             );
         }
         check_tallies(&run.scoring).with_context(|| shown.to_string())?;
-        let archive = match run.iterations.len() {
+        self.run = RunFile {
+            targets: self.run.targets,
+            ..run
+        };
+        Ok(())
+    }
+
+    /// What an earlier start of this run made of the original before the first removal.
+    ///
+    /// # Errors
+    /// If its archive is gone.
+    pub fn pretrained(&self) -> Result<Option<(Pretraining, Archive)>> {
+        match &self.run.pretraining {
+            None => Ok(None),
+            Some(pretraining) => Ok(Some((pretraining.clone(), self.archive(0)?))),
+        }
+    }
+
+    /// Keeps the original as it is before the first removal.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn keep_pretrained(&mut self, pretraining: &Pretraining, archive: &Archive) -> Result<()> {
+        save_archive(archive, &self.archive_of(0), true)?;
+        self.run.pretraining = Some(pretraining.clone());
+        self.write()
+    }
+
+    /// Where the run stands: before the first iteration, or where it stopped.
+    ///
+    /// # Errors
+    /// If an iteration's archive is gone.
+    pub fn state(&self, original: &Archive) -> Result<State> {
+        let archive = match self.run.iterations.len() {
             0 => original.clone(),
-            n => {
-                let path = self.archive_of(n);
-                Archive::open(&path).with_context(|| path.display().to_string())?
-            }
+            n => self.archive(n)?,
         };
         Ok(State {
             archive,
-            iterations: run.iterations,
-            scoring: run.scoring,
+            iterations: self.run.iterations.clone(),
+            rolled_back: self.run.rolled_back.clone(),
+            scoring: self.run.scoring.clone(),
+            original_latency: self.run.original_latency,
         })
+    }
+
+    /// The network after an iteration.
+    ///
+    /// # Errors
+    /// If the file is gone or was changed into something else.
+    pub fn archive(&self, iteration: usize) -> Result<Archive> {
+        let path = self.archive_of(iteration);
+        Archive::open(&path).with_context(|| path.display().to_string())
     }
 
     /// Keeps the state after an iteration.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn save(&self, state: &State) -> Result<()> {
-        // An interrupted scoring has changed nothing of the network.
-        if state.scoring.is_empty() {
-            let path = self.archive_of(state.iterations.len());
-            save_archive(&state.archive, &path, true)?;
+    pub fn save(&mut self, state: &State) -> Result<()> {
+        let kept = state.iterations.len();
+        // An interrupted scoring and a removal rolled back have changed nothing of the network.
+        if kept > self.run.iterations.len() {
+            save_archive(&state.archive, &self.archive_of(kept), true)?;
         }
-        self.write(state)
+        self.run.iterations.clone_from(&state.iterations);
+        self.run.rolled_back.clone_from(&state.rolled_back);
+        self.run.scoring.clone_from(&state.scoring);
+        self.run.original_latency = state.original_latency;
+        self.write()
     }
 
-    fn write(&self, state: &State) -> Result<()> {
-        let run = RunFile {
-            schema: SCHEMA,
-            settings: self.settings.clone(),
-            iterations: state.iterations.clone(),
-            scoring: state.scoring.clone(),
+    fn write(&self) -> Result<()> {
+        let removed = self.run.iterations.iter().flat_map(|i| i.removed.clone());
+        let plan = Plan {
+            blocks: removed.collect(),
+            ..self.plan.clone()
         };
-        write_whole(&self.file(), json(&run)?.as_bytes(), true)
+        let plan_file = self.folder.join("plan.json");
+        write_whole(&plan_file, json(&plan)?.as_bytes(), true)?;
+        write_whole(&self.file(), json(&self.run)?.as_bytes(), true)
     }
 }

@@ -312,6 +312,24 @@ pub fn with_tensor_list(archive: &Archive, network: &Network, tensors: &[Operand
     with_root_methods(archive, network, &[method])
 }
 
+/// The archive with a method for each list of values that gives them for an input, and [`TENSOR_LIST`] for `tensors`.
+#[must_use]
+pub fn with_values(
+    archive: &Archive,
+    analysis: &Analysis,
+    lists: &[(String, Vec<ValueId>)],
+    tensors: &[Operand],
+) -> Archive {
+    let network = &analysis.network;
+    let emitter = Emitter::new(network, &analysis.program);
+    let lists = lists
+        .iter()
+        .map(|(name, values)| emitter.list_method(name, values));
+    let list = tensor_list_method(network, TENSOR_LIST, tensors);
+    let methods: Vec<Function> = lists.chain([list]).collect();
+    with_root_methods(archive, network, &methods)
+}
+
 fn with_root_methods(archive: &Archive, network: &Network, methods: &[Function]) -> Archive {
     let mut instrumented = archive.clone();
     let root = &network.modules.root().class;

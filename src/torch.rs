@@ -250,12 +250,20 @@ impl Module {
         }
     }
 
+    /// Runs a method from one tensor to several.
+    pub fn list(&self, name: &str, input: &Tensor) -> Result<Vec<Tensor>> {
+        self.tensors_of(name, &[IValue::Tensor(input.shallow_clone())])
+    }
+
     /// The tensors of [`TENSOR_LIST`]. They share memory with the network's own.
     pub fn tensors(&self) -> Result<Vec<Tensor>> {
-        let list = self.inner.method_is::<IValue>(TENSOR_LIST, &[]);
-        match list.map_err(explain)? {
+        self.tensors_of(TENSOR_LIST, &[])
+    }
+
+    fn tensors_of(&self, name: &str, args: &[IValue]) -> Result<Vec<Tensor>> {
+        match self.inner.method_is(name, args).map_err(explain)? {
             IValue::TensorList(tensors) => Ok(tensors),
-            other => bail!("method {TENSOR_LIST} gives {}", kind_of(&other)),
+            other => bail!("method {name} gives {}", kind_of(&other)),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Range;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
@@ -81,7 +81,7 @@ pub fn show_shape(shape: &[i64]) -> String {
 /// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is
 /// one of its own.
 // Its variants have no comments of their own, which `--help` would print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     #[default]
@@ -91,7 +91,7 @@ pub enum Granularity {
 
 /// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
 /// one it takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Candidates {
     #[default]

@@ -157,39 +157,78 @@ pub(super) fn batch_size(options: &Data) -> Result<NonZeroUsize> {
     NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }
 
-/// Images for calibration, training and measuring; the network analysed for their shape; whether they are synthetic.
+/// What a pruning run begins with.
+pub(super) struct Ready {
+    pub images: Images,
+    /// Of the network, for the shape of the images.
+    pub analysis: Analysis,
+    /// The images are noise, because none were named.
+    pub synthetic: bool,
+}
+
+/// Part of the training images that is set aside to decide by where nobody says otherwise.
+const VALIDATED: f64 = 0.1;
+
+/// What a run does with images beyond scoring.
+#[derive(Clone, Copy)]
+pub(super) struct Use<'a> {
+    pub training: &'a Training,
+    /// Learns without labels too.
+    pub distills: bool,
+    /// Decides by accuracy. Some of the training images are always set aside for that: the test images are only ever
+    /// measured on.
+    pub decides: bool,
+}
+
+/// Images for calibration, and for training and measuring if they have a use beyond it.
 pub(super) fn for_pruning(
     model: &Model,
     archive: &Archive,
-    options: &Data,
+    data: &Data,
     search: Search,
-    training: Option<&Training>,
+    beyond: Option<Use>,
     progress: Progress,
-) -> Result<(Images, Analysis, bool)> {
-    match (Opened::open(options, progress)?, &options.data) {
-        (Some(opened), Some(path)) => {
-            let (train, test) = opened.split(path, progress)?;
-            let test = test.filter(|t| t.labels().is_some());
-            let plain = opened.plain();
-            let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
-            let (train, validation) =
-                set_aside(train, training.and_then(|t| t.val_split), options.seed)?;
-            let images = Images {
-                calibration: train.draw(options.samples.0, options.seed),
-                train: Some(train).filter(|t| t.labels().is_some()),
-                validation,
-                test,
-                training: training.map_or_else(|| plain.clone(), |t| opened.training(t.augment.0)),
-                plain,
-            };
-            Ok((images, analysis, false))
-        }
-        _ => {
-            let analysis = analyse(model, archive, options.input_size, search)?;
-            let images = synthetic_images(options, &analysis)?;
-            Ok((images, analysis, true))
-        }
+) -> Result<Ready> {
+    let (Some(opened), Some(path)) = (Opened::open(data, progress)?, &data.data) else {
+        let analysis = analyse(model, archive, data.input_size, search)?;
+        return Ok(Ready {
+            images: synthetic_images(data, &analysis)?,
+            analysis,
+            synthetic: true,
+        });
+    };
+    let (train, test) = opened.split(path, progress)?;
+    let test = test.filter(|t| t.labels().is_some());
+    let plain = opened.plain();
+    let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
+    let asked = beyond.and_then(|b| b.training.val_split);
+    let decides = beyond.is_some_and(|b| b.decides);
+    let val_split = asked.or(decides.then_some(VALIDATED));
+    let (train, validation) = set_aside(train, val_split, data.seed)?;
+    if let (None, Some(validation)) = (asked, &validation) {
+        progress.note(format_args!(
+            "note: {} training images are set aside to decide by (--val-split)",
+            validation.len()
+        ));
     }
+    let learns = train.labels().is_some() || beyond.is_some_and(|b| b.distills);
+    let training = match beyond {
+        Some(beyond) => opened.training(beyond.training.augment.0),
+        None => plain.clone(),
+    };
+    let images = Images {
+        calibration: train.draw(data.samples.0, data.seed),
+        train: Some(train).filter(|_| learns),
+        validation,
+        test,
+        training,
+        plain,
+    };
+    Ok(Ready {
+        images,
+        analysis,
+        synthetic: false,
+    })
 }
 
 fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {

@@ -4,11 +4,12 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::{Outcome, analyse, free_output, open_model, require_blocks, show};
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::Remove;
 use crate::export::save_archive;
 use crate::patch::{Patch, thaw};
+use crate::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
 
 #[derive(Serialize)]
@@ -44,22 +45,34 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
-    let before = analyse(
-        &options.model,
-        &archive,
-        options.input_size,
-        options.search.into(),
-    )?;
+    let plan = options.plan.as_deref().map(Plan::read).transpose()?;
+    let before = match &plan {
+        Some(plan) if options.input_size.is_none() => {
+            let request = Request {
+                output: options.model.output_key.clone(),
+                search: plan.search(),
+                ..Request::shape(&plan.input_shape)
+            };
+            Analysis::of(&archive, &request).with_context(|| path.display().to_string())?
+        }
+        _ => {
+            let search = plan
+                .as_ref()
+                .map_or(options.search.into(), |plan| plan.search());
+            analyse(&options.model, &archive, options.input_size, search)?
+        }
+    };
+    let blocks = plan.map_or_else(|| options.blocks.clone(), |plan| plan.blocks);
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
-    let patch = Patch::remove(&before, &options.blocks).with_context(named)?;
+    let patch = Patch::remove(&before, &blocks).with_context(named)?;
     let mut pruned = patch.apply(&archive, &before).with_context(named)?;
     if options.thaw {
         thaw_weights(&mut pruned).with_context(named)?;
     }
     let after = Analysis::of(&pruned, &before.request)?;
     save_archive(&pruned, &output, options.output.force)?;
-    let wanted = |p: &String| options.blocks.contains(p);
+    let wanted = |p: &String| blocks.contains(p);
     let report = RemoveReport {
         schema: SCHEMA,
         command: "remove",

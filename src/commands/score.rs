@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::images::{for_pruning, warn_synthetic};
+use super::images::{Ready, for_pruning, warn_synthetic};
 use super::statistics::{self, StatisticsFile};
 use super::{
     Outcome, blame, fingerprint, interface, open_device, open_model, require_candidates, show,
@@ -98,7 +98,11 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         check_output(output, options.statistics.force)?;
     }
     let device = open_device(&options.machine)?;
-    let (images, analysis, synthetic) = for_pruning(
+    let Ready {
+        images,
+        analysis,
+        synthetic,
+    } = for_pruning(
         model,
         &archive,
         &options.data,

@@ -54,8 +54,8 @@ impl State {
         })
     }
 
-    /// Of these buffers alone.
-    pub fn of_buffers(names: Vec<(ModuleId, String)>) -> Self {
+    /// Of these tensors alone.
+    pub fn of_tensors(names: Vec<(ModuleId, String)>) -> Self {
         State {
             is_parameter: vec![false; names.len()],
             names,

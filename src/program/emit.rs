@@ -73,21 +73,31 @@ impl<'a> Emitter<'a> {
     /// list of tensors of that name.
     #[must_use]
     pub fn method(&self, name: &str, code: &Code, weights: Option<&str>) -> Function {
-        let mut body = Vec::new();
-        if self.writes_input(code) {
-            // The caller keeps this tensor for other runs.
-            body.push(assign(
-                vec![value_name(code.input)],
-                call("torch.clone", vec![value_name(code.input)]),
-            ));
-        }
-        body.extend(code.statements.iter().flat_map(|s| self.statement(s)));
+        let mut body = self.body(code.input, &code.statements);
         body.push(Stmt::Return(vec![value_name(code.output)]));
         let input = value_text(code.input);
         let params: Vec<(&str, &str)> = std::iter::once((input.as_str(), "Tensor"))
             .chain(weights.map(|name| (name, "List[Tensor]")))
             .collect();
         root_method(self.network, name, &params, "Tensor", body)
+    }
+
+    /// The method `name(self, x: Tensor) -> List[Tensor]` that runs the program as far as these values need it.
+    #[must_use]
+    pub fn list_method(&self, name: &str, values: &[ValueId]) -> Function {
+        let span = Span {
+            input: self.program.input,
+            output: self.program.input,
+            statements: 0..self.program.statements.len(),
+            without: Vec::new(),
+        };
+        let statements = self.needed(&span, values.iter().copied().collect());
+        let mut body = self.body(self.program.input, &statements);
+        let items = values.iter().map(|v| value_name(*v)).collect();
+        body.push(Stmt::Return(vec![tensor_list(items)]));
+        let input = value_text(self.program.input);
+        let params = [(input.as_str(), "Tensor")];
+        root_method(self.network, name, &params, "List[Tensor]", body)
     }
 
     /// The whole program without some regions, its variables numbered in the order in which they appear: two
@@ -141,13 +151,26 @@ impl<'a> Emitter<'a> {
         kept
     }
 
-    fn writes_input(&self, code: &Code) -> bool {
-        let root = self.program.value(code.input).root;
-        code.statements.iter().any(|statement| {
+    fn body(&self, input: ValueId, statements: &[Statement]) -> Vec<Stmt> {
+        let mut body = Vec::new();
+        if self.writes_input(input, statements) {
+            // The caller keeps this tensor for other runs.
+            body.push(assign(
+                vec![value_name(input)],
+                call("torch.clone", vec![value_name(input)]),
+            ));
+        }
+        body.extend(statements.iter().flat_map(|s| self.statement(s)));
+        body
+    }
+
+    fn writes_input(&self, input: ValueId, statements: &[Statement]) -> bool {
+        let root = self.program.value(input).root;
+        statements.iter().any(|statement| {
             statement.impure
                 && statement
                     .reads()
-                    .any(|v| v == code.input || self.program.value(v).root == root)
+                    .any(|v| v == input || self.program.value(v).root == root)
         })
     }
 
@@ -214,18 +237,16 @@ pub fn tensor_list_method(network: &Network, name: &str, tensors: &[Operand]) ->
             call("unchecked_cast", vec![Expr::Name("Tensor".into()), tensor])
         })
         .collect();
+    let body = vec![Stmt::Return(vec![tensor_list(items)])];
+    root_method(network, name, &[], "List[Tensor]", body)
+}
+
+fn tensor_list(items: Vec<Expr>) -> Expr {
     let list = Expr::List {
         items,
         trailing_comma: false,
     };
-    let list = call("annotate", vec![Expr::Name("List[Tensor]".into()), list]);
-    root_method(
-        network,
-        name,
-        &[],
-        "List[Tensor]",
-        vec![Stmt::Return(vec![list])],
-    )
+    call("annotate", vec![Expr::Name("List[Tensor]".into()), list])
 }
 
 /// A method of the root class.

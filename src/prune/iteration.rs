@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::eval::Metrics;
+use crate::repair::Repair;
 use crate::score::Score;
 
 /// Size and quality of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     pub params: i64,
     pub macs: i64,
@@ -18,6 +19,12 @@ pub struct Figures {
     pub accuracy: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// Fraction of the images set aside to decide by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Seconds of a forward pass of one image: the original's, times the ratio of both measured in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<f64>,
     /// Forward passes, measured side by side with the network it is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f64>,
@@ -32,27 +39,29 @@ impl Figures {
             blocks: analysis.blocks.len(),
             accuracy: metrics.map(|m| m.accuracy),
             loss: metrics.map(|m| m.loss),
-            images_per_second: None,
+            ..Figures::default()
         }
     }
 }
 
-/// One removal.
+/// One removal: of one block, or of several together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iteration {
     /// Counted from 1.
     pub iteration: usize,
-    pub removed: String,
+    /// The best first.
+    pub removed: Vec<String>,
+    /// Of the best.
     pub cka: f64,
     /// All candidates, the best first.
     pub candidates: Vec<Score>,
-    /// What was repaired; absent where that did not pay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repair: Option<Repair>,
-    /// Of the network without the block, before a repair that was kept.
+    /// What repairing did, step by step; a step that did not bring the network closer was undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<Repair>,
+    /// Of the network without the blocks, before repairs that were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_before_repair: Option<f64>,
-    /// Of the network without the block, repaired, before fine-tuning.
+    /// Of the network without the blocks, repaired, before fine-tuning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_before_finetuning: Option<f64>,
     /// Mean loss of the last fine-tuning epoch.
@@ -65,21 +74,52 @@ pub struct Iteration {
 }
 
 impl Iteration {
-    /// Accuracy after the removal, after a repair that was kept, and after fine-tuning, where there were any.
+    /// The removal of these blocks, nothing measured yet.
+    #[must_use]
+    pub fn of(number: usize, removed: &[String], candidates: Vec<Score>) -> Self {
+        let best = candidates
+            .iter()
+            .find(|score| removed.first() == Some(&score.path));
+        Iteration {
+            iteration: number,
+            removed: removed.to_vec(),
+            cka: best.map_or(0., |score| score.cka),
+            candidates,
+            repairs: Vec::new(),
+            accuracy_before_repair: None,
+            accuracy_before_finetuning: None,
+            train_loss: None,
+            after: Figures::default(),
+            seconds: 0.,
+        }
+    }
+
+    /// Whether a repair was kept.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        self.repairs.iter().any(Repair::pays)
+    }
+
+    /// Accuracy after the removal, after repairs that were kept, and after fine-tuning, where there were any.
     #[must_use]
     pub fn accuracies(&self) -> [Option<f64>; 3] {
         let tuned = self.accuracy_before_finetuning.and(self.after.accuracy);
         let untuned = self.accuracy_before_finetuning.or(self.after.accuracy);
-        match self.repair {
-            Some(_) => [self.accuracy_before_repair, untuned, tuned],
-            None => [untuned, None, tuned],
+        match self.is_repaired() {
+            true => [self.accuracy_before_repair, untuned, tuned],
+            false => [untuned, None, tuned],
         }
     }
 }
 
-/// Agreement with the unpruned network on calibration images held back: the fraction given the same class.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Repair {
-    pub agreement_before: f64,
-    pub agreement_after: f64,
+/// What training the original before the first removal did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pretraining {
+    /// Mean loss of each epoch.
+    pub train_losses: Vec<f64>,
+    /// Accuracy on the validation images after each epoch, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<f64>,
+    /// The epoch, counted from 1, whose weights were kept.
+    pub kept_epoch: usize,
 }

@@ -2,11 +2,14 @@
 //! (arXiv 2405.17081, algorithm 1).
 
 mod iteration;
+mod pick;
+mod removal;
+mod rules;
 mod targets;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -14,59 +17,18 @@ use crate::blocks::Block;
 use crate::cli::Reference;
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
-use crate::finetune::{Distillation, Lessons, Teacher, Training, finetune};
+use crate::finetune::{Distillation, Lessons, Teacher, Training};
 use crate::interface::Interface;
 use crate::interrupt::Interrupt;
-use crate::options::Globs;
-use crate::patch::Patch;
-use crate::repair::Workshop;
+use crate::repair::Step;
 use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, representation};
 use crate::torch::Module;
+use removal::Bench;
 
-pub use iteration::{Figures, Iteration, Repair};
-pub use targets::{Stop, Targets};
-
-/// Which blocks may go.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    pub keep: Option<Globs>,
-    pub only: Option<Globs>,
-    /// Blocks that stay in each stage, shape-changing ones counted.
-    pub min_blocks_per_stage: usize,
-}
-
-impl Rules {
-    /// The removable blocks that may go next.
-    #[must_use]
-    pub fn candidates<'a>(&self, blocks: &'a [Block]) -> Vec<&'a Block> {
-        let left = |stage: usize| blocks.iter().filter(|b| b.stage == stage).count();
-        let selected = |b: &Block| {
-            !self.keep.as_ref().is_some_and(|g| g.matches(&b.path))
-                && self.only.as_ref().is_none_or(|g| g.matches(&b.path))
-        };
-        blocks
-            .iter()
-            .filter(|b| {
-                b.is_removable() && selected(b) && left(b.stage) > self.min_blocks_per_stage
-            })
-            .collect()
-    }
-
-    /// Refuses a glob that matches no block.
-    ///
-    /// # Errors
-    /// One message that names the glob.
-    pub fn check(&self, blocks: &[Block]) -> Result<()> {
-        for (option, globs) in [("--keep", &self.keep), ("--only", &self.only)] {
-            if let Some(globs) = globs
-                && let Some(glob) = globs.without_match(blocks.iter().map(|b| b.path.as_str()))
-            {
-                bail!("{option} {glob} matches no block; `ckaprune inspect` lists their paths");
-            }
-        }
-        Ok(())
-    }
-}
+pub use iteration::{Figures, Iteration, Pretraining};
+pub use pick::Pick;
+pub use rules::Rules;
+pub use targets::{MaxDrop, Stop, Targets};
 
 /// The images of a run.
 #[derive(Clone, Debug)]
@@ -85,17 +47,27 @@ pub struct Images {
     pub training: Loader,
 }
 
+impl Images {
+    /// Whether fine-tuning has labels to learn from.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        self.train.as_ref().is_some_and(|t| t.labels().is_some())
+    }
+}
+
 /// A pruning run, as asked for.
 #[derive(Clone, Debug)]
 pub struct Run {
     pub targets: Targets,
+    pub max_drop: Option<MaxDrop>,
+    pub blocks_per_iteration: usize,
     pub rules: Rules,
     pub reference: Reference,
     pub training: Training,
     /// Learn from the unpruned network.
     pub distillation: Option<Distillation>,
-    /// Bring batch normalisation back in step after each removal.
-    pub repairs: bool,
+    /// What is tried after each removal, in this order.
+    pub repair: Vec<Step>,
     /// Of the network; removals do not change it.
     pub interface: Interface,
     pub scoring: Scoring,
@@ -106,8 +78,12 @@ pub struct Run {
 pub struct State {
     pub archive: Archive,
     pub iterations: Vec<Iteration>,
+    /// Removals that cost too much; each carries the number of the iteration it was tried for.
+    pub rolled_back: Vec<Iteration>,
     /// What was scored of the next iteration before the user stopped the run.
     pub scoring: Vec<Tally>,
+    /// Seconds of a forward pass of one image of the original, once measured.
+    pub original_latency: Option<f64>,
 }
 
 impl State {
@@ -117,8 +93,16 @@ impl State {
         State {
             archive: original.clone(),
             iterations: Vec::new(),
+            rolled_back: Vec::new(),
             scoring: Vec::new(),
+            original_latency: None,
         }
+    }
+
+    /// Removals that were rolled back since the last one that was kept.
+    fn tried(&self) -> impl Iterator<Item = &Iteration> {
+        let next = self.iterations.len() + 1;
+        self.rolled_back.iter().filter(move |i| i.iteration == next)
     }
 }
 
@@ -132,189 +116,136 @@ pub enum RunEnded {
 
 impl Run {
     /// Carries the run on from `state` to its end, or to where no candidate is left. `saved` is called after each
-    /// iteration.
+    /// iteration. `whole` are the figures of the original.
     ///
     /// # Errors
     /// Those of scoring, removal and fine-tuning.
     pub fn carry_on(
         &self,
-        original: &Archive,
+        (original, whole): (&Archive, &Figures),
         mut state: State,
         request: &Request,
         images: &Images,
         mut saved: impl FnMut(&State) -> Result<()>,
     ) -> Result<RunEnded> {
-        let Scoring {
-            device, progress, ..
-        } = self.scoring;
+        let progress = self.scoring.progress;
         let began = Analysis::of(original, request)?;
-        let calibration = (&images.calibration, &images.plain);
-        let first = match self.reference {
-            Reference::Current => None,
-            Reference::Original => Some(representation(
-                original,
-                &began,
-                calibration,
-                device,
-                progress,
-            )?),
-        };
-        let mut tools = Tools {
-            workshop: match self.repairs {
-                true => Some(Workshop::new(
-                    original,
-                    &self.interface,
-                    calibration,
-                    device,
-                    progress,
-                )?),
-                false => None,
-            },
-            teacher: match self.trains(images) {
-                true => self.teacher(original, images)?,
-                false => None,
-            },
-        };
-        // Both change weights everywhere, so that nothing of one iteration holds in the next.
-        let (mut reuse, scoring) = if self.trains(images) || self.repairs {
-            (None, self.scoring)
-        } else {
-            let memory = self.scoring.memory / 2;
-            let scoring = Scoring {
-                memory,
-                ..self.scoring
-            };
-            (Some(Reuse::new(memory)), scoring)
-        };
-        let whole = Figures::new(&began, None);
+        let mut bench = Bench::new(self, images, original, &began)?;
+        let mut scorer = self.scorer(original, &began, images)?;
+        if self.targets.latency.is_some() && state.original_latency.is_none() {
+            let [seconds, _] = self.pace([original, original], images)?;
+            state.original_latency = Some(seconds);
+        }
         let stop = loop {
-            let now = state.iterations.last().map_or(whole, |last| last.after);
-            if let Some(stop) = self.targets.met(state.iterations.len(), &whole, &now) {
+            let now = state.iterations.last().map_or(*whole, |last| last.after);
+            if let Some(stop) = self.targets.met(state.iterations.len(), whole, &now) {
                 break stop;
+            }
+            if let Some(max_drop) = &self.max_drop
+                && state.tried().count() > max_drop.retries
+            {
+                break Stop::MaxDrop;
             }
             let number = state.iterations.len() + 1;
             let mut analysis = Analysis::of(&state.archive, request)?;
             keep_names(&mut analysis, &began, &state.iterations);
-            let candidates = self.rules.candidates(&analysis.blocks);
+            let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
+            let mut candidates = self.rules.candidates(&analysis.blocks);
+            candidates.retain(|b| !tried.contains(&b.path));
             if candidates.is_empty() {
-                let asked = self
-                    .targets
-                    .iterations
-                    .map_or(String::new(), |n| format!(" of {n}"));
-                progress.warn(format_args!(
-                    "stopping after {}{asked} removals: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
-                    number - 1,
-                    self.rules.min_blocks_per_stage
-                ));
+                if !tried.is_empty() {
+                    break Stop::MaxDrop;
+                }
+                self.warn_of_end(number - 1);
                 break Stop::NoCandidates;
             }
             let begun = Instant::now();
-            let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
-            let job = Job {
-                archive: &state.archive,
-                analysis: &analysis,
-                wanted: &wanted,
-                images: (&images.calibration, &images.plain),
-                range: 0..images.calibration.len(),
-                against: first.as_ref().map_or(Against::Current, Against::Earlier),
+            // A removal that was rolled back has left the network, and so the scores, as they were.
+            let known = state.tried().next().map(|i| i.candidates.clone());
+            let scores = match known {
+                Some(scores) => scores,
+                None => match scorer.score(&mut state, &analysis, &candidates)? {
+                    Some(scores) => scores,
+                    None => {
+                        saved(&state)?;
+                        return Ok(RunEnded::Interrupted(state));
+                    }
+                },
             };
-            let begun_tallies = std::mem::take(&mut state.scoring);
-            let interrupt = Interrupt::heed();
-            let tallies = match scoring.run(&job, begun_tallies, reuse.as_mut(), &|| {
-                interrupt.is_asked()
-            })? {
-                Ended::Scored(tallies) if !interrupt.is_asked() => tallies,
-                Ended::Scored(tallies) | Ended::Interrupted(tallies) => {
-                    state.scoring = tallies;
-                    saved(&state)?;
-                    return Ok(RunEnded::Interrupted(state));
-                }
-            };
-            drop(interrupt);
-            let scores = ranking(&tallies)?;
-            let iteration = self.remove_best(
-                &mut state.archive,
+            let chosen = self.choose(&analysis, &candidates, &scores, whole);
+            let mut iteration = Iteration::of(number, &chosen, scores);
+            let archive = bench.remove(
+                &state.archive,
                 &analysis,
-                scores,
-                number,
-                images,
-                &mut tools,
+                &mut iteration,
+                state.original_latency,
             )?;
-            let iteration = Iteration {
-                seconds: begun.elapsed().as_secs_f64(),
-                ..iteration
-            };
-            progress.note(progress_line(&iteration, self.targets.iterations));
-            state.iterations.push(iteration);
+            iteration.seconds = begun.elapsed().as_secs_f64();
+            let (before, after) = (
+                whole.validation_accuracy,
+                iteration.after.validation_accuracy,
+            );
+            let too_much = self.max_drop.is_some_and(|m| m.exceeded(before, after));
+            progress.note(progress_line(&iteration, self.targets.iterations, too_much));
+            if too_much {
+                state.rolled_back.push(iteration);
+            } else {
+                state.archive = archive;
+                state.iterations.push(iteration);
+            }
             saved(&state)?;
         };
         Ok(RunEnded::Finished(state, stop))
     }
 
-    fn remove_best(
+    /// Paths of the blocks to remove together, the best first.
+    fn choose(
         &self,
-        archive: &mut Archive,
         analysis: &Analysis,
-        scores: Vec<Score>,
-        number: usize,
-        images: &Images,
-        tools: &mut Tools,
-    ) -> Result<Iteration> {
-        let best = scores.first().context("nothing was scored")?.clone();
-        let patch = Patch::remove(analysis, std::slice::from_ref(&best.path))?;
-        *archive = patch.apply(archive, analysis)?;
-        let mut accuracy_before_repair = None;
-        let mut accuracy_before_finetuning = None;
-        let mut train_loss = None;
-        let request = &analysis.request;
-        let repaired = match &tools.workshop {
-            Some(workshop) => workshop.normalisation(archive, &Analysis::of(archive, request)?)?,
-            None => None,
+        candidates: &[&Block],
+        scores: &[Score],
+        whole: &Figures,
+    ) -> Vec<String> {
+        let is_candidate = |b: &&Block| candidates.iter().any(|c| c.path == b.path);
+        let best_first = scores
+            .iter()
+            .filter_map(|s| analysis.block(&s.path))
+            .filter(is_candidate);
+        let now = Figures::new(analysis, None);
+        let enough = |gone: &[&Block]| {
+            let without = Figures {
+                macs: now.macs - gone.iter().map(|b| b.macs.count).sum::<i64>(),
+                params: now.params - gone.iter().map(|b| b.params).sum::<i64>(),
+                ..now
+            };
+            self.targets.met(0, whole, &without).is_some()
         };
-        let repair = match repaired {
-            Some(repaired) => {
-                accuracy_before_repair = self.measure(archive, images)?.map(|m| m.accuracy);
-                *archive = repaired.archive;
-                Some(Repair {
-                    agreement_before: repaired.before.same_class,
-                    agreement_after: repaired.after.same_class,
-                })
-            }
-            None => None,
-        };
-        if let Some(train) = images.train.as_ref().filter(|_| self.trains(images)) {
-            accuracy_before_finetuning = self.measure(archive, images)?.map(|m| m.accuracy);
-            let first_epoch = (number - 1) * self.training.epochs;
-            let trained = finetune(
-                archive,
-                &self.interface,
-                lessons(train, images, tools.teacher.as_mut()),
-                &self.training,
-                first_epoch,
-                self.scoring.device,
-                self.scoring.progress,
-            )?;
-            train_loss = trained.losses.last().copied();
-            *archive = trained.archive;
-        }
-        let metrics = self.measure(archive, images)?;
-        let after = Figures::new(&Analysis::of(archive, request)?, metrics.as_ref());
-        Ok(Iteration {
-            iteration: number,
-            removed: best.path,
-            cka: best.cka,
-            candidates: scores,
-            repair,
-            accuracy_before_repair,
-            accuracy_before_finetuning,
-            train_loss,
-            after,
-            seconds: 0.,
-        })
+        let chosen = self.rules.choose(
+            &analysis.blocks,
+            best_first,
+            self.blocks_per_iteration,
+            enough,
+        );
+        chosen.into_iter().map(|b| b.path.clone()).collect()
     }
 
-    fn trains(&self, images: &Images) -> bool {
-        images.train.is_some() && self.training.epochs > 0
+    fn warn_of_end(&self, done: usize) {
+        let asked = self
+            .targets
+            .iterations
+            .map_or(String::new(), |n| format!(" of {n}"));
+        self.scoring.progress.warn(format_args!(
+            "stopping after {done}{asked} iterations: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
+            self.rules.min_blocks_per_stage
+        ));
+    }
+
+    /// Whether networks are fine-tuned: there are images to learn from, with labels or a teacher.
+    #[must_use]
+    pub fn trains(&self, images: &Images) -> bool {
+        images.train.is_some()
+            && self.training.epochs > 0
+            && (images.has_labels() || self.distillation.is_some())
     }
 
     /// The unpruned network, to learn from.
@@ -330,41 +261,139 @@ impl Run {
     }
 
     /// Test accuracy of an archive, if there are labelled test images.
+    ///
+    /// # Errors
+    /// If it cannot run.
     pub fn measure(&self, archive: &Archive, images: &Images) -> Result<Option<Metrics>> {
-        let Some(test) = &images.test else {
+        self.evaluated(archive, images.test.as_ref(), images, "measuring")
+    }
+
+    /// Accuracy on the validation images, if there are any.
+    ///
+    /// # Errors
+    /// If the archive cannot run.
+    pub fn validate(&self, archive: &Archive, images: &Images) -> Result<Option<f64>> {
+        let metrics = self.evaluated(archive, images.validation.as_ref(), images, "validating")?;
+        Ok(metrics.map(|m| m.accuracy))
+    }
+
+    fn evaluated(
+        &self,
+        archive: &Archive,
+        part: Option<&Part>,
+        images: &Images,
+        what: &str,
+    ) -> Result<Option<Metrics>> {
+        let Some(part) = part else {
             return Ok(None);
         };
         let module = Module::load(archive, self.scoring.device, &self.interface)?;
-        let progress = self.scoring.progress;
-        evaluate(&module, test, &images.plain, progress, "measuring").map(Some)
+        evaluate(&module, part, &images.plain, self.scoring.progress, what).map(Some)
+    }
+
+    fn scorer<'a>(
+        &'a self,
+        original: &Archive,
+        began: &Analysis,
+        images: &'a Images,
+    ) -> Result<Scorer<'a>> {
+        let calibration = (&images.calibration, &images.plain);
+        let Scoring {
+            device, progress, ..
+        } = self.scoring;
+        let first = match self.reference {
+            Reference::Current => None,
+            Reference::Original => Some(representation(
+                original,
+                began,
+                calibration,
+                device,
+                progress,
+            )?),
+        };
+        // Both change weights everywhere, so that nothing of one iteration holds in the next.
+        let changes_weights = self.trains(images) || !self.repair.is_empty();
+        let (reuse, memory) = match changes_weights {
+            true => (None, self.scoring.memory),
+            false => {
+                let memory = self.scoring.memory / 2;
+                (Some(Reuse::new(memory)), memory)
+            }
+        };
+        Ok(Scorer {
+            scoring: Scoring {
+                memory,
+                ..self.scoring
+            },
+            images: calibration,
+            first,
+            reuse,
+        })
     }
 }
 
-/// What a run has at hand after each removal.
-struct Tools<'a> {
-    workshop: Option<Workshop<'a>>,
-    teacher: Option<Teacher>,
+/// Scores the candidates of each iteration.
+struct Scorer<'a> {
+    scoring: Scoring,
+    images: (&'a Part, &'a Loader),
+    /// The original's representation, where candidates are compared with that.
+    first: Option<ndarray::Array2<f32>>,
+    reuse: Option<Reuse>,
+}
+
+impl Scorer<'_> {
+    /// The candidates' scores, the best first; `None` if the user stopped it, and the state then holds what was scored.
+    fn score(
+        &mut self,
+        state: &mut State,
+        analysis: &Analysis,
+        candidates: &[&Block],
+    ) -> Result<Option<Vec<Score>>> {
+        let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+        let job = Job {
+            archive: &state.archive,
+            analysis,
+            wanted: &wanted,
+            images: self.images,
+            range: 0..self.images.0.len(),
+            against: self
+                .first
+                .as_ref()
+                .map_or(Against::Current, Against::Earlier),
+        };
+        let begun = std::mem::take(&mut state.scoring);
+        let interrupt = Interrupt::heed();
+        let asked = || interrupt.is_asked();
+        match self.scoring.run(&job, begun, self.reuse.as_mut(), &asked)? {
+            Ended::Scored(tallies) if !asked() => ranking(&tallies).map(Some),
+            Ended::Scored(tallies) | Ended::Interrupted(tallies) => {
+                state.scoring = tallies;
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// What a network of this run learns from.
-#[must_use]
-pub fn lessons<'a>(
-    train: &'a Part,
-    images: &'a Images,
-    teacher: Option<&'a mut Teacher>,
-) -> Lessons<'a> {
-    Lessons {
-        train,
+///
+/// # Errors
+/// If there is nothing to learn from.
+pub fn lessons<'a>(images: &'a Images, teacher: Option<&'a mut Teacher>) -> Result<Lessons<'a>> {
+    Ok(Lessons {
+        train: images
+            .train
+            .as_ref()
+            .context("there are no images to learn from")?,
         loader: &images.training,
         validation: images.validation.as_ref().map(|v| (v, &images.plain)),
         teacher,
-    }
+    })
 }
 
 /// Gives the blocks the names they had when the run began: a name by place, `stage2.block3`, would be another after
 /// each removal.
 fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration]) {
-    let is_left = |path: &&String| !iterations.iter().any(|i| i.removed == **path);
+    let is_left = |path: &&String| !iterations.iter().any(|i| i.removed.contains(*path));
     let left: Vec<&String> = began
         .blocks
         .iter()
@@ -378,7 +407,7 @@ fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration
     }
 }
 
-fn progress_line(iteration: &Iteration, of: Option<usize>) -> String {
+fn progress_line(iteration: &Iteration, of: Option<usize>, rolled_back: bool) -> String {
     let of = of.map_or(String::new(), |of| format!("/{of}"));
     let steps: Vec<String> = iteration
         .accuracies()
@@ -390,10 +419,15 @@ fn progress_line(iteration: &Iteration, of: Option<usize>) -> String {
         [] => String::new(),
         _ => format!(", accuracy {}", steps.join(" → ")),
     };
+    let done = if rolled_back {
+        "rolled back"
+    } else {
+        "removed"
+    };
     format!(
-        "[{}{of}] removed {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
+        "[{}{of}] {done} {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
         iteration.iteration,
-        iteration.removed,
+        iteration.removed.join(", "),
         iteration.cka,
         iteration.candidates.len(),
         iteration.seconds

@@ -1,17 +1,38 @@
-//! When a run has removed enough.
+//! When a run has removed enough, or too much.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Figures;
 
 /// Where a run stops: at the first of these that is met.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
     pub iterations: Option<usize>,
     /// Part of the original's MACs that may be left.
     pub macs: Option<f64>,
     /// Part of the original's parameters that may be left.
     pub params: Option<f64>,
+    /// Seconds that a forward pass of one image may take.
+    pub latency: Option<f64>,
+}
+
+/// What a removal may cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxDrop {
+    /// Fraction of the validation images that may be lost against the original; what costs more is rolled back.
+    pub drop: f64,
+    /// Next best blocks that are tried after a removal was rolled back.
+    pub retries: usize,
+}
+
+impl MaxDrop {
+    /// Whether a network lost too much against the original.
+    #[must_use]
+    pub fn exceeded(&self, original: Option<f64>, now: Option<f64>) -> bool {
+        // Accuracies are fractions of the same images: what is beyond rounding is an image.
+        const ROUNDING: f64 = 1e-9;
+        matches!((original, now), (Some(before), Some(now)) if before - now > self.drop + ROUNDING)
+    }
 }
 
 /// Why a run stopped.
@@ -21,37 +42,101 @@ pub enum Stop {
     Iterations,
     TargetMacs,
     TargetParams,
+    TargetLatency,
+    /// The next removal would have cost too much accuracy; it was rolled back.
+    MaxDrop,
     /// No target was met, and no block may go any more.
     NoCandidates,
 }
 
 impl Stop {
-    /// The option of the target that was met, other than the number of removals.
+    /// The option that stopped the run, other than the number of iterations.
     #[must_use]
-    pub fn target(self) -> Option<&'static str> {
+    pub fn option(self) -> Option<&'static str> {
         match self {
             Stop::TargetMacs => Some("--target-macs"),
             Stop::TargetParams => Some("--target-params"),
+            Stop::TargetLatency => Some("--target-latency"),
+            Stop::MaxDrop => Some("--max-drop"),
             Stop::Iterations | Stop::NoCandidates => None,
         }
     }
 }
 
 impl Targets {
-    /// The target that a network with these figures meets after so many removals.
+    /// The target that a network with these figures meets after so many iterations.
     #[must_use]
-    pub fn met(&self, removals: usize, original: &Figures, now: &Figures) -> Option<Stop> {
-        let within = |part: Option<f64>, of: i64, now: i64| {
-            part.is_some_and(|part| now as f64 <= part * of as f64)
-        };
-        if self.iterations.is_some_and(|n| removals >= n) {
-            Some(Stop::Iterations)
-        } else if within(self.macs, original.macs, now.macs) {
-            Some(Stop::TargetMacs)
-        } else if within(self.params, original.params, now.params) {
-            Some(Stop::TargetParams)
-        } else {
-            None
+    pub fn met(&self, iterations: usize, original: &Figures, now: &Figures) -> Option<Stop> {
+        if self.iterations.is_some_and(|n| iterations >= n) {
+            return Some(Stop::Iterations);
         }
+        let mut sizes = self.sizes(original, now).into_iter();
+        sizes.find_map(|(stop, within)| (within == Some(true)).then_some(stop))
+    }
+
+    /// Whether a network is as small as asked for: within every target there is but the number of iterations.
+    #[must_use]
+    pub fn all_within(&self, original: &Figures, now: &Figures) -> bool {
+        let sizes = self.sizes(original, now);
+        sizes.iter().all(|(_, within)| within.unwrap_or(true))
+    }
+
+    /// For each target on the network itself, if it was given, whether the network is within.
+    fn sizes(&self, original: &Figures, now: &Figures) -> [(Stop, Option<bool>); 3] {
+        let within = |part: Option<f64>, of: i64, now: i64| Some(now as f64 <= part? * of as f64);
+        let quick = self
+            .latency
+            .map(|most| now.latency.is_some_and(|now| now <= most));
+        [
+            (Stop::TargetMacs, within(self.macs, original.macs, now.macs)),
+            (
+                Stop::TargetParams,
+                within(self.params, original.params, now.params),
+            ),
+            (Stop::TargetLatency, quick),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(macs: i64, latency: f64) -> Figures {
+        Figures {
+            params: 10,
+            macs,
+            latency: Some(latency),
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn of_several_targets_the_first_met_stops() {
+        let targets = Targets {
+            iterations: Some(3),
+            macs: Some(0.5),
+            latency: Some(0.010),
+            ..Targets::default()
+        };
+        let whole = figures(100, 0.020);
+        let met = |done, macs, latency| targets.met(done, &whole, &figures(macs, latency));
+        assert_eq!(met(1, 60, 0.015), None);
+        assert_eq!(met(3, 60, 0.015), Some(Stop::Iterations));
+        assert_eq!(met(1, 50, 0.015), Some(Stop::TargetMacs));
+        assert_eq!(met(1, 60, 0.010), Some(Stop::TargetLatency));
+        assert!(!targets.all_within(&whole, &figures(50, 0.015)));
+        assert!(targets.all_within(&whole, &figures(50, 0.010)));
+    }
+
+    #[test]
+    fn a_drop_of_exactly_what_is_allowed_is_allowed() {
+        let most = MaxDrop {
+            drop: 0.01,
+            retries: 0,
+        };
+        assert!(!most.exceeded(Some(0.92), Some(0.91)));
+        assert!(most.exceeded(Some(0.92), Some(0.909)));
+        assert!(!most.exceeded(None, Some(0.1)));
     }
 }

@@ -1,0 +1,460 @@
+//! `ckaprune prune`: the whole job, and what it reports.
+
+mod report;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use tch::Device;
+
+use super::images::{Ready, Use, for_pruning, warn_synthetic};
+use super::{
+    Outcome, blame, fingerprint, free_output, interface, open_device, open_model,
+    require_candidates, scoring_settings, show,
+};
+use crate::analysis::{Analysis, Request};
+use crate::archive::Archive;
+use crate::cli::{Prune, Repair, Selection};
+use crate::eval::throughput;
+use crate::export::save_archive;
+use crate::finetune::{Training, finetune};
+use crate::interface::Interface;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::prune::{
+    Figures, Images, MaxDrop, Pick, Pretraining, Rules, Run, RunEnded, State, Stop, Targets,
+    lessons,
+};
+use crate::repair::Step;
+use crate::report::SCHEMA;
+use crate::run_dir::{Asked, RunDir};
+use crate::settings::Settings;
+use crate::torch::{self, Module};
+use report::PruneReport;
+
+impl From<&Selection> for Rules {
+    fn from(selection: &Selection) -> Self {
+        Rules {
+            keep: selection.keep.clone(),
+            only: selection.only.clone(),
+            min_blocks_per_stage: selection.min_blocks_per_stage,
+        }
+    }
+}
+
+/// Only the best candidate counts; the race finds it with a fraction of the work.
+const RACES: bool = true;
+
+pub(super) fn run(options: &Prune) -> Result<Outcome> {
+    let progress = Progress {
+        quiet: options.talk.quiet,
+    };
+    let path = &options.model.model;
+    let archive = open_model(path)?;
+    let output = free_output(&options.output, path, "pruned")?;
+    let device = open_device(&options.machine)?;
+    let Ready {
+        images,
+        analysis,
+        synthetic,
+    } = for_pruning(
+        &options.model,
+        &archive,
+        &options.data,
+        options.search.into(),
+        Some(Use {
+            training: &options.training,
+            distills: options.distill,
+            decides: options.max_drop.is_some() || options.pick == Pick::Best,
+        }),
+        progress,
+    )?;
+    let interface = interface(path, &analysis)?;
+    let run = prepared(options, interface, &images, synthetic, device, progress);
+    let fit = if run.trains(&images) || options.pretrain > 0 {
+        interface.check_trainable()
+    } else {
+        interface.check_prunable()
+    };
+    fit.map_err(|e| blame(path)(e.into()))?;
+    require_candidates(path, &analysis, &run.rules)?;
+    announce(options, &run, &images, &analysis, synthetic)?;
+    let mut run_dir = open_run_dir(options, &run, &archive, &analysis, &output)?;
+    let (original, pretraining) = match pretrained(options, &run, &archive, &images, &mut run_dir)
+        .map_err(blame(path))?
+    {
+        Some((pretraining, original)) => (original, Some(pretraining)),
+        None => (archive, None),
+    };
+    let begin = match &run_dir {
+        Some(run_dir) => run_dir.state(&original)?,
+        None => State::new(&original),
+    };
+    check_progress(options, &begin)?;
+    let whole = Figures {
+        validation_accuracy: run.validate(&original, &images).map_err(blame(path))?,
+        ..Figures::new(
+            &analysis,
+            run.measure(&original, &images)
+                .map_err(blame(path))?
+                .as_ref(),
+        )
+    };
+    let keep = |state: &State| run_dir.as_mut().map_or(Ok(()), |r| r.save(state));
+    let request = &analysis.request;
+    let ended = run
+        .carry_on((&original, &whole), begin, request, &images, keep)
+        .map_err(blame(path))?;
+    let (state, stopped_by) = match ended {
+        RunEnded::Finished(state, stop) => (state, stop),
+        RunEnded::Interrupted(state) => {
+            progress.warn(interruption(&state, options));
+            return Ok(Outcome::Interrupted);
+        }
+    };
+    let picked = options.pick.of(&state.iterations, &whole, &run.targets)?;
+    let pruned = match &run_dir {
+        _ if picked == state.iterations.len() => state.archive,
+        _ if picked == 0 => original.clone(),
+        Some(run_dir) => run_dir.archive(picked)?,
+        None => bail!("iteration {picked} was not kept"),
+    };
+    let baseline = match options.baseline {
+        true => baseline(&run, &original, &analysis, &images, picked).map_err(blame(path))?,
+        false => None,
+    };
+    save_archive(&pruned, &output, options.output.force)?;
+    let mut after = check_export(&output, &pruned, &run, request, &images)?;
+    let mut before = Figures {
+        latency: state.original_latency,
+        ..whole
+    };
+    compare_speed(&original, &pruned, &run, &images, &mut before, &mut after)?;
+    if let Some(exported) = picked.checked_sub(1).map(|i| &state.iterations[i].after) {
+        after.validation_accuracy = exported.validation_accuracy;
+        after.latency = exported.latency;
+    }
+    let exported = &state.iterations[..picked];
+    let report = PruneReport {
+        schema: SCHEMA,
+        command: "prune",
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        input_shape: analysis.input_shape.clone(),
+        samples: images.calibration.len(),
+        synthetic,
+        seed: options.data.seed,
+        removed: exported.iter().flat_map(|i| i.removed.clone()).collect(),
+        before,
+        after,
+        baseline,
+        pretraining,
+        stopped_by,
+        picked,
+        iterations: state.iterations,
+        rolled_back: state.rolled_back,
+        epochs: run.training.epochs,
+    };
+    show(options.talk, &report, || report.text())?;
+    // A run that may remove nothing has not done what it was asked.
+    let nothing = stopped_by == Stop::MaxDrop && report.iterations.is_empty();
+    Ok(match stopped_by {
+        Stop::NoCandidates => Outcome::Missed,
+        _ if nothing => Outcome::Missed,
+        _ => Outcome::Done,
+    })
+}
+
+/// The run that the options ask for.
+fn prepared(
+    options: &Prune,
+    interface: &Interface,
+    images: &Images,
+    synthetic: bool,
+    device: Device,
+    progress: Progress,
+) -> Run {
+    let repair = match options.repair {
+        // Noise says nothing about what a network sees.
+        _ if synthetic => Vec::new(),
+        Repair::None => Vec::new(),
+        Repair::Bn => vec![Step::Bn],
+        Repair::Channels => vec![Step::Channels, Step::Bn],
+    };
+    let race = options.scoring.races(RACES);
+    Run {
+        targets: Targets {
+            iterations: options.iterations.map(|n| n as usize),
+            macs: options.target_macs,
+            params: options.target_params,
+            latency: options.target_latency.map(|ms| ms / 1e3),
+        },
+        max_drop: options.max_drop.map(|points| MaxDrop {
+            drop: points / 100.,
+            retries: options.retries,
+        }),
+        blocks_per_iteration: options.blocks_per_iteration.get(),
+        rules: (&options.selection).into(),
+        reference: options.reference,
+        training: options.training.parameters(options.data.seed),
+        distillation: (options.distill && images.train.is_some())
+            .then_some(options.training.distillation()),
+        repair,
+        interface: interface.clone(),
+        scoring: options
+            .scoring
+            .settings(race, &options.data, device, progress),
+    }
+}
+
+/// What the user has to know before the run begins; refuses what these images cannot serve for.
+fn announce(
+    options: &Prune,
+    run: &Run,
+    images: &Images,
+    analysis: &Analysis,
+    synthetic: bool,
+) -> Result<()> {
+    let progress = run.scoring.progress;
+    if synthetic {
+        warn_synthetic(analysis, images, progress);
+    } else if !images.has_labels() {
+        let tuned = match run.trains(images) {
+            true => "fine-tuning learns from the unpruned network alone",
+            false => "nothing is fine-tuned (--distill lets the unpruned network teach)",
+        };
+        progress.warn(format_args!(
+            "the images have no labels: {tuned}, and no accuracy is measured"
+        ));
+    }
+    for (option, asked) in [
+        ("--max-drop", options.max_drop.is_some()),
+        ("--pick best", options.pick == Pick::Best),
+        ("--pretrain", options.pretrain > 0),
+    ] {
+        if asked && !images.has_labels() {
+            bail!("{option} needs labelled images; name a data set with labels");
+        }
+    }
+    Ok(())
+}
+
+/// The folder of the run: the one that was named, or a temporary one where an earlier iteration may be exported.
+fn open_run_dir(
+    options: &Prune,
+    run: &Run,
+    archive: &Archive,
+    analysis: &Analysis,
+    output: &Path,
+) -> Result<Option<RunDir>> {
+    let asked = || -> Result<Asked> {
+        Ok(Asked {
+            settings: settings(options, archive, analysis)?,
+            targets: run.targets,
+            plan: Plan::new(&analysis.input_shape, analysis.request.search),
+        })
+    };
+    match &options.run_dir {
+        Some(folder) => RunDir::open(folder, options.resume, asked()?).map(Some),
+        None if options.pick == Pick::Last => Ok(None),
+        None => RunDir::temporary(output, asked()?).map(Some),
+    }
+}
+
+/// The network trained before the first removal, if that was asked for: kept from an earlier start, or trained now.
+fn pretrained(
+    options: &Prune,
+    run: &Run,
+    archive: &Archive,
+    images: &Images,
+    run_dir: &mut Option<RunDir>,
+) -> Result<Option<(Pretraining, Archive)>> {
+    if options.pretrain == 0 {
+        return Ok(None);
+    }
+    if let Some(run_dir) = run_dir
+        && let Some(known) = run_dir.pretrained()?
+    {
+        return Ok(Some(known));
+    }
+    let training = Training {
+        epochs: options.pretrain,
+        learning_rate: options.pretrain_lr.unwrap_or(run.training.learning_rate),
+        ..run.training.clone()
+    };
+    let trained = finetune(
+        archive,
+        &run.interface,
+        lessons(images, None)?,
+        &training,
+        0,
+        run.scoring.device,
+        run.scoring.progress,
+    )?;
+    let pretraining = Pretraining {
+        train_losses: trained.losses,
+        validation: trained.validation,
+        kept_epoch: trained.kept,
+    };
+    if let Some(run_dir) = run_dir {
+        run_dir.keep_pretrained(&pretraining, &trained.archive)?;
+    }
+    Ok(Some((pretraining, trained.archive)))
+}
+
+/// Refuses to go on with a run that went further than is asked for.
+fn check_progress(options: &Prune, begin: &State) -> Result<()> {
+    let done = begin.iterations.len();
+    match (options.iterations, &options.run_dir) {
+        (Some(n), Some(folder)) if done > n as usize => bail!(
+            "{}: the run has done {done} iterations already; resume it with --iterations {done} or more",
+            folder.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// All that decides which blocks go and what the weights become.
+fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<Settings> {
+    let Prune {
+        model,
+        data,
+        search,
+        selection,
+        training,
+        ..
+    } = options;
+    let more = [
+        ("model", json!(fingerprint(archive)?)),
+        ("batch-size", json!(data.batch_size)),
+        ("race", json!(options.scoring.races(RACES))),
+        ("reference", json!(options.reference)),
+        ("distill", json!(options.distill)),
+        ("repair", json!(options.repair)),
+        (
+            "blocks-per-iteration",
+            json!(options.blocks_per_iteration),
+        ),
+        ("max-drop", json!(options.max_drop)),
+        ("retries", json!(options.retries)),
+        ("pretrain", json!(options.pretrain)),
+        ("pretrain-lr", json!(options.pretrain_lr)),
+    ];
+    let scoring = scoring_settings(model, data, *search, selection, analysis);
+    Ok(scoring
+        .and(more.into_iter().collect())
+        .and(training.settings()))
+}
+
+fn interruption(state: &State, options: &Prune) -> String {
+    let done = state.iterations.len();
+    let removals = options
+        .iterations
+        .map_or(format!("{done} iterations"), |n| {
+            format!("{done} of {n} iterations")
+        });
+    match &options.run_dir {
+        Some(folder) => format!(
+            "stopped after {removals}; add `--resume` to the same command to go on from {}",
+            folder.display()
+        ),
+        None => {
+            format!("stopped after {removals}; nothing is kept, because no --run-dir was named")
+        }
+    }
+}
+
+/// The unpruned network, fine-tuned for as many epochs as the pruned one was.
+fn baseline(
+    run: &Run,
+    archive: &Archive,
+    analysis: &Analysis,
+    images: &Images,
+    iterations: usize,
+) -> Result<Option<Figures>> {
+    if !images.has_labels() {
+        run.scoring
+            .progress
+            .warn("--baseline needs labelled images; there is none");
+        return Ok(None);
+    }
+    run.scoring
+        .progress
+        .note("fine-tuning the unpruned network for comparison");
+    let training = Training {
+        epochs: run.training.epochs * iterations,
+        ..run.training.clone()
+    };
+    let mut teacher = run.teacher(archive, images)?;
+    let tuned = finetune(
+        archive,
+        &run.interface,
+        lessons(images, teacher.as_mut())?,
+        &training,
+        0,
+        run.scoring.device,
+        run.scoring.progress,
+    )?;
+    Ok(Some(Figures::new(
+        analysis,
+        run.measure(&tuned.archive, images)?.as_ref(),
+    )))
+}
+
+/// Reads the exported file back, compares its outputs with the network's in memory, and measures it.
+fn check_export(
+    output: &Path,
+    pruned: &Archive,
+    run: &Run,
+    request: &Request,
+    images: &Images,
+) -> Result<Figures> {
+    let exported = open_model(output)?;
+    let named = || output.display().to_string();
+    let module = Module::load(&exported, run.scoring.device, &run.interface).with_context(named)?;
+    let memory = Module::load(pruned, run.scoring.device, &run.interface)?;
+    if let Some(input) = first_batch(&memory, images)? {
+        let outputs =
+            |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
+        if outputs(&module).with_context(named)? != outputs(&memory)? {
+            bail!(
+                "{}: the exported file computes something else than the network in memory; do not use it",
+                output.display()
+            );
+        }
+    }
+    let metrics = run.measure(&exported, images)?;
+    Ok(Figures::new(
+        &Analysis::of(&exported, request).with_context(named)?,
+        metrics.as_ref(),
+    ))
+}
+
+/// Some images for the two networks to be compared on.
+fn first_batch(module: &Module, images: &Images) -> Result<Option<tch::Tensor>> {
+    let first = images.plain.batches(&images.calibration, 0)?.next();
+    first.map(|batch| module.images(&batch?.images)).transpose()
+}
+
+/// Measures both networks side by side, so that a machine that slows down slows both.
+fn compare_speed(
+    original: &Archive,
+    pruned: &Archive,
+    run: &Run,
+    images: &Images,
+    before: &mut Figures,
+    after: &mut Figures,
+) -> Result<()> {
+    let modules = [
+        Module::load(original, run.scoring.device, &run.interface)?,
+        Module::load(pruned, run.scoring.device, &run.interface)?,
+    ];
+    if let Some(input) = first_batch(&modules[0], images)? {
+        let [original, pruned] = throughput(&modules, &input)?;
+        before.images_per_second = Some(original);
+        after.images_per_second = Some(pruned);
+    }
+    Ok(())
+}
+

@@ -1,0 +1,196 @@
+//! What `prune` reports, for programs and for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::prune::{Figures, Iteration, Pretraining, Stop};
+use crate::report::{self, number, percent, thousands};
+
+#[derive(Serialize)]
+pub(super) struct PruneReport {
+    pub schema: u32,
+    pub command: &'static str,
+    pub model: String,
+    pub output: String,
+    pub input_shape: Vec<i64>,
+    /// Calibration images.
+    pub samples: usize,
+    /// The calibration images were random noise.
+    pub synthetic: bool,
+    pub seed: u64,
+    /// Paths of the blocks that the exported network lacks, in the order of removal.
+    pub removed: Vec<String>,
+    /// Of the network that the first block is taken from: as given, or pretrained.
+    pub before: Figures,
+    /// Of the exported file, read back.
+    pub after: Figures,
+    /// The unpruned network after the same number of fine-tuning epochs.
+    pub baseline: Option<Figures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Pretraining>,
+    pub stopped_by: Stop,
+    /// The iteration whose network was exported; 0 for the network before any removal.
+    pub picked: usize,
+    pub iterations: Vec<Iteration>,
+    /// Removals that cost too much accuracy and were undone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<Iteration>,
+    /// Fine-tuning epochs after each removal.
+    #[serde(skip)]
+    pub epochs: usize,
+}
+
+impl PruneReport {
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", report::render(&self.iteration_table()));
+        let _ = writeln!(out, "{}", report::render(&self.comparison()));
+        if let Some(baseline) = &self.baseline
+            && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
+        {
+            let epochs = self.epochs * self.picked;
+            let _ = writeln!(
+                out,
+                "{:+.2} points against the unpruned network fine-tuned for the same {epochs} epochs",
+                100. * (pruned - full)
+            );
+        }
+        if let Some(option) = self.stopped_by.option() {
+            let _ = writeln!(out, "stopped by {option}");
+        }
+        if self.picked != self.iterations.len() {
+            let _ = writeln!(out, "picked iteration {}", self.picked);
+        }
+        let _ = writeln!(
+            out,
+            "written to {}, read back and measured again",
+            self.output
+        );
+        out
+    }
+
+    /// Every removal in the order in which it was tried, and whether it was rolled back.
+    fn attempts(&self) -> Vec<(&Iteration, bool)> {
+        let undone = self.rolled_back.iter().map(|i| (i, true));
+        let kept = self.iterations.iter().map(|i| (i, false));
+        let mut all: Vec<_> = undone.chain(kept).collect();
+        all.sort_by_key(|(iteration, _)| iteration.iteration);
+        all
+    }
+
+    fn iteration_table(&self) -> comfy_table::Table {
+        let measured = self.before.accuracy.is_some();
+        let validated = self.before.validation_accuracy.is_some();
+        let timed = self.iterations.iter().any(|i| i.after.latency.is_some());
+        let mut header = vec!["", "removed", "CKA", "MACs left"];
+        header.extend(timed.then_some("ms"));
+        header.extend(
+            measured
+                .then_some(["accuracy", "repaired", "fine-tuned"])
+                .into_iter()
+                .flatten(),
+        );
+        header.extend(validated.then_some("validation"));
+        let mut table = report::table(&header);
+        for (iteration, undone) in self.attempts() {
+            let undone = if undone { " (rolled back)" } else { "" };
+            let after = &iteration.after;
+            let mut row = vec![
+                number(iteration.iteration.to_string()),
+                format!("{}{undone}", iteration.removed.join(", ")).into(),
+                number(format!("{:.6}", iteration.cka)),
+                number(percent(after.macs, self.before.macs)),
+            ];
+            row.extend(timed.then(|| number(milliseconds(after.latency))));
+            if measured {
+                row.extend(iteration.accuracies().map(|a| number(accuracy(a))));
+            }
+            row.extend(validated.then(|| number(accuracy(after.validation_accuracy))));
+            table.add_row(row);
+        }
+        table
+    }
+
+    fn comparison(&self) -> comfy_table::Table {
+        let (before, after) = (&self.before, &self.after);
+        let mut header = vec!["", "before", "after", "change"];
+        header.extend(self.baseline.is_some().then_some("unpruned, tuned as long"));
+        let mut table = report::table(&header);
+        let mut row =
+            |name: &str, before: String, after: String, change: String, baseline: String| {
+                let mut cells = vec![name.into(), number(before), number(after), number(change)];
+                cells.extend(self.baseline.is_some().then(|| number(baseline)));
+                table.add_row(cells);
+            };
+        let fewer = |a: i64, b: i64| format!("{:+.2} %", 100. * (b - a) as f64 / a.max(1) as f64);
+        let full = self.baseline.unwrap_or(*before);
+        row(
+            "blocks",
+            before.blocks.to_string(),
+            after.blocks.to_string(),
+            format!("{:+}", after.blocks as i64 - before.blocks as i64),
+            full.blocks.to_string(),
+        );
+        row(
+            "parameters",
+            thousands(before.params),
+            thousands(after.params),
+            fewer(before.params, after.params),
+            thousands(full.params),
+        );
+        row(
+            "MACs",
+            thousands(before.macs),
+            thousands(after.macs),
+            fewer(before.macs, after.macs),
+            thousands(full.macs),
+        );
+        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+            row(
+                "accuracy",
+                accuracy(Some(a)),
+                accuracy(Some(b)),
+                format!("{:+.2} points", 100. * (b - a)),
+                accuracy(full.accuracy),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.loss, after.loss) {
+            row(
+                "loss",
+                format!("{a:.4}"),
+                format!("{b:.4}"),
+                format!("{:+.4}", b - a),
+                full.loss.map_or("-".into(), |x| format!("{x:.4}")),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.latency, after.latency) {
+            row(
+                "ms an image",
+                milliseconds(Some(a)),
+                milliseconds(Some(b)),
+                format!("×{:.2}", b / a),
+                milliseconds(Some(a)),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
+            row(
+                "images/s",
+                format!("{a:.0}"),
+                format!("{b:.0}"),
+                format!("×{:.2}", b / a),
+                format!("{a:.0}"),
+            );
+        }
+        table
+    }
+}
+
+fn accuracy(fraction: Option<f64>) -> String {
+    fraction.map_or("-".into(), |x| format!("{:.2} %", 100. * x))
+}
+
+fn milliseconds(seconds: Option<f64>) -> String {
+    seconds.map_or("-".into(), |x| format!("{:.2}", 1e3 * x))
+}

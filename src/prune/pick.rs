@@ -1,0 +1,132 @@
+//! Which iteration's network a run exports.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+use super::{Figures, Iteration, Targets};
+
+/// The iteration to export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pick {
+    /// The highest validation accuracy of those within the targets, or of all if none is; of equal ones the smaller
+    /// network.
+    Best,
+    #[default]
+    Last,
+    /// Counted from 1.
+    Number(NonZeroUsize),
+}
+
+impl FromStr for Pick {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "best" => Ok(Pick::Best),
+            "last" => Ok(Pick::Last),
+            _ => text
+                .parse()
+                .map(Pick::Number)
+                .map_err(|_| "expected best, last or the number of an iteration".into()),
+        }
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pick::Best => f.write_str("best"),
+            Pick::Last => f.write_str("last"),
+            Pick::Number(n) => n.fmt(f),
+        }
+    }
+}
+
+impl Pick {
+    /// The number of the iteration, counted from 1; 0 for the original, where nothing was removed.
+    ///
+    /// # Errors
+    /// If there is no such iteration.
+    pub fn of(self, iterations: &[Iteration], original: &Figures, targets: &Targets) -> Result<usize> {
+        match self {
+            Pick::Last => Ok(iterations.len()),
+            Pick::Number(n) if n.get() <= iterations.len() => Ok(n.get()),
+            Pick::Number(n) => bail!(
+                "--pick {n}: the run has {} iterations; name one of them, best or last",
+                iterations.len()
+            ),
+            Pick::Best => {
+                let within: Vec<&Iteration> = iterations
+                    .iter()
+                    .filter(|i| targets.all_within(original, &i.after))
+                    .collect();
+                let eligible = match within.is_empty() {
+                    true => iterations.iter().collect(),
+                    false => within,
+                };
+                // Of equal ones `max_by` takes the last, which is the smallest.
+                let accuracy = |i: &Iteration| i.after.validation_accuracy.unwrap_or(0.);
+                let best = eligible
+                    .into_iter()
+                    .max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
+                Ok(best.map_or(0, |i| i.iteration))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(of: &[(i64, f64)]) -> Vec<Iteration> {
+        let iteration = |(i, (macs, accuracy)): (usize, &(i64, f64))| {
+            let mut iteration = Iteration::of(i + 1, &[], Vec::new());
+            iteration.after.macs = *macs;
+            iteration.after.validation_accuracy = Some(*accuracy);
+            iteration
+        };
+        of.iter().enumerate().map(iteration).collect()
+    }
+
+    fn best(of: &[(i64, f64)], macs: f64) -> usize {
+        let original = Figures {
+            macs: 100,
+            ..Figures::default()
+        };
+        let targets = Targets {
+            macs: Some(macs),
+            ..Targets::default()
+        };
+        Pick::Best.of(&run(of), &original, &targets).unwrap()
+    }
+
+    #[test]
+    fn the_best_is_the_most_accurate_within_the_targets() {
+        let of = [(90, 0.9), (70, 0.95), (50, 0.8), (40, 0.85)];
+        assert_eq!(best(&of, 0.5), 4);
+        assert_eq!(best(&of, 0.7), 2);
+        // None is within: all count.
+        assert_eq!(best(&of, 0.1), 2);
+    }
+
+    #[test]
+    fn of_equally_accurate_ones_the_smallest_is_best() {
+        assert_eq!(best(&[(90, 0.9), (70, 0.9), (50, 0.8)], 1.), 2);
+    }
+
+    #[test]
+    fn an_iteration_that_was_not_reached_cannot_be_picked() {
+        let pick: Pick = "3".parse().unwrap();
+        let error = pick
+            .of(&run(&[(90, 0.9)]), &Figures::default(), &Targets::default())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--pick 3: the run has 1 iterations; name one of them, best or last"
+        );
+    }
+}
