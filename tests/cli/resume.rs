@@ -97,6 +97,9 @@ fn a_run_that_cannot_go_on() {
         other("--samples", "all"),
         other("--keep", "stage1.*"),
         other("--augment", "none"),
+        other("--mixup", "0.2"),
+        other("--cutmix", "1"),
+        other("--amp", "off"),
         other("--mean", "0"),
     ];
     assert_snapshot!(place.all_refused(&lines.each_ref().map(String::as_str)));
