@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::loss;
-use super::mix::{Mix, blend};
+use super::loss::{blend, cross_entropy};
+use super::mix::Mix;
 use super::optimizer::Optimizer;
 use super::precision::Precision;
 use super::teacher::Teacher;
@@ -100,7 +100,7 @@ impl Course<'_> {
         check_scores(&scores, batch.indices.len(), given, part)?;
         let entropy = |labels: &[i64]| {
             let labels = torch::numbers(labels, self.module.device())?;
-            loss::cross_entropy(&scores, &labels, self.training.label_smoothing)
+            cross_entropy(&scores, &labels, self.training.label_smoothing)
         };
         let labelled = match (&batch.labels, &mix) {
             (Some(labels), Some(mix)) => Some(mix.loss(labels, entropy)?),

@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 use tch::{TchError, Tensor};
 
+use super::loss::blend;
 use crate::data::random_stream;
 use crate::torch::{self, explain};
 
@@ -155,15 +156,6 @@ impl Mix {
         let others = others.context("a batch with fewer labels than images")?;
         blend(&cross_entropy(labels)?, &cross_entropy(&others)?, self.kept)
     }
-}
-
-/// `part` of the one and the rest of the other.
-pub fn blend(one: &Tensor, other: &Tensor, part: f64) -> Result<Tensor> {
-    let sum = || {
-        one.f_mul_scalar(part)?
-            .f_add(&other.f_mul_scalar(1. - part)?)
-    };
-    sum().map_err(explain)
 }
 
 #[cfg(test)]

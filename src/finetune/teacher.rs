@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{TchError, Tensor};
 
+use super::loss;
 use super::precision::Precision;
 use crate::data::Loader;
 use crate::torch::{self, Module, explain};
@@ -42,9 +43,8 @@ impl Teacher {
         }
     }
 
-    /// How far scores are from the teacher's: Kullback-Leibler divergence of the softened distributions, times the
-    /// squared temperature, which gives its gradient the size of cross-entropy's. `numbers` says which images these
-    /// are, if they are as the data set has them.
+    /// How far scores are from the teacher's ([`loss::divergence`]). `numbers` says which images these are, if they are
+    /// as the data set has them.
     ///
     /// # Errors
     /// If the teacher cannot run.
@@ -56,19 +56,7 @@ impl Teacher {
         precision: Precision,
     ) -> Result<Tensor> {
         let targets = tch::no_grad(|| self.scores(numbers, images, precision))?;
-        let temperature = self.distillation.temperature;
-        let soft = |t: &Tensor| t.f_to_kind(Kind::Float)?.f_div_scalar(temperature);
-        let divergence = || -> Result<Tensor, TchError> {
-            let targets = soft(&targets)?.f_softmax(-1, Kind::Float)?;
-            let sum = soft(scores)?.f_log_softmax(-1, Kind::Float)?.f_kl_div(
-                &targets,
-                Reduction::Sum,
-                false,
-            )?;
-            let images = images.size().first().copied().unwrap_or(0).max(1) as f64;
-            sum.f_mul_scalar(temperature * temperature / images)
-        };
-        divergence().map_err(explain)
+        loss::divergence(&targets, scores, self.distillation.temperature)
     }
 
     fn scores(
@@ -202,7 +190,7 @@ impl Memory {
 mod tests {
     use std::cell::RefCell;
 
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
 
