@@ -46,8 +46,12 @@ zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/i
 # The zoo's Python where it was made; without torch the comparison says so and is skipped.
 BENCH_PYTHON ?= $(or $(wildcard $(ZOO_PYTHON)),$(PYTHON))
 
-bench: build ## Time scoring beside an eager PyTorch loop (benches/README.md)
-	$(BENCH_PYTHON) benches/compare.py --ckaprune $(TARGET)/release/ckaprune $(BENCH)
+# What to time, of scoring and training; BENCH and BENCH_TRAINING are options of the two programs.
+BENCHES ?= scoring training
+
+bench: build ## Time scoring and training beside eager PyTorch loops (benches/README.md)
+	$(if $(filter scoring,$(BENCHES)),$(BENCH_PYTHON) benches/compare.py --ckaprune $(TARGET)/release/ckaprune $(BENCH))
+	$(if $(filter training,$(BENCHES)),$(BENCH_PYTHON) benches/training.py --ckaprune $(TARGET)/release/ckaprune $(BENCH_TRAINING))
 
 clean: ## Remove what was built (the installed libtorch stays)
 	$(CARGO) clean

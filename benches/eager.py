@@ -18,8 +18,8 @@ import images
 import networks
 
 
-def load_images(path: Path, side: int) -> torch.Tensor:
-    pixels = torch.frombuffer(bytearray(images.read(path)), dtype=torch.uint8).reshape(-1, 3, side, side)
+def load_images(path: Path, side: int, name: str = "images") -> torch.Tensor:
+    pixels = torch.frombuffer(bytearray(images.read(path, name)), dtype=torch.uint8).reshape(-1, 3, side, side)
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (images.MEAN, images.STD))
     return (pixels.float() / 255 - mean) / std
 

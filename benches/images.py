@@ -1,8 +1,9 @@
-"""Images as ckaprune and PyTorch both read them: one .npz of bytes, without labels. Needs nothing but the library."""
+"""Images as ckaprune and PyTorch both read them: one .npz of bytes. Needs nothing but the library."""
 
 import random
 import zipfile
 from pathlib import Path
+from typing import Tuple
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -32,15 +33,33 @@ def synthetic(count: int, side: int, seed: int = 0) -> bytes:
 
 def write(path: Path, pixels: bytes, side: int) -> None:
     """N x 3 x side x side. Without labels, since ckaprune sets a tenth of labelled images aside."""
-    shape = (len(pixels) // (3 * side * side), 3, side, side)
-    header = str({"descr": "|u1", "fortran_order": False, "shape": shape}).encode()
-    # The magic bytes, the version and the length take 10 bytes; NumPy wants the pixels to begin at a multiple of 64.
-    header = header.ljust(64 * (len(header) // 64 + 2) - 11) + b"\n"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + pixels)
+        file.writestr("images.npy", array("|u1", image_shape(pixels, side), pixels))
 
 
-def read(path: Path) -> bytes:
-    """The pixels of what `write` wrote."""
-    array = zipfile.ZipFile(path).read("images.npy")
-    return array[10 + int.from_bytes(array[8:10], "little") :]
+def write_labelled(path: Path, train: bytes, test: bytes, side: int, classes: int) -> None:
+    """A training and a test part, the classes in turn: what an image shows does not matter to the time it takes."""
+    with zipfile.ZipFile(path, "w") as file:
+        for part, pixels in (("train", train), ("test", test)):
+            shape = image_shape(pixels, side)
+            labels = bytes(i % classes for i in range(shape[0]))
+            file.writestr(f"x_{part}.npy", array("|u1", shape, pixels))
+            file.writestr(f"y_{part}.npy", array("|u1", shape[:1], labels))
+
+
+def image_shape(pixels: bytes, side: int) -> Tuple[int, ...]:
+    return len(pixels) // (3 * side * side), 3, side, side
+
+
+def array(element: str, shape: Tuple[int, ...], values: bytes) -> bytes:
+    """As NumPy stores it."""
+    header = str({"descr": element, "fortran_order": False, "shape": shape}).encode()
+    # The magic bytes, the version and the length take 10 bytes; NumPy wants the values to begin at a multiple of 64.
+    header = header.ljust(64 * (len(header) // 64 + 2) - 11) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + values
+
+
+def read(path: Path, name: str = "images") -> bytes:
+    """The values of one array of what was written here."""
+    stored = zipfile.ZipFile(path).read(f"{name}.npy")
+    return stored[10 + int.from_bytes(stored[8:10], "little") :]

@@ -58,6 +58,10 @@ class Ckaprune:
         common = ["--device", "cpu", "--quiet", "--json"]
         return run(self.program, "score", "--model", archive, "--data", data, *common, *options, *mode)
 
+    def finetune(self, archive: Path, data: Path, output: Path, options: List[str]) -> Run:
+        common = ["--device", "cpu", "--quiet", "--json", "--output", output, "--force"]
+        return run(self.program, "finetune", "--model", archive, "--data", data, *common, *options)
+
     def remove(self, archive: Path, path: str, output: Path) -> None:
         run(self.program, "remove", "--model", archive, "--blocks", path, "--output", output, "--force", "--quiet")
 

@@ -393,6 +393,16 @@ pub struct Training {
     /// Random changes to training images: crop, flip, both parted by a comma, or none
     #[arg(long, value_name = "KINDS", default_value = "crop,flip")]
     pub augment: Augmentation,
+    /// Mix images in pairs, each weighted by a number from Beta(ALPHA, ALPHA), and their labels alike
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true, value_parser = options::positive)]
+    pub mixup: Option<f64>,
+    /// Paste a box of another image into each, of an area from Beta(ALPHA, ALPHA), and weigh the labels by it; with
+    /// --mixup each batch gets one of the two
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true, value_parser = options::positive)]
+    pub cutmix: Option<f64>,
+    /// Mixed precision: bfloat16 on a GPU that has it, or nowhere
+    #[arg(long, value_enum, default_value_t)]
+    pub amp: Amp,
 }
 
 #[derive(Debug, Args)]
@@ -475,6 +485,15 @@ pub enum Schedule {
     Constant,
     Steps,
     Cosine,
+}
+
+/// Where training multiplies in bfloat16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Amp {
+    #[default]
+    Auto,
+    Off,
 }
 
 /// What is repaired after a removal.

@@ -51,7 +51,7 @@ pub fn evaluate(
         for _ in 0..if number == 0 { WARM_UP } else { 0 } {
             time_forward(module, &input)?;
         }
-        let labels = torch::labels(batch.labels.as_deref().unwrap_or_default(), module.device())?;
+        let labels = torch::numbers(batch.labels.as_deref().unwrap_or_default(), module.device())?;
         let begun = Instant::now();
         let scores = tch::no_grad(|| module.forward(&input))?;
         let given = batch.labels.as_deref().unwrap_or_default();

@@ -103,6 +103,33 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
     (status == 0).then_some(free as u64)
 }
 
+/// Whether a GPU multiplies in bfloat16 itself: those of compute capability 8 and above do.
+#[must_use]
+pub fn has_bfloat16(device: Device) -> bool {
+    type DeviceGetAttribute = unsafe extern "C" fn(*mut i32, i32, i32) -> i32;
+    /// `cudaDevAttrComputeCapabilityMajor`
+    const CAPABILITY: i32 = 75;
+    let Device::Cuda(index) = device else {
+        return false;
+    };
+    let Ok(index) = i32::try_from(index) else {
+        return false;
+    };
+    let mut major = 0;
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 5,
+    // and writes its one result only.
+    let status = unsafe {
+        let Ok(runtime) = libloading::Library::new(CUDA_RUNTIME) else {
+            return false;
+        };
+        let Ok(attribute) = runtime.get::<DeviceGetAttribute>(b"cudaDeviceGetAttribute") else {
+            return false;
+        };
+        attribute(&raw mut major, CAPABILITY, index)
+    };
+    status == 0 && major >= 8
+}
+
 /// The CUDA runtime of the libtorch that is built for.
 const CUDA_RUNTIME: &str = "libcudart.so.13";
 
@@ -209,7 +236,7 @@ impl Module {
         let kind = kind(self.interface.element)?;
         Tensor::f_from_slice(data)
             .and_then(|t| t.f_reshape(shape))
-            .and_then(|t| t.f_to_device(self.device))
+            .and_then(|t| sent(&t, self.device))
             .and_then(|t| t.f_to_kind(kind))
             .map_err(explain)
     }
@@ -317,11 +344,23 @@ fn kind_of(value: &IValue) -> &'static str {
     }
 }
 
-/// Class numbers on a device.
-pub fn labels(labels: &[i64], device: Device) -> Result<Tensor> {
-    Tensor::f_from_slice(labels)
-        .and_then(|t| t.f_to_device(device))
+/// Whole numbers (labels, places) on a device.
+pub fn numbers(numbers: &[i64], device: Device) -> Result<Tensor> {
+    Tensor::f_from_slice(numbers)
+        .and_then(|t| sent(&t, device))
         .map_err(explain)
+}
+
+/// A tensor in the CPU's memory on its way to a device. A GPU fetches it when it comes to it: from pinned memory, since
+/// from other memory the copy would first wait for all that the GPU still has to do.
+fn sent(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    if !matches!(device, Device::Cuda(_)) {
+        return tensor.f_to_device(device);
+    }
+    // Pinned memory is scarce on some machines; without it the copy is slower, and as right.
+    let pinned = tensor.f_internal_pin_memory(device);
+    let from = pinned.as_ref().unwrap_or(tensor);
+    from.f_to_device_(device, from.f_kind()?, true, false)
 }
 
 /// The same images (n × c × h × w), each pixel's channels side by side in memory.

@@ -12,7 +12,7 @@ use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
 use ckaprune::finetune::{
-    Distillation, Lessons, Schedule, Shape, Teacher, Trained, Training, finetune,
+    Distillation, Lessons, Mixing, Schedule, Shape, Teacher, Trained, Training, finetune,
 };
 use ckaprune::interface::Interface;
 use ckaprune::patch::thaw;
@@ -403,4 +403,87 @@ fn a_student_without_labels_comes_closer_to_its_teacher() {
         divergence(&teacher, &trained, &unlabelled),
     );
     assert!(after < 0.5 * before, "{before} and {after}");
+}
+
+const MIXED: Mixing = Mixing {
+    mixup: Some(0.4),
+    cutmix: Some(1.),
+};
+
+fn mixing(mixing: Mixing) -> Training {
+    Training {
+        epochs: 2,
+        mixing,
+        ..Training::default()
+    }
+}
+
+#[test]
+fn mixed_images_train_otherwise_and_the_same_way_each_time() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let loader = loader();
+    let bytes = |training: &Training| {
+        let trained = run(&archive, lessons(&part, &loader), training);
+        trained.archive.to_bytes().unwrap()
+    };
+    let mixed = bytes(&mixing(MIXED));
+    assert!(mixed == bytes(&mixing(MIXED)));
+    assert!(mixed != bytes(&mixing(Mixing::default())));
+    let other_seed = Training {
+        seed: 1,
+        ..mixing(MIXED)
+    };
+    assert!(mixed != bytes(&other_seed));
+}
+
+#[test]
+fn a_network_learns_from_mixed_images_what_plain_ones_show() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let loader = loader();
+    let training = Training {
+        epochs: 15,
+        ..mixing(MIXED)
+    };
+    let all = Lessons {
+        validation: Some((&part, &loader)),
+        ..lessons(&part, &loader)
+    };
+    // Validation sees the images as they are: mixed, half of them would look like another class.
+    let best = run(&archive, all, &training).validation;
+    let best = best.into_iter().fold(0., f64::max);
+    assert!(best > 0.8, "{best}");
+}
+
+#[test]
+fn a_teacher_sees_mixed_images_each_time() {
+    let part = data::synthetic([3, 8, 8], NonZeroUsize::new(60).unwrap(), 1).unwrap();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let loader = loader();
+    let bytes = |known_to_change: &Loader| {
+        let module = Module::load(&archive, Device::Cpu, &Interface::default()).unwrap();
+        let distillation = Distillation {
+            temperature: 4.,
+            weight: 1.,
+        };
+        let mut teacher = Teacher::new(module, distillation, known_to_change);
+        let all = Lessons {
+            teacher: Some(&mut teacher),
+            ..lessons(&part, &loader)
+        };
+        let trained = run(&open(&fixture("basic_traced.pt")), all, &mixing(MIXED));
+        trained.archive.to_bytes().unwrap()
+    };
+    let augmented = loader.clone().augmented(data::Augment::default(), 0);
+    assert!(bytes(&loader) == bytes(&augmented));
+}
+
+#[test]
+fn training_says_how_fast_it_was_if_there_was_any() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("basic_scripted.pt"));
+    let speed = |epochs| train(&archive, &part, epochs, 0).images_per_second;
+    assert!(speed(1).is_some_and(|speed| speed.is_finite() && speed > 0.));
+    assert_eq!(speed(0), None);
 }

@@ -28,6 +28,9 @@ struct FinetuneReport {
     validation: Vec<f64>,
     /// The epoch, counted from 1, whose weights were written.
     kept_epoch: usize,
+    /// In the epochs alone, without validation; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train_images_per_second: Option<f64>,
     before: Option<Metrics>,
     after: Option<Metrics>,
 }
@@ -104,6 +107,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         train_losses: trained.losses,
         validation: trained.validation,
         kept_epoch: trained.kept,
+        train_images_per_second: trained.images_per_second,
         before,
         after,
     };
@@ -125,6 +129,9 @@ impl FinetuneReport {
                 text += &format!("  validation accuracy {:.2} %{kept}", 100. * accuracy);
             }
             text += "\n";
+        }
+        if let Some(speed) = self.train_images_per_second {
+            text += &format!("  training    {speed:.0} images/s\n");
         }
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
             text += &format!(

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli;
-use crate::finetune::{Distillation, Method, Schedule, Shape, Training};
+use crate::finetune::{Distillation, Method, Mixing, Schedule, Shape, Training};
 use crate::settings::Settings;
 
 impl cli::Training {
@@ -32,8 +32,13 @@ impl cli::Training {
             },
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
+            mixing: Mixing {
+                mixup: self.mixup,
+                cutmix: self.cutmix,
+            },
             clip_norm: self.clip_norm,
             patience: self.patience.map(|n| n as usize),
+            mixed_precision: self.amp == cli::Amp::Auto,
             seed,
         }
     }
@@ -63,6 +68,9 @@ impl cli::Training {
             ("temperature", json!(self.temperature)),
             ("distill-weight", json!(self.distill_weight)),
             ("augment", json!(self.augment.to_string())),
+            ("mixup", json!(self.mixup)),
+            ("cutmix", json!(self.cutmix)),
+            ("amp", json!(self.amp)),
         ];
         settings.into_iter().collect()
     }

@@ -21,6 +21,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use augment::Augment;
+#[cfg(feature = "torch")]
+pub(crate) use augment::stream as random_stream;
 pub use error::{DataError, Problem};
 pub use loader::{Batch, Batches, Loader, ahead};
 pub use part::{Part, Samples, synthetic};

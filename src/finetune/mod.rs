@@ -1,26 +1,35 @@
 //! Training through libtorch, on the archive's own parameters.
 
+mod course;
 mod loss;
+mod mix;
 mod optimizer;
+mod precision;
 mod schedule;
 mod state;
+mod teacher;
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, Tensor};
 
 use crate::archive::Archive;
-use crate::data::{Batch, Loader, Part, ahead};
-use crate::eval::{check_scores, evaluate, unlabelled};
+use crate::data::{Loader, Part};
+use crate::eval::unlabelled;
 use crate::interface::Interface;
 use crate::progress::Progress;
 use crate::segments::with_tensor_list;
-use crate::torch::{self, Module, explain};
+use crate::torch::{self, Module};
+use course::Course;
 use optimizer::Optimizer;
+use precision::Precision;
 
-pub use loss::{Distillation, Teacher};
+pub use mix::Mixing;
 pub use optimizer::Method;
 pub use schedule::{Schedule, Shape};
 pub use state::{State, trainable};
+pub use teacher::{Distillation, Teacher};
 
 /// Hyper-parameters. The defaults are those of the authors' released code.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,11 +43,15 @@ pub struct Training {
     pub weight_decay: f64,
     /// Part of each label that is spread over all classes.
     pub label_smoothing: f64,
+    /// Images mixed in pairs, and their labels with them.
+    pub mixing: Mixing,
     /// Norm that the gradient of all parameters together may have at most.
     pub clip_norm: Option<f64>,
     /// Stop after so many epochs without a better validation accuracy.
     pub patience: Option<usize>,
-    /// Of libtorch's own random numbers (dropout).
+    /// Multiply in bfloat16 on a GPU that has it, which is quicker, and rounds more.
+    pub mixed_precision: bool,
+    /// Of libtorch's own random numbers (dropout), and of mixtures.
     pub seed: u64,
 }
 
@@ -54,8 +67,10 @@ impl Default for Training {
             },
             weight_decay: 0.,
             label_smoothing: 0.,
+            mixing: Mixing::default(),
             clip_norm: None,
             patience: None,
+            mixed_precision: true,
             seed: 0,
         }
     }
@@ -81,10 +96,9 @@ pub struct Trained {
     pub validation: Vec<f64>,
     /// The epoch, counted from 1, whose weights these are; 0 for those it began with.
     pub kept: usize,
+    /// Trained on in the time of the epochs alone, without validation; `None` if there was none.
+    pub images_per_second: Option<f64>,
 }
-
-/// Steps after which the loss is looked at: reading it waits for the device.
-const LOOK: usize = 32;
 
 /// Trains the archive and returns it with its new parameters and statistics.
 ///
@@ -129,7 +143,9 @@ pub fn finetune(
         training,
         optimizer,
         module,
+        precision: Precision::choose(training.mixed_precision, device, interface.element),
         steps: 0,
+        images: 0,
         channels_last: device == Device::Cpu,
         last: None,
     };
@@ -139,11 +155,15 @@ pub fn finetune(
         tensors: Vec::new(),
     };
     let (mut losses, mut validation) = (Vec::new(), Vec::new());
+    let mut busy = Duration::ZERO;
     for epoch in 1..=training.epochs {
         let what = format!("fine-tuning, epoch {epoch} of {}", training.epochs);
         let number = (first_epoch + epoch - 1) as u64;
         let bar = progress.bar(what, lessons.train.len());
+        let begun = Instant::now();
+        // Its loss is read at the end, so that the time counts the work and not its queueing.
         let loss = course.epoch(&mut lessons, number, |images| bar.advance(images))?;
+        busy += begun.elapsed();
         drop(bar);
         if !loss.is_finite() || !course.answers_in_numbers()? {
             if kept.epoch == 0 {
@@ -188,6 +208,8 @@ pub fn finetune(
         losses,
         validation,
         kept: kept.epoch,
+        images_per_second: (course.images > 0)
+            .then(|| course.images as f64 / busy.as_secs_f64().max(f64::MIN_POSITIVE)),
     })
 }
 
@@ -201,155 +223,4 @@ struct Kept {
 
 fn copies(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
     tensors.iter().map(torch::copy).collect()
-}
-
-fn weighted(loss: &Tensor, images: usize) -> Result<Tensor, TchError> {
-    loss.f_detach()?
-        .f_to_kind(Kind::Double)?
-        .f_mul_scalar(images as f64)
-}
-
-fn mixed(taught: &Tensor, labelled: &Tensor, weight: f64) -> Result<Tensor, TchError> {
-    taught
-        .f_mul_scalar(weight)?
-        .f_add(&labelled.f_mul_scalar(1. - weight)?)
-}
-
-fn value(tensor: &Tensor) -> Result<f64> {
-    tensor.f_double_value(&[]).map_err(explain)
-}
-
-/// A network under training.
-struct Course<'a> {
-    training: &'a Training,
-    optimizer: Optimizer,
-    module: Module,
-    /// Done so far, over all epochs.
-    steps: usize,
-    channels_last: bool,
-    /// Images of the last step.
-    last: Option<Tensor>,
-}
-
-impl Course<'_> {
-    /// Shows all images once. The mean loss; not a number, or infinite, where it became so.
-    fn epoch(
-        &mut self,
-        lessons: &mut Lessons,
-        number: u64,
-        mut seen: impl FnMut(usize),
-    ) -> Result<f64> {
-        let Lessons {
-            train,
-            loader,
-            teacher,
-            ..
-        } = lessons;
-        let batches = loader.batches(train, number)?;
-        let in_epoch = batches.len().max(1) as f64;
-        let mut sum = Tensor::zeros([], (Kind::Double, self.module.device()));
-        let mut images = 0;
-        ahead(batches, |batches| {
-            for (step, batch) in batches.enumerate() {
-                let batch = batch?;
-                // Batch norm has no variance of a single image.
-                if batch.indices.len() < 2 {
-                    continue;
-                }
-                let done = self.steps as f64 / in_epoch;
-                let loss = self.step(&batch, train, teacher.as_deref_mut(), done)?;
-                self.steps += 1;
-                sum = weighted(&loss, batch.indices.len())
-                    .and_then(|w| sum.f_add(&w))
-                    .map_err(explain)?;
-                images += batch.indices.len();
-                seen(batch.indices.len());
-                if step % LOOK == LOOK - 1 && !value(&sum)?.is_finite() {
-                    break;
-                }
-            }
-            Ok(value(&sum)? / images.max(1) as f64)
-        })
-    }
-
-    /// The loss of a batch, and a step against it. `done`: epochs so far.
-    fn step(
-        &mut self,
-        batch: &Batch,
-        part: &Part,
-        teacher: Option<&mut Teacher>,
-        done: f64,
-    ) -> Result<Tensor> {
-        let images = self.module.images(&batch.images)?;
-        let scores = self.forward(&images)?;
-        let given = batch.labels.as_deref().unwrap_or_default();
-        check_scores(&scores, batch.indices.len(), given, part)?;
-        let labelled = match &batch.labels {
-            Some(labels) => {
-                let labels = torch::labels(labels, self.module.device())?;
-                Some(loss::cross_entropy(
-                    &scores,
-                    &labels,
-                    self.training.label_smoothing,
-                )?)
-            }
-            None => None,
-        };
-        let loss = match (labelled, teacher) {
-            (Some(loss), None) => loss,
-            (Some(loss), Some(teacher)) => {
-                let weight = teacher.distillation.weight;
-                let taught = teacher.divergence(batch, &images, &scores)?;
-                mixed(&taught, &loss, weight).map_err(explain)?
-            }
-            (None, Some(teacher)) => teacher.divergence(batch, &images, &scores)?,
-            (None, None) => bail!("a batch without anything to learn from"),
-        };
-        let factor = self
-            .training
-            .schedule
-            .factor(done, self.training.epochs as f64);
-        let rate = self.training.learning_rate * factor;
-        self.optimizer.step(&loss, rate, self.training.clip_norm)?;
-        self.last = Some(images);
-        Ok(loss)
-    }
-
-    /// Channels last where the network allows it: a CPU's convolutions are quicker so.
-    fn forward(&mut self, images: &Tensor) -> Result<Tensor> {
-        if self.channels_last {
-            match self.module.forward(&torch::channels_last(images)?) {
-                Ok(scores) => return Ok(scores),
-                // Views may not be possible so; then they are not from the first step on.
-                Err(_) if self.steps == 0 => self.channels_last = false,
-                Err(error) => return Err(error),
-            }
-        }
-        self.module.forward(images)
-    }
-
-    /// Whether the scores of the last batch are finite: its step may have ruined weights whose loss nobody has seen.
-    fn answers_in_numbers(&mut self) -> Result<bool> {
-        let Some(images) = &self.last else {
-            return Ok(true);
-        };
-        self.module.set_training(false)?;
-        let scores = tch::no_grad(|| self.module.forward(images))?;
-        self.module.set_training(true)?;
-        let finite = scores
-            .f_isfinite()
-            .and_then(|t| t.f_all())
-            .and_then(|t| t.f_int64_value(&[]));
-        Ok(finite.map_err(explain)? != 0)
-    }
-
-    fn validate(&mut self, lessons: &Lessons, progress: Progress) -> Result<Option<f64>> {
-        let Some((part, loader)) = lessons.validation else {
-            return Ok(None);
-        };
-        self.module.set_training(false)?;
-        let metrics = evaluate(&self.module, part, loader, progress, "validating")?;
-        self.module.set_training(true)?;
-        Ok(Some(metrics.accuracy))
-    }
 }

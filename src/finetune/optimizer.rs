@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tch::nn::{self, OptimizerConfig};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::torch::explain;
 
@@ -23,8 +23,7 @@ const SPARED: usize = 1;
 /// An optimiser over a network's parameters.
 pub struct Optimizer {
     inner: nn::Optimizer,
-    // The parameters are registered here.
-    _variables: nn::VarStore,
+    parameters: nn::VarStore,
 }
 
 impl Optimizer {
@@ -59,7 +58,7 @@ impl Optimizer {
         }
         Ok(Optimizer {
             inner,
-            _variables: variables,
+            parameters: variables,
         })
     }
 
@@ -77,9 +76,31 @@ impl Optimizer {
         self.inner.zero_grad();
         loss.f_backward().map_err(explain)?;
         if let Some(norm) = clip_norm {
-            self.inner.clip_grad_norm(norm);
+            tch::no_grad(|| self.clip(norm)).map_err(explain)?;
         }
         self.inner.step();
+        Ok(())
+    }
+
+    /// Scales all gradients together, so that their norm is at most `most`. The norm is never read, which would wait
+    /// for the device in every step.
+    fn clip(&self, most: f64) -> Result<(), TchError> {
+        let gradients = self.parameters.trainable_variables();
+        let gradients = gradients.iter().map(Tensor::grad).filter(Tensor::defined);
+        let mut gradients: Vec<Tensor> = gradients.collect();
+        if gradients.is_empty() {
+            return Ok(());
+        }
+        let norms = gradients
+            .iter()
+            .map(|g| g.f_norm()?.f_to_kind(Kind::Double));
+        let norms: Vec<Tensor> = norms.collect::<Result<_, _>>()?;
+        let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
+        let factor = norm.f_add_scalar(1e-6)?.f_reciprocal()?;
+        let factor = factor.f_mul_scalar(most)?.f_clamp_max(1.)?;
+        for gradient in &mut gradients {
+            let _ = gradient.f_mul_(&factor)?;
+        }
         Ok(())
     }
 }
@@ -110,6 +131,11 @@ mod tests {
     #[test]
     fn both_groups_take_steps_of_the_rate() {
         assert_eq!(stepped(0., 1., None), [0.9, 0.9]);
+    }
+
+    #[test]
+    fn gradients_within_the_norm_stay_as_they_are() {
+        assert_eq!(stepped(0., 1., Some(10.)), [0.9, 0.9]);
     }
 
     #[test]

@@ -39,6 +39,17 @@ fn a_resumed_run_ends_as_one_that_never_stopped() {
 }
 
 #[test]
+fn images_are_mixed_alike_after_a_resumption() {
+    const MIXED: &str = "--mixup 0.4 --cutmix 1 --output out.pt --force";
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    place.done(&format!("{PRUNE} {MIXED} --run-dir run --iterations 1"));
+    place.done(&format!("{PRUNE} {MIXED} --run-dir run --resume"));
+    let resumed = place.read("out.pt");
+    place.done(&format!("{PRUNE} {MIXED}"));
+    assert!(resumed == place.read("out.pt"), "the archives differ");
+}
+
+#[test]
 fn a_scoring_that_was_stopped_half_way_goes_on_from_there() {
     let place = begun();
     let straight = place.json(&format!("{PRUNE} {ODD} --resume --output out.pt --json"));
@@ -97,6 +108,9 @@ fn a_run_that_cannot_go_on() {
         other("--samples", "all"),
         other("--keep", "stage1.*"),
         other("--augment", "none"),
+        other("--mixup", "0.2"),
+        other("--cutmix", "1"),
+        other("--amp", "off"),
         other("--mean", "0"),
     ];
     assert_snapshot!(place.all_refused(&lines.each_ref().map(String::as_str)));

@@ -66,6 +66,7 @@ fn finetuning_lowers_the_loss_and_saves_what_it_measured() {
     assert_eq!(losses.len(), 4);
     assert!(losses[3] < 0.8 * losses[0], "{losses:?}");
     assert_eq!(report["output"], "basic_scripted.finetuned.pt");
+    assert!(report["train_images_per_second"].as_f64().unwrap() > 0.);
     let again = place.json(&format!(
         "eval --model basic_scripted.finetuned.pt {ON_DATA}"
     ));
@@ -89,4 +90,44 @@ fn traced_and_scripted_archives_learn_alike() {
         "{scripted:?} {traced:?}"
     );
     assert!(scripted[2] < scripted[0]);
+}
+
+#[test]
+fn mixing_images_changes_what_is_learned() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let tuned = |options: &str| {
+        let line = format!("finetune --model basic_scripted.pt {ON_DATA} --force --augment none");
+        let report = place.json(&format!("{line} {options}"));
+        (losses(&report), place.read("basic_scripted.finetuned.pt"))
+    };
+    let plain = tuned("");
+    let mixed = ["--mixup 0.4", "--cutmix 1", "--mixup 0.4 --cutmix 1"].map(tuned);
+    for (i, (losses, archive)) in mixed.iter().enumerate() {
+        assert!(losses[0].is_finite() && losses[0] != plain.0[0]);
+        let others = mixed[..i].iter().chain([&plain]);
+        assert!(others.into_iter().all(|other| other.1 != *archive));
+    }
+    assert!(tuned("--mixup 0.4") == mixed[0]);
+}
+
+#[test]
+fn a_cpu_trains_the_same_whatever_is_said_of_mixed_precision() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let tuned = |amp: &str| {
+        place.json(&format!(
+            "finetune --model basic_scripted.pt {ON_DATA} --force --amp {amp}"
+        ));
+        place.read("basic_scripted.finetuned.pt")
+    };
+    assert!(tuned("auto") == tuned("off"));
+}
+
+#[test]
+fn finetune_in_words() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let said = place.done(&format!(
+        "finetune --model basic_scripted.pt {}",
+        ON_DATA.replace("--json", "--quiet")
+    ));
+    assert!(said.stdout.contains(" images/s\n"), "{said:#?}");
 }
