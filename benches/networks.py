@@ -1,6 +1,6 @@
 """The eager networks, as their users define them, and their archives.
 
-    python networks.py NETWORK SIDE ARCHIVE     writes an archive with random weights
+    python networks.py NETWORK SIDE ARCHIVE [CHANNELS]     writes an archive with random weights
 """
 
 import sys
@@ -44,9 +44,9 @@ class Block(nn.Module):
 class CifarResNet(nn.Module):
     """He et al., arXiv 1512.03385, section 4.2: three stages of equal depth with 16, 32 and 64 channels."""
 
-    def __init__(self, blocks_per_stage: int):
+    def __init__(self, blocks_per_stage: int, channels: int = 3):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
         self.layer1 = self.stage(16, 16, 1, blocks_per_stage)
@@ -66,30 +66,33 @@ class CifarResNet(nn.Module):
         return self.linear(torch.flatten(self.avgpool(x), 1))
 
 
-def resnet50() -> nn.Module:
+def resnet50(channels: int = 3) -> nn.Module:
     # The CIFAR networks do without torchvision.
     from torchvision.models import resnet50
 
+    if channels != 3:
+        raise ValueError("ResNet-50 takes images of 3 channels")
     return resnet50(weights=None)
 
 
 @dataclass(frozen=True)
 class Network:
-    make: Callable[[], nn.Module]
+    # From the number of channels of its images.
+    make: Callable[[int], nn.Module]
     # The linear layer whose input is the representation.
     classifier: str
 
 
 NETWORKS = {
-    "resnet20": Network(lambda: CifarResNet(3), "linear"),
-    "resnet56": Network(lambda: CifarResNet(9), "linear"),
+    "resnet20": Network(lambda channels: CifarResNet(3, channels), "linear"),
+    "resnet56": Network(lambda channels: CifarResNet(9, channels), "linear"),
     "resnet50": Network(resnet50, "fc"),
 }
 
 
 def load(name: str, archive: Path) -> nn.Module:
     """The eager network with the weights of a TorchScript archive, in evaluation mode."""
-    model = NETWORKS[name].make()
+    model = NETWORKS[name].make(3)
     model.load_state_dict(torch.jit.load(str(archive), map_location="cpu").state_dict(), strict=True)
     return model.eval()
 
@@ -117,12 +120,12 @@ def settle_statistics(model: nn.Module, batch: torch.Tensor) -> None:
         norm.momentum = momentum
 
 
-def write_archive(name: str, side: int, archive: Path) -> None:
+def write_archive(name: str, side: int, archive: Path, channels: int = 3) -> None:
     torch.manual_seed(SEED)
-    model = NETWORKS[name].make()
-    settle_statistics(model, torch.randn(8, 3, side, side))
+    model = NETWORKS[name].make(channels)
+    settle_statistics(model, torch.randn(8, channels, side, side))
     torch.jit.script(model.eval()).save(str(archive))
 
 
 if __name__ == "__main__":
-    write_archive(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    write_archive(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))

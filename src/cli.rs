@@ -201,8 +201,21 @@ pub struct Prune {
     #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
     pub repair: Repair,
     /// Train the network for so many epochs before anything is removed
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Fine-tuning")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Fine-tuning"
+    )]
     pub pretrain: usize,
+    /// Fine-tune the network that is exported for so many epochs more
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Fine-tuning"
+    )]
+    pub final_epochs: usize,
     /// Learning rate of --pretrain, at its highest [default: that of --lr]
     #[arg(long, value_name = "RATE", requires = "pretrain", allow_negative_numbers = true, value_parser = options::non_negative, help_heading = "Fine-tuning")]
     pub pretrain_lr: Option<f64>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::Archive;
 use crate::export::{save_archive, write_whole};
 use crate::plan::Plan;
-use crate::prune::{Iteration, Pretraining, State, Targets};
+use crate::prune::{Iteration, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
 use crate::score::{Tally, check_tallies};
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ struct RunFile {
     targets: Targets,
     /// Done, and its network kept as iteration 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pretraining: Option<Pretraining>,
+    pretraining: Option<Tuning>,
     /// Seconds of a forward pass of one image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_latency: Option<f64>,
@@ -159,7 +159,7 @@ impl RunDir {
     ///
     /// # Errors
     /// If its archive is gone.
-    pub fn pretrained(&self) -> Result<Option<(Pretraining, Archive)>> {
+    pub fn pretrained(&self) -> Result<Option<(Tuning, Archive)>> {
         match &self.run.pretraining {
             None => Ok(None),
             Some(pretraining) => Ok(Some((pretraining.clone(), self.archive(0)?))),
@@ -170,7 +170,7 @@ impl RunDir {
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn keep_pretrained(&mut self, pretraining: &Pretraining, archive: &Archive) -> Result<()> {
+    pub fn keep_pretrained(&mut self, pretraining: &Tuning, archive: &Archive) -> Result<()> {
         save_archive(archive, &self.archive_of(0), true)?;
         self.run.pretraining = Some(pretraining.clone());
         self.write()

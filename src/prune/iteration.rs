@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::eval::Metrics;
+use crate::finetune::Trained;
 use crate::repair::Repair;
 use crate::score::Score;
 
@@ -112,9 +113,9 @@ impl Iteration {
     }
 }
 
-/// What training the original before the first removal did.
+/// What training did before the first removal, or after the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pretraining {
+pub struct Tuning {
     /// Mean loss of each epoch.
     pub train_losses: Vec<f64>,
     /// Accuracy on the validation images after each epoch, if there are any.
@@ -122,4 +123,23 @@ pub struct Pretraining {
     pub validation: Vec<f64>,
     /// The epoch, counted from 1, whose weights were kept.
     pub kept_epoch: usize,
+}
+
+impl Tuning {
+    #[must_use]
+    pub fn of(trained: &Trained) -> Self {
+        Tuning {
+            train_losses: trained.losses.clone(),
+            validation: trained.validation.clone(),
+            kept_epoch: trained.kept,
+        }
+    }
+
+    /// Of the weights that were kept.
+    #[must_use]
+    pub fn validation_accuracy(&self) -> Option<f64> {
+        self.validation
+            .get(self.kept_epoch.checked_sub(1)?)
+            .copied()
+    }
 }

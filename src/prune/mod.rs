@@ -25,7 +25,7 @@ use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, r
 use crate::torch::Module;
 use removal::Bench;
 
-pub use iteration::{Figures, Iteration, Pretraining};
+pub use iteration::{Figures, Iteration, Tuning};
 pub use pick::Pick;
 pub use rules::Rules;
 pub use targets::{MaxDrop, Stop, Targets};
@@ -136,9 +136,13 @@ impl Run {
             let [seconds, _] = self.pace([original, original], images)?;
             state.original_latency = Some(seconds);
         }
+        let whole = &Figures {
+            latency: state.original_latency,
+            ..*whole
+        };
         let stop = loop {
-            let now = state.iterations.last().map_or(*whole, |last| last.after);
-            if let Some(stop) = self.targets.met(state.iterations.len(), whole, &now) {
+            let now = state.iterations.last().map_or(whole, |last| &last.after);
+            if let Some(stop) = self.targets.met(state.iterations.len(), whole, now) {
                 break stop;
             }
             if let Some(max_drop) = &self.max_drop

@@ -50,7 +50,12 @@ impl Pick {
     ///
     /// # Errors
     /// If there is no such iteration.
-    pub fn of(self, iterations: &[Iteration], original: &Figures, targets: &Targets) -> Result<usize> {
+    pub fn of(
+        self,
+        iterations: &[Iteration],
+        original: &Figures,
+        targets: &Targets,
+    ) -> Result<usize> {
         match self {
             Pick::Last => Ok(iterations.len()),
             Pick::Number(n) if n.get() <= iterations.len() => Ok(n.get()),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Figures, Images, Iteration, Run, lessons};
+use super::{Figures, Images, Iteration, Run, Tuning, lessons};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::eval::throughput;
@@ -84,10 +84,7 @@ impl<'a> Bench<'a> {
             iteration.accuracy_before_finetuning = self.accuracy(&pruned)?;
             let trained = self.tuned(&pruned, iteration.iteration)?;
             iteration.train_loss = trained.losses.last().copied();
-            validation = trained
-                .kept
-                .checked_sub(1)
-                .and_then(|kept| trained.validation.get(kept).copied());
+            validation = Tuning::of(&trained).validation_accuracy();
             pruned = self.kept(pruned, trained.archive, iteration)?;
         }
         let metrics = self.run.measure(&pruned, self.images)?;
@@ -119,12 +116,7 @@ impl<'a> Bench<'a> {
     }
 
     /// What was learned from labels is kept; what was learned from the unpruned network alone, where it pays.
-    fn kept(
-        &self,
-        untuned: Archive,
-        tuned: Archive,
-        iteration: &mut Iteration,
-    ) -> Result<Archive> {
+    fn kept(&self, untuned: Archive, tuned: Archive, iteration: &mut Iteration) -> Result<Archive> {
         match &self.workshop {
             Some(workshop) if !self.images.has_labels() => {
                 let mut repaired = Repaired {

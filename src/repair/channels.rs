@@ -217,7 +217,8 @@ fn sum(network: &Network, program: &Program, i: usize, statement: &Statement) ->
     let [sum] = statement.outputs[..] else {
         return None;
     };
-    let [Operand::Value(a), Operand::Value(b)] = [statement.arg(0, "self")?, statement.arg(1, "other")?]
+    let [Operand::Value(a), Operand::Value(b)] =
+        [statement.arg(0, "self")?, statement.arg(1, "other")?]
     else {
         return None;
     };
@@ -249,7 +250,10 @@ fn scale_and_shift(
     if made.operator() != Some("batch_norm") {
         return None;
     }
-    let readers = program.statements.iter().filter(|s| s.reads().any(|v| v == norm));
+    let readers = program
+        .statements
+        .iter()
+        .filter(|s| s.reads().any(|v| v == norm));
     let parameter = |place, name| {
         let operand = made.arg(place, name)?;
         network.tensor(operand).filter(|info| info.parameter)?;

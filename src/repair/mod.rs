@@ -35,7 +35,7 @@ pub enum Step {
 }
 
 /// How a network answers images beside another: what labels are not needed for.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Fraction of images to which both give the same class.
     pub same_class: f64,
@@ -52,10 +52,11 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Whether the step brought the network closer, and so was kept.
+    /// Whether the step brought the network closer, and so was kept. The divergence decides: of few images, classes are
+    /// too coarse a measure.
     #[must_use]
     pub fn pays(&self) -> bool {
-        self.after > self.before
+        self.after.closeness > self.before.closeness
     }
 }
 
@@ -117,7 +118,12 @@ impl<'a> Workshop<'a> {
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn repair(&self, archive: &Archive, removed: &[String], steps: &[Step]) -> Result<Repaired> {
+    pub fn repair(
+        &self,
+        archive: &Archive,
+        removed: &[String],
+        steps: &[Step],
+    ) -> Result<Repaired> {
         let mut repaired = Repaired {
             archive: archive.clone(),
             steps: Vec::new(),
@@ -140,7 +146,12 @@ impl<'a> Workshop<'a> {
     ///
     /// # Errors
     /// If a network cannot run.
-    pub fn keep_if_closer(&self, repaired: &mut Repaired, step: Step, tried: Archive) -> Result<()> {
+    pub fn keep_if_closer(
+        &self,
+        repaired: &mut Repaired,
+        step: Step,
+        tried: Archive,
+    ) -> Result<()> {
         let repair = Repair {
             step,
             before: self.agreement(&repaired.archive)?,

@@ -14,7 +14,11 @@ use crate::torch::{self, Module, explain};
 
 impl Workshop<'_> {
     /// The archive with statistics of the images that are learned from.
-    pub(super) fn restated(&self, archive: &Archive, analysis: &Analysis) -> Result<Option<Archive>> {
+    pub(super) fn restated(
+        &self,
+        archive: &Archive,
+        analysis: &Analysis,
+    ) -> Result<Option<Archive>> {
         // Frozen networks have none: theirs are folded into weights.
         if statistics(analysis).is_empty() || self.learned_from.len() < 2 {
             return Ok(None);

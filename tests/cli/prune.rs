@@ -42,7 +42,7 @@ fn the_document_keeps_its_contract() {
     let said = place.done(&format!("{PRUNE} --baseline --json"));
     let report = said.json();
     let measured = ["params", "macs", "blocks", "accuracy", "loss"];
-    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline stopped_by iterations");
+    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline stopped_by picked iterations");
     assert_eq!(report["schema"], 1);
     assert_eq!(report["synthetic"], false);
     assert_eq!(report["samples"], 40);
@@ -58,7 +58,10 @@ fn the_document_keeps_its_contract() {
         @"iteration removed cka candidates accuracy_before_finetuning train_loss params macs blocks accuracy loss seconds"
     );
     let removed = strings(&report["removed"], |path| path);
-    assert_eq!(removed, strings(&report["iterations"], |i| &i["removed"]));
+    assert_eq!(
+        removed,
+        strings(&report["iterations"], |i| &i["removed"][0])
+    );
     let left = place.blocks("basic_scripted.pruned.pt");
     assert!(removed.iter().all(|path| !left.contains(path)));
     assert_eq!(report["after"]["blocks"], left.len());
@@ -128,7 +131,7 @@ fn too_many_iterations_end_with_1_and_what_could_be_removed() {
     assert_eq!(said.code, 1, "{said:#?}");
     assert_snapshot!(
         said.stderr,
-        @"warning: stopping after 3 of 9 removals: no candidate is left (--min-blocks-per-stage 2, --keep, --only)"
+        @"warning: stopping after 3 of 9 iterations: no candidate is left (--min-blocks-per-stage 2, --keep, --only)"
     );
     assert_eq!(said.json()["removed"].as_array().unwrap().len(), 3);
     assert_eq!(place.blocks("basic_scripted.pruned.pt").len(), 6);

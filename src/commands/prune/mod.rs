@@ -23,8 +23,7 @@ use crate::interface::Interface;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
-    Figures, Images, MaxDrop, Pick, Pretraining, Rules, Run, RunEnded, State, Stop, Targets,
-    lessons,
+    Figures, Images, MaxDrop, Pick, Rules, Run, RunEnded, State, Stop, Targets, Tuning, lessons,
 };
 use crate::repair::Step;
 use crate::report::SCHEMA;
@@ -81,12 +80,11 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     require_candidates(path, &analysis, &run.rules)?;
     announce(options, &run, &images, &analysis, synthetic)?;
     let mut run_dir = open_run_dir(options, &run, &archive, &analysis, &output)?;
-    let (original, pretraining) = match pretrained(options, &run, &archive, &images, &mut run_dir)
-        .map_err(blame(path))?
-    {
-        Some((pretraining, original)) => (original, Some(pretraining)),
-        None => (archive, None),
-    };
+    let (original, pretraining) =
+        match pretrained(options, &run, &archive, &images, &mut run_dir).map_err(blame(path))? {
+            Some((pretraining, original)) => (original, Some(pretraining)),
+            None => (archive, None),
+        };
     let begin = match &run_dir {
         Some(run_dir) => run_dir.state(&original)?,
         None => State::new(&original),
@@ -120,8 +118,11 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         Some(run_dir) => run_dir.archive(picked)?,
         None => bail!("iteration {picked} was not kept"),
     };
+    let epochs = run.training.epochs * picked + options.final_epochs;
+    let (pruned, final_tuning) =
+        finished(options, &run, (&original, pruned), picked, &images).map_err(blame(path))?;
     let baseline = match options.baseline {
-        true => baseline(&run, &original, &analysis, &images, picked).map_err(blame(path))?,
+        true => baseline(&run, &original, &analysis, &images, epochs).map_err(blame(path))?,
         false => None,
     };
     save_archive(&pruned, &output, options.output.force)?;
@@ -132,7 +133,8 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     };
     compare_speed(&original, &pruned, &run, &images, &mut before, &mut after)?;
     if let Some(exported) = picked.checked_sub(1).map(|i| &state.iterations[i].after) {
-        after.validation_accuracy = exported.validation_accuracy;
+        let tuned = final_tuning.as_ref().and_then(Tuning::validation_accuracy);
+        after.validation_accuracy = tuned.or(exported.validation_accuracy);
         after.latency = exported.latency;
     }
     let exported = &state.iterations[..picked];
@@ -154,7 +156,8 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         picked,
         iterations: state.iterations,
         rolled_back: state.rolled_back,
-        epochs: run.training.epochs,
+        final_tuning,
+        epochs,
     };
     show(options.talk, &report, || report.text())?;
     // A run that may remove nothing has not done what it was asked.
@@ -269,7 +272,7 @@ fn pretrained(
     archive: &Archive,
     images: &Images,
     run_dir: &mut Option<RunDir>,
-) -> Result<Option<(Pretraining, Archive)>> {
+) -> Result<Option<(Tuning, Archive)>> {
     if options.pretrain == 0 {
         return Ok(None);
     }
@@ -292,15 +295,40 @@ fn pretrained(
         run.scoring.device,
         run.scoring.progress,
     )?;
-    let pretraining = Pretraining {
-        train_losses: trained.losses,
-        validation: trained.validation,
-        kept_epoch: trained.kept,
-    };
+    let pretraining = Tuning::of(&trained);
     if let Some(run_dir) = run_dir {
         run_dir.keep_pretrained(&pretraining, &trained.archive)?;
     }
     Ok(Some((pretraining, trained.archive)))
+}
+
+/// The network to export fine-tuned once more, if that was asked for.
+fn finished(
+    options: &Prune,
+    run: &Run,
+    (original, pruned): (&Archive, Archive),
+    picked: usize,
+    images: &Images,
+) -> Result<(Archive, Option<Tuning>)> {
+    if options.final_epochs == 0 || !run.trains(images) {
+        return Ok((pruned, None));
+    }
+    let training = Training {
+        epochs: options.final_epochs,
+        ..run.training.clone()
+    };
+    let mut teacher = run.teacher(original, images)?;
+    let trained = finetune(
+        &pruned,
+        &run.interface,
+        lessons(images, teacher.as_mut())?,
+        &training,
+        picked * run.training.epochs,
+        run.scoring.device,
+        run.scoring.progress,
+    )?;
+    let tuning = Tuning::of(&trained);
+    Ok((trained.archive, Some(tuning)))
 }
 
 /// Refuses to go on with a run that went further than is asked for.
@@ -332,10 +360,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("reference", json!(options.reference)),
         ("distill", json!(options.distill)),
         ("repair", json!(options.repair)),
-        (
-            "blocks-per-iteration",
-            json!(options.blocks_per_iteration),
-        ),
+        ("blocks-per-iteration", json!(options.blocks_per_iteration)),
         ("max-drop", json!(options.max_drop)),
         ("retries", json!(options.retries)),
         ("pretrain", json!(options.pretrain)),
@@ -371,7 +396,7 @@ fn baseline(
     archive: &Archive,
     analysis: &Analysis,
     images: &Images,
-    iterations: usize,
+    epochs: usize,
 ) -> Result<Option<Figures>> {
     if !images.has_labels() {
         run.scoring
@@ -383,7 +408,7 @@ fn baseline(
         .progress
         .note("fine-tuning the unpruned network for comparison");
     let training = Training {
-        epochs: run.training.epochs * iterations,
+        epochs,
         ..run.training.clone()
     };
     let mut teacher = run.teacher(archive, images)?;
@@ -457,4 +482,3 @@ fn compare_speed(
     }
     Ok(())
 }
-

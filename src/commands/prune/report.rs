@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::prune::{Figures, Iteration, Pretraining, Stop};
+use crate::prune::{Figures, Iteration, Stop, Tuning};
 use crate::report::{self, number, percent, thousands};
 
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub(super) struct PruneReport {
     /// The unpruned network after the same number of fine-tuning epochs.
     pub baseline: Option<Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pretraining: Option<Pretraining>,
+    pub pretraining: Option<Tuning>,
     pub stopped_by: Stop,
     /// The iteration whose network was exported; 0 for the network before any removal.
     pub picked: usize,
@@ -36,7 +36,10 @@ pub(super) struct PruneReport {
     /// Removals that cost too much accuracy and were undone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rolled_back: Vec<Iteration>,
-    /// Fine-tuning epochs after each removal.
+    /// Of the network that was exported, after the last removal and its fine-tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_tuning: Option<Tuning>,
+    /// Fine-tuning epochs that the exported network has behind it.
     #[serde(skip)]
     pub epochs: usize,
 }
@@ -50,15 +53,22 @@ impl PruneReport {
         if let Some(baseline) = &self.baseline
             && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
         {
-            let epochs = self.epochs * self.picked;
             let _ = writeln!(
                 out,
-                "{:+.2} points against the unpruned network fine-tuned for the same {epochs} epochs",
-                100. * (pruned - full)
+                "{:+.2} points against the unpruned network fine-tuned for the same {} epochs",
+                100. * (pruned - full),
+                self.epochs
             );
         }
         if let Some(option) = self.stopped_by.option() {
             let _ = writeln!(out, "stopped by {option}");
+        }
+        if let Some(tuning) = &self.final_tuning {
+            let epochs = tuning.train_losses.len();
+            let _ = writeln!(
+                out,
+                "fine-tuned for {epochs} epochs more before it was written"
+            );
         }
         if self.picked != self.iterations.len() {
             let _ = writeln!(out, "picked iteration {}", self.picked);
