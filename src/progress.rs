@@ -1,7 +1,7 @@
 //! Progress on stderr: bars with rate and time left, notes and warnings. All of it is silent with `--quiet`.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -48,6 +48,13 @@ impl Progress {
     pub fn note(self, text: impl Display) {
         if !self.quiet {
             say(text);
+        }
+    }
+
+    /// One step of a long job, where no bar shows it: in a log.
+    pub fn step(self, text: impl Display) {
+        if !io::stderr().is_terminal() {
+            self.note(text);
         }
     }
 

@@ -179,6 +179,13 @@ pub fn finetune(
         losses.push(loss);
         let accuracy = course.validate(&lessons, progress)?;
         validation.extend(accuracy);
+        let validated = accuracy.map_or(String::new(), |a| {
+            format!(", validation accuracy {:.2} %", 100. * a)
+        });
+        progress.step(format_args!(
+            "epoch {epoch} of {}: training loss {loss:.4}{validated}",
+            training.epochs
+        ));
         if kept.accuracy.is_none_or(|best| accuracy > Some(best)) {
             kept = Kept {
                 epoch,

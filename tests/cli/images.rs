@@ -62,4 +62,12 @@ impl Place {
         place.npz("data.npz", &arrays);
         place
     }
+
+    /// A folder with images in unlabelled.npz, the same colours without their classes.
+    pub fn with_unlabelled(models: &[&str]) -> Self {
+        let place = Place::with(models);
+        let (images, _) = colours(60, 1);
+        place.npz("unlabelled.npz", &[("images", npy(&images))]);
+        place
+    }
 }

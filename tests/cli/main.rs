@@ -20,4 +20,6 @@ mod resume;
 #[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]
+mod targets;
+#[cfg(feature = "torch")]
 mod training;
