@@ -9,6 +9,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
+use crate::criteria;
+#[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
 use crate::options::Shard;
@@ -325,6 +327,9 @@ pub struct Selection {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Scoring")]
 pub struct Scoring {
+    /// What tells how redundant a block is
+    #[arg(long, value_enum, default_value_t)]
+    pub criterion: criteria::Name,
     /// Drop blocks that are surely behind, and show every image to the others only [default of prune]
     #[arg(long, overrides_with = "exact")]
     pub race: bool,

@@ -21,6 +21,7 @@ pub mod cka;
 pub mod cli;
 pub mod commands;
 pub mod cost;
+pub mod criteria;
 pub mod data;
 pub mod dtype;
 pub mod error;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::blocks::Block;
+use crate::criteria::Value;
 use crate::receptive::{self, Field};
 
 /// Version of the JSON documents.
@@ -35,8 +36,9 @@ pub struct BlockReport {
     pub macs: i64,
     /// Fraction of the network's.
     pub macs_share: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cka: Option<f64>,
+    /// By the criterion it was scored with, whose name is the key.
+    #[serde(flatten)]
+    pub value: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     /// Calibration images it was compared on.
@@ -86,7 +88,7 @@ impl BlockReport {
                 params_share: share(block.params, params),
                 macs: block.macs.count,
                 macs_share: share(block.macs.count, macs),
-                cka: None,
+                value: None,
                 rank: None,
                 samples: None,
             }

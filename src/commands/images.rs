@@ -10,6 +10,7 @@ use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::cli::{Data, Model, Training};
+use crate::criteria;
 use crate::data::{
     self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
 };
@@ -252,7 +253,18 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
 }
 
 /// What a run without data has to say.
-pub(super) fn warn_synthetic(analysis: &Analysis, images: &Images, progress: Progress) {
+pub(super) fn warn_synthetic(
+    analysis: &Analysis,
+    images: &Images,
+    criterion: criteria::Name,
+    progress: Progress,
+) {
+    if !criterion.looks_at_images() {
+        progress.warn(
+            "NO DATA. Nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
+        );
+        return;
+    }
     let shape = crate::blocks::show_shape(&analysis.input_shape);
     let guessed = if analysis.shape_guessed {
         " (a guessed size; --input-size names it)"

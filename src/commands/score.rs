@@ -16,13 +16,14 @@ use super::{
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{self, Score};
+use crate::criteria::{self, Distribution};
 use crate::export::check_output;
 use crate::interrupt::Interrupt;
 use crate::memory::available;
 use crate::progress::Progress;
 use crate::prune::Rules;
 use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
-use crate::score::{self, Against, Ended, Job, Race, Scoring, Tally, ranking};
+use crate::score::{self, Against, Ended, Job, Race, Scoring};
 use crate::settings::Settings;
 use crate::torch;
 
@@ -45,6 +46,10 @@ struct ScoreReport {
     command: &'static str,
     #[serde(flatten)]
     scored: Scored,
+    criterion: criteria::Name,
+    /// Of the candidates' values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distribution: Option<Distribution>,
     /// Candidates could drop out before they had seen all images.
     race: bool,
     /// Of scoring, from loading the network into libtorch to the similarities.
@@ -54,7 +59,16 @@ struct ScoreReport {
 impl cli::Scoring {
     /// Whether candidates race; `usual` if the options leave it open.
     pub(super) fn races(self, usual: bool) -> bool {
-        self.race || (usual && !self.exact)
+        let races = self.race || (usual && !self.exact);
+        races && self.criterion == criteria::Name::Cka
+    }
+
+    /// Refuses options that do not go with the criterion.
+    pub(super) fn check(self) -> Result<()> {
+        if self.race && self.criterion != criteria::Name::Cka {
+            bail!("--race knows how sure it may be of CKA alone; leave it out, or --criterion");
+        }
+        Ok(())
     }
 
     /// How to score, as the options say.
@@ -87,11 +101,23 @@ fn free(device: tch::Device) -> u64 {
 pub(super) fn run(options: &Score) -> Result<Outcome> {
     let Some(model) = &options.model else {
         let whole = statistics::merge(&options.statistics.merge)?;
-        return report(options, whole.scored, &whole.tallies, whole.seconds);
+        let scores = score::ranking(&whole.tallies)?;
+        return report(options, whole.scored, &scores, whole.seconds);
     };
     let progress = Progress {
         quiet: options.talk.quiet,
     };
+    options.scoring.check()?;
+    let statistics = &options.statistics;
+    if options.scoring.criterion != criteria::Name::Cka
+        && (statistics.shard.is_some()
+            || statistics.output.is_some()
+            || statistics.resume.is_some())
+    {
+        bail!(
+            "--shard, --output and --resume keep statistics of CKA; leave them out, or --criterion"
+        );
+    }
     let path = &model.model;
     let archive = open_model(path)?;
     if let Some(output) = &options.statistics.output {
@@ -119,7 +145,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .map(|b| b.path.clone())
         .collect();
     if synthetic {
-        warn_synthetic(&analysis, &images, progress);
+        warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
     }
     let scored = Scored {
         model: path.display().to_string(),
@@ -129,6 +155,17 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         macs: analysis.macs().count,
         blocks: BlockReport::all(&analysis),
     };
+    if options.scoring.criterion != criteria::Name::Cka {
+        let job = Job {
+            archive: &archive,
+            analysis: &analysis,
+            wanted: &wanted,
+            images: (&images.calibration, &images.plain),
+            range: 0..images.calibration.len(),
+            against: Against::Current,
+        };
+        return by_criterion(options, &job, scored, device, progress).map_err(blame(path));
+    }
     let settings = settings(options, model, &archive, &analysis, scored.samples)?;
     let range = shard(options, scored.samples)?;
     let mut begun = Vec::new();
@@ -185,7 +222,41 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
                 progress.note("statistics written; `ckaprune score --merge` makes a ranking of those of all shards");
                 return Ok(Outcome::Done);
             }
-            report(options, scored, &tallies, seconds).map_err(blame(path))
+            let scores = score::ranking(&tallies).map_err(blame(path))?;
+            report(options, scored, &scores, seconds)
+        }
+    }
+}
+
+/// Scores by another criterion than CKA: in one go, as no statistics are kept.
+fn by_criterion(
+    options: &Score,
+    job: &Job,
+    scored: Scored,
+    device: tch::Device,
+    progress: Progress,
+) -> Result<Outcome> {
+    let begun = Instant::now();
+    let scoring = options
+        .scoring
+        .settings(false, &options.data, device, progress);
+    let interrupt = Interrupt::heed();
+    let look = criteria::Look {
+        job,
+        scoring: &scoring,
+        seed: options.data.seed,
+        iteration: 0,
+        stop: &|| interrupt.is_asked(),
+    };
+    let mut criterion = options.scoring.criterion.criterion(None);
+    match criterion.measure(&look, Vec::new())? {
+        criteria::Found::Values(found) => {
+            let scores = criteria::ranking(found);
+            report(options, scored, &scores, begun.elapsed().as_secs_f64())
+        }
+        criteria::Found::Stopped(_) => {
+            progress.warn("stopped; statistics to go on from are kept with --criterion cka alone");
+            Ok(Outcome::Interrupted)
         }
     }
 }
@@ -256,12 +327,16 @@ fn settings(
     Ok(scoring.and(more.into_iter().collect()))
 }
 
-fn report(options: &Score, scored: Scored, tallies: &[Tally], seconds: f64) -> Result<Outcome> {
-    let scores = ranking(tallies)?;
+fn report(
+    options: &Score,
+    scored: Scored,
+    scores: &[criteria::Score],
+    seconds: f64,
+) -> Result<Outcome> {
     let blocks = scored.blocks.into_iter().map(|block| {
         let found = scores.iter().find(|s| s.path == block.path);
         BlockReport {
-            cka: found.map(|s| s.cka),
+            value: found.map(|s| s.value),
             rank: found.map(|s| s.rank),
             samples: found.map(|s| s.samples),
             ..block
@@ -271,24 +346,32 @@ fn report(options: &Score, scored: Scored, tallies: &[Tally], seconds: f64) -> R
         blocks: blocks.collect(),
         ..scored
     };
-    let race = scores.iter().any(|s| s.samples < scored.samples);
+    let criterion = options.scoring.criterion;
+    let race =
+        criterion == criteria::Name::Cka && scores.iter().any(|s| s.samples < scored.samples);
     let report = ScoreReport {
         schema: SCHEMA,
         command: "score",
         scored,
+        criterion,
+        distribution: Distribution::of(scores),
         race,
         seconds,
     };
-    show(options.talk, &report, || report.table(&scores))?;
+    show(options.talk, &report, || report.table(scores))?;
     Ok(Outcome::Done)
 }
 
 impl ScoreReport {
-    fn table(&self, scores: &[score::Score]) -> String {
+    fn table(&self, scores: &[criteria::Score]) -> String {
         let Scored {
             samples, blocks, ..
         } = &self.scored;
-        let mut header = vec!["rank", "block", "CKA without it", "MACs", "share"];
+        let word = match self.criterion {
+            criteria::Name::Cka => "CKA without it",
+            _ => scores.first().map_or("value", |s| s.value.word()),
+        };
+        let mut header = vec!["rank", "block", word, "MACs", "share"];
         header.extend(self.race.then_some("images"));
         let mut table = report::table(&header);
         for score in scores {
@@ -297,7 +380,7 @@ impl ScoreReport {
             let mut row = vec![
                 number(score.rank.to_string()),
                 (&score.path).into(),
-                number(format!("{:.6}", score.cka)),
+                number(format!("{:.6}", score.number())),
                 number(thousands(macs)),
                 number(percent(macs, self.scored.macs)),
             ];
@@ -309,16 +392,26 @@ impl ScoreReport {
         } else {
             "calibration images"
         };
-        let head = format!(
-            "{}: linear CKA on {} {what}\n\n",
-            self.scored.model,
-            thousands(*samples as i64)
-        );
+        let by = match self.criterion {
+            criteria::Name::Cka => "linear CKA",
+            _ => word,
+        };
+        let on = match self.criterion.looks_at_images() {
+            true => format!(" on {} {what}", thousands(*samples as i64)),
+            false => String::new(),
+        };
+        let head = format!("{}: {by}{on}\n\n", self.scored.model);
+        let spread = self.distribution.map_or(String::new(), |d| {
+            format!(
+                "\nfrom {:.4} to {:.4}, median {:.4}, quartiles {:.4} and {:.4}\n",
+                d.min, d.max, d.median, d.q1, d.q3
+            )
+        });
         let foot = if self.race {
             "\nBlocks with fewer images fell behind in the race; `--exact` compares all on all.\n"
         } else {
             ""
         };
-        head + &report::render(&table) + foot
+        head + &report::render(&table) + &spread + foot
     }
 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
+use crate::criteria::{Distribution, Score, Value};
 use crate::eval::Metrics;
 use crate::finetune::Trained;
 use crate::repair::Repair;
-use crate::score::Score;
 
 /// Size and quality of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,10 +52,14 @@ pub struct Iteration {
     pub iteration: usize,
     /// The best first.
     pub removed: Vec<String>,
-    /// Of the best.
-    pub cka: f64,
+    /// Of the best, by the criterion whose name is the key.
+    #[serde(flatten)]
+    pub value: Value,
     /// All candidates, the best first.
     pub candidates: Vec<Score>,
+    /// Of the candidates' values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
     /// What repairing did, step by step; a step that did not bring the network closer was undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
@@ -84,7 +88,8 @@ impl Iteration {
         Iteration {
             iteration: number,
             removed: removed.to_vec(),
-            cka: best.map_or(0., |score| score.cka),
+            value: best.map_or(Value::Cka(0.), |score| score.value),
+            distribution: Distribution::of(&candidates),
             candidates,
             repairs: Vec::new(),
             accuracy_before_repair: None,

@@ -15,13 +15,14 @@ use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::cli::Reference;
+use crate::criteria::{self, Criterion, Found, Look, Score, ranking};
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Distillation, Lessons, Teacher, Training};
 use crate::interface::Interface;
 use crate::interrupt::Interrupt;
 use crate::repair::Step;
-use crate::score::{Against, Ended, Job, Reuse, Score, Scoring, Tally, ranking, representation};
+use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
 use crate::torch::Module;
 use removal::Bench;
 
@@ -62,6 +63,7 @@ pub struct Run {
     pub max_drop: Option<MaxDrop>,
     pub blocks_per_iteration: usize,
     pub rules: Rules,
+    pub criterion: criteria::Name,
     pub reference: Reference,
     pub training: Training,
     /// Learn from the unpruned network.
@@ -325,24 +327,26 @@ impl Run {
             }
         };
         Ok(Scorer {
+            criterion: self.criterion.criterion(reuse),
             scoring: Scoring {
                 memory,
                 ..self.scoring
             },
+            seed: self.training.seed,
             images: calibration,
             first,
-            reuse,
         })
     }
 }
 
 /// Scores the candidates of each iteration.
 struct Scorer<'a> {
+    criterion: Box<dyn Criterion>,
     scoring: Scoring,
+    seed: u64,
     images: (&'a Part, &'a Loader),
     /// The original's representation, where candidates are compared with that.
     first: Option<ndarray::Array2<f32>>,
-    reuse: Option<Reuse>,
 }
 
 impl Scorer<'_> {
@@ -365,12 +369,18 @@ impl Scorer<'_> {
                 .as_ref()
                 .map_or(Against::Current, Against::Earlier),
         };
-        let begun = std::mem::take(&mut state.scoring);
         let interrupt = Interrupt::heed();
-        let asked = || interrupt.is_asked();
-        match self.scoring.run(&job, begun, self.reuse.as_mut(), &asked)? {
-            Ended::Scored(tallies) if !asked() => ranking(&tallies).map(Some),
-            Ended::Scored(tallies) | Ended::Interrupted(tallies) => {
+        let look = Look {
+            job: &job,
+            scoring: &self.scoring,
+            seed: self.seed,
+            iteration: state.iterations.len(),
+            stop: &|| interrupt.is_asked(),
+        };
+        let begun = std::mem::take(&mut state.scoring);
+        match self.criterion.measure(&look, begun)? {
+            Found::Values(found) => Ok(Some(ranking(found))),
+            Found::Stopped(tallies) => {
                 state.scoring = tallies;
                 Ok(None)
             }
@@ -429,10 +439,11 @@ fn progress_line(iteration: &Iteration, of: Option<usize>, rolled_back: bool) ->
         "removed"
     };
     format!(
-        "[{}{of}] {done} {}: CKA {:.6} (of {} candidates){quality}, {:.0} s",
+        "[{}{of}] {done} {}: {} {:.6} (of {} candidates){quality}, {:.0} s",
         iteration.iteration,
         iteration.removed.join(", "),
-        iteration.cka,
+        iteration.value.word(),
+        iteration.value.number(),
         iteration.candidates.len(),
         iteration.seconds
     )

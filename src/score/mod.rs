@@ -19,11 +19,11 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::analysis::Analysis;
 use crate::archive::Archive;
+use crate::criteria::{self, Score, Value};
 use crate::data::{Batch, Loader, Part};
 use crate::progress::Progress;
 use crate::segments::Detour;
@@ -34,19 +34,7 @@ use workers::Workers;
 pub use engine::Engine;
 pub use race::Race;
 pub use reuse::Reuse;
-pub use tally::{Space, Tally, check_tallies};
-
-/// How similar the network stays without one block.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    pub path: String,
-    /// Linear CKA with the reference: 1 means that the representation does not change (up to rotation and scale).
-    pub cka: f64,
-    /// 1 for the block to remove first.
-    pub rank: usize,
-    /// Calibration images it was compared on: fewer than all for one that fell behind in a race.
-    pub samples: usize,
-}
+pub use tally::{Space, Tally, check_tallies, explain};
 
 /// What to compare candidates with.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +88,30 @@ impl Scoring {
         &self,
         job: &Job,
         begun: Vec<Tally>,
+        reuse: Option<&mut Reuse>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended> {
+        self.run_in(None, job, begun, reuse, stop)
+    }
+
+    /// The same for criteria that need the representations themselves: all candidates see all images, and the tallies
+    /// hold rows.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn run_on_rows(&self, job: &Job, stop: &dyn Fn() -> bool) -> Result<Ended> {
+        let exact = Scoring {
+            race: None,
+            ..*self
+        };
+        exact.run_in(Some(Space::Gram), job, Vec::new(), None, stop)
+    }
+
+    fn run_in(
+        &self,
+        space: Option<Space>,
+        job: &Job,
+        begun: Vec<Tally>,
         mut reuse: Option<&mut Reuse>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended> {
@@ -113,7 +125,9 @@ impl Scoring {
         }
         let features = engine.representation(&sample)?.ncols();
         let workers = Workers::of(self.device)?;
+        let space = space.unwrap_or_else(|| Space::of(part.len(), features));
         let work = Work {
+            space,
             samples: part.len(),
             candidates: detours.len(),
             features,
@@ -124,7 +138,6 @@ impl Scoring {
         if let Some(reuse) = &mut reuse {
             reuse.begin(engine.pieces(), plan.batch);
         }
-        let space = Space::of(part.len(), features);
         let groups = groups(&detours, begun, (space, job.range.start), plan);
         let total = detours.len() * job.range.len();
         let what = format!("scoring {} × {} images", detours.len(), job.range.len());
@@ -183,31 +196,31 @@ fn groups(
     begun.iter().cloned().chain(rest).collect()
 }
 
-/// The scores of all candidates, the best candidate for removal first; in a race those that saw more images come first.
+/// Path, similarity and number of images of each candidate.
 ///
 /// # Errors
 /// If a representation is constant: the message names the block.
-pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
-    let mut scores = Vec::new();
+pub fn similarities(tallies: &[Tally]) -> Result<Vec<(String, f64, usize)>> {
+    let mut all = Vec::new();
     for tally in tallies {
         let found = tally.similarities()?.into_iter();
-        scores.extend(
+        all.extend(
             found
                 .zip(&tally.candidates)
-                .map(|((cka, samples), candidate)| Score {
-                    path: candidate.path.clone(),
-                    cka,
-                    rank: 0,
-                    samples,
-                }),
+                .map(|((cka, samples), c)| (c.path.clone(), cka, samples)),
         );
     }
-    // Stable: of equal scores the earlier block comes first.
-    scores.sort_by(|a, b| b.samples.cmp(&a.samples).then(b.cka.total_cmp(&a.cka)));
-    for (i, score) in scores.iter_mut().enumerate() {
-        score.rank = i + 1;
-    }
-    Ok(scores)
+    Ok(all)
+}
+
+/// The scores of all candidates, the best candidate for removal first.
+///
+/// # Errors
+/// Those of [`similarities`].
+pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
+    let found = similarities(tallies)?.into_iter();
+    let value = |(path, cka, samples)| (path, Value::Cka(cka), samples);
+    Ok(criteria::ranking(found.map(value).collect()))
 }
 
 /// The network's own representation of the calibration images (images × features).

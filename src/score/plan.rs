@@ -16,6 +16,8 @@ pub struct Plan {
 /// What there is to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
+    /// Where candidates are compared.
+    pub space: Space,
     pub samples: usize,
     pub candidates: usize,
     /// Of the representation.
@@ -50,7 +52,7 @@ impl Plan {
         };
         let batch = batch.map_or(best.min(memory / 2 / image), NonZeroUsize::get);
         let batch = batch.min(work.samples);
-        let one = Space::of(work.samples, work.features).bytes(work.samples, work.features);
+        let one = work.space.bytes(work.samples, work.features);
         // The reference is kept beside the candidates.
         let kept = (memory / 2 / one.max(1)).saturating_sub(1);
         Plan {
@@ -65,6 +67,7 @@ mod tests {
     use super::*;
 
     const WORK: Work = Work {
+        space: Space::Features,
         samples: 4096,
         candidates: 25,
         features: 64,

@@ -113,6 +113,9 @@ impl Space {
     }
 }
 
+/// A candidate's path and representation.
+pub type NamedRows<'a> = (&'a str, ArrayView2<'a, f32>);
+
 impl Tally {
     /// Nothing seen yet, beginning at the image at place `start`.
     #[must_use]
@@ -176,6 +179,19 @@ impl Tally {
         }
         self.seen.end += images;
         Ok(())
+    }
+
+    /// The representations themselves, of the reference and of each candidate by its path, where they are kept.
+    #[must_use]
+    pub fn rows(&self) -> Option<(ArrayView2<'_, f32>, Vec<NamedRows<'_>>)> {
+        let Kept::Rows(reference) = &self.reference else {
+            return None;
+        };
+        let candidates = self.candidates.iter().map(|c| match &c.state {
+            State::Live(Kept::Rows(rows)) => Some((c.path.as_str(), rows.view())),
+            _ => None,
+        });
+        Some((reference.view(), candidates.collect::<Option<_>>()?))
     }
 
     /// A candidate is not compared any further.
@@ -312,7 +328,8 @@ fn append(rows: &mut Array2<f32>, more: ArrayView2<f32>) -> Result<()> {
 }
 
 /// What a user can do about a similarity that does not exist.
-fn explain(error: &CkaError, path: Option<&str>) -> anyhow::Error {
+#[must_use]
+pub fn explain(error: &CkaError, path: Option<&str>) -> anyhow::Error {
     match (error, path) {
         (
             CkaError::Constant {

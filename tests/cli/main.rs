@@ -1,6 +1,8 @@
 //! The command line as other programs and people see it: what it prints, writes, refuses, and exits with.
 
 mod config;
+#[cfg(feature = "torch")]
+mod criteria;
 mod errors;
 mod help;
 mod inspect;

@@ -16,7 +16,10 @@ fn targeted(options: &str) -> String {
 fn demo() -> Place {
     let place = Place::with(&[]);
     let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/demo");
-    place.write("model.pt", std::fs::read(format!("{configs}/model.pt")).unwrap());
+    place.write(
+        "model.pt",
+        std::fs::read(format!("{configs}/model.pt")).unwrap(),
+    );
     place
 }
 
@@ -95,18 +98,27 @@ fn the_picked_iteration_is_exported() {
     assert_eq!(last["picked"], 2);
     assert_eq!(first["picked"], 1);
     assert_eq!(
-        first["removed"],
-        first["iterations"][0]["removed"],
+        first["removed"], first["iterations"][0]["removed"],
         "what the exported network lacks"
     );
     assert_eq!(first["after"]["macs"], first["iterations"][0]["macs"]);
     // Six blocks without fine-tuning cost more than three.
     assert_eq!(best["picked"], 1);
     let place_after = place.files();
-    assert_eq!(place_after.len(), 2, "no folder is left: {:?}", place_after.keys());
+    assert_eq!(
+        place_after.len(),
+        2,
+        "no folder is left: {:?}",
+        place_after.keys()
+    );
     let refused = place.run(&format!("{line} --pick 3"));
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("--pick 3: the run has 2 iterations"), "{refused:#?}");
+    assert!(
+        refused
+            .stderr
+            .contains("--pick 3: the run has 2 iterations"),
+        "{refused:#?}"
+    );
 }
 
 #[test]
@@ -119,7 +131,8 @@ fn a_plan_replays_a_run_on_the_original() {
     assert_eq!(left.len(), 9 - report["removed"].as_array().unwrap().len());
     place.write("empty.json", r#"{"schema":1,"input_shape":[3,8,8],"granularity":"block","candidates":"residual","blocks":[]}"#);
     place.write("other.json", "{}");
-    let plan = |file: &str| format!("remove --model basic_scripted.pt --plan {file} --output no.pt");
+    let plan =
+        |file: &str| format!("remove --model basic_scripted.pt --plan {file} --output no.pt");
     insta::assert_snapshot!(place.all_refused(&[
         &plan("nowhere.json"),
         &plan("other.json"),
@@ -132,7 +145,9 @@ fn a_plan_replays_a_run_on_the_original() {
 fn a_network_is_trained_first_and_last_where_that_is_asked_for() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let line = format!("{PRUNE} --json --quiet --force --run-dir run");
-    let report = place.json(&format!("{line} --pretrain 2 --pretrain-lr 0.1 --final-epochs 3 --baseline"));
+    let report = place.json(&format!(
+        "{line} --pretrain 2 --pretrain-lr 0.1 --final-epochs 3 --baseline"
+    ));
     let epochs = |of: &str| report[of]["train_losses"].as_array().unwrap().len();
     assert_eq!((epochs("pretraining"), epochs("final_tuning")), (2, 3));
     let as_given = place.json(&format!("{PRUNE} --json --quiet --force"));
@@ -147,7 +162,9 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     let line = PRUNE.replace("data.npz", "unlabelled.npz");
     let said = place.done(&format!("{line} --distill --json"));
     assert!(
-        said.stderr.contains("the images have no labels: fine-tuning learns from the unpruned network alone"),
+        said.stderr.contains(
+            "the images have no labels: fine-tuning learns from the unpruned network alone"
+        ),
         "{said:#?}"
     );
     let report = said.json();
@@ -156,7 +173,10 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     assert!(report["iterations"][0]["train_loss"].is_f64());
     assert_eq!(report["after"].get("accuracy"), None);
     let untaught = place.done(&format!("{line} --json --force"));
-    assert!(untaught.stderr.contains("nothing is fine-tuned (--distill"), "{untaught:#?}");
+    assert!(
+        untaught.stderr.contains("nothing is fine-tuned (--distill"),
+        "{untaught:#?}"
+    );
     for option in ["--max-drop 1", "--pick best", "--pretrain 1"] {
         place.refused(&format!("{line} --distill --force {option}"));
     }
@@ -182,7 +202,10 @@ fn a_run_killed_at_any_moment_and_resumed_ends_as_one_that_was_not() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(took.mul_f64(f64::from(2 * kill + 1) / f64::from(2 * KILLS)).max(Duration::from_millis(1)));
+        std::thread::sleep(
+            took.mul_f64(f64::from(2 * kill + 1) / f64::from(2 * KILLS))
+                .max(Duration::from_millis(1)),
+        );
         // SIGKILL: nothing of ours runs any more.
         child.kill().unwrap();
         child.wait().unwrap();
@@ -192,6 +215,9 @@ fn a_run_killed_at_any_moment_and_resumed_ends_as_one_that_was_not() {
         };
         let resumed = other.json(&resume);
         assert_eq!(resumed["removed"], expected["removed"], "killed at {kill}");
-        assert!(other.read("out.pt") == place.read("out.pt"), "other weights: killed at {kill}");
+        assert!(
+            other.read("out.pt") == place.read("out.pt"),
+            "other weights: killed at {kill}"
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod criteria;
 mod race;
 mod statistics;
 
@@ -11,12 +12,13 @@ use std::num::NonZeroUsize;
 
 use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
+use ckaprune::criteria::Score;
 use ckaprune::data::{Loader, Part, Transform, synthetic};
 use ckaprune::inference::{Kernel, Layer};
 use ckaprune::patch::Patch;
 use ckaprune::progress::Progress;
 use ckaprune::score::{
-    Against, Ended, Engine, Job, Reuse, Score, Scoring, Tally, ranking, representation,
+    Against, Ended, Engine, Job, Reuse, Scoring, Tally, ranking, representation,
 };
 use ckaprune::segments::{Form, Pieces};
 use ckaprune::winograd::is_quick;
@@ -180,9 +182,9 @@ fn assert_scores_are_those_of_removal(name: &str, archive: &Archive, input: Inpu
     for (found, (path, expected)) in found.iter().zip(&expected) {
         assert_eq!(found.path, *path, "{name}: another ranking");
         assert!(
-            (found.cka - expected).abs() < TOLERANCE,
+            (found.number() - expected).abs() < TOLERANCE,
             "{name}, {path}: {} and {expected}",
-            found.cka
+            found.number()
         );
     }
     found.len()
@@ -271,12 +273,16 @@ fn a_block_inside_a_branch_is_scored_by_running_the_piece_around_it() {
 fn the_best_candidate_has_rank_one_and_the_highest_score() {
     let archive = open(&fixture("basic_scripted.pt"));
     let scores = Case::of(&archive, 40).scores().unwrap();
-    assert!(scores.windows(2).all(|w| w[0].cka >= w[1].cka));
+    assert!(scores.windows(2).all(|w| w[0].number() >= w[1].number()));
     assert_eq!(
         scores.iter().map(|s| s.rank).collect::<Vec<_>>(),
         (1..=scores.len()).collect::<Vec<_>>()
     );
-    assert!(scores.iter().all(|s| s.cka > 0. && s.cka <= 1. + 1e-12));
+    assert!(
+        scores
+            .iter()
+            .all(|s| s.number() > 0. && s.number() <= 1. + 1e-12)
+    );
 }
 
 #[test]
@@ -298,7 +304,11 @@ fn an_earlier_representation_can_be_the_reference() {
             FIXTURE_INPUT,
         );
         let expected = linear_cka(&represent(&original, FIXTURE_INPUT), &candidate);
-        assert!((found.cka - expected).abs() < TOLERANCE, "{}", found.path);
+        assert!(
+            (found.number() - expected).abs() < TOLERANCE,
+            "{}",
+            found.path
+        );
     }
 }
 

@@ -20,7 +20,7 @@ fn the_race_is_won_by_the_block_that_is_best_on_all_images() {
         for score in raced.iter().filter(|s| s.samples == 600) {
             let same = exact.iter().find(|s| s.path == score.path).unwrap();
             assert!(
-                (score.cka - same.cka).abs() < TOLERANCE,
+                (score.number() - same.number()).abs() < TOLERANCE,
                 "{name}, {}",
                 score.path
             );

@@ -9,7 +9,7 @@ fn assert_same(found: &[Score], expected: &[Score], tolerance: f64) {
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!((&found.path, found.rank), (&expected.path, expected.rank));
         assert!(
-            (found.cka - expected.cka).abs() <= tolerance,
+            (found.number() - expected.number()).abs() <= tolerance,
             "{found:?} {expected:?}"
         );
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
-use crate::cli::{Prune, Repair, Selection};
+use crate::cli::{Prune, Reference, Repair, Selection};
 use crate::eval::throughput;
 use crate::export::save_archive;
 use crate::finetune::{Training, finetune};
@@ -46,6 +46,7 @@ impl From<&Selection> for Rules {
 const RACES: bool = true;
 
 pub(super) fn run(options: &Prune) -> Result<Outcome> {
+    options.scoring.check()?;
     let progress = Progress {
         quiet: options.talk.quiet,
     };
@@ -145,6 +146,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         output: output.display().to_string(),
         input_shape: analysis.input_shape.clone(),
         samples: images.calibration.len(),
+        criterion: run.criterion,
         synthetic,
         seed: options.data.seed,
         removed: exported.iter().flat_map(|i| i.removed.clone()).collect(),
@@ -185,7 +187,6 @@ fn prepared(
         Repair::Bn => vec![Step::Bn],
         Repair::Channels => vec![Step::Channels, Step::Bn],
     };
-    let race = options.scoring.races(RACES);
     Run {
         targets: Targets {
             iterations: options.iterations.map(|n| n as usize),
@@ -199,15 +200,19 @@ fn prepared(
         }),
         blocks_per_iteration: options.blocks_per_iteration.get(),
         rules: (&options.selection).into(),
+        criterion: options.scoring.criterion,
         reference: options.reference,
         training: options.training.parameters(options.data.seed),
         distillation: (options.distill && images.train.is_some())
             .then_some(options.training.distillation()),
         repair,
         interface: interface.clone(),
-        scoring: options
-            .scoring
-            .settings(race, &options.data, device, progress),
+        scoring: options.scoring.settings(
+            options.scoring.races(RACES),
+            &options.data,
+            device,
+            progress,
+        ),
     }
 }
 
@@ -220,8 +225,13 @@ fn announce(
     synthetic: bool,
 ) -> Result<()> {
     let progress = run.scoring.progress;
+    if options.reference == Reference::Original && !run.criterion.compares() {
+        bail!(
+            "--reference original needs a criterion that compares representations: cka, cka-debiased or consensus"
+        );
+    }
     if synthetic {
-        warn_synthetic(analysis, images, progress);
+        warn_synthetic(analysis, images, run.criterion, progress);
     } else if !images.has_labels() {
         let tuned = match run.trains(images) {
             true => "fine-tuning learns from the unpruned network alone",
@@ -357,6 +367,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("model", json!(fingerprint(archive)?)),
         ("batch-size", json!(data.batch_size)),
         ("race", json!(options.scoring.races(RACES))),
+        ("criterion", json!(options.scoring.criterion)),
         ("reference", json!(options.reference)),
         ("distill", json!(options.distill)),
         ("repair", json!(options.repair)),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::criteria;
 use crate::prune::{Figures, Iteration, Stop, Tuning};
 use crate::report::{self, number, percent, thousands};
 
@@ -16,6 +17,7 @@ pub(super) struct PruneReport {
     pub input_shape: Vec<i64>,
     /// Calibration images.
     pub samples: usize,
+    pub criterion: criteria::Name,
     /// The calibration images were random noise.
     pub synthetic: bool,
     pub seed: u64,
@@ -94,7 +96,11 @@ impl PruneReport {
         let measured = self.before.accuracy.is_some();
         let validated = self.before.validation_accuracy.is_some();
         let timed = self.iterations.iter().any(|i| i.after.latency.is_some());
-        let mut header = vec!["", "removed", "CKA", "MACs left"];
+        let word = self
+            .attempts()
+            .first()
+            .map_or("CKA", |(i, _)| i.value.word());
+        let mut header = vec!["", "removed", word, "MACs left"];
         header.extend(timed.then_some("ms"));
         header.extend(
             measured
@@ -110,7 +116,7 @@ impl PruneReport {
             let mut row = vec![
                 number(iteration.iteration.to_string()),
                 format!("{}{undone}", iteration.removed.join(", ")).into(),
-                number(format!("{:.6}", iteration.cka)),
+                number(format!("{:.6}", iteration.value.number())),
                 number(percent(after.macs, self.before.macs)),
             ];
             row.extend(timed.then(|| number(milliseconds(after.latency))));

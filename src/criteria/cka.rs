@@ -1,0 +1,28 @@
+//! Linear CKA of the representations with and without the block (arXiv 2405.17081, section 3.2): the method's own.
+
+use anyhow::Result;
+
+use super::{Criterion, Found, Look, Value};
+use crate::score::{Ended, Reuse, Tally, similarities};
+
+/// Of statistics alone, in a race if one is asked for.
+pub struct Cka {
+    /// What one iteration leaves for the next.
+    pub reuse: Option<Reuse>,
+}
+
+impl Criterion for Cka {
+    fn measure(&mut self, look: &Look, begun: Vec<Tally>) -> Result<Found> {
+        let ended = look
+            .scoring
+            .run(look.job, begun, self.reuse.as_mut(), look.stop)?;
+        match ended {
+            Ended::Scored(tallies) if !(look.stop)() => {
+                let found = similarities(&tallies)?.into_iter();
+                let value = |(path, cka, samples)| (path, Value::Cka(cka), samples);
+                Ok(Found::Values(found.map(value).collect()))
+            }
+            Ended::Scored(tallies) | Ended::Interrupted(tallies) => Ok(Found::Stopped(tallies)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How redundant each block is: the criteria that a run can remove blocks by, one file each.
+
+#[cfg(feature = "torch")]
+mod block_influence;
+#[cfg(feature = "torch")]
+mod cka;
+#[cfg(feature = "torch")]
+mod cka_debiased;
+#[cfg(feature = "torch")]
+mod consensus;
+#[cfg(feature = "torch")]
+mod l1;
+#[cfg(feature = "torch")]
+mod random;
+mod value;
+
+#[cfg(feature = "torch")]
+pub use search::*;
+pub use value::{Distribution, Name, Score, Value};
+
+#[cfg(feature = "torch")]
+mod search {
+    use anyhow::Result;
+
+    use super::value::{Name, Score, Value};
+    use super::{block_influence, cka, cka_debiased, consensus, l1, random};
+    use crate::score::{Job, Scoring, Tally};
+
+    /// What a criterion may look at.
+    pub struct Look<'a> {
+        pub job: &'a Job<'a>,
+        pub scoring: &'a Scoring,
+        pub seed: u64,
+        /// Iterations before this one.
+        pub iteration: usize,
+        /// Whether the user wants it to stop, asked between two batches.
+        pub stop: &'a dyn Fn() -> bool,
+    }
+
+    /// What a criterion found.
+    #[derive(Clone, Debug)]
+    pub enum Found {
+        /// A value for each candidate, and the images it rests on. Of equal values the one that stands first goes first.
+        Values(Vec<(String, Value, usize)>),
+        /// The user stopped it. What was done, if it can be carried on, is in the statistics.
+        Stopped(Vec<Tally>),
+    }
+
+    /// A way to tell how redundant blocks are.
+    pub trait Criterion {
+        /// Measures the candidates of a job. `begun` is what an earlier call that was stopped left.
+        ///
+        /// # Errors
+        /// If the network cannot be run, or nothing can be compared.
+        fn measure(&mut self, look: &Look, begun: Vec<Tally>) -> Result<Found>;
+    }
+
+    impl Name {
+        /// The criterion of this name. `reuse`: what one iteration computed may serve the next, as weights stay.
+        #[must_use]
+        pub fn criterion(self, reuse: Option<crate::score::Reuse>) -> Box<dyn Criterion> {
+            match self {
+                Name::Cka => Box::new(cka::Cka { reuse }),
+                Name::CkaDebiased => Box::new(cka_debiased::CkaDebiased),
+                Name::BlockInfluence => Box::new(block_influence::BlockInfluence),
+                Name::L1 => Box::new(l1::L1),
+                Name::Random => Box::new(random::Random),
+                Name::Consensus => Box::new(consensus::Consensus),
+            }
+        }
+    }
+
+    /// The scores of what a criterion found, the block to remove first at the front; in a race those that saw more
+    /// images come first.
+    #[must_use]
+    pub fn ranking(found: Vec<(String, Value, usize)>) -> Vec<Score> {
+        let mut found = found;
+        // Stable: of equal values the earlier one comes first.
+        found.sort_by(|(_, a, seen), (_, b, others)| others.cmp(seen).then(a.order(b)));
+        (1..)
+            .zip(found)
+            .map(|(rank, (path, value, samples))| Score {
+                path,
+                value,
+                rank,
+                samples,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! Any block: what every other criterion has to be compared with.
+
+use anyhow::Result;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Criterion, Found, Look, Value};
+use crate::score::Tally;
+
+/// Uniform, by the seed and the number of the iteration: a run that is resumed draws what it would have drawn.
+pub struct Random;
+
+impl Criterion for Random {
+    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
+        let mut rng = ChaCha8Rng::seed_from_u64(look.seed);
+        rng.set_stream(look.iteration as u64);
+        let drawn = look
+            .job
+            .wanted
+            .iter()
+            .map(|path| (path.clone(), Value::Random(rng.random()), 0));
+        Ok(Found::Values(drawn.collect()))
+    }
+}

@@ -1,0 +1,186 @@
+//! What criteria are called, and the values they give.
+
+use std::cmp::Ordering;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The criteria by name.
+// Its variants have no comments of their own, which `--help` would print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Name {
+    #[default]
+    Cka,
+    CkaDebiased,
+    BlockInfluence,
+    L1,
+    Random,
+    Consensus,
+}
+
+impl Name {
+    /// Whether the value rests on what the network makes of images.
+    #[must_use]
+    pub fn looks_at_images(self) -> bool {
+        !matches!(self, Name::L1 | Name::Random)
+    }
+
+    /// Whether representations with and without the block are compared.
+    #[must_use]
+    pub fn compares(self) -> bool {
+        matches!(self, Name::Cka | Name::CkaDebiased | Name::Consensus)
+    }
+}
+
+/// A block's value by one criterion. In JSON its name is the key: `"cka": 0.98`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// Linear CKA with the reference: 1 means that the representation does not change (up to rotation and scale).
+    Cka(f64),
+    /// The same, free of the bias of few images; at most 1.
+    CkaDebiased(f64),
+    /// 1 − cosine of the block's input and output: 0 means that the block does nothing.
+    BlockInfluence(f64),
+    /// Mean magnitude of the block's weights.
+    L1(f64),
+    /// Uniform in 0..1.
+    Random(f64),
+    /// Mean place among the candidates over several similarities: 1 is the first by all of them.
+    Consensus(f64),
+}
+
+impl Value {
+    #[must_use]
+    pub fn number(self) -> f64 {
+        match self {
+            Value::Cka(x)
+            | Value::CkaDebiased(x)
+            | Value::BlockInfluence(x)
+            | Value::L1(x)
+            | Value::Random(x)
+            | Value::Consensus(x) => x,
+        }
+    }
+
+    /// What it is, as the head of a column.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Value::Cka(_) => "CKA",
+            Value::CkaDebiased(_) => "debiased CKA",
+            Value::BlockInfluence(_) => "influence",
+            Value::L1(_) => "mean |weight|",
+            Value::Random(_) => "random",
+            Value::Consensus(_) => "mean rank",
+        }
+    }
+
+    /// The block that is more redundant comes first: similar to nothing removed, or of little influence.
+    #[must_use]
+    pub fn order(&self, other: &Value) -> Ordering {
+        let (a, b) = (self.number(), other.number());
+        match self {
+            Value::Cka(_) | Value::CkaDebiased(_) => b.total_cmp(&a),
+            _ => a.total_cmp(&b),
+        }
+    }
+}
+
+/// How redundant one block is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub path: String,
+    #[serde(flatten)]
+    pub value: Value,
+    /// 1 for the block to remove first.
+    pub rank: usize,
+    /// Calibration images it was compared on: fewer than all for one that fell behind in a race.
+    pub samples: usize,
+}
+
+impl Score {
+    #[must_use]
+    pub fn number(&self) -> f64 {
+        self.value.number()
+    }
+}
+
+/// How the values of all candidates are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    pub min: f64,
+    /// A quarter of the candidates lie below.
+    pub q1: f64,
+    pub median: f64,
+    pub q3: f64,
+    pub max: f64,
+}
+
+impl Distribution {
+    /// Of these scores; `None` of none. Quartiles lie between neighbours where no candidate is just there (type 7 of
+    /// Hyndman and Fan, 1996).
+    #[must_use]
+    pub fn of(scores: &[Score]) -> Option<Self> {
+        let mut values: Vec<f64> = scores.iter().map(Score::number).collect();
+        values.sort_by(f64::total_cmp);
+        let last = values.len().checked_sub(1)?;
+        let at = |part: f64| {
+            let place = part * last as f64;
+            let below = values[place.floor() as usize];
+            below + (values[place.ceil() as usize] - below) * place.fract()
+        };
+        Some(Distribution {
+            min: at(0.),
+            q1: at(0.25),
+            median: at(0.5),
+            q3: at(0.75),
+            max: at(1.),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(values: &[f64]) -> Vec<Score> {
+        let score = |x: &f64| Score {
+            path: "a".into(),
+            value: Value::L1(*x),
+            rank: 1,
+            samples: 10,
+        };
+        values.iter().map(score).collect()
+    }
+
+    #[test]
+    fn quartiles_lie_between_neighbours() {
+        let found = Distribution::of(&scores(&[4., 1., 3., 2.])).unwrap();
+        let Distribution {
+            min,
+            q1,
+            median,
+            q3,
+            max,
+        } = found;
+        assert_eq!([min, q1, median, q3, max], [1., 1.75, 2.5, 3.25, 4.]);
+        assert_eq!(Distribution::of(&[]), None);
+    }
+
+    #[test]
+    fn similar_and_small_come_first() {
+        assert_eq!(Value::Cka(0.9).order(&Value::Cka(0.8)), Ordering::Less);
+        let influence = Value::BlockInfluence(0.1);
+        assert_eq!(influence.order(&Value::BlockInfluence(0.2)), Ordering::Less);
+    }
+
+    #[test]
+    fn the_criterion_is_the_key_in_json() {
+        let text = serde_json::to_string(&scores(&[0.25])[0]).unwrap();
+        assert_eq!(text, r#"{"path":"a","l1":0.25,"rank":1,"samples":10}"#);
+        let back: Score = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, scores(&[0.25])[0]);
+    }
+}
