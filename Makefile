@@ -6,10 +6,10 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test demo check zoo bench clean
+.PHONY: help libtorch build test demo check zoo bench fashion-mnist clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 libtorch: ## Find or install libtorch 2.11 (1 GB, once per user) and tell cargo where it is
 	@$(PYTHON) .ci/libtorch.py
@@ -52,6 +52,13 @@ BENCHES ?= scoring training
 bench: build ## Time scoring and training beside eager PyTorch loops (benches/README.md)
 	$(if $(filter scoring,$(BENCHES)),$(BENCH_PYTHON) benches/compare.py --ckaprune $(TARGET)/release/ckaprune $(BENCH))
 	$(if $(filter training,$(BENCHES)),$(BENCH_PYTHON) benches/training.py --ckaprune $(TARGET)/release/ckaprune $(BENCH_TRAINING))
+
+# A network with random weights; everything else is in the configuration.
+fashion-mnist: build $(TARGET)/zoo/installed ## Train ResNet-20 on Fashion-MNIST and prune it to half (an hour; needs Debian's dataset-fashion-mnist)
+	@mkdir -p $(TARGET)/fashion-mnist
+	$(TARGET)/zoo/bin/python benches/networks.py resnet20 28 $(TARGET)/fashion-mnist/resnet20.pt 1
+	$(TARGET)/release/ckaprune prune --config configs/fashion-mnist.json --model $(TARGET)/fashion-mnist/resnet20.pt \
+		--output $(TARGET)/fashion-mnist/pruned.pt --run-dir $(TARGET)/fashion-mnist/run $(FASHION_MNIST)
 
 clean: ## Remove what was built (the installed libtorch stays)
 	$(CARGO) clean

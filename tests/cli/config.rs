@@ -158,3 +158,25 @@ fn a_named_file_takes_the_place_of_the_usual_one() {
     assert_eq!(said.json()["input_shape_guessed"], true);
     assert_eq!(said.stderr, "");
 }
+
+/// Every option of the ready recipes is one that `prune` knows, with a value it takes.
+#[cfg(feature = "torch")]
+#[test]
+fn recipes_are_understood() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
+    let recipes = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let recipes: Vec<_> = recipes
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect();
+    assert!(recipes.len() >= 4, "{recipes:?}");
+    for recipe in recipes {
+        let line = format!(
+            "prune --config {} --model nowhere.pt",
+            recipe.display()
+        );
+        let said = place.run(&line);
+        assert_eq!(said.code, 2, "{said:#?}");
+        assert!(said.stderr.contains("nowhere.pt: no such file"), "{said:#?}");
+    }
+}
