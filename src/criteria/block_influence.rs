@@ -4,7 +4,9 @@
 //! There the vectors are the hidden states of tokens; here they are the channels at each place of an image (of a layer of
 //! tokens, the token's). The mean is over all places of all calibration images.
 
-use anyhow::{Context, Result, bail};
+use std::num::NonZeroUsize;
+
+use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
 use super::{Criterion, Found, Look, Value};
@@ -24,9 +26,9 @@ impl Criterion for BlockInfluence {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
         let job = look.job;
         let program = &job.analysis.program;
-        let mut blocks = Vec::new();
-        for path in job.wanted {
-            let block = job.analysis.block(path).context("a block that is gone")?;
+        let blocks = look.blocks()?;
+        for block in &blocks {
+            let path = &block.path;
             for end in [block.input, block.output] {
                 if is_overwritten(program, end) {
                     bail!(
@@ -35,13 +37,15 @@ impl Criterion for BlockInfluence {
                     );
                 }
             }
-            blocks.push(block);
         }
         let ends: Vec<ValueId> = blocks.iter().flat_map(|b| [b.input, b.output]).collect();
         let listed = with_values(job.archive, job.analysis, &[(ENDS.into(), ends)], &[]);
         let interface = job.analysis.interface.as_ref().map_err(Clone::clone)?;
         let module = Module::load(&listed, look.scoring.device, interface)?;
+        // All inputs and outputs of a batch are there at once.
+        const IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
         let (part, loader) = job.images;
+        let loader = loader.with_batch_size(loader.batch_size().min(IMAGES));
         let bar = look
             .scoring
             .progress
@@ -91,7 +95,7 @@ fn channels(program: &Program, block: &Block) -> i64 {
 /// Sum of the cosines of all vectors, and their number. Two vectors of zeros are the same, one alone is as far as can be
 /// without a direction.
 fn cosines(x: &Tensor, y: &Tensor, channels: i64) -> Result<(f64, usize), TchError> {
-    let wide = |t: &Tensor| t.f_to_kind(Kind::Float);
+    let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
     let (x, y) = (wide(x)?, wide(y)?);
     let over = |t: Tensor| t.f_sum_dim_intlist(&[channels][..], false, Kind::Double);
     let (xx, yy, xy) = (

@@ -62,16 +62,13 @@ fn mean_ranks<const N: usize>(similarities: &[[f64; N]]) -> Vec<f64> {
 /// `‖YᵀX‖_* / (‖X‖_F ‖Y‖_F)` of the representations, centred: from 0 to 1.
 fn procrustes(x: ArrayView2<f32>, y: ArrayView2<f32>) -> Result<f64> {
     let (x, y) = (centred(x), centred(y));
-    let product = y.t().dot(&x);
-    // Singular values are the roots of the eigenvalues of a product with itself.
-    let square = product.dot(&product.t()).as_standard_layout().into_owned();
-    let side = square.nrows() as i64;
-    let data = square.as_slice().unwrap_or_default();
+    let product = y.t().dot(&x).as_standard_layout().into_owned();
+    let (rows, columns) = product.dim();
+    let data = product.as_slice().unwrap_or_default();
     let nuclear = Tensor::f_from_slice(data)
-        .and_then(|t| t.f_reshape([side, side]))
-        .and_then(|t| t.f_linalg_eigvalsh("L"))
-        .and_then(|t| t.f_clamp_min(0.)?.f_sqrt()?.f_sum(Kind::Double))
-        .and_then(|t| t.f_double_value(&[]))
+        .and_then(|t| t.f_reshape([rows as i64, columns as i64]))
+        .and_then(|t| t.f_svd(true, false))
+        .and_then(|(_, singular, _)| singular.f_sum(Kind::Double)?.f_double_value(&[]))
         .map_err(explain)?;
     let norms = norm(&x) * norm(&y);
     Ok(nuclear / norms)

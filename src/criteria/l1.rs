@@ -1,7 +1,7 @@
 //! Magnitude of the weights (as Li et al., arXiv 1608.08710, rank filters): a block of small weights is thought to do
 //! little.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tch::{Kind, TchError, Tensor};
 
 use super::{Criterion, Found, Look, Value};
@@ -19,11 +19,10 @@ impl Criterion for L1 {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
         let job = look.job;
         let network = &job.analysis.network;
-        let mut found = Vec::new();
-        for path in job.wanted {
-            let block = job.analysis.block(path).context("a block that is gone")?;
-            found.push((path, weights(network, &job.analysis.program, block)));
-        }
+        let blocks = look.blocks()?.into_iter();
+        let found: Vec<(&String, Vec<Operand>)> = blocks
+            .map(|block| (&block.path, weights(network, &job.analysis.program, block)))
+            .collect();
         let all: Vec<Operand> = found.iter().flat_map(|(_, w)| w.clone()).collect();
         let listed = with_tensor_list(job.archive, network, &all);
         let interface = job.analysis.interface.as_ref().map_err(Clone::clone)?;
@@ -39,8 +38,18 @@ impl Criterion for L1 {
     }
 }
 
-/// The weights that a block's statements use, each once.
+/// The weights of a block: of its modules, or of a span of code those that its statements use, each once.
 fn weights(network: &Network, program: &Program, block: &Block) -> Vec<Operand> {
+    if let Some(call) = block.call {
+        let all = network.modules.tensors(program.calls[call.0].module);
+        let weights = all.filter(|(_, _, info)| info.parameter && info.shape.len() > 1);
+        return weights
+            .map(|(module, name, _)| Operand::Attribute {
+                module,
+                name: name.to_owned(),
+            })
+            .collect();
+    }
     let mut weights: Vec<Operand> = Vec::new();
     let statements = program.statements[block.statements.clone()].iter();
     for operand in statements.flat_map(|s| &s.args).map(|a| &a.value) {

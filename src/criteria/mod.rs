@@ -20,11 +20,13 @@ pub use value::{Distribution, Name, Score, Value};
 
 #[cfg(feature = "torch")]
 mod search {
-    use anyhow::Result;
+    use anyhow::{Context, Result};
 
     use super::value::{Name, Score, Value};
     use super::{block_influence, cka, cka_debiased, consensus, l1, random};
+    use crate::blocks::Block;
     use crate::score::{Job, Scoring, Tally};
+    use crate::segments::{Form, Pieces};
 
     /// What a criterion may look at.
     pub struct Look<'a> {
@@ -35,6 +37,26 @@ mod search {
         pub iteration: usize,
         /// Whether the user wants it to stop, asked between two batches.
         pub stop: &'a dyn Fn() -> bool,
+    }
+
+    impl<'a> Look<'a> {
+        /// The blocks to measure: those whose absence the class scores can tell. A block on the way to another output
+        /// alone is no candidate, whatever the criterion.
+        ///
+        /// # Errors
+        /// If one of them is not in the network.
+        pub fn blocks(&self) -> Result<Vec<&'a Block>> {
+            let pieces = Pieces::of(self.job.analysis, Form::AsWritten).ok();
+            let matters = |path: &&String| {
+                let detours = pieces.as_ref().map(|p| &p.detours);
+                detours.is_none_or(|all| all.iter().any(|d| d.path == **path))
+            };
+            let wanted = self.job.wanted.iter().filter(matters);
+            let found = wanted.map(|path| self.job.analysis.block(path));
+            found
+                .collect::<Option<Vec<_>>>()
+                .context("a block that is gone")
+        }
     }
 
     /// What a criterion found.

@@ -14,11 +14,8 @@ impl Criterion for Random {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
         let mut rng = ChaCha8Rng::seed_from_u64(look.seed);
         rng.set_stream(look.iteration as u64);
-        let drawn = look
-            .job
-            .wanted
-            .iter()
-            .map(|path| (path.clone(), Value::Random(rng.random()), 0));
+        let blocks = look.blocks()?.into_iter();
+        let drawn = blocks.map(|b| (b.path.clone(), Value::Random(rng.random()), 0));
         Ok(Found::Values(drawn.collect()))
     }
 }

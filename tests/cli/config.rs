@@ -165,18 +165,20 @@ fn a_named_file_takes_the_place_of_the_usual_one() {
 fn recipes_are_understood() {
     let place = Place::with(&["basic_scripted.pt"]);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
-    let recipes = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let recipes = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path());
     let recipes: Vec<_> = recipes
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect();
     assert!(recipes.len() >= 4, "{recipes:?}");
     for recipe in recipes {
-        let line = format!(
-            "prune --config {} --model nowhere.pt",
-            recipe.display()
-        );
+        let line = format!("prune --config {} --model nowhere.pt", recipe.display());
         let said = place.run(&line);
         assert_eq!(said.code, 2, "{said:#?}");
-        assert!(said.stderr.contains("nowhere.pt: no such file"), "{said:#?}");
+        assert!(
+            said.stderr.contains("nowhere.pt: no such file"),
+            "{said:#?}"
+        );
     }
 }

@@ -98,3 +98,22 @@ fn weights_and_chance_need_no_images() {
         assert!(said.stdout.contains("median"), "{said:#?}");
     }
 }
+
+#[test]
+fn blocks_that_the_class_scores_never_see_are_no_candidates_by_any_criterion() {
+    let place = Place::with(&["outputs_tuple_scripted.pt"]);
+    let ranked = |criterion: &str| {
+        let line = format!(
+            "score --model outputs_tuple_scripted.pt --output-key 0 --input-size 8 --samples 20 --json \
+             --criterion {criterion}"
+        );
+        let found = ranking(&place.json(&line), &criterion.replace('-', "_")).into_iter();
+        let mut paths: Vec<String> = found.map(|(path, _)| path).collect();
+        paths.sort();
+        paths
+    };
+    let expected = ranked("cka");
+    for criterion in CRITERIA {
+        assert_eq!(ranked(criterion), expected, "{criterion}");
+    }
+}

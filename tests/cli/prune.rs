@@ -42,7 +42,7 @@ fn the_document_keeps_its_contract() {
     let said = place.done(&format!("{PRUNE} --baseline --json"));
     let report = said.json();
     let measured = ["params", "macs", "blocks", "accuracy", "loss"];
-    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples synthetic seed removed before after baseline stopped_by picked iterations");
+    assert_snapshot!(keys(&report).join(" "), @"schema command model output input_shape samples criterion synthetic seed removed before after baseline stopped_by picked iterations");
     assert_eq!(report["schema"], 1);
     assert_eq!(report["synthetic"], false);
     assert_eq!(report["samples"], 40);
@@ -55,7 +55,7 @@ fn the_document_keeps_its_contract() {
     assert_eq!(keys(&report["baseline"]), measured);
     assert_snapshot!(
         keys(&report["iterations"][0]).join(" "),
-        @"iteration removed cka candidates accuracy_before_finetuning train_loss params macs blocks accuracy loss seconds"
+        @"iteration removed cka candidates distribution repairs accuracy_before_repair accuracy_before_finetuning train_loss params macs blocks accuracy loss seconds"
     );
     let removed = strings(&report["removed"], |path| path);
     assert_eq!(
