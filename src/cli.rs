@@ -69,7 +69,7 @@ pub enum Command {
     Score(Score),
     /// Score, remove, fine-tune; several times; then export
     #[cfg(feature = "torch")]
-    Prune(Prune),
+    Prune(Box<Prune>),
     /// Remove blocks by name: the surgery alone, exact, without running the network
     Remove(Remove),
     /// Train an archive on labelled images
