@@ -182,7 +182,7 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     }
 }
 
-/// A run with everything in it that has to survive: training first, scoring, repair, distillation, a rollback.
+/// A run with everything in it that has to survive: training first, scoring, repair, distillation, decisions by accuracy.
 const LONG: &str = "--pretrain 1 --distill --final-epochs 1 --max-drop 90 --pick best --run-dir run --output out.pt --json --quiet";
 
 #[test]
