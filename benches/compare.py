@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import images
 import program
@@ -191,13 +191,17 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    options = parse()
+def has_torch() -> bool:
     try:
         program.run(sys.executable, "-c", "import torch")
     except program.Failed:
         announce(f"skipped: the comparison with eager PyTorch, since torch is not importable in {sys.executable}")
-        return 0
+        return False
+    return True
+
+
+def rows_of(options: argparse.Namespace, measure: Callable[..., List[str]]) -> Tuple[List[List[str]], int]:
+    """A row for each case, measured in a folder of its own, and the number of those that failed."""
     rows, failed = [], 0
     for case in options.cases:
         with tempfile.TemporaryDirectory(prefix="ckaprune-bench-") as folder:
@@ -206,6 +210,14 @@ def main() -> int:
             except (program.Failed, ValueError) as error:
                 announce(f"{case}: {error}")
                 failed += 1
+    return rows, failed
+
+
+def main() -> int:
+    options = parse()
+    if not has_torch():
+        return 0
+    rows, failed = rows_of(options, measure)
     weights = ", ".join(f"{network} of {path.name}" for network, path in options.model.items()) or "random"
     pictures = "CIFAR-10 where they are 32 × 32" if options.data else "synthetic"
     print(f"Threads: {options.threads}. Rounds: {options.rounds}. Weights: {weights}. Images: {pictures}.\n")

@@ -7,7 +7,6 @@ import argparse
 import math
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,7 @@ from typing import Dict, List
 
 import images
 import program
-from compare import HERE, announce, ratio
+from compare import HERE, announce, has_torch, ratio, rows_of
 
 # Both use SGD with Nesterov momentum 0.9 and this batch: ckaprune's defaults.
 BATCH = 128
@@ -129,19 +128,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    try:
-        program.run(sys.executable, "-c", "import torch")
-    except program.Failed:
-        announce(f"skipped: the comparison with eager PyTorch, since torch is not importable in {sys.executable}")
+    if not has_torch():
         return 0
-    rows, failed = [], 0
-    for case in options.cases:
-        with tempfile.TemporaryDirectory(prefix="ckaprune-bench-") as folder:
-            try:
-                rows.append(measure(case, options, Path(folder)))
-            except (program.Failed, ValueError) as error:
-                announce(f"{case}: {error}")
-                failed += 1
+    rows, failed = rows_of(options, measure)
     print(f"Training. Threads: {options.threads}. Rounds: {options.rounds}. Epochs: {options.epochs}. Batch: {BATCH}.\n")
     print(program.markdown(HEADER, rows))
     return 1 if failed else 0

@@ -52,7 +52,7 @@ pub struct RunDir {
     _temporary: Option<tempfile::TempDir>,
 }
 
-/// What a run is to be, and what it was begun with if it was begun already.
+/// What a run is to be.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub settings: Settings,

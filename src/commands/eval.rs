@@ -8,7 +8,6 @@ use super::{Outcome, blame, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
-use crate::progress::Progress;
 use crate::report::{SCHEMA, thousands};
 use crate::torch::Module;
 
@@ -31,9 +30,7 @@ struct EvalReport {
 }
 
 pub(super) fn run(options: &Eval) -> Result<Outcome> {
-    let progress = Progress {
-        quiet: options.talk.quiet,
-    };
+    let progress = options.talk.progress();
     let path = &options.model.model;
     let archive = open_model(path)?;
     let device = open_device(&options.machine)?;

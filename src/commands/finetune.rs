@@ -10,7 +10,6 @@ use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::save_archive;
 use crate::finetune::{Lessons, Teacher, finetune};
-use crate::progress::Progress;
 use crate::report::SCHEMA;
 use crate::torch::Module;
 
@@ -36,9 +35,7 @@ struct FinetuneReport {
 }
 
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
-    let progress = Progress {
-        quiet: options.talk.quiet,
-    };
+    let progress = options.talk.progress();
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "finetuned")?;

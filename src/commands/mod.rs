@@ -93,6 +93,13 @@ fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
     Ok(output)
 }
 
+#[cfg(feature = "torch")]
+impl Talk {
+    fn progress(self) -> crate::progress::Progress {
+        crate::progress::Progress { quiet: self.quiet }
+    }
+}
+
 /// Writes a result to stdout, for programs or for people.
 fn show(talk: Talk, report: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
     report::print(&if talk.json {

@@ -104,9 +104,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         let scores = score::ranking(&whole.tallies)?;
         return report(options, whole.scored, &scores, whole.seconds);
     };
-    let progress = Progress {
-        quiet: options.talk.quiet,
-    };
+    let progress = options.talk.progress();
     options.scoring.check()?;
     let statistics = &options.statistics;
     if options.scoring.criterion != criteria::Name::Cka
@@ -155,19 +153,19 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         macs: analysis.macs().count,
         blocks: BlockReport::all(&analysis),
     };
+    let range = shard(options, scored.samples)?;
+    let job = Job {
+        archive: &archive,
+        analysis: &analysis,
+        wanted: &wanted,
+        images: (&images.calibration, &images.plain),
+        range: range.clone(),
+        against: Against::Current,
+    };
     if options.scoring.criterion != criteria::Name::Cka {
-        let job = Job {
-            archive: &archive,
-            analysis: &analysis,
-            wanted: &wanted,
-            images: (&images.calibration, &images.plain),
-            range: 0..images.calibration.len(),
-            against: Against::Current,
-        };
         return by_criterion(options, &job, scored, device, progress).map_err(blame(path));
     }
     let settings = settings(options, model, &archive, &analysis, scored.samples)?;
-    let range = shard(options, scored.samples)?;
     let mut begun = Vec::new();
     let mut seconds = 0.;
     if let Some(file) = &options.statistics.resume {
@@ -180,14 +178,6 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     let scoring = options
         .scoring
         .settings(race, &options.data, device, progress);
-    let job = Job {
-        archive: &archive,
-        analysis: &analysis,
-        wanted: &wanted,
-        images: (&images.calibration, &images.plain),
-        range: range.clone(),
-        against: Against::Current,
-    };
     let interrupt = Interrupt::heed();
     let ended = scoring
         .run(&job, begun, None, &|| interrupt.is_asked())

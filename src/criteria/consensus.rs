@@ -12,7 +12,6 @@ use anyhow::{Result, anyhow};
 use ndarray::{Array2, ArrayView2, Axis};
 use tch::{Kind, Tensor};
 
-use super::cka_debiased::compared;
 use super::{Criterion, Found, Look, Value};
 use crate::cka::cka;
 use crate::score::Tally;
@@ -23,7 +22,7 @@ pub struct Consensus;
 
 impl Criterion for Consensus {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let found = compared(look, |path, x, y| {
+        let found = look.compared(|path, x, y| {
             let cka = cka(x, y).map_err(|error| crate::score::explain(&error, Some(path)))?;
             let similarities = [cka, procrustes(x, y)?, cosine(x, y)];
             match similarities.iter().all(|s| s.is_finite()) {

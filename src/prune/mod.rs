@@ -9,7 +9,7 @@ mod targets;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -18,7 +18,7 @@ use crate::cli::Reference;
 use crate::criteria::{self, Criterion, Found, Look, Score, ranking};
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
-use crate::finetune::{Distillation, Lessons, Teacher, Training};
+use crate::finetune::{Distillation, Teacher, Training};
 use crate::interface::Interface;
 use crate::interrupt::Interrupt;
 use crate::repair::Step;
@@ -135,7 +135,7 @@ impl Run {
         let mut bench = Bench::new(self, images, original, &began)?;
         let mut scorer = self.scorer(original, &began, images)?;
         if self.targets.latency.is_some() && state.original_latency.is_none() {
-            let [seconds, _] = self.pace([original, original], images)?;
+            let [seconds, _] = self.pace_of_one([original, original], images)?;
             state.original_latency = Some(seconds);
         }
         let whole = &Figures {
@@ -386,22 +386,6 @@ impl Scorer<'_> {
             }
         }
     }
-}
-
-/// What a network of this run learns from.
-///
-/// # Errors
-/// If there is nothing to learn from.
-pub fn lessons<'a>(images: &'a Images, teacher: Option<&'a mut Teacher>) -> Result<Lessons<'a>> {
-    Ok(Lessons {
-        train: images
-            .train
-            .as_ref()
-            .context("there are no images to learn from")?,
-        loader: &images.training,
-        validation: images.validation.as_ref().map(|v| (v, &images.plain)),
-        teacher,
-    })
 }
 
 /// Gives the blocks the names they had when the run began: a name by place, `stage2.block3`, would be another after

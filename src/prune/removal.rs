@@ -1,12 +1,14 @@
 //! One removal with all that follows it: repair, fine-tuning, measuring.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use tch::Tensor;
 
-use super::{Figures, Images, Iteration, Run, Tuning, lessons};
+use super::{Figures, Images, Iteration, Run, Tuning};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
+use crate::data::Part;
 use crate::eval::throughput;
-use crate::finetune::{Teacher, finetune};
+use crate::finetune::{Lessons, Teacher, Trained, Training, finetune};
 use crate::patch::Patch;
 use crate::repair::{Repaired, Step, Workshop};
 use crate::torch::Module;
@@ -82,7 +84,12 @@ impl<'a> Bench<'a> {
         let mut validation = None;
         if self.run.trains(self.images) {
             iteration.accuracy_before_finetuning = self.accuracy(&pruned)?;
-            let trained = self.tuned(&pruned, iteration.iteration)?;
+            let training = &self.run.training;
+            let first_epoch = (iteration.iteration - 1) * training.epochs;
+            let teacher = self.teacher.as_mut();
+            let trained = self
+                .run
+                .tuned(&pruned, self.images, teacher, training, first_epoch)?;
             iteration.train_loss = trained.losses.last().copied();
             validation = Tuning::of(&trained).validation_accuracy();
             pruned = self.kept(pruned, trained.archive, iteration)?;
@@ -99,20 +106,6 @@ impl<'a> Bench<'a> {
             ..Figures::new(&after, metrics.as_ref())
         };
         Ok(pruned)
-    }
-
-    fn tuned(&mut self, archive: &Archive, number: usize) -> Result<crate::finetune::Trained> {
-        let training = &self.run.training;
-        let scoring = &self.run.scoring;
-        finetune(
-            archive,
-            &self.run.interface,
-            lessons(self.images, self.teacher.as_mut())?,
-            training,
-            (number - 1) * training.epochs,
-            scoring.device,
-            scoring.progress,
-        )
     }
 
     /// What was learned from labels is kept; what was learned from the unpruned network alone, where it pays.
@@ -142,24 +135,76 @@ impl<'a> Bench<'a> {
         let Some(original) = original else {
             return Ok(None);
         };
-        let [whole, pruned] = self.run.pace([self.original, archive], self.images)?;
+        let [whole, pruned] = self
+            .run
+            .pace_of_one([self.original, archive], self.images)?;
         Ok(Some(original * pruned / whole))
     }
 }
 
 impl Run {
-    /// Seconds of a forward pass of one image of each network, measured in turn.
+    /// Trains a network of this run on its images.
+    ///
+    /// # Errors
+    /// Those of [`finetune`], and if there are no images to learn from.
+    pub fn tuned(
+        &self,
+        archive: &Archive,
+        images: &Images,
+        teacher: Option<&mut Teacher>,
+        training: &Training,
+        first_epoch: usize,
+    ) -> Result<Trained> {
+        let train = images.train.as_ref();
+        let lessons = Lessons {
+            train: train.context("there are no images to learn from")?,
+            loader: &images.training,
+            validation: images.validation.as_ref().map(|v| (v, &images.plain)),
+            teacher,
+        };
+        finetune(
+            archive,
+            &self.interface,
+            lessons,
+            training,
+            first_epoch,
+            self.scoring.device,
+            self.scoring.progress,
+        )
+    }
+
+    /// Some calibration images, as a network of this run takes them.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn first_batch(&self, module: &Module, part: &Part, images: &Images) -> Result<Tensor> {
+        let first = images.plain.batches(part, 0)?.next();
+        let batch = first.context("no calibration images")??;
+        module.images(&batch.images)
+    }
+
+    /// Calibration images that two networks run in a second, measured in turn, so that a machine that slows down slows
+    /// both.
     ///
     /// # Errors
     /// If a network cannot run.
     pub fn pace(&self, archives: [&Archive; 2], images: &Images) -> Result<[f64; 2]> {
+        self.pace_of(archives, &images.calibration, images)
+    }
+
+    /// Seconds that each takes for one image, measured in turn.
+    ///
+    /// # Errors
+    /// If a network cannot run.
+    pub fn pace_of_one(&self, archives: [&Archive; 2], images: &Images) -> Result<[f64; 2]> {
+        let one = images.calibration.subset(&[0]);
+        let per_second = self.pace_of(archives, &one, images)?;
+        Ok(per_second.map(|images| 1. / images))
+    }
+
+    fn pace_of(&self, archives: [&Archive; 2], part: &Part, images: &Images) -> Result<[f64; 2]> {
         let load = |archive| Module::load(archive, self.scoring.device, &self.interface);
         let modules = [load(archives[0])?, load(archives[1])?];
-        let one = images.calibration.subset(&[0]);
-        let mut batches = images.plain.batches(&one, 0)?;
-        let batch = batches.next().transpose()?;
-        let batch = batch.ok_or_else(|| anyhow::anyhow!("no calibration images"))?;
-        let image = modules[0].images(&batch.images)?;
-        Ok(throughput(&modules, &image)?.map(|per_second| 1. / per_second))
+        throughput(&modules, &self.first_batch(&modules[0], part, images)?)
     }
 }

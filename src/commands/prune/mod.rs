@@ -16,14 +16,13 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
-use crate::eval::throughput;
 use crate::export::save_archive;
-use crate::finetune::{Training, finetune};
+use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
-    Figures, Images, MaxDrop, Pick, Rules, Run, RunEnded, State, Stop, Targets, Tuning, lessons,
+    Figures, Images, MaxDrop, Pick, Rules, Run, RunEnded, State, Stop, Targets, Tuning,
 };
 use crate::repair::Step;
 use crate::report::SCHEMA;
@@ -47,9 +46,7 @@ const RACES: bool = true;
 
 pub(super) fn run(options: &Prune) -> Result<Outcome> {
     options.scoring.check()?;
-    let progress = Progress {
-        quiet: options.talk.quiet,
-    };
+    let progress = options.talk.progress();
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
@@ -132,7 +129,9 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         latency: state.original_latency,
         ..whole
     };
-    compare_speed(&original, &pruned, &run, &images, &mut before, &mut after)?;
+    let [pace_before, pace_after] = run.pace([&original, &pruned], &images)?;
+    before.images_per_second = Some(pace_before);
+    after.images_per_second = Some(pace_after);
     if let Some(exported) = picked.checked_sub(1).map(|i| &state.iterations[i].after) {
         let tuned = final_tuning.as_ref().and_then(Tuning::validation_accuracy);
         after.validation_accuracy = tuned.or(exported.validation_accuracy);
@@ -296,15 +295,7 @@ fn pretrained(
         learning_rate: options.pretrain_lr.unwrap_or(run.training.learning_rate),
         ..run.training.clone()
     };
-    let trained = finetune(
-        archive,
-        &run.interface,
-        lessons(images, None)?,
-        &training,
-        0,
-        run.scoring.device,
-        run.scoring.progress,
-    )?;
+    let trained = run.tuned(archive, images, None, &training, 0)?;
     let pretraining = Tuning::of(&trained);
     if let Some(run_dir) = run_dir {
         run_dir.keep_pretrained(&pretraining, &trained.archive)?;
@@ -328,15 +319,8 @@ fn finished(
         ..run.training.clone()
     };
     let mut teacher = run.teacher(original, images)?;
-    let trained = finetune(
-        &pruned,
-        &run.interface,
-        lessons(images, teacher.as_mut())?,
-        &training,
-        picked * run.training.epochs,
-        run.scoring.device,
-        run.scoring.progress,
-    )?;
+    let first_epoch = picked * run.training.epochs;
+    let trained = run.tuned(&pruned, images, teacher.as_mut(), &training, first_epoch)?;
     let tuning = Tuning::of(&trained);
     Ok((trained.archive, Some(tuning)))
 }
@@ -423,15 +407,7 @@ fn baseline(
         ..run.training.clone()
     };
     let mut teacher = run.teacher(archive, images)?;
-    let tuned = finetune(
-        archive,
-        &run.interface,
-        lessons(images, teacher.as_mut())?,
-        &training,
-        0,
-        run.scoring.device,
-        run.scoring.progress,
-    )?;
+    let tuned = run.tuned(archive, images, teacher.as_mut(), &training, 0)?;
     Ok(Some(Figures::new(
         analysis,
         run.measure(&tuned.archive, images)?.as_ref(),
@@ -450,46 +426,17 @@ fn check_export(
     let named = || output.display().to_string();
     let module = Module::load(&exported, run.scoring.device, &run.interface).with_context(named)?;
     let memory = Module::load(pruned, run.scoring.device, &run.interface)?;
-    if let Some(input) = first_batch(&memory, images)? {
-        let outputs =
-            |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
-        if outputs(&module).with_context(named)? != outputs(&memory)? {
-            bail!(
-                "{}: the exported file computes something else than the network in memory; do not use it",
-                output.display()
-            );
-        }
+    let input = run.first_batch(&memory, &images.calibration, images)?;
+    let outputs = |m: &Module| tch::no_grad(|| m.forward(&input)).and_then(|t| torch::to_bytes(&t));
+    if outputs(&module).with_context(named)? != outputs(&memory)? {
+        bail!(
+            "{}: the exported file computes something else than the network in memory; do not use it",
+            output.display()
+        );
     }
     let metrics = run.measure(&exported, images)?;
     Ok(Figures::new(
         &Analysis::of(&exported, request).with_context(named)?,
         metrics.as_ref(),
     ))
-}
-
-/// Some images for the two networks to be compared on.
-fn first_batch(module: &Module, images: &Images) -> Result<Option<tch::Tensor>> {
-    let first = images.plain.batches(&images.calibration, 0)?.next();
-    first.map(|batch| module.images(&batch?.images)).transpose()
-}
-
-/// Measures both networks side by side, so that a machine that slows down slows both.
-fn compare_speed(
-    original: &Archive,
-    pruned: &Archive,
-    run: &Run,
-    images: &Images,
-    before: &mut Figures,
-    after: &mut Figures,
-) -> Result<()> {
-    let modules = [
-        Module::load(original, run.scoring.device, &run.interface)?,
-        Module::load(pruned, run.scoring.device, &run.interface)?,
-    ];
-    if let Some(input) = first_batch(&modules[0], images)? {
-        let [original, pruned] = throughput(&modules, &input)?;
-        before.images_per_second = Some(original);
-        after.images_per_second = Some(pruned);
-    }
-    Ok(())
 }
