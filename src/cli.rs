@@ -11,6 +11,8 @@ use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
 use crate::criteria;
 #[cfg(feature = "torch")]
+use crate::gates::Limits;
+#[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
 use crate::options::Shard;
@@ -75,13 +77,36 @@ pub enum Command {
     /// Train an archive on labelled images
     #[cfg(feature = "torch")]
     Finetune(Finetune),
-    /// Measure accuracy, loss and speed
+    /// Measure accuracy, calibration, speed and memory; hold them against limits
     #[cfg(feature = "torch")]
-    Eval(Eval),
+    Eval(Box<Eval>),
+    /// Measure several networks side by side
+    #[cfg(feature = "torch")]
+    Compare(Compare),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Folder for ckaprune.1, ckaprune-prune.1 and so on
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune inspect --model resnet56.pt\n  ckaprune inspect --model detector.pt --input-size 640 --tree"
+)]
 pub struct Inspect {
     #[command(flatten)]
     pub model: Model,
@@ -98,7 +123,10 @@ pub struct Inspect {
 }
 
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune remove --model resnet56.pt --blocks layer1.3,layer2.5\n  ckaprune remove --model resnet56.pt --plan run/plan.json --export-weights pruned.safetensors"
+)]
 pub struct Remove {
     #[command(flatten)]
     pub model: Model,
@@ -126,6 +154,7 @@ pub struct Remove {
 #[derive(Debug, Args)]
 #[command(
     args_override_self = true,
+    after_help = "Examples:\n  ckaprune score --model resnet56.pt --data cifar10 --samples 2048\n  ckaprune score --model resnet56.pt --data cifar10 --criterion block-influence --json",
     override_usage = "ckaprune score [OPTIONS] --model <FILE>\n       ckaprune score --merge <FILE>..."
 )]
 pub struct Score {
@@ -149,7 +178,10 @@ pub struct Score {
 
 #[cfg(feature = "torch")]
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune prune --model resnet56.pt --iterations 8 --data cifar10 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n  ckaprune prune --model resnet56.pt --target-macs 0.5 --max-drop 1 --data cifar10 --distill --run-dir run\n  ckaprune prune --config configs/fashion-mnist.json --model resnet20.pt --dry-run"
+)]
 pub struct Prune {
     #[command(flatten)]
     pub model: Model,
@@ -226,6 +258,9 @@ pub struct Prune {
     /// Keep every iteration's archive and figures in this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
+    /// Say what would be scored, and about how long and how much memory it would take; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Go on with the run in --run-dir
     #[arg(long, requires = "run_dir")]
     pub resume: bool,
@@ -237,7 +272,10 @@ pub struct Prune {
 
 #[cfg(feature = "torch")]
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune finetune --model pruned.pt --data cifar10 --epochs 10 --schedule cosine\n  ckaprune finetune --model pruned.pt --teacher resnet56.pt --data photos"
+)]
 pub struct Finetune {
     #[command(flatten)]
     pub model: Model,
@@ -258,12 +296,48 @@ pub struct Finetune {
 
 #[cfg(feature = "torch")]
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune eval --model pruned.pt --data cifar10\n  ckaprune eval --model pruned.pt --baseline resnet56.pt --data cifar10 --max-drop 1 --max-macs 70M\n  ckaprune eval --model pruned.pt --data cifar10 --policy gates.json --json"
+)]
 pub struct Eval {
     #[command(flatten)]
     pub model: Model,
+    /// Archive to compare with, on the same images and in turn: the network before it was pruned
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub baseline: Option<PathBuf>,
     #[command(flatten)]
     pub data: Data,
+    #[command(flatten)]
+    pub speed: Speed,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub machine: Machine,
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:\n  ckaprune compare resnet56.pt pruned.pt finetuned.pt --data cifar10"
+)]
+pub struct Compare {
+    /// TorchScript archives; the others are held against the first
+    #[arg(value_name = "FILE", num_args = 2.., required = true, value_hint = ValueHint::FilePath)]
+    pub models: Vec<PathBuf>,
+    /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub output_key: Option<OutputKey>,
+    /// Options from a JSON file; the command line beats it [default: ckaprune.json here]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub speed: Speed,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
@@ -307,6 +381,15 @@ pub struct Data {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Speed")]
+pub struct Speed {
+    /// Passes to time of each network, 0 for none [default: what 2 seconds hold, 9 to 200]
+    #[arg(long, value_name = "N")]
+    pub passes: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -429,6 +512,9 @@ pub struct Output {
     /// Archive to write [default: beside the model, e.g. model.pruned.pt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+    /// Write the weights as well, as safetensors, under the names they have in the archive
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub export_weights: Option<PathBuf>,
     /// Replace the output if it exists
     #[arg(long)]
     pub force: bool,

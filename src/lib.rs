@@ -26,6 +26,7 @@ pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod export;
+pub mod gates;
 pub mod inference;
 pub mod interface;
 pub mod matrix;
@@ -43,6 +44,7 @@ pub mod segments;
 pub mod settings;
 pub mod tree;
 pub mod verdict;
+pub mod weights;
 
 #[cfg(feature = "torch")]
 pub mod eval;

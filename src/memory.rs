@@ -44,14 +44,65 @@ const USUAL: u64 = 4 << 30;
 #[must_use]
 pub fn available() -> u64 {
     // Other systems than Linux have no such file.
-    std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-            let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-            kilobytes.checked_mul(1024)
+    kilobytes("/proc/meminfo", "MemAvailable:").unwrap_or(USUAL)
+}
+
+/// The main memory that this process takes beyond what it had when this began, at its highest.
+#[derive(Debug)]
+pub struct Peak {
+    before: u64,
+}
+
+impl Peak {
+    /// `None` where the system does not tell; Linux does.
+    #[must_use]
+    pub fn begin() -> Option<Self> {
+        return_freed();
+        // Sets the highest value back to what is taken now (proc(5), since Linux 4.0).
+        std::fs::write("/proc/self/clear_refs", "5").ok()?;
+        Some(Peak {
+            before: own("VmRSS:")?,
         })
-        .unwrap_or(USUAL)
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn end(self) -> Option<u64> {
+        Some(own("VmHWM:")?.saturating_sub(self.before))
+    }
+}
+
+/// An amount of memory that the system states of this process.
+fn own(key: &str) -> Option<u64> {
+    kilobytes("/proc/self/status", key)
+}
+
+/// Gives memory back to the system that was freed, or taking it again would not be seen.
+fn return_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: touches the allocator's own free memory only, under its lock.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// The amount behind a key in one of Linux's files, in bytes.
+fn kilobytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|l| l.starts_with(key))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// An amount for people: `1.5 GB`.
+#[must_use]
+pub fn show(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 3] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let amount = bytes as f64;
+    match UNITS.iter().find(|(_, size)| amount >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", amount / size),
+        None => format!("{bytes} B"),
+    }
 }
 
 #[cfg(test)]
@@ -68,5 +119,22 @@ mod tests {
         for wrong in ["", "GB", "-1GB", "0", "NaN", "1e40", "five"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_that_was_taken_for_a_while_is_seen() {
+        const TAKEN: usize = 64 << 20;
+        let Some(peak) = Peak::begin() else { return };
+        drop(std::hint::black_box(vec![1u8; TAKEN]));
+        let peak = peak.end().unwrap();
+        assert!(peak as usize >= TAKEN / 2, "{peak}");
+    }
+
+    #[test]
+    fn amounts_are_shown_in_the_unit_that_fits() {
+        assert_eq!(show(999), "999 B");
+        assert_eq!(show(1_234_567), "1.2 MB");
+        assert_eq!(show(3_000_000_000), "3.0 GB");
     }
 }

@@ -254,6 +254,22 @@ pub fn momentum(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number from 0 to below 1".into())
 }
 
+/// A number of things, with a unit or without: `70M`, `1.5G`, `850000`.
+///
+/// # Errors
+/// What was expected instead.
+pub fn count(text: &str) -> Result<f64, String> {
+    const UNITS: [(char, f64); 4] = [('k', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
+    let text = text.trim();
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, size)| Some((text.strip_suffix(*unit)?, *size)));
+    let (number, size) = unit.unwrap_or((text, 1.));
+    number_in(number, |x| x >= 0.)
+        .map(|number| number * size)
+        .ok_or_else(|| "expected a number such as 850000 or 70M (k, M, G, T)".into())
+}
+
 /// A number above 0.
 ///
 /// # Errors
@@ -334,6 +350,9 @@ pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     let Some((name, typed)) = matches.subcommand() else {
         return Ok(args);
     };
+    if typed.try_get_one::<PathBuf>("config").is_err() {
+        return Ok(args);
+    }
     let path = |id: &str| typed.try_get_one::<PathBuf>(id).ok().flatten();
     let Some(file) = path("config")
         .cloned()
@@ -369,16 +388,25 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
         .find(|p| p.is_file())
 }
 
-fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
+/// The entries of a JSON file that holds one object; `what` says what the file should be.
+///
+/// # Errors
+/// If it cannot be read or holds something else.
+pub(crate) fn read_object(file: &Path, what: &str) -> Result<serde_json::Map<String, Value>> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        anyhow!("{shown}: cannot be read ({error}); --config names a JSON file of options")
-    })?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| anyhow!("{shown}: cannot be read ({error}); {what}"))?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{shown}: this is not JSON"))?;
-    let Value::Object(entries) = value else {
-        bail!("{shown}: expected a JSON object of options")
-    };
+    match value {
+        Value::Object(entries) => Ok(entries),
+        _ => bail!("{shown}: expected a JSON object of options"),
+    }
+}
+
+fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
+    let shown = file.display();
+    let entries = read_object(file, "--config names a JSON file of options")?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let cli = Cli::known();
     let mut options = Vec::new();
@@ -447,15 +475,19 @@ fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
     }
     match error.source() {
         Some(expected) => bail!("{expected}"),
-        None => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            bail!("{}", line.strip_prefix("error: ").unwrap_or(line))
-        }
+        None => bail!("{}", first_line(&error)),
     }
 }
 
-fn text_of(value: &Value) -> Result<String> {
+/// What clap says, without the usage behind it.
+pub(crate) fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// A JSON value as it would be typed on the command line.
+pub(crate) fn text_of(value: &Value) -> Result<String> {
     Ok(match value {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => n.to_string(),

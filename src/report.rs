@@ -151,6 +151,25 @@ pub fn percent(part: i64, whole: i64) -> String {
     }
 }
 
+/// `93.26 %`
+#[must_use]
+pub fn accuracy(fraction: f64) -> String {
+    format!("{:.2} %", 100. * fraction)
+}
+
+/// `91.37 to 94.77 %`
+#[must_use]
+pub fn interval([low, high]: [f64; 2]) -> String {
+    format!("{:.2} to {:.2} %", 100. * low, 100. * high)
+}
+
+/// `1 thread`, `2 threads`
+#[must_use]
+pub fn counted(n: usize, word: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {word}{plural}", thousands(n as i64))
+}
+
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
 ///
 /// # Errors

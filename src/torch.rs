@@ -130,6 +130,31 @@ pub fn has_bfloat16(device: Device) -> bool {
     status == 0 && major >= 8
 }
 
+/// Where a GPU sits on the bus, as its driver's tools name it; `None` for the CPU.
+#[must_use]
+pub fn pci_bus_id(device: Device) -> Option<String> {
+    type DeviceGetPciBusId = unsafe extern "C" fn(*mut std::ffi::c_char, i32, i32) -> i32;
+    let Device::Cuda(index) = device else {
+        return None;
+    };
+    let mut text = [0u8; 32];
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 5,
+    // and writes no more than the length it is told.
+    let status = unsafe {
+        let runtime = libloading::Library::new(CUDA_RUNTIME).ok()?;
+        let bus_id = runtime
+            .get::<DeviceGetPciBusId>(b"cudaDeviceGetPCIBusId")
+            .ok()?;
+        bus_id(
+            text.as_mut_ptr().cast(),
+            text.len() as i32,
+            i32::try_from(index).ok()?,
+        )
+    };
+    let text = std::ffi::CStr::from_bytes_until_nul(&text).ok()?;
+    (status == 0).then(|| text.to_string_lossy().into_owned())
+}
+
 /// The CUDA runtime of the libtorch that is built for.
 const CUDA_RUNTIME: &str = "libcudart.so.13";
 

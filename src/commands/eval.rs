@@ -1,101 +1,310 @@
-//! `ckaprune eval`: accuracy, loss, speed.
+//! `ckaprune eval`: what a network is worth, and whether it keeps the limits.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Opened, analyse_for, batch_size};
-use super::{Outcome, blame, interface, open_device, open_model, show};
-use crate::blocks::Search;
+use super::images::{Measuring, batch_size};
+use super::measure::{Measure, Measured, Profile, Subject, Versus};
+use super::{Outcome, open_device, open_model, show};
 use crate::cli::Eval;
-use crate::eval::{Metrics, evaluate};
-use crate::report::{SCHEMA, thousands};
-use crate::torch::Module;
+use crate::eval::{Latency, Rate};
+use crate::gates::{Gate, Verdict};
+use crate::memory;
+use crate::report::{self, SCHEMA, accuracy, counted, interval, number, thousands};
 
 #[derive(Serialize)]
 struct EvalReport {
     schema: u32,
     command: &'static str,
-    model: String,
-    params: i64,
-    macs: i64,
-    /// False if some code could not be followed, so that `macs` is a lower bound.
-    macs_exact: bool,
-    /// The part of the data set that was measured: `test` or `train`.
+    /// The part of the data set that was measured: `test` or `train`; `noise` without data.
     part: &'static str,
     device: String,
-    threads: i32,
+    threads: usize,
     batch_size: usize,
     #[serde(flatten)]
-    metrics: Metrics,
+    profile: Profile,
+    /// Of batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Profile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versus: Option<Versus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gates: Vec<Verdict>,
 }
 
 pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let progress = options.talk.progress();
     let path = &options.model.model;
+    let limits = options.limits.with_policy()?;
     let archive = open_model(path)?;
     let device = open_device(&options.machine)?;
-    let opened = Opened::require(&options.data, progress, "eval")?;
-    let (part, name) = match (&opened.set.test, &opened.set.train) {
-        (Some(test), _) => (test, "test"),
-        (None, Some(train)) => (train, "train"),
-        (None, None) => anyhow::bail!("the data set has neither a test nor a training part"),
-    };
-    if name == "train" {
-        progress.note("note: the data set has no test part: measuring on all its images");
+    let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
+    limits.require(|gate| obstacle(gate, options, &images))?;
+    let request = images.request(&options.model);
+    let model = Subject::of(path, archive, &request)?;
+    let baseline = options.baseline.as_ref();
+    // The network that others are held against stands first.
+    let mut subjects = Vec::new();
+    if let Some(baseline) = baseline {
+        subjects.push(Subject::open(baseline, &request)?);
     }
-    let loader = opened.plain();
-    let analysis = analyse_for(
-        &options.model,
-        &archive,
-        (part.path(), part),
-        &loader,
-        Search::default(),
-    )?;
-    let module = Module::load(&archive, device, interface(path, &analysis)?)
-        .with_context(|| path.display().to_string())?;
-    let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
-    let macs = analysis.macs();
+    subjects.push(model);
+    let measure = Measure {
+        images: &images,
+        device,
+        passes: options.speed.passes,
+        samples: options.data.samples.0,
+        seed: options.data.seed,
+        progress,
+    };
+    let mut found = measure.run(&subjects)?;
+    let gates = limits.check(|gate| measured(gate, &found))?;
+    let Some(profile) = found.profiles.pop() else {
+        anyhow::bail!("nothing was measured")
+    };
     let report = EvalReport {
         schema: SCHEMA,
         command: "eval",
-        model: path.display().to_string(),
-        params: analysis.params(),
-        macs: macs.count,
-        macs_exact: macs.exact,
-        part: name,
+        part: images.name,
         device: format!("{device:?}").to_lowercase(),
-        threads: tch::get_num_threads(),
+        threads: crate::torch::threads(),
         batch_size: batch_size(&options.data)?.get(),
-        metrics,
+        images_per_second: profile.latency.last().map(|l| l.images_per_second),
+        profile,
+        baseline: found.profiles.pop(),
+        versus: found.versus.pop(),
+        gates,
     };
     show(options.talk, &report, || report.text())?;
-    Ok(Outcome::Done)
+    Ok(match report.gates.iter().all(|gate| gate.met) {
+        true => Outcome::Done,
+        false => Outcome::Missed,
+    })
+}
+
+/// Why what a gate is about will not be measured; known before anything runs.
+fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static str> {
+    let no_labels = match (images.part.labels(), &options.data.data) {
+        (Some(_), _) => None,
+        (None, Some(_)) => Some("the images have no labels; name a data set with labels"),
+        (None, None) => Some("there are no images; name a data set with --data"),
+    };
+    let no_baseline = match options.baseline {
+        Some(_) => None,
+        None => Some("there is nothing to compare with; name a network with --baseline"),
+    };
+    match gate {
+        Gate::MinAccuracy => no_labels,
+        Gate::MaxDrop => no_baseline.or(no_labels),
+        Gate::MaxMacs | Gate::MaxParams => None,
+        Gate::MaxLatencyRatio => no_baseline.or(match options.speed.passes {
+            Some(0) => Some("no passes are timed; leave --passes 0 out"),
+            _ => None,
+        }),
+        Gate::MinRobustAccuracy => {
+            Some("nothing is attacked or corrupted; ask for it with --attacks or --corruptions")
+        }
+    }
+}
+
+/// What a gate is about, of what was measured.
+fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
+    let own = found.profiles.last();
+    let versus = found.versus.last();
+    let number = match gate {
+        Gate::MinAccuracy => own
+            .and_then(|p| p.quality.as_ref())
+            .filter(|quality| quality.rate.images > 0)
+            .map(|quality| quality.rate.accuracy),
+        // Adding 0 makes -0 a 0.
+        Gate::MaxDrop => versus
+            .and_then(|v| v.accuracy_difference)
+            .map(|difference| -100. * difference + 0.),
+        Gate::MaxMacs if own.is_some_and(|p| !p.macs_exact) => {
+            return Err(
+                "some code of the network could not be followed, so its MACs are not known".into(),
+            );
+        }
+        Gate::MaxMacs => own.map(|p| p.macs as f64),
+        Gate::MaxParams => own.map(|p| p.params as f64),
+        Gate::MaxLatencyRatio => versus
+            .and_then(|v| v.latency_ratio.first())
+            .map(|ratio| ratio.spread.median),
+        Gate::MinRobustAccuracy => None,
+    };
+    number.ok_or_else(|| "it was not measured".into())
 }
 
 impl EvalReport {
     fn text(&self) -> String {
-        let Metrics {
-            accuracy,
-            loss,
-            images,
-            correct,
-            images_per_second,
-        } = self.metrics;
-        let images = images as i64;
-        let at_least = if self.macs_exact { "" } else { "at least " };
-        format!(
-            "{}\n  accuracy    {:.2} % ({} of {} {} images)\n  loss        {loss:.4}\n  speed       {images_per_second:.0} images/s \
-             ({}, {} threads, batches of {})\n  parameters  {}\n  MACs        {at_least}{}\n",
-            self.model,
-            100. * accuracy,
-            thousands(correct),
-            thousands(images),
-            self.part,
-            self.device,
-            self.threads,
-            self.batch_size,
-            thousands(self.params),
-            thousands(self.macs),
-        )
+        let machine = format!("{}, {}", self.device, counted(self.threads, "thread"));
+        let mut text = profile_text(&self.profile, self.part, &machine);
+        if let (Some(baseline), Some(versus)) = (&self.baseline, &self.versus) {
+            text += &format!("\nagainst {}\n", baseline.model);
+            text += &versus_text(versus);
+        }
+        if !self.gates.is_empty() {
+            text += "\n";
+            text += &gates_table(&self.gates);
+        }
+        text
     }
+}
+
+/// One network, a line a figure.
+fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
+    let mut lines = Vec::new();
+    if let Some(quality) = &profile.quality {
+        let of = |rate: &Rate| {
+            format!(
+                "{}  ({} of {} {part} images; 95 %: {})",
+                accuracy(rate.accuracy),
+                thousands(rate.correct as i64),
+                thousands(rate.images as i64),
+                interval(rate.interval)
+            )
+        };
+        lines.push(("accuracy", of(&quality.rate)));
+        if let Some(top5) = &quality.top5 {
+            lines.push(("top 5", accuracy(top5.accuracy)));
+        }
+        lines.push(("loss", format!("{:.4}", quality.loss)));
+        lines.push((
+            "calibration",
+            format!(
+                "off by {:.2} points on average (ECE)",
+                100. * quality.calibration_error
+            ),
+        ));
+        if quality.classes.len() > 1 {
+            lines.push(("worst class", worst_classes(quality)));
+        }
+    }
+    for latency in &profile.latency {
+        let word = if latency.batch_size == 1 {
+            "latency"
+        } else {
+            "throughput"
+        };
+        lines.push((word, latency_text(latency, machine)));
+    }
+    if let Some(peak) = profile.peak_memory {
+        lines.push(("peak memory", format!("{} for a batch", memory::show(peak))));
+    }
+    if let Some(energy) = &profile.energy {
+        lines.push((
+            "energy",
+            format!(
+                "{:.3} J an image ({:.1} W, everything else on the device included)",
+                energy.joules_per_image, energy.watts
+            ),
+        ));
+    }
+    let at_least = if profile.macs_exact { "" } else { "at least " };
+    lines.push(("parameters", thousands(profile.params)));
+    lines.push(("MACs", format!("{at_least}{}", thousands(profile.macs))));
+    lines.push(("file", memory::show(profile.file_size)));
+    let lines: String = lines
+        .iter()
+        .map(|(word, text)| format!("  {word:<11} {text}\n"))
+        .collect();
+    format!("{}\n{lines}", profile.model)
+}
+
+/// The classes that are recognised least.
+fn worst_classes(quality: &crate::eval::Quality) -> String {
+    const SHOWN: usize = 3;
+    let mut classes: Vec<_> = quality.classes.iter().collect();
+    classes.sort_by(|a, b| a.rate.accuracy.total_cmp(&b.rate.accuracy));
+    let shown = classes.iter().take(SHOWN);
+    let texts: Vec<String> = shown
+        .map(|c| format!("{} {}", c.class, accuracy(c.rate.accuracy)))
+        .collect();
+    texts.join(", ")
+}
+
+fn latency_text(latency: &Latency, machine: &str) -> String {
+    let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds);
+    let [low, high] = latency.spread.quartiles;
+    let spread = format!(
+        "quartiles {} and {}, {} passes; {machine}",
+        ms(low),
+        ms(high),
+        latency.spread.passes
+    );
+    match latency.batch_size {
+        1 => format!("{} ms an image  ({spread})", ms(latency.spread.median)),
+        n => format!(
+            "{:.0} images/s  (batches of {n}: {} ms, {spread})",
+            latency.images_per_second,
+            ms(latency.spread.median)
+        ),
+    }
+}
+
+/// A network against another, a line a figure.
+fn versus_text(versus: &Versus) -> String {
+    let mut lines = Vec::new();
+    if let (Some(difference), Some([low, high])) = (
+        versus.accuracy_difference,
+        versus.accuracy_difference_interval,
+    ) {
+        lines.push((
+            "accuracy",
+            format!(
+                "{:+.2} points  (95 %: {:+.2} to {:+.2})",
+                100. * difference,
+                100. * low,
+                100. * high
+            ),
+        ));
+    }
+    if let Some(agreement) = versus.agreement {
+        lines.push((
+            "agreement",
+            format!("{} of the images are called the same", accuracy(agreement)),
+        ));
+    }
+    if let Some(cka) = versus.cka {
+        lines.push(("CKA", format!("{cka:.4} of the representations")));
+    }
+    for ratio in &versus.latency_ratio {
+        let [low, high] = ratio.spread.interval;
+        lines.push((
+            "time",
+            format!(
+                "×{:.3} with batches of {}  (95 %: {low:.3} to {high:.3})",
+                ratio.spread.median, ratio.batch_size
+            ),
+        ));
+    }
+    lines.push(("MACs", format!("×{:.3}", versus.macs_ratio)));
+    lines.push(("parameters", format!("×{:.3}", versus.params_ratio)));
+    lines
+        .iter()
+        .map(|(word, text)| format!("  {word:<11} {text}\n"))
+        .collect()
+}
+
+fn gates_table(gates: &[Verdict]) -> String {
+    let mut table = report::table(&["gate", "limit", "measured", "by", ""]);
+    for verdict in gates {
+        let show = |value: f64| match verdict.gate {
+            Gate::MinAccuracy | Gate::MinRobustAccuracy => accuracy(value),
+            Gate::MaxDrop => format!("{value:.2} points"),
+            Gate::MaxMacs | Gate::MaxParams => thousands(value.round() as i64),
+            Gate::MaxLatencyRatio => format!("×{value:.3}"),
+        };
+        let by = show(verdict.margin.abs());
+        table.add_row(vec![
+            verdict.gate.name().into(),
+            number(show(verdict.limit)),
+            number(show(verdict.measured)),
+            number(by),
+            if verdict.met { "met" } else { "MISSED" }.into(),
+        ]);
+    }
+    report::render(&table)
 }

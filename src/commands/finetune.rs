@@ -4,11 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for, set_aside};
-use super::{Outcome, blame, free_output, interface, open_device, open_model, show};
+use super::{Outcome, blame, free_output, interface, open_device, open_model, save, show};
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
-use crate::export::save_archive;
 use crate::finetune::{Lessons, Teacher, finetune};
 use crate::report::SCHEMA;
 use crate::torch::Module;
@@ -93,7 +92,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         progress,
     )
     .map_err(blame(path))?;
-    save_archive(&trained.archive, &output, options.output.force)?;
+    save(&trained.archive, &output, &options.output)?;
     let after = measure(&open_model(&output)?)?;
     let report = FinetuneReport {
         schema: SCHEMA,

@@ -252,6 +252,65 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
     })
 }
 
+/// Images to measure networks on.
+pub(super) struct Measuring {
+    pub part: Part,
+    /// What they are of the data set: `test`, `train` or, where no data was named, `noise`.
+    pub name: &'static str,
+    pub loader: Loader,
+    /// The classes' names by number.
+    pub classes: Vec<String>,
+    /// Channels, height and width as the network is given them.
+    pub shape: Vec<i64>,
+}
+
+impl Measuring {
+    /// The test part of the data, or all of it where it has none; noise of the size the network takes where no data is
+    /// named.
+    pub fn open(model: &Model, archive: &Archive, data: &Data, progress: Progress) -> Result<Self> {
+        let Some(opened) = Opened::open(data, progress)? else {
+            let analysis = analyse(model, archive, data.input_size, Search::default())?;
+            let images = synthetic_images(data, &analysis)?;
+            let shape = crate::blocks::show_shape(&analysis.input_shape);
+            progress.warn(format_args!(
+                "NO DATA. Speed is measured on random noise, {shape}, and accuracy not at all. Name a data set with --data."
+            ));
+            return Ok(Measuring {
+                part: images.calibration,
+                name: "noise",
+                loader: images.plain,
+                classes: Vec::new(),
+                shape: analysis.input_shape,
+            });
+        };
+        let (part, name) = match (&opened.set.test, &opened.set.train) {
+            (Some(test), _) => (test, "test"),
+            (None, Some(train)) => (train, "train"),
+            (None, None) => bail!("the data set has neither a test nor a training part"),
+        };
+        if name == "train" {
+            progress.note("note: the data set has no test part: measuring on all its images");
+        }
+        let loader = opened.plain();
+        Ok(Measuring {
+            part: part.clone(),
+            name,
+            shape: loader.output_shape(part)?.map(|n| n as i64).to_vec(),
+            loader,
+            classes: opened.set.classes.clone(),
+        })
+    }
+
+    /// How a model that is to be measured on them is to be analysed.
+    pub fn request(&self, model: &Model) -> Request {
+        Request {
+            input_shape: Some(self.shape.clone()),
+            output: model.output_key.clone(),
+            search: Search::default(),
+        }
+    }
+}
+
 /// What a run without data has to say.
 pub(super) fn warn_synthetic(
     analysis: &Analysis,

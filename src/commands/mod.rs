@@ -1,14 +1,19 @@
 //! One file a command: from options to results.
 
 mod inspect;
+mod manual;
 mod remove;
 
+#[cfg(feature = "torch")]
+mod compare;
 #[cfg(feature = "torch")]
 mod eval;
 #[cfg(feature = "torch")]
 mod finetune;
 #[cfg(feature = "torch")]
 mod images;
+#[cfg(feature = "torch")]
+mod measure;
 #[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
@@ -31,7 +36,7 @@ use crate::blocks::{Search, guess_input_shape};
 use crate::cli::{Command, Model, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
-use crate::export::{check_output, default_output};
+use crate::export::{check_output, default_output, save_archive, write_whole};
 #[cfg(feature = "torch")]
 use crate::interface::Interface;
 use crate::options::Size;
@@ -41,6 +46,7 @@ use crate::report;
 #[cfg(feature = "torch")]
 use crate::settings::Settings;
 use crate::verdict::why_nothing_is_removable;
+use crate::weights::to_safetensors;
 
 /// Exit code of a command that the user stopped: 128 + SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;
@@ -63,6 +69,8 @@ pub fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::Inspect(options) => inspect::run(options),
         Command::Remove(options) => remove::run(options),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::manual(options),
         #[cfg(feature = "torch")]
         Command::Score(options) => score::run(options),
         #[cfg(feature = "torch")]
@@ -71,16 +79,18 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Finetune(options) => finetune::run(options),
         #[cfg(feature = "torch")]
         Command::Eval(options) => eval::run(options),
+        #[cfg(feature = "torch")]
+        Command::Compare(options) => compare::run(options),
     }
 }
 
 fn open_model(path: &Path) -> Result<Archive> {
     let shown = path.display();
     if !path.exists() {
-        bail!("{shown}: no such file; --model names a TorchScript archive");
+        bail!("{shown}: no such file; name a TorchScript archive");
     }
     if path.is_dir() {
-        bail!("{shown}: this is a folder; --model names a TorchScript archive");
+        bail!("{shown}: this is a folder; name a TorchScript archive");
     }
     Archive::open(path).with_context(|| shown.to_string())
 }
@@ -90,7 +100,26 @@ fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
     let named = options.output.clone();
     let output = named.unwrap_or_else(|| default_output(model, word));
     check_output(&output, options.force)?;
+    if let Some(weights) = &options.export_weights {
+        if weights == &output {
+            bail!(
+                "{}: --output and --export-weights name the same file",
+                output.display()
+            );
+        }
+        check_output(weights, options.force)?;
+    }
     Ok(output)
+}
+
+/// Writes a network, and its weights where they were asked for.
+fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
+    save_archive(archive, output, options.force)?;
+    if let Some(file) = &options.export_weights {
+        let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
+        write_whole(file, &weights, options.force)?;
+    }
+    Ok(())
 }
 
 #[cfg(feature = "torch")]

@@ -3,11 +3,10 @@
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::{Outcome, analyse, free_output, open_model, require_blocks, show};
+use super::{Outcome, analyse, free_output, open_model, require_blocks, save, show};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::Remove;
-use crate::export::save_archive;
 use crate::patch::{Patch, thaw};
 use crate::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
@@ -71,7 +70,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
         thaw_weights(&mut pruned).with_context(named)?;
     }
     let after = Analysis::of(&pruned, &before.request)?;
-    save_archive(&pruned, &output, options.output.force)?;
+    save(&pruned, &output, &options.output)?;
     let wanted = |p: &String| blocks.contains(p);
     let report = RemoveReport {
         schema: SCHEMA,

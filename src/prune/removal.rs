@@ -205,6 +205,7 @@ impl Run {
     fn pace_of(&self, archives: [&Archive; 2], part: &Part, images: &Images) -> Result<[f64; 2]> {
         let load = |archive| Module::load(archive, self.scoring.device, &self.interface);
         let modules = [load(archives[0])?, load(archives[1])?];
-        throughput(&modules, &self.first_batch(&modules[0], part, images)?)
+        let [first, second] = &modules;
+        throughput([first, second], &self.first_batch(first, part, images)?)
     }
 }

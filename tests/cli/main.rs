@@ -6,9 +6,14 @@ mod criteria;
 mod errors;
 mod help;
 mod inspect;
+mod manual;
 mod place;
 mod remove;
 
+#[cfg(feature = "torch")]
+mod compare;
+#[cfg(feature = "torch")]
+mod gates;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]

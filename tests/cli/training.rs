@@ -22,7 +22,7 @@ fn eval_counts_every_test_image() {
         .collect();
     assert_snapshot!(
         keys.join(" "),
-        @"schema command model params macs macs_exact part device threads batch_size accuracy loss images correct images_per_second"
+        @"schema command part device threads batch_size model file_size params macs macs_exact blocks accuracy interval images correct loss calibration_error calibration classes latency peak_memory images_per_second"
     );
     assert_eq!(report["part"], "test");
     assert_eq!(report["images"], 30);
@@ -37,7 +37,7 @@ fn eval_in_words() {
         "eval --model basic_scripted.pt {}",
         ON_DATA.replace("--json", "")
     ));
-    assert!(said.stdout.contains(" of 30 test images)"), "{said:#?}");
+    assert!(said.stdout.contains(" of 30 test images;"), "{said:#?}");
     assert_eq!(
         said.stderr,
         "note: no --mean and --std: the network sees pixels from 0 to 1 as they are\n"

@@ -1,5 +1,6 @@
 //! `ckaprune prune`: the whole job, and what it reports.
 
+mod dry_run;
 mod report;
 
 use std::path::Path;
@@ -11,12 +12,11 @@ use tch::Device;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::{
     Outcome, blame, fingerprint, free_output, interface, open_device, open_model,
-    require_candidates, scoring_settings, show,
+    require_candidates, save, scoring_settings, show,
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
-use crate::export::save_archive;
 use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::plan::Plan;
@@ -77,6 +77,9 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
     fit.map_err(|e| blame(path)(e.into()))?;
     require_candidates(path, &analysis, &run.rules)?;
     announce(options, &run, &images, &analysis, synthetic)?;
+    if options.dry_run {
+        return dry_run::run(options, &run, (&archive, &analysis), &images, &output);
+    }
     let mut run_dir = open_run_dir(options, &run, &archive, &analysis, &output)?;
     let (original, pretraining) =
         match pretrained(options, &run, &archive, &images, &mut run_dir).map_err(blame(path))? {
@@ -123,7 +126,7 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         true => baseline(&run, &original, &analysis, &images, epochs).map_err(blame(path))?,
         false => None,
     };
-    save_archive(&pruned, &output, options.output.force)?;
+    save(&pruned, &output, &options.output)?;
     let mut after = check_export(&output, &pruned, &run, request, &images)?;
     let mut before = Figures {
         latency: state.original_latency,

@@ -1,0 +1,303 @@
+//! Networks measured side by side: what `eval` says of one, and of the one it is held against, and `compare` of several.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use super::images::Measuring;
+use super::{blame, interface, open_model};
+use crate::analysis::{Analysis, Request};
+use crate::archive::Archive;
+use crate::cka::cka;
+use crate::data::Samples;
+use crate::eval::{
+    Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
+    predict,
+};
+use crate::memory::Peak;
+use crate::progress::Progress;
+use crate::score::representation;
+use crate::torch::{Module, explain, free_gpu_memory};
+
+/// Time that each network is timed for with each size of batch.
+const TIMED: Duration = Duration::from_secs(2);
+
+/// A network to be measured.
+pub(super) struct Subject {
+    pub path: PathBuf,
+    pub archive: Archive,
+    pub analysis: Analysis,
+}
+
+impl Subject {
+    /// Opens and analyses an archive.
+    ///
+    /// # Errors
+    /// One that names the file.
+    pub fn open(path: &Path, request: &Request) -> Result<Self> {
+        Self::of(path, open_model(path)?, request)
+    }
+
+    pub fn of(path: &Path, archive: Archive, request: &Request) -> Result<Self> {
+        let analysis = Analysis::of(&archive, request);
+        Ok(Subject {
+            path: path.to_owned(),
+            analysis: analysis.with_context(|| path.display().to_string())?,
+            archive,
+        })
+    }
+
+    pub fn load(&self, device: Device) -> Result<Module> {
+        let interface = interface(&self.path, &self.analysis)?;
+        Module::load(&self.archive, device, interface).map_err(blame(&self.path))
+    }
+}
+
+/// What was measured of one network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Profile {
+    pub model: String,
+    /// Bytes.
+    pub file_size: u64,
+    pub params: i64,
+    pub macs: i64,
+    /// False if some code could not be followed, so that `macs` is a lower bound.
+    pub macs_exact: bool,
+    pub blocks: usize,
+    /// Absent without labels.
+    #[serde(flatten)]
+    pub quality: Option<Quality>,
+    /// Of one image, and of a batch; none if no passes were to be timed.
+    pub latency: Vec<Latency>,
+    /// Bytes beyond what the process had before, while the network was loaded and run on one batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// Of batches; absent where the machine has no counter that may be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
+}
+
+/// A network against the first one, on the same images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Versus {
+    /// The network it is compared with.
+    pub with: String,
+    /// By how much the accuracy is higher, as a fraction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_difference: Option<f64>,
+    /// Holds the true difference with 95 % confidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_difference_interval: Option<[f64; 2]>,
+    /// Fraction of images for which both name the same class; absent without images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+    /// Linear CKA of both representations; absent where one cannot be told or is constant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cka: Option<f64>,
+    /// Images the CKA was taken on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cka_samples: Option<usize>,
+    /// Of the times of a pass, for each size of batch; below 1 is quicker.
+    pub latency_ratio: Vec<Ratio>,
+    pub macs_ratio: f64,
+    pub params_ratio: f64,
+}
+
+/// How networks are measured.
+pub(super) struct Measure<'a> {
+    pub images: &'a Measuring,
+    pub device: Device,
+    /// `None`: as many as a given time holds.
+    pub passes: Option<usize>,
+    /// Images for CKA.
+    pub samples: Samples,
+    pub seed: u64,
+    pub progress: Progress,
+}
+
+/// Of several networks: what was measured of each, what each said of every image, and each but the first against it.
+pub(super) struct Measured {
+    pub profiles: Vec<Profile>,
+    pub predictions: Vec<Predictions>,
+    pub versus: Vec<Versus>,
+}
+
+impl Measure<'_> {
+    /// Measures networks; times are taken in turn.
+    ///
+    /// # Errors
+    /// If a network cannot run on these images.
+    pub fn run(&self, subjects: &[Subject]) -> Result<Measured> {
+        let mut predictions = Vec::new();
+        for subject in subjects {
+            predictions.push(self.predictions(subject).map_err(blame(&subject.path))?);
+        }
+        let mut modules = Vec::new();
+        let mut peaks = Vec::new();
+        for subject in subjects {
+            let (module, peak) = self.loaded(subject).map_err(blame(&subject.path))?;
+            modules.push(module);
+            peaks.push(peak);
+        }
+        let times = self.times(&modules)?;
+        let mut profiles = Vec::new();
+        for (at, subject) in subjects.iter().enumerate() {
+            let energy = self.energy(&modules[at]).map_err(blame(&subject.path))?;
+            let latency = times
+                .iter()
+                .map(|t| Latency::of(t.batch, t.seconds[at].clone()));
+            let macs = subject.analysis.macs();
+            let quality = || Quality::of(&predictions[at], &self.images.classes);
+            profiles.push(Profile {
+                model: subject.path.display().to_string(),
+                file_size: std::fs::metadata(&subject.path).map_or(0, |m| m.len()),
+                params: subject.analysis.params(),
+                macs: macs.count,
+                macs_exact: macs.exact,
+                blocks: subject.analysis.blocks.len(),
+                quality: predictions[at].is_labelled().then(quality),
+                latency: latency.collect(),
+                peak_memory: peaks[at],
+                energy,
+            });
+        }
+        let versus = self.versus(subjects, &profiles, &predictions, &times)?;
+        Ok(Measured {
+            profiles,
+            predictions,
+            versus,
+        })
+    }
+
+    /// Nothing is asked of noise.
+    fn predictions(&self, subject: &Subject) -> Result<Predictions> {
+        let images = self.images;
+        if images.name == "noise" {
+            return Ok(Predictions::default());
+        }
+        let module = subject.load(self.device)?;
+        predict(
+            &module,
+            &images.part,
+            &images.loader,
+            self.progress,
+            "measuring",
+        )
+    }
+
+    /// A network that has run once, and the memory that took.
+    fn loaded(&self, subject: &Subject) -> Result<(Module, Option<u64>)> {
+        let (process, gpu) = (Peak::begin(), free_gpu_memory(self.device));
+        let module = subject.load(self.device)?;
+        let batch = self.batch(&module)?;
+        drop(tch::no_grad(|| module.forward(&batch))?);
+        let peak = match gpu {
+            Some(before) => free_gpu_memory(self.device).map(|now| before.saturating_sub(now)),
+            None => process.and_then(Peak::end),
+        };
+        Ok((module, peak))
+    }
+
+    /// The first batch, as a network takes it.
+    fn batch(&self, module: &Module) -> Result<Tensor> {
+        let Measuring { part, loader, .. } = self.images;
+        let first = loader.batches(part, 0)?.next();
+        module.images(&first.context("no images to measure on")??.images)
+    }
+
+    fn times(&self, modules: &[Module]) -> Result<Vec<Times>> {
+        let passes = match self.passes {
+            Some(0) => return Ok(Vec::new()),
+            Some(n) => Passes::Exactly(n),
+            None => Passes::For(TIMED),
+        };
+        let batches: Vec<Tensor> = modules
+            .iter()
+            .map(|m| self.batch(m))
+            .collect::<Result<_>>()?;
+        let whole = batches.first().map_or(0, |b| b.size()[0]);
+        let mut sizes = vec![1, whole];
+        sizes.dedup();
+        let mut times = Vec::new();
+        for size in sizes {
+            let part = |batch: &Tensor| batch.f_narrow(0, 0, size).map_err(explain);
+            let parts: Vec<Tensor> = batches.iter().map(part).collect::<Result<_>>()?;
+            let runs: Vec<_> = modules.iter().zip(&parts).collect();
+            let _bar = self
+                .progress
+                .bar(format_args!("timing batches of {size}"), 0);
+            times.push(Times {
+                batch: size as usize,
+                seconds: in_turn(&runs, passes)?,
+            });
+        }
+        Ok(times)
+    }
+
+    fn energy(&self, module: &Module) -> Result<Option<Energy>> {
+        if self.passes == Some(0) {
+            return Ok(None);
+        }
+        match Meter::of(self.device) {
+            Some(meter) => meter.measure(module, &self.batch(module)?),
+            None => Ok(None),
+        }
+    }
+
+    fn versus(
+        &self,
+        subjects: &[Subject],
+        profiles: &[Profile],
+        predictions: &[Predictions],
+        times: &[Times],
+    ) -> Result<Vec<Versus>> {
+        let Some((first, others)) = subjects.split_first() else {
+            return Ok(Vec::new());
+        };
+        let part = self.images.part.draw(self.samples, self.seed);
+        let representation = |subject: &Subject| {
+            let calibration = (&part, &self.images.loader);
+            let Subject {
+                archive, analysis, ..
+            } = subject;
+            representation(archive, analysis, calibration, self.device, self.progress).ok()
+        };
+        let reference = match others {
+            [] => None,
+            _ => representation(first),
+        };
+        let mut all = Vec::new();
+        for (at, subject) in (1..).zip(others) {
+            let own = reference.as_ref().and_then(|_| representation(subject));
+            let cka = reference
+                .as_ref()
+                .zip(own)
+                .and_then(|(a, b)| cka(a.view(), b.view()).ok());
+            let labelled = predictions[at].is_labelled();
+            let (difference, interval) = paired_difference(&predictions[0], &predictions[at]);
+            let agreement = predictions[0].agreement(&predictions[at]);
+            let ratio = |t: &Times| Ratio::of(t.batch, &t.seconds[at], &t.seconds[0]);
+            all.push(Versus {
+                with: first.path.display().to_string(),
+                accuracy_difference: labelled.then_some(difference),
+                accuracy_difference_interval: labelled.then_some(interval),
+                agreement: (!predictions[at].is_empty()).then_some(agreement),
+                cka,
+                cka_samples: cka.map(|_| part.len()),
+                latency_ratio: times.iter().map(ratio).collect(),
+                macs_ratio: profiles[at].macs as f64 / profiles[0].macs as f64,
+                params_ratio: profiles[at].params as f64 / profiles[0].params as f64,
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// Seconds of passes over one size of batch, of each network.
+struct Times {
+    batch: usize,
+    seconds: Vec<Vec<f64>>,
+}

@@ -1,0 +1,77 @@
+use insta::assert_snapshot;
+
+use crate::place::Place;
+
+const OPTIONS: &str = "--data data.npz --mean 0.5 --std 0.25 --batch-size 20 --device cpu --threads 1 --passes 9 --quiet";
+
+fn place() -> Place {
+    let place = Place::with_data(&["basic_scripted.pt", "basic_traced.pt"]);
+    let block = place.blocks("basic_scripted.pt").pop().unwrap();
+    place.done(&format!(
+        "remove --model basic_scripted.pt --input-size 8 --blocks {block} --output pruned.pt --quiet"
+    ));
+    place
+}
+
+#[test]
+fn a_network_against_itself_differs_in_nothing() {
+    let place = place();
+    let report = place.json(&format!(
+        "compare basic_scripted.pt basic_traced.pt {OPTIONS} --json"
+    ));
+    let versus = &report["models"][1]["versus"];
+    assert_eq!(versus["accuracy_difference"], 0.);
+    assert_eq!(
+        versus["accuracy_difference_interval"],
+        serde_json::json!([0., 0.])
+    );
+    assert_eq!(versus["agreement"], 1.);
+    assert_eq!(versus["macs_ratio"], 1.);
+    assert!(
+        (versus["cka"].as_f64().unwrap() - 1.).abs() < 1e-5,
+        "{versus}"
+    );
+    assert!(report["models"][0]["versus"].is_null());
+}
+
+#[test]
+fn a_pruned_network_is_held_against_the_first() {
+    let place = place();
+    let report = place.json(&format!(
+        "compare basic_scripted.pt pruned.pt {OPTIONS} --json"
+    ));
+    let [whole, pruned] = [&report["models"][0], &report["models"][1]];
+    let versus = &pruned["versus"];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert_eq!(
+        number(&versus["macs_ratio"]),
+        number(&pruned["macs"]) / number(&whole["macs"])
+    );
+    let difference = number(&pruned["accuracy"]) - number(&whole["accuracy"]);
+    assert!((number(&versus["accuracy_difference"]) - difference).abs() < 1e-12);
+    let cka = number(&versus["cka"]);
+    assert!((0. ..1.).contains(&cka), "{cka}");
+    assert_eq!(versus["latency_ratio"].as_array().unwrap().len(), 2);
+}
+
+/// Times and memory differ from run to run; the rest of the table does not.
+#[test]
+fn a_column_a_network() {
+    let place = place();
+    let said = place.done(&format!(
+        "compare basic_scripted.pt pruned.pt basic_traced.pt {OPTIONS} --passes 0"
+    ));
+    let stable = |line: &&str| !line.contains("peak memory") && !line.contains("J an image");
+    let lines: Vec<&str> = said.stdout.lines().filter(stable).collect();
+    assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn networks_that_cannot_be_compared() {
+    let place = place();
+    assert_snapshot!(place.all_refused(&[
+        "compare basic_scripted.pt --quiet",
+        "compare basic_scripted.pt missing.pt --quiet",
+        &format!("compare basic_scripted.pt quantised.pt {OPTIONS}"),
+    ]));
+}
