@@ -413,6 +413,9 @@ pub struct Scoring {
     /// What tells how redundant a block is
     #[arg(long, value_enum, default_value_t)]
     pub criterion: criteria::Name,
+    /// Seed of --criterion random, so that other choices are compared on the same data and training [default: --seed]
+    #[arg(long, value_name = "N")]
+    pub criterion_seed: Option<u64>,
     /// Drop blocks that are surely behind, and show every image to the others only [default of prune]
     #[arg(long, overrides_with = "exact")]
     pub race: bool,

@@ -291,6 +291,9 @@ impl Measuring {
         if name == "train" {
             progress.note("note: the data set has no test part: measuring on all its images");
         }
+        if part.labels().is_none() {
+            progress.warn("the images have no labels: no accuracy is measured");
+        }
         let loader = opened.plain();
         Ok(Measuring {
             part: part.clone(),

@@ -63,6 +63,11 @@ impl cli::Scoring {
         races && self.criterion == criteria::Name::Cka
     }
 
+    /// Seed of what the criterion leaves to chance.
+    pub(super) fn seed(self, usual: u64) -> u64 {
+        self.criterion_seed.unwrap_or(usual)
+    }
+
     /// Refuses options that do not go with the criterion.
     pub(super) fn check(self) -> Result<()> {
         if self.race && self.criterion != criteria::Name::Cka {
@@ -234,7 +239,7 @@ fn by_criterion(
     let look = criteria::Look {
         job,
         scoring: &scoring,
-        seed: options.data.seed,
+        seed: options.scoring.seed(options.data.seed),
         iteration: 0,
         stop: &|| interrupt.is_asked(),
     };

@@ -64,6 +64,8 @@ pub struct Run {
     pub blocks_per_iteration: usize,
     pub rules: Rules,
     pub criterion: criteria::Name,
+    /// Of what the criterion leaves to chance.
+    pub criterion_seed: u64,
     pub reference: Reference,
     pub training: Training,
     /// Learn from the unpruned network.
@@ -332,7 +334,7 @@ impl Run {
                 memory,
                 ..self.scoring
             },
-            seed: self.training.seed,
+            seed: self.criterion_seed,
             images: calibration,
             first,
         })

@@ -117,3 +117,24 @@ fn blocks_that_the_class_scores_never_see_are_no_candidates_by_any_criterion() {
         assert_eq!(ranked(criterion), expected, "{criterion}");
     }
 }
+
+/// Several draws of a run that is the same otherwise: what any criterion has to be compared with.
+#[test]
+fn chance_has_a_seed_of_its_own() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    let order = |options: &str| {
+        let report = place.json(&format!(
+            "score --model basic_scripted.pt --criterion random --device cpu --threads 1 --quiet --json {options}"
+        ));
+        let mut blocks: Vec<(u64, String)> = report["blocks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|b| Some((b["rank"].as_u64()?, b["path"].as_str()?.to_owned())))
+            .collect();
+        blocks.sort();
+        blocks
+    };
+    assert_eq!(order("--seed 3"), order("--seed 5 --criterion-seed 3"));
+    assert_ne!(order("--seed 3"), order("--seed 3 --criterion-seed 4"));
+}

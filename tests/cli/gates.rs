@@ -123,6 +123,26 @@ fn a_table_says_which_gate_was_missed_and_by_how_much() {
 }
 
 #[test]
+fn without_labels_speed_is_measured_and_says_so() {
+    let place = place();
+    place.npz(
+        "unlabelled.npz",
+        &[(
+            "images",
+            crate::images::npy(&crate::images::colours(8, 0).0),
+        )],
+    );
+    let said = place.done(&format!("{EVAL} --data unlabelled.npz --json"));
+    assert!(
+        said.stderr.contains("the images have no labels"),
+        "{said:#?}"
+    );
+    let report = said.json();
+    assert_eq!(report["accuracy"], Value::Null);
+    assert!(report["images_per_second"].as_f64().unwrap() > 0.);
+}
+
+#[test]
 fn without_data_speed_is_measured_and_nothing_else() {
     let place = place();
     let report = place.json(&format!("{EVAL} --json"));

@@ -232,3 +232,21 @@ fn blocks_named_by_their_place_keep_their_names_through_a_run() {
     let (run, at_once) = (after("basic_frozen.pruned.pt"), after("at_once.pt"));
     assert_eq!(run["blocks"], at_once["blocks"]);
 }
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let before = place.files();
+    let line = format!("{PRUNE} --json --epochs 2 --dry-run");
+    let report = place.json(&line);
+    assert!(before == place.files(), "a dry run wrote something");
+    let removed = place.json(&line.replace(" --dry-run", ""))["removed"].clone();
+    let candidates = crate::place::strings(&report["candidates"], |path| path);
+    for path in crate::place::strings(&removed, |path| path) {
+        assert!(candidates.contains(&path), "{path} of {candidates:?}");
+    }
+    assert_eq!(report["removals"], removed.as_array().unwrap().len());
+    for part in ["scoring", "repair", "epoch", "measuring", "run"] {
+        assert!(report["seconds"][part].as_f64().unwrap() > 0., "{part}");
+    }
+}

@@ -101,7 +101,6 @@ fn labels_that_do_not_fit() {
         &format!("{FINETUNE} far.npz"),
         &PRUNE.replace("data.npz", "train.npz"),
         &format!("{FINETUNE} few.npz"),
-        &format!("{EVAL} unlabelled.npz"),
         &format!("{FINETUNE} unlabelled.npz"),
     ]));
 }

@@ -203,6 +203,7 @@ fn prepared(
         blocks_per_iteration: options.blocks_per_iteration.get(),
         rules: (&options.selection).into(),
         criterion: options.scoring.criterion,
+        criterion_seed: options.scoring.seed(options.data.seed),
         reference: options.reference,
         training: options.training.parameters(options.data.seed),
         distillation: (options.distill && images.train.is_some())
@@ -355,6 +356,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("batch-size", json!(data.batch_size)),
         ("race", json!(options.scoring.races(RACES))),
         ("criterion", json!(options.scoring.criterion)),
+        ("criterion-seed", json!(options.scoring.criterion_seed)),
         ("reference", json!(options.reference)),
         ("distill", json!(options.distill)),
         ("repair", json!(options.repair)),
