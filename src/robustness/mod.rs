@@ -70,85 +70,47 @@ pub fn measure(
         ));
     }
     let shape = loader.output_shape(part)?;
-    let normalisation = loader.normalisation(shape[0])?;
-    let pixels = Pixels::new(&normalisation, module.device())?;
-    let workers = rayon::ThreadPoolBuilder::new()
-        .num_threads(torch::threads())
-        .build()
-        .context("no threads to corrupt images with")?;
+    let studio = Studio::new(module, loader.normalisation(shape[0])?, plan.seed)?;
     let conditions = plan.conditions();
     let mut clean = Tape::default();
-    let mut tapes = vec![(Tape::default(), 0); conditions.len()];
+    let mut tapes = vec![Tape::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     let bar = progress.bar("robustness", part.len() * (1 + conditions.len()));
     for batch in loader.batches(part, 0)? {
         let batch = batch?;
         let given = batch.labels.as_deref().unwrap_or_default();
         let on_device = torch::numbers(given, module.device())?;
-        let images = module.images(&batch.images)?;
         let look = Look {
             module,
             part,
             labels: Some((given, &on_device)),
             bar: &bar,
         };
-        clean.record(&look, &images)?;
-        for (condition, (tape, blind)) in conditions.iter().zip(&mut tapes) {
-            let input = match condition {
-                Condition::Attack(attack) => {
-                    let targets = Targets {
-                        // Some networks write over their input.
-                        images: &module.images(&batch.images)?,
-                        labels: &on_device,
-                        numbers: &batch.indices,
-                        seed: plan.seed,
-                    };
-                    let attacked = attack.run(module, &targets, &pixels)?;
-                    *blind += attacked.without_gradient;
-                    attacked.images
-                }
-                Condition::Corruption { name, severity } => {
-                    let corrupt = || {
-                        corrupted(&batch, &normalisation, |pixels, number| {
-                            name.apply(*severity, pixels, shape, plan.seed, number);
-                        })
-                    };
-                    module.images(&workers.install(corrupt))?
-                }
+        clean.record(&look, &module.images(&batch.images)?)?;
+        for (condition, tape) in conditions.iter().zip(&mut tapes) {
+            let mut under = || {
+                let (images, without_gradient) = studio.images(condition, &batch, &on_device)?;
+                tape.without_gradient += without_gradient;
+                tape.record(&look, &images)
             };
-            tape.record(&look, &input)
-                .with_context(|| format!("under {}", condition.text()))?;
+            under().with_context(|| format!("under {}", condition.text()))?;
         }
         indices.extend_from_slice(&batch.indices);
         labels.extend_from_slice(given);
     }
     drop(bar);
-    let ood = match &plan.ood {
-        None => None,
-        Some(foreign) => Some(measure_foreign(
-            module,
-            foreign,
-            &loader.with_shape(shape),
-            &clean.confidences,
-            progress,
-        )?),
+    let foreign = |foreign| {
+        let loader = loader.with_shape(shape);
+        measure_foreign(module, foreign, &loader, &clean.confidences, progress)
     };
-    let rows: Vec<Row> = conditions
-        .iter()
-        .zip(&tapes)
-        .map(|(condition, (tape, blind))| Row {
-            condition: *condition,
-            tally: tape.tally(),
-            without_gradient: matches!(condition, Condition::Attack(_)).then_some(*blind),
-        })
-        .collect();
-    let predicted = conditions
-        .iter()
-        .zip(tapes)
-        .map(|(condition, (tape, _))| Predicted {
-            condition: *condition,
-            predicted: tape.predicted,
-        });
+    let ood = plan.ood.as_ref().map(foreign).transpose()?;
+    let row = |(condition, tape): (&Condition, &Tape)| Row {
+        condition: *condition,
+        tally: tape.tally(),
+        without_gradient: matches!(condition, Condition::Attack(_))
+            .then_some(tape.without_gradient),
+    };
+    let rows: Vec<Row> = conditions.iter().zip(&tapes).map(row).collect();
     let robustness = Robustness {
         seed: plan.seed,
         clean: clean.tally(),
@@ -156,13 +118,76 @@ pub fn measure(
         rows,
         ood,
     };
+    let predicted = |(condition, tape): (Condition, Tape)| Predicted {
+        condition,
+        predicted: tape.predicted,
+    };
     let predictions = Predictions {
         indices,
         labels,
         clean: clean.predicted,
-        rows: predicted.collect(),
+        rows: conditions.into_iter().zip(tapes).map(predicted).collect(),
     };
     Ok((robustness, predictions))
+}
+
+/// Where images are attacked and corrupted.
+struct Studio<'a> {
+    module: &'a Module,
+    /// Mean and standard deviation of every channel.
+    normalisation: Vec<(f32, f32)>,
+    pixels: Pixels,
+    workers: rayon::ThreadPool,
+    seed: u64,
+}
+
+impl<'a> Studio<'a> {
+    fn new(module: &'a Module, normalisation: Vec<(f32, f32)>, seed: u64) -> Result<Self> {
+        Ok(Studio {
+            module,
+            pixels: Pixels::new(&normalisation, module.device())?,
+            normalisation,
+            workers: rayon::ThreadPoolBuilder::new()
+                .num_threads(torch::threads())
+                .build()
+                .context("no threads to corrupt images with")?,
+            seed,
+        })
+    }
+
+    /// The images of a batch under a condition, as the network takes them, and at how many of them an attack finds no
+    /// gradient.
+    fn images(
+        &self,
+        condition: &Condition,
+        batch: &Batch,
+        labels: &Tensor,
+    ) -> Result<(Tensor, usize)> {
+        match condition {
+            Condition::Attack(attack) => {
+                let targets = Targets {
+                    // Anew, since some networks write over their input.
+                    images: &self.module.images(&batch.images)?,
+                    labels,
+                    numbers: &batch.indices,
+                    seed: self.seed,
+                };
+                let attacked = attack.run(self.module, &targets, &self.pixels)?;
+                Ok((attacked.images, attacked.without_gradient))
+            }
+            Condition::Corruption { name, severity } => {
+                let (_, channels, height, width) = batch.images.dim();
+                let shape = [channels, height, width];
+                let (seed, normalisation) = (self.seed, &self.normalisation);
+                let change = |pixels: &mut [f32], number: usize| {
+                    name.apply(*severity, pixels, shape, seed, number);
+                };
+                let corrupt = || corrupted(batch, normalisation, change);
+                let images = self.workers.install(corrupt);
+                Ok((self.module.images(&images)?, 0))
+            }
+        }
+    }
 }
 
 /// Looks at images that the network was not trained for, in the shape of those it was.
@@ -226,6 +251,8 @@ struct Tape {
     correct: usize,
     /// Summed cross-entropy in nats.
     loss: f64,
+    /// Images at which an attack finds no gradient.
+    without_gradient: usize,
 }
 
 impl Tape {
