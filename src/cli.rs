@@ -267,6 +267,8 @@ pub struct Eval {
     #[command(flatten)]
     pub data: Data,
     #[command(flatten)]
+    pub robustness: Robustness,
+    #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
     pub talk: Talk,

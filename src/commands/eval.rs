@@ -4,11 +4,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{Opened, analyse_for, batch_size};
+use super::robustness;
 use super::{Outcome, blame, interface, open_device, open_model, show};
 use crate::blocks::Search;
 use crate::cli::Eval;
 use crate::eval::{Metrics, evaluate};
 use crate::report::{SCHEMA, thousands};
+use crate::robustness::Robustness;
 use crate::torch::Module;
 
 #[derive(Serialize)]
@@ -27,6 +29,8 @@ struct EvalReport {
     batch_size: usize,
     #[serde(flatten)]
     metrics: Metrics,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    robustness: Option<Robustness>,
 }
 
 pub(super) fn run(options: &Eval) -> Result<Outcome> {
@@ -44,6 +48,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         progress.note("note: the data set has no test part: measuring on all its images");
     }
     let loader = opened.plain();
+    let plan = robustness::plan(&options.robustness, &opened, part, options.data.seed)?;
     let analysis = analyse_for(
         &options.model,
         &archive,
@@ -54,6 +59,19 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let module = Module::load(&archive, device, interface(path, &analysis)?)
         .with_context(|| path.display().to_string())?;
     let metrics = evaluate(&module, part, &loader, progress, "measuring").map_err(blame(path))?;
+    let robustness = plan
+        .map(|plan| {
+            let images = (part, &loader);
+            robustness::measure(
+                &options.robustness,
+                &plan,
+                (path, &module),
+                images,
+                progress,
+            )
+        })
+        .transpose()
+        .map_err(blame(path))?;
     let macs = analysis.macs();
     let report = EvalReport {
         schema: SCHEMA,
@@ -67,6 +85,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         threads: tch::get_num_threads(),
         batch_size: batch_size(&options.data)?.get(),
         metrics,
+        robustness,
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
@@ -83,7 +102,7 @@ impl EvalReport {
         } = self.metrics;
         let images = images as i64;
         let at_least = if self.macs_exact { "" } else { "at least " };
-        format!(
+        let mut text = format!(
             "{}\n  accuracy    {:.2} % ({} of {} {} images)\n  loss        {loss:.4}\n  speed       {images_per_second:.0} images/s \
              ({}, {} threads, batches of {})\n  parameters  {}\n  MACs        {at_least}{}\n",
             self.model,
@@ -96,6 +115,11 @@ impl EvalReport {
             self.batch_size,
             thousands(self.params),
             thousands(self.macs),
-        )
+        );
+        if let Some(robustness) = &self.robustness {
+            text += "\n";
+            text += &robustness.text();
+        }
+        text
     }
 }

@@ -12,6 +12,8 @@ mod images;
 #[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
+mod robustness;
+#[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "torch")]
 mod statistics;
