@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 #[cfg(feature = "torch")]
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
@@ -10,9 +10,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
 use crate::criteria;
-use crate::invocation::Invocation;
 #[cfg(feature = "torch")]
 use crate::gates::Limits;
+use crate::invocation::Invocation;
 #[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
@@ -21,6 +21,8 @@ use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Si
 use crate::output::OutputKey;
 #[cfg(feature = "torch")]
 use crate::prune::Pick;
+#[cfg(feature = "torch")]
+use crate::robustness::options::{self as robustness, Attacks, Corruptions, Epsilon, Severities};
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
@@ -321,6 +323,8 @@ pub struct Eval {
     #[command(flatten)]
     pub speed: Speed,
     #[command(flatten)]
+    pub robustness: Robustness,
+    #[command(flatten)]
     pub limits: Limits,
     #[command(flatten)]
     pub machine: Machine,
@@ -348,6 +352,8 @@ pub struct Compare {
     pub data: Data,
     #[command(flatten)]
     pub speed: Speed,
+    #[command(flatten)]
+    pub robustness: Robustness,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
@@ -517,6 +523,44 @@ pub struct Training {
     /// Mixed precision: bfloat16 on a GPU that has it, or nowhere
     #[arg(long, value_enum, default_value_t)]
     pub amp: Amp,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Robustness")]
+pub struct Robustness {
+    /// Accuracy under attack, by the network's own gradient: fgsm (one step), pgd (several), both parted by a comma
+    #[arg(long, value_name = "NAMES")]
+    pub attacks: Option<Attacks>,
+    /// How far an attack may move a pixel, of 0..1: a fraction or a number
+    #[arg(
+        long,
+        value_name = "E",
+        default_value = "8/255",
+        allow_negative_numbers = true
+    )]
+    pub epsilon: Epsilon,
+    /// Steps of pgd
+    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = robustness::steps)]
+    pub pgd_steps: NonZeroU32,
+    /// How far one step of pgd moves a pixel [default: 2.5 × epsilon / steps]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = robustness::step_size)]
+    pub pgd_step_size: Option<Epsilon>,
+    /// Accuracy under corruption: all, or some of noise, blur, contrast, brightness, jpeg, pixelate, parted by commas
+    #[arg(long, value_name = "NAMES")]
+    pub corruptions: Option<Corruptions>,
+    /// How strong the corruptions are, of 1 to 5 [default: all five]
+    #[arg(long, value_name = "N,N", requires = "corruptions")]
+    pub severities: Option<Severities>,
+    /// Images of another kind (a second data set): confidence on them, and how well it tells them apart
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub ood: Option<PathBuf>,
+    /// Images for all this, drawn from those measured, as many of each class; or `all`
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub robust_samples: SampleCount,
+    /// File for the predicted class of each image, as it is and under each attack and corruption (JSON)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub predictions: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -59,6 +59,8 @@ pub mod prune;
 #[cfg(feature = "torch")]
 pub mod repair;
 #[cfg(feature = "torch")]
+pub mod robustness;
+#[cfg(feature = "torch")]
 pub mod run_dir;
 #[cfg(feature = "torch")]
 pub mod score;

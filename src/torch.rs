@@ -233,6 +233,12 @@ impl Module {
         self.device
     }
 
+    /// Whether some layers compute with quantised weights, which pass no gradient on.
+    #[must_use]
+    pub fn is_quantised(&self) -> bool {
+        self.interface.quantised
+    }
+
     /// Switches between training and evaluation mode.
     pub fn set_training(&mut self, training: bool) -> Result<()> {
         let set = if training {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
-use super::{Outcome, open_device, open_model, show};
+use super::{Outcome, open_device, open_model, robustness, show};
 use crate::cli::{Compare, Model};
 use crate::eval::{Latency, Spread};
 use crate::memory;
@@ -54,9 +54,13 @@ pub(super) fn run(options: &Compare) -> Result<Outcome> {
     let subjects: Vec<Subject> = opened
         .map(|(path, archive)| Subject::of(path, archive, &request))
         .collect::<Result<_>>()?;
+    let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
     let measure = Measure {
         images: &images,
         device,
+        robustness: plan
+            .as_ref()
+            .map(|p| (p, options.robustness.robust_samples.0)),
         passes: options.speed.passes,
         samples: options.data.samples.0,
         seed: options.data.seed,
@@ -84,6 +88,16 @@ pub(super) fn run(options: &Compare) -> Result<Outcome> {
 }
 
 impl CompareReport {
+    /// Attacks and corruptions in words, the same for every network.
+    fn conditions(&self) -> Vec<String> {
+        let first = self
+            .models
+            .iter()
+            .find_map(|e| e.profile.robustness.as_ref());
+        let rows = first.iter().flat_map(|r| &r.rows);
+        rows.map(|row| row.condition.text()).collect()
+    }
+
     /// A column a network, a row a figure; rows that nothing was measured for are left out.
     fn text(&self) -> String {
         let names = self.models.iter().enumerate().map(|(at, _)| letter(at));
@@ -117,6 +131,12 @@ impl CompareReport {
             Some(accuracy(versus(e)?.agreement?))
         });
         row("CKA with A", &|e| Some(format!("{:.4}", versus(e)?.cka?)));
+        for (at, condition) in self.conditions().into_iter().enumerate() {
+            row(&condition, &|e| {
+                let rows = &e.profile.robustness.as_ref()?.rows;
+                Some(accuracy(rows.get(at)?.tally.accuracy))
+            });
+        }
         row("parameters", &|e| Some(thousands(e.profile.params)));
         row("MACs", &|e| Some(thousands(e.profile.macs)));
         row("  of A's", &|e| {

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
-use super::{Outcome, open_device, open_model, show};
-use crate::cli::Eval;
+use super::{Outcome, open_device, open_model, robustness, show};
+use crate::cli::{Eval, Robustness};
 use crate::eval::{Latency, Rate};
 use crate::gates::{Gate, Verdict};
 use crate::memory;
@@ -41,6 +41,7 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let archive = open_model(path)?;
     let device = open_device(&options.machine)?;
     let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
+    let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
     limits.require(|gate| obstacle(gate, options, &images))?;
     let request = images.request(&options.model);
     let model = Subject::of(path, archive, &request)?;
@@ -54,6 +55,9 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     let measure = Measure {
         images: &images,
         device,
+        robustness: plan
+            .as_ref()
+            .map(|p| (p, options.robustness.robust_samples.0)),
         passes: options.speed.passes,
         samples: options.data.samples.0,
         seed: options.data.seed,
@@ -61,6 +65,9 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
     };
     let mut found = measure.run(&subjects)?;
     let gates = limits.check(|gate| measured(gate, &found))?;
+    if let Some(predictions) = found.predictions.last() {
+        robustness::keep(&options.robustness, (path, &images.part), predictions)?;
+    }
     let Some(profile) = found.profiles.pop() else {
         anyhow::bail!("nothing was measured")
     };
@@ -104,7 +111,17 @@ fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static s
             _ => None,
         }),
         Gate::MinRobustAccuracy => {
-            Some("nothing is attacked or corrupted; ask for it with --attacks or --corruptions")
+            let Robustness {
+                attacks,
+                corruptions,
+                ..
+            } = &options.robustness;
+            match attacks.is_some() || corruptions.is_some() {
+                true => no_labels,
+                false => Some(
+                    "nothing is attacked or corrupted; ask for it with --attacks or --corruptions",
+                ),
+            }
         }
     }
 }
@@ -132,7 +149,7 @@ fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
         Gate::MaxLatencyRatio => versus
             .and_then(|v| v.latency_ratio.first())
             .map(|ratio| ratio.spread.median),
-        Gate::MinRobustAccuracy => None,
+        Gate::MinRobustAccuracy => own.and_then(|p| p.robustness.as_ref()?.lowest()),
     };
     number.ok_or_else(|| "it was not measured".into())
 }
@@ -141,6 +158,10 @@ impl EvalReport {
     fn text(&self) -> String {
         let machine = format!("{}, {}", self.device, counted(self.threads, "thread"));
         let mut text = profile_text(&self.profile, self.part, &machine);
+        if let Some(robustness) = &self.profile.robustness {
+            text += "\n";
+            text += &robustness.text();
+        }
         if let (Some(baseline), Some(versus)) = (&self.baseline, &self.versus) {
             text += &format!("\nagainst {}\n", baseline.model);
             text += &versus_text(versus);

@@ -19,6 +19,7 @@ use crate::eval::{
 };
 use crate::memory::Peak;
 use crate::progress::Progress;
+use crate::robustness::{self, Plan, Robustness};
 use crate::score::representation;
 use crate::torch::{Module, explain, free_gpu_memory};
 
@@ -70,6 +71,8 @@ pub(super) struct Profile {
     /// Absent without labels.
     #[serde(flatten)]
     pub quality: Option<Quality>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub robustness: Option<Robustness>,
     /// Of one image, and of a batch; none if no passes were to be timed.
     pub latency: Vec<Latency>,
     /// Bytes beyond what the process had before, while the network was loaded and run on one batch.
@@ -110,6 +113,8 @@ pub(super) struct Versus {
 pub(super) struct Measure<'a> {
     pub images: &'a Measuring,
     pub device: Device,
+    /// What else to look at the images under, and on how many of them.
+    pub robustness: Option<(&'a Plan, Samples)>,
     /// `None`: as many as a given time holds.
     pub passes: Option<usize>,
     /// Images for CKA.
@@ -118,10 +123,11 @@ pub(super) struct Measure<'a> {
     pub progress: Progress,
 }
 
-/// Of several networks: what was measured of each, what each said of every image, and each but the first against it.
+/// Of several networks: what was measured of each, and of each but the first against it.
 pub(super) struct Measured {
     pub profiles: Vec<Profile>,
-    pub predictions: Vec<Predictions>,
+    /// What each said of every image under each condition, if any was asked for.
+    pub predictions: Vec<robustness::Predictions>,
     pub versus: Vec<Versus>,
 }
 
@@ -135,6 +141,11 @@ impl Measure<'_> {
         for subject in subjects {
             predictions.push(self.predictions(subject).map_err(blame(&subject.path))?);
         }
+        let mut robust = Vec::new();
+        for subject in subjects {
+            robust.extend(self.robustness(subject).map_err(blame(&subject.path))?);
+        }
+        let (robust, robust_predictions): (Vec<_>, Vec<_>) = robust.into_iter().unzip();
         let mut modules = Vec::new();
         let mut peaks = Vec::new();
         for subject in subjects {
@@ -159,6 +170,7 @@ impl Measure<'_> {
                 macs_exact: macs.exact,
                 blocks: subject.analysis.blocks.len(),
                 quality: predictions[at].is_labelled().then(quality),
+                robustness: robust.get(at).cloned(),
                 latency: latency.collect(),
                 peak_memory: peaks[at],
                 energy,
@@ -167,7 +179,7 @@ impl Measure<'_> {
         let versus = self.versus(subjects, &profiles, &predictions, &times)?;
         Ok(Measured {
             profiles,
-            predictions,
+            predictions: robust_predictions,
             versus,
         })
     }
@@ -186,6 +198,20 @@ impl Measure<'_> {
             self.progress,
             "measuring",
         )
+    }
+
+    /// Under attack, corrupted, and out of distribution, as far as it was asked for.
+    fn robustness(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<(Robustness, robustness::Predictions)>> {
+        let Some((plan, samples)) = self.robustness else {
+            return Ok(None);
+        };
+        let Measuring { part, loader, .. } = self.images;
+        let drawn = part.draw(samples, plan.seed);
+        let module = subject.load(self.device)?;
+        robustness::measure(&module, &drawn, loader, plan, self.progress).map(Some)
     }
 
     /// A network that has run once, and the memory that took.

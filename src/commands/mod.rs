@@ -19,6 +19,8 @@ mod prune;
 #[cfg(feature = "torch")]
 mod report_files;
 #[cfg(feature = "torch")]
+mod robustness;
+#[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "torch")]
 mod statistics;

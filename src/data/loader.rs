@@ -13,7 +13,7 @@ use super::augment::{Augment, Placement, stream};
 use super::error::{DataError, Problem, Result};
 use super::folder;
 use super::part::{Part, Pixels, noise};
-use super::transform::{Raster, Sample, Transform};
+use super::transform::{InputSize, Raster, Sample, Transform};
 
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
 #[derive(Clone, Debug)]
@@ -61,6 +61,27 @@ impl Loader {
             batch_size,
             ..self.clone()
         }
+    }
+
+    /// Images of this shape, channels × height × width, whatever they were to be before.
+    #[must_use]
+    pub fn with_shape(&self, [channels, height, width]: [usize; 3]) -> Self {
+        let mut loader = self.clone();
+        loader.transform.size = Some(InputSize {
+            channels,
+            height,
+            width,
+        });
+        loader
+    }
+
+    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std`.
+    ///
+    /// # Errors
+    ///
+    /// If there are neither as many of them as channels, nor one for all.
+    pub fn normalisation(&self, channels: usize) -> Result<Vec<(f32, f32)>> {
+        self.transform.normalisation.per_channel(channels)
     }
 
     /// Every epoch in another order.

@@ -25,6 +25,8 @@ mod refusals;
 #[cfg(feature = "torch")]
 mod resume;
 #[cfg(feature = "torch")]
+mod robustness;
+#[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]
 mod targets;

@@ -1,0 +1,118 @@
+//! What `eval` measures beyond plain accuracy: from options to a plan, and to the file of predictions.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::images::Measuring;
+use crate::cli;
+use crate::data::{self, Part};
+use crate::export::write_whole;
+use crate::report::{SCHEMA, json};
+use crate::robustness::{Foreign, Plan, Predictions, same_classes};
+
+/// The predictions as a document.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    model: String,
+    data: String,
+    #[serde(flatten)]
+    predictions: &'a Predictions,
+}
+
+/// Everything that can be wrong with the options, before the network runs; `None` if nothing is asked for. `images` are
+/// those that accuracy is measured on.
+pub(super) fn plan(
+    options: &cli::Robustness,
+    images: &Measuring,
+    seed: u64,
+) -> Result<Option<Plan>> {
+    if !options.is_asked() {
+        return Ok(None);
+    }
+    if images.part.labels().is_none() {
+        bail!(
+            "--attacks, --corruptions, --ood and --predictions need labelled images; name a data set with labels"
+        );
+    }
+    if let Some(file) = &options.predictions {
+        check_free(file)?;
+    }
+    let ood = match &options.ood {
+        None => None,
+        Some(path) => {
+            let shape = images.loader.output_shape(&images.part)?;
+            let foreign = open_foreign(path, &images.classes, options, seed)?;
+            let loader = images.loader.with_shape(shape);
+            loader
+                .output_shape(&foreign.part)
+                .with_context(|| path.display().to_string())?;
+            Some(foreign)
+        }
+    };
+    Ok(Some(Plan {
+        attacks: options.attacks(),
+        corruptions: options.corruptions(),
+        severities: options.severities(),
+        ood,
+        seed,
+    }))
+}
+
+/// Refuses a file that exists or has no folder, before the network runs.
+fn check_free(file: &Path) -> Result<()> {
+    let shown = file.display();
+    if file.exists() {
+        bail!("{shown}: exists already; name another file with --predictions, or remove it first");
+    }
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => bail!(
+            "{shown}: there is no folder {}; make it first or name another with --predictions",
+            folder.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn open_foreign(
+    path: &Path,
+    known: &[String],
+    options: &cli::Robustness,
+    seed: u64,
+) -> Result<Foreign> {
+    let shown = path.display();
+    if !path.exists() {
+        bail!("{shown}: no such file or folder; --ood names a data set of images of another kind");
+    }
+    let set = data::open(path)?;
+    let (part, name) = match (set.test, set.train) {
+        (Some(test), _) => (test, "test"),
+        (None, Some(train)) => (train, "train"),
+        (None, None) => bail!("{shown}: the data set has neither a test nor a training part"),
+    };
+    Ok(Foreign {
+        part: part.draw(options.robust_samples.0, seed),
+        name,
+        labels_match: same_classes(known, &set.classes),
+    })
+}
+
+/// Writes the predicted classes where they are asked for.
+pub(super) fn keep(
+    options: &cli::Robustness,
+    (model, part): (&Path, &Part),
+    predictions: &Predictions,
+) -> Result<()> {
+    let Some(file) = &options.predictions else {
+        return Ok(());
+    };
+    let document = Document {
+        schema: SCHEMA,
+        model: model.display().to_string(),
+        data: part.path().display().to_string(),
+        predictions,
+    };
+    write_whole(file, json(&document)?.as_bytes(), false)
+}
