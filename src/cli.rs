@@ -327,6 +327,11 @@ pub struct Eval {
     #[command(flatten)]
     pub limits: Limits,
     #[command(flatten)]
+    pub report: ReportFile,
+    /// Replace the report if it exists
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
     pub talk: Talk,
@@ -354,6 +359,11 @@ pub struct Compare {
     pub speed: Speed,
     #[command(flatten)]
     pub robustness: Robustness,
+    #[command(flatten)]
+    pub report: ReportFile,
+    /// Replace the report if it exists
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]

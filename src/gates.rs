@@ -7,6 +7,7 @@ use clap::{Args, FromArgMatches, ValueHint};
 use serde::{Deserialize, Serialize};
 
 use crate::options::{self, read_object, text_of};
+use crate::report::{accuracy, thousands};
 
 /// What must hold, as far as anything was asked.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -58,6 +59,17 @@ impl Gate {
             Gate::MaxParams => "max-params",
             Gate::MaxLatencyRatio => "max-latency-ratio",
             Gate::MinRobustAccuracy => "min-robust-accuracy",
+        }
+    }
+
+    /// A value of its kind, for people.
+    #[must_use]
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Gate::MinAccuracy | Gate::MinRobustAccuracy => accuracy(value),
+            Gate::MaxDrop => format!("{value:.2} points"),
+            Gate::MaxMacs | Gate::MaxParams => thousands(value.round() as i64),
+            Gate::MaxLatencyRatio => format!("×{value:.3}"),
         }
     }
 

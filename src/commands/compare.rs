@@ -5,10 +5,14 @@ use serde::Serialize;
 
 use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
-use super::{Outcome, open_device, open_model, robustness, show};
+use super::measure_page::{self, Measurements};
+use super::report_files::Document;
+use super::{Outcome, file_name, open_device, open_model, robustness, show};
 use crate::cli::{Compare, Model};
 use crate::eval::{Latency, Spread};
+use crate::invocation::Invocation;
 use crate::memory;
+use crate::page::Page;
 use crate::report::{self, SCHEMA, accuracy, counted, number, thousands};
 
 #[derive(Serialize)]
@@ -33,12 +37,13 @@ struct Entry {
     versus: Option<Versus>,
 }
 
-pub(super) fn run(options: &Compare) -> Result<Outcome> {
+pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome> {
     let progress = options.talk.progress();
     let mut archives = Vec::new();
     for path in &options.models {
         archives.push(open_model(path)?);
     }
+    let report_files = options.report.files(options.force, None)?;
     let (Some(first), Some(archive)) = (options.models.first(), archives.first()) else {
         anyhow::bail!("name at least two archives to compare")
     };
@@ -83,11 +88,54 @@ pub(super) fn run(options: &Compare) -> Result<Outcome> {
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
     };
+    if let Some(files) = report_files {
+        let document = Document {
+            result: &report,
+            blocks: &[],
+            invocation,
+        };
+        files.write(&report.page(invocation), &document, progress)?;
+    }
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 
 impl CompareReport {
+    fn page(&self, invocation: &Invocation) -> Page {
+        let measurements = Measurements {
+            names: (0..self.models.len()).map(letter).collect(),
+            profiles: self.models.iter().map(|e| &e.profile).collect(),
+            versus: self
+                .models
+                .iter()
+                .filter_map(|e| e.versus.as_ref())
+                .collect(),
+        };
+        let names: Vec<&str> = self
+            .models
+            .iter()
+            .map(|e| file_name(&e.profile.model))
+            .collect();
+        let last = self.models.last();
+        let mut sections = measurements.sections();
+        sections.extend(measure_page::invocation(invocation));
+        Page {
+            title: names.join(" and "),
+            subtitle: format!(
+                "Compared on {} {} images; {}, {}. The figures below are those of {}.",
+                thousands(self.images as i64),
+                self.part,
+                self.device,
+                counted(self.threads, "thread"),
+                names.last().unwrap_or(&"the last"),
+            ),
+            headlines: last.map_or_else(Vec::new, |e| {
+                measure_page::headlines(&e.profile, e.versus.as_ref())
+            }),
+            sections,
+        }
+    }
+
     /// Attacks and corruptions in words, the same for every network.
     fn conditions(&self) -> Vec<String> {
         let first = self

@@ -5,11 +5,15 @@ use serde::Serialize;
 
 use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
-use super::{Outcome, open_device, open_model, robustness, show};
+use super::measure_page::{self, Measurements};
+use super::report_files::Document;
+use super::{Outcome, file_name, open_device, open_model, robustness, show};
 use crate::cli::{Eval, Robustness};
 use crate::eval::{Latency, Rate};
 use crate::gates::{Gate, Verdict};
+use crate::invocation::Invocation;
 use crate::memory;
+use crate::page::Page;
 use crate::report::{self, SCHEMA, accuracy, counted, interval, number, thousands};
 
 #[derive(Serialize)]
@@ -34,11 +38,12 @@ struct EvalReport {
     gates: Vec<Verdict>,
 }
 
-pub(super) fn run(options: &Eval) -> Result<Outcome> {
+pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let progress = options.talk.progress();
     let path = &options.model.model;
     let limits = options.limits.with_policy()?;
     let archive = open_model(path)?;
+    let report_files = options.report.files(options.force, None)?;
     let device = open_device(&options.machine)?;
     let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
     let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
@@ -84,6 +89,14 @@ pub(super) fn run(options: &Eval) -> Result<Outcome> {
         versus: found.versus.pop(),
         gates,
     };
+    if let Some(files) = report_files {
+        let document = Document {
+            result: &report,
+            blocks: &[],
+            invocation,
+        };
+        files.write(&report.page(invocation), &document, progress)?;
+    }
     show(options.talk, &report, || report.text())?;
     Ok(match report.gates.iter().all(|gate| gate.met) {
         true => Outcome::Done,
@@ -155,6 +168,31 @@ fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
 }
 
 impl EvalReport {
+    fn page(&self, invocation: &Invocation) -> Page {
+        let measurements = Measurements {
+            names: match self.baseline {
+                Some(_) => vec!["baseline".into(), "network".into()],
+                None => vec!["network".into()],
+            },
+            profiles: self.baseline.iter().chain([&self.profile]).collect(),
+            versus: self.versus.iter().collect(),
+        };
+        let mut sections: Vec<_> = measure_page::gates(&self.gates).into_iter().collect();
+        sections.extend(measurements.sections());
+        sections.extend(measure_page::invocation(invocation));
+        Page {
+            title: format!("Evaluation of {}", file_name(&self.profile.model)),
+            subtitle: format!(
+                "Measured on the {} images; {}, {}.",
+                self.part,
+                self.device,
+                counted(self.threads, "thread")
+            ),
+            headlines: measure_page::headlines(&self.profile, self.versus.as_ref()),
+            sections,
+        }
+    }
+
     fn text(&self) -> String {
         let machine = format!("{}, {}", self.device, counted(self.threads, "thread"));
         let mut text = profile_text(&self.profile, self.part, &machine);
@@ -312,18 +350,12 @@ fn versus_text(versus: &Versus) -> String {
 fn gates_table(gates: &[Verdict]) -> String {
     let mut table = report::table(&["gate", "limit", "measured", "by", ""]);
     for verdict in gates {
-        let show = |value: f64| match verdict.gate {
-            Gate::MinAccuracy | Gate::MinRobustAccuracy => accuracy(value),
-            Gate::MaxDrop => format!("{value:.2} points"),
-            Gate::MaxMacs | Gate::MaxParams => thousands(value.round() as i64),
-            Gate::MaxLatencyRatio => format!("×{value:.3}"),
-        };
-        let by = show(verdict.margin.abs());
+        let show = |value: f64| number(verdict.gate.show(value));
         table.add_row(vec![
             verdict.gate.name().into(),
-            number(show(verdict.limit)),
-            number(show(verdict.measured)),
-            number(by),
+            show(verdict.limit),
+            show(verdict.measured),
+            show(verdict.margin.abs()),
             if verdict.met { "met" } else { "MISSED" }.into(),
         ]);
     }

@@ -15,6 +15,8 @@ mod images;
 #[cfg(feature = "torch")]
 mod measure;
 #[cfg(feature = "torch")]
+mod measure_page;
+#[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
 mod report_files;
@@ -82,9 +84,9 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         #[cfg(feature = "torch")]
         Command::Finetune(options) => finetune::run(options),
         #[cfg(feature = "torch")]
-        Command::Eval(options) => eval::run(options),
+        Command::Eval(options) => eval::run(options, &cli.invocation),
         #[cfg(feature = "torch")]
-        Command::Compare(options) => compare::run(options),
+        Command::Compare(options) => compare::run(options, &cli.invocation),
     }
 }
 
@@ -124,6 +126,13 @@ fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
         write_whole(file, &weights, options.force)?;
     }
     Ok(())
+}
+
+/// The last part of a path.
+#[cfg(feature = "torch")]
+fn file_name(path: &str) -> &str {
+    let name = Path::new(path).file_name();
+    name.and_then(|n| n.to_str()).unwrap_or(path)
 }
 
 #[cfg(feature = "torch")]
