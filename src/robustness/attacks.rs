@@ -112,12 +112,11 @@ impl fmt::Display for Attack {
                 epsilon,
                 steps,
                 step_size,
-            } => write!(
-                f,
-                "pgd, ε = {}, {steps} steps of {}",
-                Epsilon(epsilon),
-                Epsilon(step_size)
-            ),
+            } => {
+                let step = format!("{:.2}", 255. * step_size);
+                let step = step.trim_end_matches('0').trim_end_matches('.');
+                write!(f, "pgd, ε = {}, {steps} steps of {step}/255", Epsilon(epsilon))
+            }
         }
     }
 }
