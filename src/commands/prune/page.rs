@@ -67,7 +67,7 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
     let size = |label: &str, a: i64, b: i64| Headline {
         label: label.into(),
         value: count(b),
-        note: format!("{:+.1} % of {}", fewer(a, b), count(a)),
+        note: format!("{} % of {}", signed(fewer(a, b), 1), count(a)),
     };
     let mut headlines = Vec::new();
     if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
@@ -75,8 +75,8 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
             label: "accuracy".into(),
             value: Unit::Percent.exact(b),
             note: format!(
-                "{:+.2} points of {}",
-                100. * (b - a),
+                "{} points of {}",
+                signed(100. * (b - a), 2),
                 Unit::Percent.exact(a)
             ),
         });
@@ -97,6 +97,11 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
         });
     }
     headlines
+}
+
+/// With its sign, which is wider than a hyphen.
+fn signed(number: f64, decimals: usize) -> String {
+    format!("{number:+.decimals$}").replace('-', "−")
 }
 
 /// Accuracy over MACs; on the test images where there are any.
@@ -186,6 +191,7 @@ fn quality(report: &PruneReport) -> Section {
             .collect(),
         levels: level.into_iter().collect(),
         before: "before repair and fine-tuning".into(),
+        chosen: "written".into(),
     })
 }
 
@@ -210,6 +216,7 @@ fn told(iteration: &Iteration) -> String {
 fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
     let section = Section::new("Blocks")
         .with(stages(report, blocks))
+        .with(meaning(report))
         .with(scores(report, blocks));
     let raced = report
         .iterations
@@ -221,6 +228,22 @@ fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
             "Blocks that were surely behind were dropped early from the comparison: their values rest on fewer images.",
         ),
         false => section,
+    }
+}
+
+/// How to read the criterion's values.
+fn meaning(report: &PruneReport) -> String {
+    let word = capital(report.word());
+    let most = report.iterations.first().map(|i| i.value);
+    match most {
+        Some(Value::Cka(_) | Value::CkaDebiased(_)) => format!(
+            "{word} compares what the network makes of the images with a block and without it: 1 means that nothing \
+             changes. The block with the highest value goes first."
+        ),
+        _ => format!(
+            "The block with the lowest value of {} goes first.",
+            report.word()
+        ),
     }
 }
 
@@ -550,6 +573,5 @@ mod tests {
         let html = page_of(&report).html();
         assert!(html.contains("no accuracy was measured"));
         assert!(!html.contains("<b>resnet56"), "names are text");
-        std::fs::write("/tmp/page-p.html", page_of(&self::report()).html()).unwrap();
     }
 }
