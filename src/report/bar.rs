@@ -30,9 +30,10 @@ pub fn bar(value: f64, max: f64, width: usize) -> String {
 }
 
 fn drawn(value: f64, max: f64, width: usize, ink: Ink) -> String {
-    let part = if max > 0. { value / max } else { 0. };
+    let part = value / max;
     // What is no number has no length.
-    let length = part.max(0.).min(1.) * width as f64;
+    let part = if part.is_finite() { part } else { 0. };
+    let length = part.clamp(0., 1.) * width as f64;
     match ink {
         Ink::Nothing => String::new(),
         Ink::Letters => format!("{:<width$}", "#".repeat(length.round() as usize)),

@@ -34,7 +34,11 @@ const send = (kind) => (mark) => mark.dispatchEvent(new MouseEvent(kind, { bubbl
 const points = [...document.querySelectorAll('figure')].map((figure) =>
   [figure.className, Number(figure.dataset.points), figure.querySelectorAll('.mark').length]);
 const pointer = by(send('mouseover'), send('mouseout'));
-const keyboard = by((mark) => mark.focus(), (mark) => mark.blur());
+// A window that the desktop has not given the focus yet tells its elements nothing of theirs.
+const tell = (mark, kind) => { if (!document.hasFocus()) mark.dispatchEvent(new FocusEvent(kind, { bubbles: true })); };
+const keyboard = by(
+  (mark) => { mark.focus(); if (document.activeElement === mark) tell(mark, 'focusin'); },
+  (mark) => { mark.blur(); tell(mark, 'focusout'); });
 const stops = document.querySelectorAll('svg.chart [tabindex=\'0\']').length;
 const [first] = document.querySelector('.heat-map').querySelectorAll('.mark');
 first.focus();

@@ -192,6 +192,7 @@ impl Run {
                 y: 0.9326,
             }],
             before: "before fine-tuning".into(),
+            chosen: "exported".into(),
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Frontier {
     pub levels: Vec<Level>,
     /// What [`Point::from`] is, such as `before fine-tuning`.
     pub before: String,
+    /// What [`Point::chosen`] means, such as `exported`.
+    pub chosen: String,
 }
 
 /// What is measured along an axis.
@@ -241,6 +243,9 @@ impl Frontier {
             lines.push(format!("{}: {}", self.before, self.y.unit.exact(from)));
         }
         lines.push(format!("{}: {}", self.x.label, self.x.unit.exact(point.x)));
+        if point.chosen {
+            lines.push(self.chosen.clone());
+        }
         if !point.note.is_empty() {
             lines.push(point.note.clone());
         }
@@ -257,14 +262,19 @@ impl Frontier {
             path.rise d="M0 -6v9" fill="none" stroke=(INK) stroke-opacity="0.5" {}
             circle.hollow cx="0" cy="4" r="2" fill=(PAPER) stroke=(INK) {}
         };
-        let stems = self
-            .series
-            .iter()
-            .flat_map(Series::drawn)
-            .any(|p| p.from.is_some());
+        let ring = html! {
+            circle.choice cx="0" cy="0" r="6" fill="none" stroke=(INK) stroke-width="1.5" {}
+        };
+        let points = || self.series.iter().flat_map(Series::drawn);
+        let stem = points()
+            .any(|p| p.from.is_some())
+            .then_some((self.before.as_str(), stem));
+        let ring = points()
+            .any(|p| p.chosen)
+            .then_some((self.chosen.as_str(), ring));
         let mut rows: Vec<Vec<(f64, &str, Markup)>> = vec![Vec::new()];
         let mut x = 0.;
-        for (name, sample) in series.chain(stems.then_some((self.before.as_str(), stem))) {
+        for (name, sample) in series.chain(ring).chain(stem) {
             let width = width_of(name) + 36.;
             if x > 0. && x + width > WIDTH {
                 rows.push(Vec::new());

@@ -290,8 +290,8 @@ fn short_names(blocks: &[Block]) -> (String, Vec<String>) {
         .filter(|(_, c)| *c == '.')
         .map(|(i, _)| &first[..=i]);
     let common = dots
-        .filter(|&prefix| blocks.iter().all(|b| b.name.starts_with(prefix)))
-        .last();
+        .rev()
+        .find(|&prefix| blocks.iter().all(|b| b.name.starts_with(prefix)));
     let prefix = common.unwrap_or_default();
     let names = blocks
         .iter()
