@@ -59,6 +59,8 @@ pub mod run_dir;
 #[cfg(feature = "torch")]
 pub mod score;
 #[cfg(feature = "torch")]
+pub mod similarity;
+#[cfg(feature = "torch")]
 pub mod torch;
 #[cfg(feature = "torch")]
 pub mod winograd;

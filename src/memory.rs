@@ -1,5 +1,6 @@
 //! Amounts of memory: as users write them, and as the machine has them.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A number of bytes: `512MB`, `2GB`, `1.5GiB`, or plain bytes.
@@ -37,6 +38,17 @@ impl FromStr for Memory {
     }
 }
 
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(f64, &str); 3] = [(1e9, "GB"), (1e6, "MB"), (1e3, "KB")];
+        let bytes = self.0 as f64;
+        match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+            Some((unit, name)) => write!(f, "{:.1}{name}", bytes / unit),
+            None => write!(f, "{bytes}"),
+        }
+    }
+}
+
 /// Where nothing is known of the machine.
 const USUAL: u64 = 4 << 30;
 
@@ -67,6 +79,14 @@ mod tests {
         assert_eq!(bytes("2g"), Ok(2 << 30));
         for wrong in ["", "GB", "-1GB", "0", "NaN", "1e40", "five"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_shown_as_they_can_be_typed() {
+        for (bytes, text) in [(12, "12"), (512_000_000, "512.0MB"), (2_340_000_000, "2.3GB")] {
+            assert_eq!(Memory(bytes).to_string(), text);
+            assert!(text.parse::<Memory>().is_ok());
         }
     }
 }
