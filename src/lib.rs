@@ -32,6 +32,7 @@ pub mod matrix;
 pub mod memory;
 pub mod options;
 pub mod output;
+pub mod page;
 pub mod patch;
 pub mod plan;
 pub mod program;
