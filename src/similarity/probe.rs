@@ -1,7 +1,7 @@
 //! A network that gives the Gram matrices of its blocks' outputs.
 
 use anyhow::{Context, Result, bail};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::{Layer, LayerKind, Skipped};
 use crate::analysis::Analysis;
@@ -157,11 +157,11 @@ fn epsilon(element: Dtype) -> f64 {
 /// spacing of its numbers; where none does, the matrix is made zero. Of a feature map in front of the classifier the
 /// mean over its pixels is compared, as scores are.
 fn methods(root: &str, element: Dtype) -> Result<Vec<Function>> {
+    // Their numbers in TorchScript source: double and single precision.
     let kind = match element {
-        Dtype::Float64 => Kind::Double,
-        _ => Kind::Float,
+        Dtype::Float64 => 7,
+        _ => 6,
     };
-    let kind = kind.c_int();
     let epsilon = epsilon(element);
     let text = format!(
         "\
