@@ -1,12 +1,22 @@
 //! Charts as SVG, from neutral data. A chart says what it shows in words as well, every mark of it tells its values in
 //! a `<title>`, and no meaning hangs on colour alone.
 
+mod bars;
 mod draw;
+mod frontier;
 mod heat_map;
+mod reliability;
 mod scale;
+mod shape;
+mod stages;
 
+pub use bars::{Bar, Bars, Group};
+pub use frontier::{Axis, Frontier, Level, Point, Series};
 pub use heat_map::{HeatMap, Mark};
+pub use reliability::{Bin, Reliability};
 pub use scale::Unit;
+pub use shape::{Shape, Tone};
+pub use stages::{Block, BlockKind, Stage, Stages};
 
 use maud::{Markup, html};
 
