@@ -84,7 +84,11 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_as_they_can_be_typed() {
-        for (bytes, text) in [(12, "12"), (512_000_000, "512.0MB"), (2_340_000_000, "2.3GB")] {
+        for (bytes, text) in [
+            (12, "12"),
+            (512_000_000, "512.0MB"),
+            (2_340_000_000, "2.3GB"),
+        ] {
             assert_eq!(Memory(bytes).to_string(), text);
             assert!(text.parse::<Memory>().is_ok());
         }

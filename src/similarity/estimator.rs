@@ -275,7 +275,10 @@ mod tests {
         };
         let expected = mean(0, 1) / (mean(0, 0) * mean(1, 1)).sqrt();
         let found = cka_of(&minibatches);
-        assert!((found[[0, 1]] - expected).abs() < 1e-12, "{found} {expected}");
+        assert!(
+            (found[[0, 1]] - expected).abs() < 1e-12,
+            "{found} {expected}"
+        );
         assert_eq!(found[[0, 1]], found[[1, 0]]);
         assert!((found[[0, 0]] - 1.).abs() < 1e-12);
     }

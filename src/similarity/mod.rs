@@ -234,7 +234,10 @@ fn plan(subject: &Subject) -> Result<Plan> {
     let named = || subject.path.display().to_string();
     let plan = Plan::of(subject.analysis);
     if !plan.layers.iter().any(|l| l.kind == LayerKind::Block) {
-        let why = plan.skipped.first().map(|s| format!("{}: {}", s.path, s.reason));
+        let why = plan
+            .skipped
+            .first()
+            .map(|s| format!("{}: {}", s.path, s.reason));
         let why = why.unwrap_or_else(|| "it has no block".into());
         return Err(anyhow!("no block can be compared: {why}")).with_context(named);
     }
