@@ -140,6 +140,8 @@ pub struct Score {
     #[command(flatten)]
     pub scoring: Scoring,
     #[command(flatten)]
+    pub map: Map,
+    #[command(flatten)]
     pub statistics: Statistics,
     #[command(flatten)]
     pub machine: Machine,
@@ -301,7 +303,7 @@ pub struct Data {
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
     pub samples: SampleCount,
-    /// Images in a batch [default: 128; for scoring what suits the network and --memory]
+    /// Images in a batch [default: 128; for scoring what suits the network and --memory, for --map 256]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub batch_size: Option<u32>,
     /// Seed of every random choice
@@ -339,6 +341,19 @@ pub struct Scoring {
     /// Memory for scoring beyond the network itself, such as 2GB [default: half of what is free]
     #[arg(long, value_name = "AMOUNT")]
     pub memory: Option<Memory>,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Map")]
+pub struct Map {
+    /// Compare all blocks with each other instead of ranking them: as .html, .png and .json beside the model, or as the
+    /// one of these or .svg that --output names
+    #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion"])]
+    pub map: bool,
+    /// Archive of another network to compare with: its blocks become the columns
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "map")]
+    pub against: Option<PathBuf>,
 }
 
 #[cfg(feature = "torch")]

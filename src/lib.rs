@@ -52,6 +52,8 @@ pub mod finetune;
 #[cfg(feature = "torch")]
 pub mod interrupt;
 #[cfg(feature = "torch")]
+pub mod picture;
+#[cfg(feature = "torch")]
 pub mod prune;
 #[cfg(feature = "torch")]
 pub mod repair;

@@ -10,6 +10,8 @@ mod finetune;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod map;
+#[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
 mod score;
@@ -75,12 +77,17 @@ pub fn run(command: &Command) -> Result<Outcome> {
 }
 
 fn open_model(path: &Path) -> Result<Archive> {
+    open_archive(path, "--model")
+}
+
+/// The archive that an option names.
+fn open_archive(path: &Path, option: &str) -> Result<Archive> {
     let shown = path.display();
     if !path.exists() {
-        bail!("{shown}: no such file; --model names a TorchScript archive");
+        bail!("{shown}: no such file; {option} names a TorchScript archive");
     }
     if path.is_dir() {
-        bail!("{shown}: this is a folder; --model names a TorchScript archive");
+        bail!("{shown}: this is a folder; {option} names a TorchScript archive");
     }
     Archive::open(path).with_context(|| shown.to_string())
 }
