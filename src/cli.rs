@@ -303,7 +303,7 @@ pub struct Data {
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
     pub samples: SampleCount,
-    /// Images in a batch [default: 128; for scoring what suits the network and --memory, for --map 256]
+    /// Images in a batch [default: 128; for scoring what suits the network and --memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub batch_size: Option<u32>,
     /// Seed of every random choice
@@ -347,8 +347,8 @@ pub struct Scoring {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Map")]
 pub struct Map {
-    /// Compare all blocks with each other instead of ranking them: as .html, .png and .json beside the model, or as the
-    /// one of these or .svg that --output names
+    /// Compare all blocks with each other instead of ranking them, in minibatches of 256 if --batch-size names no other:
+    /// as .html, .png and .json beside the model, or as the one of these or .svg that --output names
     #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion"])]
     pub map: bool,
     /// Archive of another network to compare with: its blocks become the columns
@@ -363,7 +363,8 @@ pub struct Statistics {
     /// Score the I-th of N parts of the calibration images, and write the statistics to --output
     #[arg(long, value_name = "I/N", requires = "output", conflicts_with = "race")]
     pub shard: Option<Shard>,
-    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named
+    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named. Of --map: the
+    /// file for the map
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Replace the output if it exists

@@ -179,13 +179,15 @@ impl Sums {
         self.columns.flaw()
     }
 
-    /// The mean HSIC₁ of each pair, over the root of both own ones' product; at most 1, up to rounding. It means
-    /// something where no row and no column is flawed.
+    /// The mean HSIC₁ of each pair, over the root of both own ones' product. It means something where no row and no
+    /// column is flawed.
     #[must_use]
     pub fn cka(&self) -> Array2<f64> {
         let rows = self.rows.hsic.mapv(f64::sqrt);
         let columns = self.columns.hsic.mapv(f64::sqrt);
-        &self.cross / &rows.insert_axis(Axis(1)) / &columns.insert_axis(Axis(0))
+        let cka = &self.cross / &rows.insert_axis(Axis(1)) / &columns.insert_axis(Axis(0));
+        // By the inequality of Cauchy and Schwarz only rounding can exceed 1.
+        cka.mapv_into(|similarity| similarity.min(1.))
     }
 }
 

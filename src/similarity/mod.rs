@@ -21,6 +21,7 @@ use tch::Device;
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::data::{Loader, Part};
+use crate::dtype::Dtype;
 use crate::memory::Memory;
 use crate::progress::Progress;
 use probe::{Plan, Probe};
@@ -46,7 +47,7 @@ pub struct Job<'a> {
     pub rows: Subject<'a>,
     /// Whose blocks are the columns; `None`: the same ones.
     pub columns: Option<Subject<'a>>,
-    /// Calibration images in random order, and how they become minibatches: as large as the loader's.
+    /// Calibration images, and how they become minibatches: as large as the loader's, and to be drawn at random.
     pub images: (&'a Part, &'a Loader),
 }
 
@@ -93,7 +94,7 @@ pub struct Map {
     pub columns: Vec<Layer>,
     pub skipped_rows: Vec<Skipped>,
     pub skipped_columns: Vec<Skipped>,
-    /// Rows × columns; at most 1, up to rounding.
+    /// Rows × columns; at most 1.
     pub cka: Array2<f64>,
     /// Images that were compared.
     pub samples: usize,
@@ -199,7 +200,7 @@ impl Mapping {
     ) -> Result<()> {
         let layers = rows.layers.len() + columns.map_or(0, |plan| plan.layers.len());
         let subjects = std::iter::once(&job.rows).chain(&job.columns);
-        let largest = subjects.map(|s| s.analysis.program.largest_tensor()).max();
+        let largest = subjects.map(|s| largest_bytes(s.analysis)).max();
         let needed = |images: usize| memory_of(images, largest.unwrap_or(0), layers);
         if needed(batch) <= self.memory {
             return Ok(());
@@ -219,15 +220,24 @@ impl Mapping {
     }
 }
 
-/// Bytes that a minibatch takes: tensors of the largest size, in single precision, that are there at once while a network
-/// runs (an input, what is computed from it, a copy in another layout, and one without its mean); then the Gram matrices
-/// as they are made, in f64, and what centring makes of them.
-fn memory_of(images: usize, largest: usize, layers: usize) -> u64 {
+/// Bytes of a network's largest tensor for one image, as Gram matrices are made of it.
+fn largest_bytes(analysis: &Analysis) -> u64 {
+    let double = analysis.interface.as_ref();
+    let double = double.is_ok_and(|i| i.element == Dtype::Float64);
+    let size = if double { 8 } else { 4 };
+    size * analysis.program.largest_tensor() as u64
+}
+
+/// Bytes that a minibatch takes: tensors of the largest size (bytes an image) that are there at once while a network runs
+/// (an input, what is computed from it, a copy in another layout, and one without its mean); then the Gram matrices as
+/// they are made, in f64, and what centring makes of them.
+fn memory_of(images: usize, largest: u64, layers: usize) -> u64 {
     const ALIVE: u64 = 5;
-    const PER_GRAM: u64 = 4 + 4 * 8;
-    let (images, largest, layers) = (images as u64, largest as u64, layers as u64);
-    let network = ALIVE * 4 * images * largest;
-    network + PER_GRAM * layers * images * images
+    const PER_GRAM: u64 = 8 + 4 * 8;
+    let (images, layers) = (images as u64, layers as u64);
+    let gram = images.saturating_mul(images);
+    let network = ALIVE.saturating_mul(images).saturating_mul(largest);
+    network.saturating_add((PER_GRAM * layers).saturating_mul(gram))
 }
 
 fn plan(subject: &Subject) -> Result<Plan> {

@@ -12,6 +12,8 @@ mod remove;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod map;
+#[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]
 mod prune;

@@ -61,6 +61,9 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         memory: options.scoring.memory(device),
         progress,
     };
+    // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
+    let loader = images.plain.with_batch_size(batch);
+    let loader = loader.shuffled(options.data.seed);
     let job = Job {
         rows: Subject {
             path,
@@ -72,7 +75,7 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
             archive,
             analysis,
         }),
-        images: (&images.calibration, &images.plain.with_batch_size(batch)),
+        images: (&images.calibration, &loader),
     };
     let begun = Instant::now();
     let interrupt = Interrupt::heed();

@@ -309,7 +309,7 @@ impl MapReport {
             .with(
                 "CKA is 1 where two outputs are the same up to rotation and scale, and about 0 where they have nothing to do \
                  with each other; a little less than 0 is chance. The unbiased HSIC of each pair is averaged over \
-                 minibatches, so the size of the minibatches does not matter (Nguyen, Raghu, Kornblith, arXiv 2010.15327).",
+                 minibatches, so the size of the minibatches does not bias it (Nguyen, Raghu, Kornblith, arXiv 2010.15327).",
             )
             .with(Facts(facts))
     }

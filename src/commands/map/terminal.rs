@@ -10,7 +10,7 @@ use crate::report::{self, number};
 use crate::similarity::{Layer, Map};
 
 /// Rows and columns of numbers that are shown at most; of more, so many are picked.
-const MOST_NUMBERS: usize = 24;
+const MOST_NUMBERS: usize = 32;
 /// Rows of colours that are shown at most.
 const MOST_COLOURS: usize = 64;
 /// Columns of a terminal that does not tell its own.
@@ -184,9 +184,9 @@ mod tests {
         assert_eq!(picked(9, 3), [0, 4, 8]);
         let text = numbers(&map(100), false);
         assert!(text.contains("layer.0 ") && text.contains("layer.99 "));
-        assert!(text.contains("24 × 24 of 100 × 100; the files have all"));
+        assert!(text.contains("32 × 32 of 100 × 100; the files have all"));
         let widths = text.lines().map(|line| line.chars().count());
-        assert!(widths.max().unwrap() < 180, "{text}");
+        assert!(widths.max().unwrap() < 250, "{text}");
     }
 
     #[test]
