@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
 use crate::criteria;
+use crate::invocation::Invocation;
 #[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
@@ -34,6 +35,8 @@ use crate::prune::Pick;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[arg(skip)]
+    pub invocation: Invocation,
 }
 
 impl Cli {
@@ -52,11 +55,16 @@ impl Cli {
         })
     }
 
-    /// Reads a command line; what is wrong with it ends the process with a message, as clap does.
+    /// Reads a command line as it was typed, and with the options from a file in it. What is wrong with it ends the
+    /// process with a message, as clap does.
     #[must_use]
-    pub fn read(args: Vec<OsString>) -> Self {
+    pub fn read(typed: &[OsString], args: Vec<OsString>) -> Self {
         let matches = Cli::known().get_matches_from(args);
-        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Cli {
+            invocation: Invocation::of(typed, &matches),
+            ..cli
+        }
     }
 }
 
@@ -231,6 +239,8 @@ pub struct Prune {
     /// Go on with the run in --run-dir
     #[arg(long, requires = "run_dir")]
     pub resume: bool,
+    #[command(flatten)]
+    pub report: ReportFile,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
@@ -448,6 +458,16 @@ pub struct Output {
     /// Replace the output if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// A page of charts.
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
+pub struct ReportFile {
+    /// Write a page of charts to this .html file, and what it shows to the .json file beside it [default: report.html
+    /// in --run-dir]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = options::report_file, help_heading = "Output")]
+    pub report: Option<PathBuf>,
 }
 
 #[cfg(feature = "torch")]

@@ -20,15 +20,23 @@ pub fn default_output(model: &Path, word: &str) -> PathBuf {
 /// # Errors
 /// One message that names the file and what to do.
 pub fn check_output(path: &Path, force: bool) -> Result<()> {
+    check_file(path, force, "--output")
+}
+
+/// The same for a file that `option` names.
+///
+/// # Errors
+/// One message that names the file and what to do.
+pub fn check_file(path: &Path, force: bool, option: &str) -> Result<()> {
     if path.is_dir() {
         bail!(
-            "{}: this is a folder; name a file with --output",
+            "{}: this is a folder; name a file with {option}",
             path.display()
         );
     }
     if path.exists() && !force {
         bail!(
-            "{}: exists already; name another file with --output, or replace it with --force",
+            "{}: exists already; name another file with {option}, or replace it with --force",
             path.display()
         );
     }
@@ -36,16 +44,16 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
     if !folder.is_dir() {
         let (file, folder_name) = (path.display(), folder.display());
         if folder.exists() {
-            bail!("{file}: {folder_name} is no folder; name another file with --output");
+            bail!("{file}: {folder_name} is no folder; name another file with {option}");
         }
         bail!(
-            "{file}: there is no folder {folder_name}; make it first or name another with --output"
+            "{file}: there is no folder {folder_name}; make it first or name another with {option}"
         );
     }
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
         Err(error) => bail!(
-            "{}: cannot write into {} ({}); name a file elsewhere with --output",
+            "{}: cannot write into {} ({}); name a file elsewhere with {option}",
             path.display(),
             folder.display(),
             // Not the error itself, which names a temporary file.

@@ -28,6 +28,7 @@ pub mod error;
 pub mod export;
 pub mod inference;
 pub mod interface;
+pub mod invocation;
 pub mod matrix;
 pub mod memory;
 pub mod options;

@@ -1,5 +1,6 @@
 //! The program's story: options from the file and the command line, a command, its outcome as exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
@@ -12,11 +13,12 @@ const MISSED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = match with_config(std::env::args_os().collect()) {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let args = match with_config(typed.clone()) {
         Ok(args) => args,
         Err(error) => return fail(&error),
     };
-    match commands::run(&Cli::read(args).command) {
+    match commands::run(&Cli::read(&typed, args)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Missed) => ExitCode::from(MISSED),
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),

@@ -237,6 +237,23 @@ pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
         .map_err(|_| "expected a whole number, 1 or more".into())
 }
 
+/// A page to write; the file beside it with the extension `json` must not be taken for options later on.
+///
+/// # Errors
+/// What was expected instead.
+pub fn report_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_none_or(|extension| extension != "html") {
+        return Err("expected a file name that ends in .html".into());
+    }
+    if path.with_extension("json").file_name() == Some(CONFIG_NAME.as_ref()) {
+        return Err(format!(
+            "expected another name: {CONFIG_NAME}, which would be written as well, holds options"
+        ));
+    }
+    Ok(path)
+}
+
 /// A number that is not negative.
 ///
 /// # Errors

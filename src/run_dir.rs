@@ -4,7 +4,7 @@
 //! stops, the folder holds the state between two iterations.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use crate::prune::{Iteration, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
 use crate::score::{Tally, check_tallies};
 use crate::settings::Settings;
+
+const RUN_FILE: &str = "run.json";
+const PLAN_FILE: &str = "plan.json";
 
 /// What `run.json` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +53,16 @@ pub struct RunDir {
     plan: Plan,
     /// Removes the folder once it is dropped.
     _temporary: Option<tempfile::TempDir>,
+}
+
+/// Whether a run in this folder writes that file itself.
+#[must_use]
+pub fn keeps(folder: &Path, file: &Path) -> bool {
+    let is = |name| match (path::absolute(folder.join(name)), path::absolute(file)) {
+        (Ok(own), Ok(file)) => own == file,
+        _ => false,
+    };
+    is(RUN_FILE) || is(PLAN_FILE)
 }
 
 /// What a run is to be.
@@ -122,7 +135,7 @@ impl RunDir {
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.join("run.json")
+        self.folder.join(RUN_FILE)
     }
 
     fn archive_of(&self, iteration: usize) -> PathBuf {
@@ -226,7 +239,7 @@ impl RunDir {
             blocks: removed.collect(),
             ..self.plan.clone()
         };
-        let plan_file = self.folder.join("plan.json");
+        let plan_file = self.folder.join(PLAN_FILE);
         write_whole(&plan_file, json(&plan)?.as_bytes(), true)?;
         write_whole(&self.file(), json(&self.run)?.as_bytes(), true)
     }

@@ -14,6 +14,8 @@ mod map;
 #[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
+mod report_files;
+#[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "torch")]
 mod statistics;
@@ -30,7 +32,7 @@ use crate::archive::Archive;
 #[cfg(feature = "torch")]
 use crate::blocks::Block;
 use crate::blocks::{Search, guess_input_shape};
-use crate::cli::{Command, Model, Output, Talk};
+use crate::cli::{Cli, Command, Model, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
 use crate::export::{check_output, default_output};
@@ -61,14 +63,14 @@ pub enum Outcome {
 ///
 /// # Errors
 /// Bad usage or bad input, as one message.
-pub fn run(command: &Command) -> Result<Outcome> {
-    match command {
+pub fn run(cli: &Cli) -> Result<Outcome> {
+    match &cli.command {
         Command::Inspect(options) => inspect::run(options),
         Command::Remove(options) => remove::run(options),
         #[cfg(feature = "torch")]
         Command::Score(options) => score::run(options),
         #[cfg(feature = "torch")]
-        Command::Prune(options) => prune::run(options),
+        Command::Prune(options) => prune::run(options, &cli.invocation),
         #[cfg(feature = "torch")]
         Command::Finetune(options) => finetune::run(options),
         #[cfg(feature = "torch")]

@@ -8,8 +8,10 @@ pub mod charts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::invocation::Invocation;
 use charts::{Bars, Frontier, HeatMap, Reliability, Stages};
 
 const STYLE: &str = include_str!("style.css");
@@ -100,6 +102,26 @@ pub struct Column {
     pub title: String,
     /// Its cells stand at the right edge.
     pub number: bool,
+}
+
+impl Column {
+    /// Of words.
+    #[must_use]
+    pub fn words(title: &str) -> Self {
+        Column {
+            title: title.into(),
+            number: false,
+        }
+    }
+
+    /// Of numbers.
+    #[must_use]
+    pub fn numbers(title: &str) -> Self {
+        Column {
+            title: title.into(),
+            number: true,
+        }
+    }
 }
 
 /// Something to be copied, such as a command.
@@ -263,6 +285,21 @@ impl Facts {
     }
 }
 
+impl From<&Invocation> for Facts {
+    /// Every option of a command; the defaults are paler.
+    fn from(invocation: &Invocation) -> Self {
+        let fact = |(name, value): (&String, &Value)| Fact {
+            name: name.clone(),
+            value: match value {
+                Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+                value => plain(value),
+            },
+            default: !invocation.given.contains(name),
+        };
+        Facts(invocation.configuration.iter().map(fact).collect())
+    }
+}
+
 impl Table {
     fn markup(&self) -> Markup {
         let number = |i: usize| self.columns.get(i).is_some_and(|c| c.number);
@@ -293,6 +330,13 @@ impl Code {
             }
         }
     }
+}
+
+/// A text without quotes.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Without what readers, XML and terminals could be led astray by: control characters but line ends and tabs, and

@@ -20,6 +20,8 @@ mod prune;
 #[cfg(feature = "torch")]
 mod refusals;
 #[cfg(feature = "torch")]
+mod reports;
+#[cfg(feature = "torch")]
 mod resume;
 #[cfg(feature = "torch")]
 mod statistics;

@@ -191,6 +191,8 @@ impl Run {
                 name: "original".into(),
                 y: 0.9326,
             }],
+            before: "before fine-tuning".into(),
+            chosen: "exported".into(),
         }
     }
 

@@ -106,21 +106,3 @@ fn large_runs_scroll_in_their_own_box() {
     assert!(html.contains("<div class=\"scroll\"><svg"));
     assert!(!html.contains("NaN"));
 }
-#[test]
-fn zz_write() {
-    std::fs::write("/tmp/page-a.html", RESNET_56.page().html()).unwrap();
-    std::fs::write("/tmp/page-h.html", HOSTILE_RUN.page().html()).unwrap();
-    let large = Run {
-        blocks_per_stage: 20,
-        iterations: 40,
-        ..RESNET_56
-    };
-    std::fs::write("/tmp/page-l.html", large.page().html()).unwrap();
-    let small = Run {
-        blocks_per_stage: 3,
-        stages: 1,
-        iterations: 2,
-        ..RESNET_56
-    };
-    std::fs::write("/tmp/page-s.html", small.page().html()).unwrap();
-}

@@ -1,5 +1,6 @@
 //! `ckaprune prune`: the whole job, and what it reports.
 
+mod page;
 mod report;
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
+use super::report_files::Document;
 use super::{
     Outcome, blame, fingerprint, free_output, interface, open_device, open_model,
     require_candidates, scoring_settings, show,
@@ -19,13 +21,14 @@ use crate::cli::{Prune, Reference, Repair, Selection};
 use crate::export::save_archive;
 use crate::finetune::Training;
 use crate::interface::Interface;
+use crate::invocation::Invocation;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
     Figures, Images, MaxDrop, Pick, Rules, Run, RunEnded, State, Stop, Targets, Tuning,
 };
 use crate::repair::Step;
-use crate::report::SCHEMA;
+use crate::report::{BlockReport, SCHEMA};
 use crate::run_dir::{Asked, RunDir};
 use crate::settings::Settings;
 use crate::torch::{self, Module};
@@ -44,12 +47,13 @@ impl From<&Selection> for Rules {
 /// Only the best candidate counts; the race finds it with a fraction of the work.
 const RACES: bool = true;
 
-pub(super) fn run(options: &Prune) -> Result<Outcome> {
+pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     options.scoring.check()?;
     let progress = options.talk.progress();
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
+    let report_files = (options.report).files(options.output.force, options.run_dir.as_deref())?;
     let device = open_device(&options.machine)?;
     let Ready {
         images,
@@ -161,6 +165,14 @@ pub(super) fn run(options: &Prune) -> Result<Outcome> {
         epochs,
     };
     show(options.talk, &report, || report.text())?;
+    if let Some(files) = report_files {
+        let document = Document {
+            result: &report,
+            blocks: &BlockReport::all(&analysis),
+            invocation,
+        };
+        files.write(&page::page(&document), &document, progress)?;
+    }
     // A run that may remove nothing has not done what it was asked.
     let nothing = stopped_by == Stop::MaxDrop && report.iterations.is_empty();
     Ok(match stopped_by {

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::criteria;
+use crate::page::{Column, Table};
 use crate::prune::{Figures, Iteration, Stop, Tuning};
-use crate::report::{self, number, percent, thousands};
+use crate::report::{bar, percent, text_of, thousands};
 
 #[derive(Serialize)]
 pub(super) struct PruneReport {
@@ -50,8 +51,8 @@ impl PruneReport {
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}", report::render(&self.iteration_table()));
-        let _ = writeln!(out, "{}", report::render(&self.comparison()));
+        let _ = writeln!(out, "{}", text_of(&self.iteration_table(true)));
+        let _ = writeln!(out, "{}", text_of(&self.comparison()));
         if let Some(baseline) = &self.baseline
             && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
         {
@@ -84,7 +85,7 @@ impl PruneReport {
     }
 
     /// Every removal in the order in which it was tried, and whether it was rolled back.
-    fn attempts(&self) -> Vec<(&Iteration, bool)> {
+    pub fn attempts(&self) -> Vec<(&Iteration, bool)> {
         let undone = self.rolled_back.iter().map(|i| (i, true));
         let kept = self.iterations.iter().map(|i| (i, false));
         let mut all: Vec<_> = undone.chain(kept).collect();
@@ -92,53 +93,73 @@ impl PruneReport {
         all
     }
 
-    fn iteration_table(&self) -> comfy_table::Table {
+    /// What the criterion's value is called.
+    pub fn word(&self) -> &'static str {
+        let attempts = self.attempts();
+        attempts.first().map_or("CKA", |(i, _)| i.value.word())
+    }
+
+    /// Every removal. Accuracies have bars on terminals, if they are asked for.
+    pub fn iteration_table(&self, bars: bool) -> Table {
         let measured = self.before.accuracy.is_some();
         let validated = self.before.validation_accuracy.is_some();
         let timed = self.iterations.iter().any(|i| i.after.latency.is_some());
-        let word = self
-            .attempts()
-            .first()
-            .map_or("CKA", |(i, _)| i.value.word());
-        let mut header = vec!["", "removed", word, "MACs left"];
-        header.extend(timed.then_some("ms"));
-        header.extend(
-            measured
-                .then_some(["accuracy", "repaired", "fine-tuned"])
-                .into_iter()
-                .flatten(),
-        );
-        header.extend(validated.then_some("validation"));
-        let mut table = report::table(&header);
-        for (iteration, undone) in self.attempts() {
+        let bar_of = |after: &Figures| match after.accuracy.or(after.validation_accuracy) {
+            Some(accuracy) if bars => bar(accuracy, 1., BAR_WIDTH),
+            _ => String::new(),
+        };
+        let attempts = self.attempts();
+        let barred = attempts.iter().any(|(i, _)| !bar_of(&i.after).is_empty());
+        let mut columns = vec![
+            Column::numbers(""),
+            Column::words("removed"),
+            Column::numbers(self.word()),
+            Column::numbers("MACs left"),
+        ];
+        columns.extend(timed.then(|| Column::numbers("ms")));
+        if measured {
+            columns.extend(["accuracy", "repaired", "fine-tuned"].map(Column::numbers));
+        }
+        columns.extend(validated.then(|| Column::numbers("validation")));
+        columns.extend(barred.then(|| Column::words("")));
+        let mut rows = Vec::new();
+        for (iteration, undone) in attempts {
             let undone = if undone { " (rolled back)" } else { "" };
             let after = &iteration.after;
             let mut row = vec![
-                number(iteration.iteration.to_string()),
-                format!("{}{undone}", iteration.removed.join(", ")).into(),
-                number(format!("{:.6}", iteration.value.number())),
-                number(percent(after.macs, self.before.macs)),
+                iteration.iteration.to_string(),
+                format!("{}{undone}", iteration.removed.join(", ")),
+                format!("{:.6}", iteration.value.number()),
+                percent(after.macs, self.before.macs),
             ];
-            row.extend(timed.then(|| number(milliseconds(after.latency))));
+            row.extend(timed.then(|| milliseconds(after.latency)));
             if measured {
-                row.extend(iteration.accuracies().map(|a| number(accuracy(a))));
+                row.extend(iteration.accuracies().map(accuracy));
             }
-            row.extend(validated.then(|| number(accuracy(after.validation_accuracy))));
-            table.add_row(row);
+            row.extend(validated.then(|| accuracy(after.validation_accuracy)));
+            row.extend(barred.then(|| bar_of(after)));
+            rows.push(row);
         }
-        table
+        Table {
+            columns,
+            rows,
+            ..Table::default()
+        }
     }
 
-    fn comparison(&self) -> comfy_table::Table {
+    /// The network before and after.
+    pub fn comparison(&self) -> Table {
         let (before, after) = (&self.before, &self.after);
-        let mut header = vec!["", "before", "after", "change"];
-        header.extend(self.baseline.is_some().then_some("unpruned, tuned as long"));
-        let mut table = report::table(&header);
+        let mut columns = vec![Column::words("")];
+        columns.extend(["before", "after", "change"].map(Column::numbers));
+        let tuned = self.baseline.is_some();
+        columns.extend(tuned.then(|| Column::numbers("unpruned, tuned as long")));
+        let mut rows = Vec::new();
         let mut row =
             |name: &str, before: String, after: String, change: String, baseline: String| {
-                let mut cells = vec![name.into(), number(before), number(after), number(change)];
-                cells.extend(self.baseline.is_some().then(|| number(baseline)));
-                table.add_row(cells);
+                let mut cells = vec![name.to_owned(), before, after, change];
+                cells.extend(tuned.then_some(baseline));
+                rows.push(cells);
             };
         let fewer = |a: i64, b: i64| format!("{:+.2} %", 100. * (b - a) as f64 / a.max(1) as f64);
         let full = self.baseline.unwrap_or(*before);
@@ -199,9 +220,16 @@ impl PruneReport {
                 format!("{a:.0}"),
             );
         }
-        table
+        Table {
+            columns,
+            rows,
+            ..Table::default()
+        }
     }
 }
+
+/// Of a bar for an accuracy, in characters.
+const BAR_WIDTH: usize = 12;
 
 fn accuracy(fraction: Option<f64>) -> String {
     fraction.map_or("-".into(), |x| format!("{:.2} %", 100. * x))

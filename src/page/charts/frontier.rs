@@ -17,6 +17,10 @@ pub struct Frontier {
     pub series: Vec<Series>,
     /// Values of y to compare with.
     pub levels: Vec<Level>,
+    /// What [`Point::from`] is, such as `before fine-tuning`.
+    pub before: String,
+    /// What [`Point::chosen`] means, such as `exported`.
+    pub chosen: String,
 }
 
 /// What is measured along an axis.
@@ -86,7 +90,7 @@ impl Frontier {
         };
         let content = html! {
             (self.axes(&plot))
-            @for level in self.levels.iter().filter(|l| l.y.is_finite()) { (self.level(level, &plot)) }
+            (self.levels(&plot))
             @for series in &self.series { (self.series(series, &plot)) }
             (self.legend())
         };
@@ -117,10 +121,12 @@ impl Frontier {
             .into_iter()
             .fold(0., f64::max)
             + 18.;
+        let names = self.named_levels().map(|(_, name)| width_of(&name));
+        let margin = names.fold(0., f64::max).min(200.);
         Plot {
             x: Scale {
                 values: xs,
-                places: [left + REACH, WIDTH - 2. * REACH],
+                places: [left + REACH, WIDTH - 2. * REACH - margin],
             },
             y: Scale {
                 values: ys,
@@ -164,18 +170,31 @@ impl Frontier {
         }
     }
 
-    fn level(&self, level: &Level, plot: &Plot) -> Markup {
-        let [left, right] = plot.x.places;
-        let y = plot.y.place(level.y);
+    /// Broken lines, their names in the margin, none over another.
+    fn levels(&self, plot: &Plot) -> Markup {
+        let [left, right] = [plot.x.places[0] - REACH, plot.x.places[1] + REACH];
+        let mut levels: Vec<(f64, String)> = self.named_levels().collect();
+        levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut free = f64::NEG_INFINITY;
+        let lines = levels.into_iter().map(|(value, name)| {
+            let y = plot.y.place(value);
+            let written = (y + FONT_SIZE * 0.35).max(free);
+            free = written + FONT_SIZE + 2.;
+            (y, written, name)
+        });
         html! {
-            g.level {
-                path d={ "M" (px(left - REACH)) " " (px(y)) "H" (px(right + REACH)) } stroke=(FAINT)
-                    stroke-dasharray="1 3" fill="none" {}
-                text.faint x=(px(left - REACH)) y=(px(y - 5.)) fill=(FAINT) {
-                    (level.name) " " (self.y.unit.exact(level.y))
+            @for (y, written, name) in lines {
+                g.level {
+                    path d={ "M" (px(left)) " " (px(y)) "H" (px(right)) } stroke=(FAINT) stroke-dasharray="1 3" fill="none" {}
+                    text.faint x=(px(right + 6.)) y=(px(written)) fill=(FAINT) { (name) }
                 }
             }
         }
+    }
+
+    fn named_levels(&self) -> impl Iterator<Item = (f64, String)> {
+        let finite = self.levels.iter().filter(|l| l.y.is_finite());
+        finite.map(|l| (l.y, format!("{} {}", l.name, self.y.unit.exact(l.y))))
     }
 
     fn series(&self, series: &Series, plot: &Plot) -> Markup {
@@ -221,26 +240,48 @@ impl Frontier {
         }];
         lines.push(format!("{}: {}", self.y.label, self.y.unit.exact(point.y)));
         if let Some(from) = point.from {
-            lines.push(format!("before: {}", self.y.unit.exact(from)));
+            lines.push(format!("{}: {}", self.before, self.y.unit.exact(from)));
         }
         lines.push(format!("{}: {}", self.x.label, self.x.unit.exact(point.x)));
+        if point.chosen {
+            lines.push(self.chosen.clone());
+        }
         if !point.note.is_empty() {
             lines.push(point.note.clone());
         }
         lines.join("\n")
     }
 
-    fn rows_of_legend(&self) -> Vec<Vec<(f64, &Series)>> {
-        let mut rows: Vec<Vec<(f64, &Series)>> = vec![Vec::new()];
+    /// Names with their samples and places, in rows as wide as the picture.
+    fn rows_of_legend(&self) -> Vec<Vec<(f64, &str, Markup)>> {
+        let series = self.series.iter().map(|s| {
+            let sample = html! { g class=(s.tone.class()) { (s.shape.at(0., 0., s.tone)) } };
+            (s.name.as_str(), sample)
+        });
+        let stem = html! {
+            path.rise d="M0 -6v9" fill="none" stroke=(INK) stroke-opacity="0.5" {}
+            circle.hollow cx="0" cy="4" r="2" fill=(PAPER) stroke=(INK) {}
+        };
+        let ring = html! {
+            circle.choice cx="0" cy="0" r="6" fill="none" stroke=(INK) stroke-width="1.5" {}
+        };
+        let points = || self.series.iter().flat_map(Series::drawn);
+        let stem = points()
+            .any(|p| p.from.is_some())
+            .then_some((self.before.as_str(), stem));
+        let ring = points()
+            .any(|p| p.chosen)
+            .then_some((self.chosen.as_str(), ring));
+        let mut rows: Vec<Vec<(f64, &str, Markup)>> = vec![Vec::new()];
         let mut x = 0.;
-        for series in &self.series {
-            let width = width_of(&series.name) + 36.;
+        for (name, sample) in series.chain(ring).chain(stem) {
+            let width = width_of(name) + 36.;
             if x > 0. && x + width > WIDTH {
                 rows.push(Vec::new());
                 x = 0.;
             }
             if let Some(row) = rows.last_mut() {
-                row.push((x, series));
+                row.push((x, name, sample));
             }
             x += width;
         }
@@ -256,9 +297,9 @@ impl Frontier {
             g.legend {
                 @for (i, row) in self.rows_of_legend().into_iter().enumerate() {
                     @let y = HEIGHT + BOTTOM + (i as f64 + 0.5) * (LINE + 2.);
-                    @for (x, series) in row {
-                        g class=(series.tone.class()) { (series.shape.at(x + 6., y, series.tone)) }
-                        text x=(px(x + 18.)) y=(px(y + FONT_SIZE * 0.35)) { (series.name) }
+                    @for (x, name, sample) in row {
+                        g transform={ "translate(" (px(x + 6.)) " " (px(y)) ")" } { (sample) }
+                        text x=(px(x + 18.)) y=(px(y + FONT_SIZE * 0.35)) { (name) }
                     }
                 }
             }

@@ -162,7 +162,8 @@ impl HeatMap {
     fn legend(&self, scale: &Scale) -> Markup {
         const STEPS: u32 = 48;
         let [low, high] = self.ends(scale);
-        let begin = draw::width_of(&self.value) + 10. + draw::width_of(&low) + 6.;
+        // On whole pixels, or seams would show.
+        let begin = (draw::width_of(&self.value) + 10. + draw::width_of(&low) + 6.).ceil();
         let step = STRIP / f64::from(STEPS);
         let end = begin + STRIP + 6.;
         let mark = end + draw::width_of(&high) + 28.;
@@ -172,7 +173,7 @@ impl HeatMap {
                 text x=(px(begin - 6.)) y=(px(LINE - 4.)) text-anchor="end" { (low) }
                 @for i in 0..STEPS {
                     @let colour = CIVIDIS.eval_continuous(f64::from(i) / f64::from(STEPS - 1));
-                    rect x=(px(begin + f64::from(i) * step)) y="2" width=(px(step + 0.3)) height="12"
+                    rect x=(px(begin + f64::from(i) * step)) y="2" width=(px(step)) height="12"
                         fill=(hex(colour)) {}
                 }
                 text x=(px(end)) y=(px(LINE - 4.)) { (high) }

@@ -1,5 +1,7 @@
 //! Results: JSON for programs, tables for people.
 
+mod bar;
+
 use std::borrow::Cow;
 use std::io::{self, Write as _};
 
@@ -10,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Analysis;
 use crate::blocks::Block;
 use crate::criteria::Value;
+use crate::page;
 use crate::receptive::{self, Field};
+
+pub use bar::bar;
 
 /// Version of the JSON documents.
 pub const SCHEMA: u32 = 1;
@@ -119,6 +124,21 @@ pub fn table(header: &[&str]) -> Table {
 #[must_use]
 pub fn render(table: &Table) -> String {
     table.trim_fmt() + "\n"
+}
+
+/// The text of a table that stands on a page as well.
+#[must_use]
+pub fn text_of(source: &page::Table) -> String {
+    let header: Vec<&str> = source.columns.iter().map(|c| c.title.as_str()).collect();
+    let mut table = table(&header);
+    for row in &source.rows {
+        let cells = row.iter().zip(&source.columns);
+        table.add_row(cells.map(|(text, column)| match column.number {
+            true => number(text.clone()),
+            false => text.into(),
+        }));
+    }
+    render(&table)
 }
 
 /// A cell whose text stands at its right edge.

@@ -1,0 +1,90 @@
+//! Where a report goes: a page for people, and beside it a document with all that the page shows.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::cli::ReportFile;
+use crate::export::{check_file, write_whole};
+use crate::invocation::Invocation;
+use crate::page::Page;
+use crate::progress::Progress;
+use crate::report::{BlockReport, json};
+use crate::run_dir;
+
+/// What `report.json` holds: the document of `--json`, and what it takes to draw it and to run it again.
+#[derive(Serialize)]
+pub(super) struct Document<'a, R> {
+    /// With `schema`, the version, and `command`.
+    #[serde(flatten)]
+    pub result: &'a R,
+    /// All blocks of the network as it was given, in the order in which they run.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub blocks: &'a [BlockReport],
+    #[serde(flatten)]
+    pub invocation: &'a Invocation,
+}
+
+/// The two files of a report.
+#[derive(Debug)]
+pub(super) struct ReportFiles {
+    page: PathBuf,
+    document: PathBuf,
+    force: bool,
+}
+
+impl ReportFile {
+    /// The files to write, if a report is asked for or there is a run directory for it; checked before hours of work.
+    ///
+    /// # Errors
+    /// If one exists already (unless `force`, or it is the run's own), or cannot be written.
+    pub(super) fn files(&self, force: bool, run_dir: Option<&Path>) -> Result<Option<ReportFiles>> {
+        let own = run_dir.map(|folder| folder.join("report.html"));
+        let Some(page) = self.report.clone().or_else(|| own.clone()) else {
+            return Ok(None);
+        };
+        let document = page.with_extension("json");
+        if own.as_ref() == Some(&page) {
+            // A run that is resumed replaces the report of its earlier end. Its folder is made and checked elsewhere.
+            return Ok(Some(ReportFiles {
+                page,
+                document,
+                force: true,
+            }));
+        }
+        if run_dir.is_some_and(|folder| run_dir::keeps(folder, &document)) {
+            bail!(
+                "{}: the run keeps a file {} of its own; name another page with --report",
+                page.display(),
+                document.display()
+            );
+        }
+        for file in [&page, &document] {
+            check_file(file, force, "--report")?;
+        }
+        Ok(Some(ReportFiles {
+            page,
+            document,
+            force,
+        }))
+    }
+}
+
+impl ReportFiles {
+    /// Writes both files, each whole or not at all.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub(super) fn write<R: Serialize>(
+        &self,
+        page: &Page,
+        document: &Document<R>,
+        progress: Progress,
+    ) -> Result<()> {
+        write_whole(&self.document, json(document)?.as_bytes(), self.force)?;
+        write_whole(&self.page, page.html().as_bytes(), self.force)?;
+        progress.note(format_args!("report: {}", self.page.display()));
+        Ok(())
+    }
+}
