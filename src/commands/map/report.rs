@@ -221,7 +221,7 @@ impl MapReport {
         if !skipped.is_empty() {
             sections.push(Section::new("Not in the map").with(Table {
                 title: String::new(),
-                columns: ["network", "block", "reason"].map(text_column).to_vec(),
+                columns: ["network", "block", "reason"].map(Column::words).to_vec(),
                 rows: skipped,
             }));
         }
@@ -260,15 +260,15 @@ impl MapReport {
     fn table(&self) -> Table {
         let map = &self.map;
         let show = |cka: f64| format!("{cka:.3}");
-        let mut columns = vec![text_column("block"), text_column("output")];
+        let mut columns = vec![Column::words("block"), Column::words("output")];
         let other = match &self.against {
             Some(other) => format!("most like, in {other}"),
             None => {
-                columns.push(number_column("CKA with the one before"));
+                columns.push(Column::numbers("CKA with the one before"));
                 "most like, of those further away".into()
             }
         };
-        columns.extend([text_column(&other), number_column("CKA")]);
+        columns.extend([Column::words(&other), Column::numbers("CKA")]);
         let row = |i: usize| {
             let layer = &map.rows[i];
             let shape = layer.output_shape.as_deref();
@@ -312,20 +312,6 @@ impl MapReport {
                  minibatches, so the size of the minibatches does not bias it (Nguyen, Raghu, Kornblith, arXiv 2010.15327).",
             )
             .with(Facts(facts))
-    }
-}
-
-fn text_column(title: &str) -> Column {
-    Column {
-        title: title.into(),
-        number: false,
-    }
-}
-
-fn number_column(title: &str) -> Column {
-    Column {
-        title: title.into(),
-        number: true,
     }
 }
 

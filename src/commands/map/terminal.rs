@@ -156,7 +156,7 @@ mod tests {
             skipped_rows: Vec::new(),
             skipped_columns: Vec::new(),
             cka: Array2::from_shape_fn((blocks, blocks), |(i, j)| {
-                1. - 0.201 * i.abs_diff(j) as f64
+                (1. - 0.2004 * i.abs_diff(j) as f64).max(-0.002)
             }),
             samples: 8,
             batch_size: 8,
@@ -166,14 +166,14 @@ mod tests {
     #[test]
     fn numbers_have_two_decimals_and_no_negative_zero() {
         insta::assert_snapshot!(numbers(&map(6), true), @r"
-            block      1     2     3     4     5      6
-        ──────────────────────────────────────────────────
-         1   layer.0   1.00  0.80  0.60  0.40  0.20   0.00
-         2   layer.1   0.80  1.00  0.80  0.60  0.40   0.20
-         3   layer.2   0.60  0.80  1.00  0.80  0.60   0.40
-         4   layer.3   0.40  0.60  0.80  1.00  0.80   0.60
-         5   layer.4   0.20  0.40  0.60  0.80  1.00   0.80
-         6   layer.5   0.00  0.20  0.40  0.60  0.80   1.00
+             block     1      2      3      4      5      6
+        ───────────────────────────────────────────────────────
+         1   layer.0   1.00   0.80   0.60   0.40   0.20   0.00
+         2   layer.1   0.80   1.00   0.80   0.60   0.40   0.20
+         3   layer.2   0.60   0.80   1.00   0.80   0.60   0.40
+         4   layer.3   0.40   0.60   0.80   1.00   0.80   0.60
+         5   layer.4   0.20   0.40   0.60   0.80   1.00   0.80
+         6   layer.5   0.00   0.20   0.40   0.60   0.80   1.00
         columns: 1 layer.0, 2 layer.1, 3 layer.2, 4 layer.3, 5 layer.4, 6 layer.5
         ");
     }
