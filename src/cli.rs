@@ -179,6 +179,8 @@ pub struct Score {
     #[command(flatten)]
     pub scoring: Scoring,
     #[command(flatten)]
+    pub map: Map,
+    #[command(flatten)]
     pub statistics: Statistics,
     #[command(flatten)]
     pub machine: Machine,
@@ -455,12 +457,26 @@ pub struct Scoring {
 
 #[cfg(feature = "torch")]
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Map")]
+pub struct Map {
+    /// Compare all blocks with each other instead of ranking them, in minibatches of 256 if --batch-size names no other:
+    /// as .html, .png and .json beside the model, or as the one of these or .svg that --output names
+    #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion"])]
+    pub map: bool,
+    /// Archive of another network to compare with: its blocks become the columns
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "map")]
+    pub against: Option<PathBuf>,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Statistics")]
 pub struct Statistics {
     /// Score the I-th of N parts of the calibration images, and write the statistics to --output
     #[arg(long, value_name = "I/N", requires = "output", conflicts_with = "race")]
     pub shard: Option<Shard>,
-    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named
+    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named. Of --map: the
+    /// file for the map
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Replace the output if it exists

@@ -55,6 +55,8 @@ pub mod finetune;
 #[cfg(feature = "torch")]
 pub mod interrupt;
 #[cfg(feature = "torch")]
+pub mod picture;
+#[cfg(feature = "torch")]
 pub mod prune;
 #[cfg(feature = "torch")]
 pub mod repair;
@@ -64,6 +66,8 @@ pub mod robustness;
 pub mod run_dir;
 #[cfg(feature = "torch")]
 pub mod score;
+#[cfg(feature = "torch")]
+pub mod similarity;
 #[cfg(feature = "torch")]
 pub mod torch;
 #[cfg(feature = "torch")]

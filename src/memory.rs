@@ -1,5 +1,6 @@
 //! Amounts of memory: as users write them, and as the machine has them.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A number of bytes: `512MB`, `2GB`, `1.5GiB`, or plain bytes.
@@ -34,6 +35,17 @@ impl FromStr for Memory {
             .filter(|n| (1. ..=u64::MAX as f64).contains(n))
             .map(|n| Memory(n as u64))
             .ok_or_else(|| "expected an amount of memory such as 512MB or 2GB".into())
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(f64, &str); 3] = [(1e9, "GB"), (1e6, "MB"), (1e3, "KB")];
+        let bytes = self.0 as f64;
+        match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+            Some((unit, name)) => write!(f, "{:.1} {name}", bytes / unit),
+            None => write!(f, "{bytes}"),
+        }
     }
 }
 
@@ -94,17 +106,6 @@ fn kilobytes(file: &str, key: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// An amount for people: `1.5 GB`.
-#[must_use]
-pub fn show(bytes: u64) -> String {
-    const UNITS: [(&str, f64); 3] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
-    let amount = bytes as f64;
-    match UNITS.iter().find(|(_, size)| amount >= *size) {
-        Some((unit, size)) => format!("{:.1} {unit}", amount / size),
-        None => format!("{bytes} B"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,9 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_shown_in_the_unit_that_fits() {
-        assert_eq!(show(999), "999 B");
-        assert_eq!(show(1_234_567), "1.2 MB");
-        assert_eq!(show(3_000_000_000), "3.0 GB");
+    fn amounts_are_shown_as_they_can_be_typed() {
+        for (bytes, text) in [
+            (12, "12"),
+            (512_000_000, "512.0 MB"),
+            (2_340_000_000, "2.3 GB"),
+        ] {
+            assert_eq!(Memory(bytes).to_string(), text);
+            assert!(text.parse::<Memory>().is_ok());
+        }
     }
 }

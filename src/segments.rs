@@ -13,7 +13,7 @@ use crate::inference::{self, Kernel, Layer};
 use crate::interface::InterfaceError;
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
-    Emitter, Network, Operand, Program, Skip, Span, ValueId, print, tensor_list_method,
+    Emitter, Network, Operand, Program, Skip, Span, Tap, ValueId, print, tensor_list_method,
 };
 use crate::representation::representation;
 
@@ -88,11 +88,7 @@ impl Pieces {
         } = analysis;
         let (program, representation) = &compared(analysis)?;
         let representation = *representation;
-        let end = program
-            .statements
-            .iter()
-            .position(|s| s.outputs.contains(&representation))
-            .map_or(0, |i| i + 1);
+        let end = behind(program, representation);
         let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks
             .iter()
@@ -237,6 +233,22 @@ fn compared(analysis: &Analysis) -> Result<(Program, ValueId), NoRepresentation>
     Ok((program, representation))
 }
 
+/// The value that the method compares, and the place behind the statement that gives it.
+///
+/// # Errors
+/// If there is none.
+pub fn representation_place(analysis: &Analysis) -> Result<(ValueId, usize), NoRepresentation> {
+    let (program, representation) = compared(analysis)?;
+    Ok((representation, behind(&program, representation)))
+}
+
+/// The place behind the statement that gives a value.
+fn behind(program: &Program, value: ValueId) -> usize {
+    let mut statements = program.statements.iter();
+    let gives = statements.position(|s| s.outputs.contains(&value));
+    gives.map_or(0, |i| i + 1)
+}
+
 /// Collects methods, and the layers they share.
 struct Writer<'a> {
     network: &'a Network,
@@ -327,6 +339,23 @@ pub fn with_values(
         .map(|(name, values)| emitter.list_method(name, values));
     let list = tensor_list_method(network, TENSOR_LIST, tensors);
     let methods: Vec<Function> = lists.chain([list]).collect();
+    with_root_methods(archive, network, &methods)
+}
+
+/// The archive with a method of this name that gives what each tap does for an input, in their order, and the methods
+/// that the taps call.
+#[must_use]
+pub fn with_taps(
+    archive: &Archive,
+    analysis: &Analysis,
+    name: &str,
+    taps: &[Tap],
+    called: Vec<Function>,
+) -> Archive {
+    let network = &analysis.network;
+    let (program, given) = analysis.program.tapped(taps);
+    let list = Emitter::new(network, &program).list_method(name, &given);
+    let methods: Vec<Function> = called.into_iter().chain([list]).collect();
     with_root_methods(archive, network, &methods)
 }
 

@@ -429,6 +429,20 @@ pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
     Ok(ArrayD::from_shape_vec(shape, data)?)
 }
 
+/// A tensor's elements as f64, row-major.
+pub fn to_doubles(tensor: &Tensor) -> Result<Vec<f64>> {
+    let plain = tensor
+        .f_to_device(Device::Cpu)
+        .and_then(|t| t.f_to_kind(Kind::Double))
+        .and_then(|t| t.f_contiguous())
+        .map_err(explain)?;
+    let mut data = vec![0f64; plain.numel()];
+    plain
+        .f_copy_data(&mut data, plain.numel())
+        .map_err(explain)?;
+    Ok(data)
+}
+
 /// A tensor's elements as raw bytes in row-major order, in the element type it has.
 pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let plain = tensor

@@ -7,11 +7,11 @@ use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
-use super::{Outcome, file_name, open_device, open_model, robustness, show};
+use super::{Outcome, file_name, open_archive, open_device, robustness, show};
 use crate::cli::{Compare, Model};
 use crate::eval::{Latency, Spread};
 use crate::invocation::Invocation;
-use crate::memory;
+use crate::memory::Memory;
 use crate::page::Page;
 use crate::report::{self, SCHEMA, accuracy, counted, number, thousands};
 
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     let progress = options.talk.progress();
     let mut archives = Vec::new();
     for path in &options.models {
-        archives.push(open_model(path)?);
+        archives.push(open_archive(path, "each FILE")?);
     }
     let report_files = options.report.files(options.force, None)?;
     let (Some(first), Some(archive)) = (options.models.first(), archives.first()) else {
@@ -191,9 +191,9 @@ impl CompareReport {
             Some(format!("×{:.3}", versus(e)?.macs_ratio))
         });
         row("blocks", &|e| Some(e.profile.blocks.to_string()));
-        row("file", &|e| Some(memory::show(e.profile.file_size)));
+        row("file", &|e| Some(Memory(e.profile.file_size).to_string()));
         row("peak memory", &|e| {
-            Some(memory::show(e.profile.peak_memory?))
+            Some(Memory(e.profile.peak_memory?).to_string())
         });
         row("J an image", &|e| {
             Some(format!("{:.3}", e.profile.energy?.joules_per_image))

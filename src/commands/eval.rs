@@ -7,12 +7,12 @@ use super::images::{Measuring, batch_size};
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
-use super::{Outcome, file_name, open_device, open_model, robustness, show};
+use super::{Outcome, file_name, open_archive, open_device, open_model, robustness, show};
 use crate::cli::{Eval, Robustness};
 use crate::eval::{Latency, Rate};
 use crate::gates::{Gate, Verdict};
 use crate::invocation::Invocation;
-use crate::memory;
+use crate::memory::Memory;
 use crate::page::Page;
 use crate::report::{self, SCHEMA, accuracy, counted, interval, number, thousands};
 
@@ -54,7 +54,8 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     // The network that others are held against stands first.
     let mut subjects = Vec::new();
     if let Some(baseline) = baseline {
-        subjects.push(Subject::open(baseline, &request)?);
+        let archive = open_archive(baseline, "--baseline")?;
+        subjects.push(Subject::of(baseline, archive, &request)?);
     }
     subjects.push(model);
     let measure = Measure {
@@ -250,7 +251,7 @@ fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
         lines.push((word, latency_text(latency, machine)));
     }
     if let Some(peak) = profile.peak_memory {
-        lines.push(("peak memory", format!("{} for a batch", memory::show(peak))));
+        lines.push(("peak memory", format!("{} for a batch", Memory(peak))));
     }
     if let Some(energy) = &profile.energy {
         lines.push((
@@ -264,7 +265,7 @@ fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
     let at_least = if profile.macs_exact { "" } else { "at least " };
     lines.push(("parameters", thousands(profile.params)));
     lines.push(("MACs", format!("{at_least}{}", thousands(profile.macs))));
-    lines.push(("file", memory::show(profile.file_size)));
+    lines.push(("file", Memory(profile.file_size).to_string()));
     let lines: String = lines
         .iter()
         .map(|(word, text)| format!("  {word:<11} {text}\n"))

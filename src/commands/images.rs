@@ -327,15 +327,21 @@ pub(super) fn warn_synthetic(
         );
         return;
     }
+    progress.warn(format_args!(
+        "NO DATA. Scoring on {}: the ranking says little about real images,\n\
+         \x20        nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
+        noise(analysis, images)
+    ));
+}
+
+/// The images that stand in for data, and their shape: `1024 images of random noise, 3×32×32`.
+pub(super) fn noise(analysis: &Analysis, images: &Images) -> String {
     let shape = crate::blocks::show_shape(&analysis.input_shape);
     let guessed = if analysis.shape_guessed {
         " (a guessed size; --input-size names it)"
     } else {
         ""
     };
-    progress.warn(format_args!(
-        "NO DATA. Scoring on {} images of random noise, {shape}{guessed}: the ranking says little about real images,\n\
-         \x20        nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
-        images.calibration.len()
-    ));
+    let count = images.calibration.len();
+    format!("{count} images of random noise, {shape}{guessed}")
 }

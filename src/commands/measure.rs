@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use super::images::Measuring;
-use super::{blame, interface, open_model};
+use super::{blame, interface};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cka::cka;
@@ -34,14 +34,10 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Opens and analyses an archive.
+    /// Analyses an archive.
     ///
     /// # Errors
     /// One that names the file.
-    pub fn open(path: &Path, request: &Request) -> Result<Self> {
-        Self::of(path, open_model(path)?, request)
-    }
-
     pub fn of(path: &Path, archive: Archive, request: &Request) -> Result<Self> {
         let analysis = Analysis::of(&archive, request);
         Ok(Subject {

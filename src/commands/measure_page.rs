@@ -4,7 +4,7 @@ use super::measure::{Profile, Versus};
 use crate::eval::Rate;
 use crate::gates::Verdict;
 use crate::invocation::Invocation;
-use crate::memory;
+use crate::memory::Memory;
 use crate::page::charts::{Bar, Bars, Bin, Group, Reliability, Unit};
 use crate::page::{Code, Column, Facts, Headline, Section, Table};
 use crate::report::{accuracy, thousands};
@@ -121,9 +121,12 @@ impl Measurements<'_> {
         row("blocks", each(&|p| Some(p.blocks.to_string())));
         row(
             "size of the file",
-            each(&|p| Some(memory::show(p.file_size))),
+            each(&|p| Some(Memory(p.file_size).to_string())),
         );
-        row("peak memory", each(&|p| Some(memory::show(p.peak_memory?))));
+        row(
+            "peak memory",
+            each(&|p| Some(Memory(p.peak_memory?).to_string())),
+        );
         row(
             "J an image",
             each(&|p| Some(format!("{:.3}", p.energy?.joules_per_image))),

@@ -13,6 +13,8 @@ mod finetune;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod map;
+#[cfg(feature = "torch")]
 mod measure;
 #[cfg(feature = "torch")]
 mod measure_page;
@@ -91,12 +93,17 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
 }
 
 fn open_model(path: &Path) -> Result<Archive> {
+    open_archive(path, "--model")
+}
+
+/// The archive that an option names.
+fn open_archive(path: &Path, option: &str) -> Result<Archive> {
     let shown = path.display();
     if !path.exists() {
-        bail!("{shown}: no such file; name a TorchScript archive");
+        bail!("{shown}: no such file; {option} names a TorchScript archive");
     }
     if path.is_dir() {
-        bail!("{shown}: this is a folder; name a TorchScript archive");
+        bail!("{shown}: this is a folder; {option} names a TorchScript archive");
     }
     Archive::open(path).with_context(|| shown.to_string())
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::images::{Ready, for_pruning, warn_synthetic};
+use super::map;
 use super::statistics::{self, StatisticsFile};
 use super::{
     Outcome, blame, fingerprint, interface, open_device, open_model, require_candidates, show,
@@ -76,6 +77,11 @@ impl cli::Scoring {
         Ok(())
     }
 
+    /// Bytes to take beyond the network itself.
+    pub(super) fn memory(self, device: tch::Device) -> u64 {
+        self.memory.map_or_else(|| free(device) / 2, |m| m.0)
+    }
+
     /// How to score, as the options say.
     pub(super) fn settings(
         self,
@@ -88,7 +94,7 @@ impl cli::Scoring {
         Scoring {
             device,
             race: race.then(Race::default),
-            memory: self.memory.map_or_else(|| free(device) / 2, |m| m.0),
+            memory: self.memory(device),
             batch,
             progress,
         }
@@ -109,6 +115,9 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         let scores = score::ranking(&whole.tallies)?;
         return report(options, whole.scored, &scores, whole.seconds);
     };
+    if options.map.map {
+        return map::run(options, model);
+    }
     let progress = options.talk.progress();
     options.scoring.check()?;
     let statistics = &options.statistics;

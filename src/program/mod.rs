@@ -19,6 +19,7 @@ mod print;
 mod sites;
 mod slice;
 mod source;
+mod tap;
 mod value;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ pub use parse::{ParseError, parse};
 pub use print::{print, print_statements};
 pub use sites::Mention;
 pub use source::Sources;
+pub use tap::Tap;
 pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
 pub(crate) use ops::statement_macs;

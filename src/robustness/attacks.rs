@@ -115,7 +115,11 @@ impl fmt::Display for Attack {
             } => {
                 let step = format!("{:.2}", 255. * step_size);
                 let step = step.trim_end_matches('0').trim_end_matches('.');
-                write!(f, "pgd, ε = {}, {steps} steps of {step}/255", Epsilon(epsilon))
+                write!(
+                    f,
+                    "pgd, ε = {}, {steps} steps of {step}/255",
+                    Epsilon(epsilon)
+                )
             }
         }
     }

@@ -81,15 +81,22 @@ fn a_page_and_its_document_are_written_once() {
     let place = place();
     let lines = [
         format!("compare basic_scripted.pt pruned.pt {OPTIONS} --report report.html"),
-        format!("eval --model pruned.pt --baseline basic_scripted.pt {OPTIONS} --report report.html --max-drop 100"),
+        format!(
+            "eval --model pruned.pt --baseline basic_scripted.pt {OPTIONS} --report report.html --max-drop 100"
+        ),
     ];
     for line in lines {
         place.done(&format!("{line} --force"));
         let page = String::from_utf8(place.read("report.html")).unwrap();
-        for said in ["pruned.pt", "Accuracy of each class", "--report report.html"] {
+        for said in [
+            "pruned.pt",
+            "Accuracy of each class",
+            "--report report.html",
+        ] {
             assert!(page.contains(said), "{line}: no {said}");
         }
-        let document: serde_json::Value = serde_json::from_slice(&place.read("report.json")).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_slice(&place.read("report.json")).unwrap();
         assert_eq!(document["schema"], 1);
         assert_eq!(document["configuration"]["batch-size"], 20);
         assert!(place.refused(&line).contains("report.html: exists already"));

@@ -17,6 +17,8 @@ mod gates;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod map;
+#[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]
 mod prune;

@@ -127,7 +127,7 @@ fn ctrl_c_leaves_statistics_to_go_on_from() {
 
 /// The kernel tells which signals a process catches.
 #[cfg(target_os = "linux")]
-fn wait_until_interrupts_are_heeded(process: u32) {
+pub fn wait_until_interrupts_are_heeded(process: u32) {
     const SIGINT: u64 = 1 << 1;
     loop {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();

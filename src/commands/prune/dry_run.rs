@@ -13,7 +13,7 @@ use crate::cli::Prune;
 use crate::criteria::{self, Look};
 use crate::data::{Part, Samples};
 use crate::finetune::Training;
-use crate::memory::{self, Peak};
+use crate::memory::{Memory, Peak};
 use crate::patch::Patch;
 use crate::progress::Progress;
 use crate::prune::{Images, Run};
@@ -352,7 +352,7 @@ impl DryRunReport {
         if let Some(peak) = self.peak_memory {
             lines.push((
                 "memory",
-                format!("{} beyond the images, in these trials", memory::show(peak)),
+                format!("{} beyond the images, in these trials", Memory(peak)),
             ));
         }
         lines.push(("output", self.output.clone()));

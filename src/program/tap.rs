@@ -1,0 +1,57 @@
+//! Values of the program that somebody looks at while it runs.
+
+use super::{Argument, Known, Op, Operand, Program, Statement, Value, ValueId};
+
+/// A value to look at, and when: in front of the statement at `position`, as later ones may write over its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tap {
+    pub value: ValueId,
+    pub position: usize,
+    /// The method of the root class, from one tensor to another, that looks at it.
+    pub method: String,
+}
+
+impl Program {
+    /// The program with the calls of these methods in it, and what each of them gives.
+    ///
+    /// It is for emitting alone: statements behind a call are no longer where blocks and calls say that they are.
+    #[must_use]
+    pub fn tapped(&self, taps: &[Tap]) -> (Program, Vec<ValueId>) {
+        let mut program = self.clone();
+        let first = program.values.len() as u32;
+        let given: Vec<ValueId> = (first..).map(ValueId).take(taps.len()).collect();
+        program.values.extend(given.iter().map(|&root| Value {
+            known: Known::Tensor {
+                shape: None,
+                item: None,
+            },
+            root,
+        }));
+        let mut calls: Vec<(usize, Statement)> = taps
+            .iter()
+            .zip(&given)
+            .map(|(tap, output)| (tap.position, call(tap, *output)))
+            .collect();
+        calls.sort_by_key(|(position, _)| *position);
+        // From the last on, so that the places of those before stay.
+        for (position, call) in calls.into_iter().rev() {
+            let position = position.min(program.statements.len());
+            program.statements.insert(position, call);
+        }
+        (program, given)
+    }
+}
+
+fn call(tap: &Tap, output: ValueId) -> Statement {
+    Statement {
+        op: Op::Call(format!("self.{}", tap.method)),
+        args: vec![Argument {
+            name: None,
+            value: Operand::Value(tap.value),
+        }],
+        outputs: vec![output],
+        call: None,
+        impure: false,
+        macs: None,
+    }
+}
