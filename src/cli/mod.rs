@@ -1,0 +1,104 @@
+//! The command line, as clap reads it. No logic: what the values mean is said in [`crate::options`].
+
+mod commands;
+mod groups;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+
+use crate::invocation::Invocation;
+
+pub use commands::*;
+pub use groups::*;
+pub use values::*;
+
+/// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ckaprune",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input.\n\
+    Every option can stand in a JSON file named with --config (the same names, without dashes in front)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[arg(skip)]
+    pub invocation: Invocation,
+}
+
+impl Cli {
+    /// The command line as clap knows it.
+    #[must_use]
+    pub fn known() -> clap::Command {
+        let known = Cli::command();
+        if cfg!(not(feature = "torch")) {
+            return known;
+        }
+        // Merging statistics needs no model.
+        known.mut_subcommand("score", |score| {
+            score.mut_arg("model", |model| {
+                model.required(false).required_unless_present("merge")
+            })
+        })
+    }
+
+    /// Reads a command line as it was typed, and with the options from a file in it. What is wrong with it ends the
+    /// process with a message, as clap does.
+    #[must_use]
+    pub fn read(typed: &[OsString], args: Vec<OsString>) -> Self {
+        let matches = Cli::known().get_matches_from(args);
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Cli {
+            invocation: Invocation::of(typed, &matches),
+            ..cli
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the blocks of a network, what they cost, and which can be removed
+    Inspect(Inspect),
+    /// Rank the removable blocks by how little the network changes without them
+    #[cfg(feature = "torch")]
+    Score(Score),
+    /// Score, remove, fine-tune; several times; then export
+    #[cfg(feature = "torch")]
+    Prune(Box<Prune>),
+    /// Remove blocks by name: the surgery alone, exact, without running the network
+    Remove(Remove),
+    /// Train an archive on labelled images
+    #[cfg(feature = "torch")]
+    Finetune(Finetune),
+    /// Measure accuracy, calibration, speed and memory; hold them against limits
+    #[cfg(feature = "torch")]
+    Eval(Box<Eval>),
+    /// Measure several networks side by side
+    #[cfg(feature = "torch")]
+    Compare(Compare),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(Manual),
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Folder for ckaprune.1, ckaprune-prune.1 and so on
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: Option<PathBuf>,
+}
