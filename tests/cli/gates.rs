@@ -76,6 +76,28 @@ fn a_gate_on_the_time_against_another_network() {
     opens_and_closes(&place, &against, "max-latency-ratio", "1000", "0.001");
 }
 
+/// The lowest of what attacks leave and of the mean under corruptions.
+#[test]
+fn a_gate_on_robustness() {
+    let place = place();
+    let attacked = format!(
+        "{DATA} --attacks fgsm,pgd --epsilon 1/255 --pgd-steps 2 --corruptions noise --severities 1,3"
+    );
+    let report = place.json(&format!("{EVAL} {attacked} --json"));
+    let accuracy = |row: &Value| row["accuracy"].as_f64().unwrap();
+    let rows = report["robustness"]["rows"].as_array().unwrap();
+    let corrupted = (accuracy(&rows[2]) + accuracy(&rows[3])) / 2.;
+    let lowest = accuracy(&rows[0]).min(accuracy(&rows[1])).min(corrupted);
+    let above = (lowest + 1e-6).to_string();
+    opens_and_closes(
+        &place,
+        &attacked,
+        "min-robust-accuracy",
+        &lowest.to_string(),
+        &above,
+    );
+}
+
 /// Never green: a limit nobody could check ends with exit code 2.
 #[test]
 fn gates_that_cannot_be_measured() {
