@@ -3,7 +3,7 @@
 //! `run.json` is written after the archive it speaks of, and both appear whole or not at all; so whenever a run
 //! stops, the folder holds the state between two iterations.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -51,8 +51,26 @@ pub struct RunDir {
     run: RunFile,
     /// To be filled with the removals.
     plan: Plan,
+    /// Held as long as this run is at work in the folder.
+    _lock: Option<File>,
     /// Removes the folder once it is dropped.
     _temporary: Option<tempfile::TempDir>,
+}
+
+/// The folder, locked: the system lets go of it when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<Option<File>> {
+    // Some network file systems have no locks, and other systems none of folders; nothing is lost there but the check.
+    let Ok(handle) = File::open(folder) else {
+        return Ok(None);
+    };
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another run is at work in this folder; wait for its end, or name another --run-dir",
+            folder.display()
+        ),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Whether a run in this folder writes that file itself.
@@ -77,7 +95,8 @@ impl RunDir {
     /// Opens the folder of a run.
     ///
     /// # Errors
-    /// If the folder holds a run and `resume` is not asked for, or holds none, or one with other settings.
+    /// If the folder holds a run and `resume` is not asked for, or holds none, or one with other settings, or if another
+    /// process is at work in it.
     pub fn open(folder: &Path, resume: bool, asked: Asked) -> Result<Self> {
         let mut dir = RunDir::at(folder, asked);
         let file = dir.file();
@@ -95,9 +114,13 @@ impl RunDir {
                         "{shown}: this folder cannot be made ({error}); name another with --run-dir"
                     )
                 })?;
+                dir._lock = lock(folder)?;
                 dir.write()?;
             }
-            (true, true) => dir.take_up(&file)?,
+            (true, true) => {
+                dir._lock = lock(folder)?;
+                dir.take_up(&file)?;
+            }
         }
         Ok(dir)
     }
@@ -130,6 +153,7 @@ impl RunDir {
                 ..RunFile::default()
             },
             plan: asked.plan,
+            _lock: None,
             _temporary: None,
         }
     }

@@ -134,3 +134,20 @@ fn a_run_is_not_resumed_with_other_weights() {
     let said = place.refused(&format!("{PRUNE} {ODD} --resume --output out.pt"));
     assert!(said.contains("model"), "{said}");
 }
+
+#[test]
+fn two_runs_are_not_at_work_in_one_folder() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = format!("{PRUNE} --epochs 0 --run-dir run");
+    place.done(&line);
+    let held = std::fs::File::open(place.path("run")).unwrap();
+    held.lock().unwrap();
+    let line = format!("{line} --resume --output other.pt");
+    assert!(
+        place
+            .refused(&line)
+            .contains("run: another run is at work in this folder")
+    );
+    held.unlock().unwrap();
+    place.done(&line);
+}

@@ -1,0 +1,144 @@
+//! Archives with random damage, the same ones in every run: whatever the bytes are, reading ends in good time with an
+//! answer or one error.
+//!
+//! Half of the damage is done to the file as it lies, the other half to what its entries unpack to, which are packed
+//! again with right checksums: only so it reaches the readers behind the zip.
+
+mod common;
+
+use std::io::{Cursor, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::{Archive, Limits};
+use ckaprune::report::BlockReport;
+use ckaprune::tree;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use common::archives;
+
+const MUTATIONS: u64 = 5_000;
+/// Far beyond what any of these small files takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Entries = Vec<(String, Vec<u8>)>;
+
+fn entries(bytes: &[u8]) -> Entries {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let count = zip.len();
+    let entry = |at| {
+        let mut entry = zip.by_index(at).unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (entry.name().unwrap().into_owned(), bytes)
+    };
+    (0..count).map(entry).collect()
+}
+
+fn packed(entries: &Entries) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for (name, bytes) in entries {
+        zip.start_file(name.as_str(), stored).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// One to four changes of a few bytes each.
+fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
+    for _ in 0..rng.random_range(1..=4) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = rng.random_range(0..bytes.len());
+        let end = (at + rng.random_range(1..=16)).min(bytes.len());
+        match rng.random_range(0..8) {
+            0 => bytes[at] ^= 1 << rng.random_range(0..8),
+            1 => bytes[at] = rng.random(),
+            // Ends of ranges are where sums overflow.
+            2 => bytes[at..end].fill(0xff),
+            3 => bytes[at..end].fill(0),
+            4 => drop(bytes.drain(at..end)),
+            5 => {
+                let again = bytes[at..end].to_vec();
+                let place = rng.random_range(0..=bytes.len());
+                bytes.splice(place..place, again);
+            }
+            6 => bytes.truncate(at),
+            _ => {
+                // What other places hold is more often meaningful than chance.
+                let from = rng.random_range(0..bytes.len());
+                bytes[at] = bytes[from];
+            }
+        }
+    }
+}
+
+fn mutated(original: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    if rng.random() {
+        let mut bytes = original.to_vec();
+        damage(&mut bytes, rng);
+        return bytes;
+    }
+    let mut entries = entries(original);
+    // Weights are numbers: no byte of them is wrong.
+    let read = |name: &str| !name.contains("/data/") && !name.contains("/constants/");
+    let places: Vec<usize> = (0..entries.len())
+        .filter(|at| read(&entries[*at].0))
+        .collect();
+    let at = places[rng.random_range(0..places.len())];
+    damage(&mut entries[at].1, rng);
+    packed(&entries)
+}
+
+/// Everything `inspect` does with a file.
+fn read(bytes: Vec<u8>) {
+    let Ok(archive) = Archive::from_bytes(bytes, &Limits::default()) else {
+        return;
+    };
+    let request = Request::shape(&common::FIXTURE_INPUT);
+    let Ok(analysis) = Analysis::of(&archive, &request) else {
+        return;
+    };
+    let blocks = BlockReport::all(&analysis);
+    let _ = serde_json::to_string(&blocks);
+    let _ = analysis.macs();
+    let _ = tree::tree(&analysis).table();
+    let _ = archive.to_bytes();
+}
+
+#[test]
+fn damaged_archives_end_in_an_answer_or_an_error() {
+    let originals: Vec<Vec<u8>> = archives()
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .filter(|bytes| bytes.len() < 40_000)
+        .collect();
+    let workers = thread::available_parallelism().map_or(2, |n| n.get() as u64);
+    let check = |worker: u64| {
+        for number in (worker..MUTATIONS).step_by(workers as usize) {
+            let mut rng = ChaCha8Rng::seed_from_u64(number);
+            let original = &originals[rng.random_range(0..originals.len())];
+            let bytes = mutated(original, &mut rng);
+            let begun = Instant::now();
+            let survived = catch_unwind(AssertUnwindSafe(|| read(bytes))).is_ok();
+            assert!(survived, "mutation {number} is not read but panics");
+            let took = begun.elapsed();
+            assert!(took < PATIENCE, "mutation {number} took {took:?}");
+        }
+    };
+    thread::scope(|scope| {
+        for worker in 0..workers {
+            scope.spawn({
+                let check = &check;
+                move || check(worker)
+            });
+        }
+    });
+}
