@@ -18,18 +18,19 @@ impl Interrupt {
     /// Heeds Ctrl-C from now on.
     #[must_use]
     pub fn heed() -> Self {
+        // Before there is a handler, or it would take a signal that comes between for one that nobody heeds.
+        HEEDED.store(true, Ordering::SeqCst);
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| {
             // Where no handler can be set, Ctrl-C ends the process as ever.
             let _ = ctrlc::set_handler(|| {
                 let first = !ASKED.swap(true, Ordering::SeqCst);
                 if !(HEEDED.load(Ordering::SeqCst) && first) {
-                    std::process::exit(INTERRUPTED.into());
+                    leave();
                 }
                 say("stopping after this batch; Ctrl-C again stops at once");
             });
         });
-        HEEDED.store(true, Ordering::SeqCst);
         Interrupt(())
     }
 
@@ -38,6 +39,12 @@ impl Interrupt {
     pub fn is_asked(&self) -> bool {
         ASKED.load(Ordering::SeqCst)
     }
+}
+
+/// Ends the process without its last rites: libtorch's would take down what other threads still work with.
+fn leave() -> ! {
+    // SAFETY: never returns, and touches nothing of this process.
+    unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
 impl Drop for Interrupt {
