@@ -453,7 +453,7 @@ fn a_network_learns_from_mixed_images_what_plain_ones_show() {
     // Validation sees the images as they are: mixed, half of them would look like another class.
     let best = run(&archive, all, &training).validation;
     let best = best.into_iter().fold(0., f64::max);
-    assert!(best > 0.7, "{best}");
+    assert!(best >= 0.8, "{best}");
 }
 
 #[test]
