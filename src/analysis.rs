@@ -54,6 +54,8 @@ pub enum AnalysisError {
         "the network does not accept inputs of {shape}: {error}; name the right size with --input-size"
     )]
     Shape { shape: String, error: ProgramError },
+    #[error("the network cannot be analysed: {0}")]
+    NotFollowed(ProgramError),
     #[error("no usual input size fits this network; name it with --input-size")]
     NoShapeFits,
     /// The output that was asked for is not there.
@@ -72,11 +74,13 @@ impl Analysis {
             Some(shape) => shape.clone(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
-        let program =
-            Program::new(&network, &input_shape).map_err(|error| AnalysisError::Shape {
+        let program = Program::new(&network, &input_shape).map_err(|error| match error {
+            ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
+            ProgramError::Refused { .. } => AnalysisError::Shape {
                 shape: blocks::show_shape(&input_shape),
                 error,
-            })?;
+            },
+        })?;
         let interface = Interface::of(&network, &program, request.output.as_ref());
         if let (Some(_), Err(InterfaceError::Output(error))) = (&request.output, &interface) {
             return Err(AnalysisError::Output(error.clone()));

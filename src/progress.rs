@@ -66,7 +66,20 @@ impl Progress {
 
 /// A line on stderr. Nobody may be listening (`2>&1 | head`), and that is no reason to stop.
 pub fn say(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+}
+
+/// The text with control characters spelled out: what a file says must not steer the terminal.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_debug()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A running bar; it disappears when dropped.
@@ -88,5 +101,16 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn messages_do_not_steer_the_terminal() {
+        assert_eq!(printable("é\tn\u{b0}\n"), "é\tn\u{b0}\n");
+        assert_eq!(printable("\x1b[2J\r\x07"), "\\u{1b}[2J\\r\\u{7}");
     }
 }

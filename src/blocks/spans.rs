@@ -1,7 +1,9 @@
 //! Spans with parameters that keep the shape of their input, residual or not.
 
+use std::collections::HashMap;
+
 use super::region::{Graph, Region};
-use crate::program::{CallIndex, Network, Statement, is_activation};
+use crate::program::{CallIndex, Network, Statement, ValueId, is_activation};
 
 /// The spans that could go besides the blocks in `taken`; no two of them overlap.
 pub(super) fn find(graph: &Graph, network: &Network, taken: &[Region]) -> Vec<Region> {
@@ -20,10 +22,14 @@ pub(super) fn find(graph: &Graph, network: &Network, taken: &[Region]) -> Vec<Re
             r.call,
         )
     });
+    let mut from: HashMap<ValueId, Vec<&Region>> = HashMap::new();
+    for region in &regions {
+        from.entry(region.input).or_default().push(region);
+    }
     let mut shown: Vec<Region> = Vec::new();
     for region in &regions {
         let free = !shown.iter().any(|other| other.overlaps(region));
-        if free && !is_concatenation(region, &regions) {
+        if free && !is_concatenation(region, &from) {
             shown.push(region.clone());
         }
     }
@@ -70,14 +76,15 @@ fn has_layer(graph: &Graph, network: &Network, region: &Region) -> bool {
         .any(|s| is_learned(s) && s.args.iter().any(|a| network.weight(&a.value).is_some()))
 }
 
-/// Whether smaller spans, one behind the other, are all there is to the region.
-fn is_concatenation(region: &Region, regions: &[Region]) -> bool {
+/// Whether smaller spans, one behind the other, are all there is to the region. `from` has all spans by their input.
+fn is_concatenation(region: &Region, from: &HashMap<ValueId, Vec<&Region>>) -> bool {
     let mut value = region.input;
     let mut steps = 0;
     while value != region.output {
-        let next = regions.iter().find(|r| {
-            r.input == value && region.spans(r) && r.statements.len() < region.statements.len()
-        });
+        let starting = from.get(&value).map(Vec::as_slice).unwrap_or_default();
+        let next = starting
+            .iter()
+            .find(|r| region.spans(r) && r.statements.len() < region.statements.len());
         match next {
             Some(next) => value = next.output,
             None => return false,

@@ -327,6 +327,29 @@ impl Val {
         }
     }
 
+    /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that it
+    /// lies in; a long text counts as several parts.
+    #[must_use]
+    pub(super) fn weight(&self) -> usize {
+        self.count().1
+    }
+
+    /// The values it consists of, itself included, and its weight.
+    fn count(&self) -> (usize, usize) {
+        const TEXT: usize = 64;
+        let sum = |(size, weight): (usize, usize), part: &Val| {
+            let (more, heavier) = part.count();
+            (size + more, weight.saturating_add(heavier))
+        };
+        let (size, weight) = match &self.known {
+            Known::List(items) | Known::Tuple(items) => items.iter().fold((1, 0), sum),
+            Known::Dict(pairs) => pairs.iter().flat_map(|(k, v)| [k, v]).fold((1, 0), sum),
+            Known::Str(text) => (1 + text.len() / TEXT, 0),
+            _ => (1, 0),
+        };
+        (size, weight.saturating_add(size))
+    }
+
     #[must_use]
     pub fn is_tensor(&self) -> bool {
         matches!(self.known, Known::Tensor { .. })

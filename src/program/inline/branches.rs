@@ -90,6 +90,8 @@ impl<'a> Inliner<'a> {
         otherwise: &'a [Stmt],
     ) -> Option<Outcome<Variables>> {
         let renamed = Renaming::of(statement, |_| false)?;
+        let parts: usize = frame.variables.values().map(Val::weight).sum();
+        self.count_work(parts.saturating_mul(2)).ok()?;
         let mut merged: Option<Outcome<Variables>> = None;
         for side in [then, otherwise] {
             let mut frame = frame.speculative();

@@ -19,7 +19,9 @@ impl<'a> Inliner<'a> {
         expression: &'a Expr,
         results: usize,
     ) -> Step<Val> {
-        self.nested(|inliner| inliner.eval_nested(frame, expression, results))
+        let value = self.nested(|inliner| inliner.eval_nested(frame, expression, results))?;
+        self.count_work(value.weight())?;
+        Ok(value)
     }
 
     pub(super) fn eval_nested(
@@ -117,6 +119,7 @@ impl<'a> Inliner<'a> {
             && let Some(call) = self.method_call(frame)
         {
             call.expressions.push((id, result));
+            self.bindings += 1;
         }
         Ok(value)
     }

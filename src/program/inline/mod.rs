@@ -26,6 +26,14 @@ const MAX_DEPTH: usize = 64;
 const MAX_NESTING: usize = 160;
 /// Statements executed at most, loops unrolled: the largest published networks need below 100,000.
 const MAX_STEPS: usize = 500_000;
+/// Work done at most over all rounds, in parts of values that are handed on: a statement counts as several. The largest
+/// published networks need a tenth.
+const MAX_WORK: usize = 1 << 23;
+const STATEMENT: usize = 4;
+/// Statements of the flat program, and bindings of names in it, at most: what searches it compares many of them with
+/// many others. ResNet-1202 has 4,200 and 19,000.
+const MAX_STATEMENTS: usize = 1 << 14;
+const MAX_BINDINGS: usize = 1 << 17;
 
 /// Why a network has no flat program for an input shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +72,7 @@ fn opaque<T>(reason: impl Into<String>) -> Step<T> {
 /// Follows the network for an input of `n × shape`.
 pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, ProgramError> {
     let mut keep_in_place = HashSet::new();
+    let mut work = 0;
     // Each round keeps at least one more write in place, so this ends; the bound only spares hostile code.
     for _ in 0..MAX_DEPTH {
         let mut inliner = Inliner {
@@ -78,6 +87,8 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             depth: 0,
             nesting: 0,
             steps: 0,
+            work,
+            bindings: 0,
         };
         let input = inliner.input(shape);
         let Operand::Value(input_id) = input.operand else {
@@ -96,6 +107,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
                 }
             };
         let output = inliner.builder.current(&output);
+        work = inliner.work;
         let conflicts = inliner.builder.conflicts(&output);
         if conflicts.is_empty() {
             return Ok(inliner.builder.finish(input_id, output));
@@ -162,6 +174,10 @@ struct Inliner<'a> {
     depth: usize,
     nesting: usize,
     steps: usize,
+    /// Counted against [`MAX_WORK`], former rounds included.
+    work: usize,
+    /// Entries in [`Call::variables`] and [`Call::expressions`] that were made.
+    bindings: usize,
 }
 
 type NamedVals = Vec<(Option<String>, Val)>;
@@ -188,6 +204,7 @@ impl<'a> Inliner<'a> {
             && let Operand::Value(id) = value.operand
         {
             call.variables.push((name.to_owned(), id));
+            self.bindings += 1;
         }
         frame.variables.insert(name.to_owned(), value);
     }
@@ -223,6 +240,20 @@ impl<'a> Inliner<'a> {
         let result = inner(self);
         self.nesting -= 1;
         result
+    }
+
+    /// Counts the work of handing a value on.
+    fn count_work(&mut self, parts: usize) -> Step<()> {
+        self.work = self.work.saturating_add(parts);
+        if self.work > MAX_WORK {
+            return self.not_followed("the program takes more work than the analysis grants it");
+        }
+        if self.builder.statements.len() > MAX_STATEMENTS || self.bindings > MAX_BINDINGS {
+            return self.not_followed(
+                "the program has more steps than any network the analysis is made for",
+            );
+        }
+        Ok(())
     }
 
     fn refuse<T>(&self, message: impl Into<String>) -> Step<T> {

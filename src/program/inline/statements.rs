@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::branches::{Outcome, Variables};
 use super::containers::may_change_containers;
-use super::{Flow, Frame, Inliner, MAX_STEPS, Step, opaque};
-use crate::program::ast::{Assign, Expr, Stmt};
+use super::{Flow, Frame, Inliner, MAX_STEPS, STATEMENT, Step, opaque};
+use crate::program::ast::{Assign, Expr, Stmt, walk};
 use crate::program::builder::positional;
 use crate::program::opaque::Renaming;
 use crate::program::value::{Known, Operand, Val};
@@ -26,6 +26,7 @@ impl<'a> Inliner<'a> {
 
     pub(super) fn statement(&mut self, frame: &mut Frame, statement: &'a Stmt) -> Step<Flow> {
         self.steps += 1;
+        self.count_work(STATEMENT)?;
         self.count_speculation()?;
         if self.steps > MAX_STEPS {
             return self
@@ -228,11 +229,11 @@ impl<'a> Inliner<'a> {
     ) -> Step<Flow> {
         let network = self.network;
         let lookup = |variables: &HashMap<String, Val>, name: &str| variables.get(name).cloned();
-        let Some(renamed) =
-            Renaming::of(statement, |name| lookup(&frame.variables, name).is_some())
+        let Some(renamed) = Renaming::of(statement, |name| frame.variables.contains_key(name))
         else {
             return opaque("control flow that returns from its middle");
         };
+        self.count_work(copying_work(frame, statement, &renamed))?;
         self.builder.leave(None, left_because(statement));
         if may_change_containers(statement) {
             for name in renamed.reads.iter().chain(&renamed.writes) {
@@ -281,6 +282,15 @@ impl<'a> Inliner<'a> {
         }
         Ok(Flow::Next)
     }
+}
+
+/// Work of copying a statement: each mention of a variable becomes what the variable holds.
+fn copying_work(frame: &Frame, statement: &Stmt, renamed: &Renaming) -> usize {
+    let mut expressions = 0;
+    walk(std::slice::from_ref(statement), &mut |_| expressions += 1);
+    let read = renamed.reads.iter().filter_map(|n| frame.variables.get(n));
+    let largest = read.map(Val::weight).max().unwrap_or(0);
+    (1 + largest).saturating_mul(expressions)
 }
 
 /// Why a branch stays.

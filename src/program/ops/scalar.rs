@@ -3,6 +3,9 @@
 use super::{Args, lists};
 use crate::program::value::{Dim, Known, Val};
 
+/// Longer texts are not put together.
+const MAX_TEXT: usize = 1 << 16;
+
 /// The result, if every part it depends on is known.
 pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
     let first = args.at(0)?;
@@ -51,7 +54,9 @@ pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
     match (&first.known, &second.known) {
         (Known::Bool(a), Known::Bool(b)) => logic(name, *a, *b),
         (Known::Int(a), Known::Int(b)) => int_arithmetic(name, *a, *b),
-        (Known::Str(a), Known::Str(b)) if name == "add" => Some(Known::Str(format!("{a}{b}"))),
+        (Known::Str(a), Known::Str(b)) if name == "add" => {
+            (a.len() + b.len() <= MAX_TEXT).then(|| Known::Str(format!("{a}{b}")))
+        }
         (Known::Str(a), Known::Str(b)) => compare(name, a, b),
         _ => float_arithmetic(name, number(first)?, number(second)?),
     }

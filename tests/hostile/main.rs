@@ -1,0 +1,151 @@
+//! Files made to keep a reader busy or to fill its memory: `inspect` ends in good time with an answer or an error.
+
+// Its other half builds what other tests need.
+#[allow(dead_code)]
+#[path = "../archive/build.rs"]
+mod build;
+
+use std::time::{Duration, Instant};
+
+use build::{Files, object};
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::blocks::{Candidates, Search};
+use ckaprune::report::BlockReport;
+use ckaprune::tree;
+
+/// Far beyond what any case takes, even on a busy machine: without its bound a case takes hours or all memory.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything `inspect` does with a network of this source code; what is wrong with it, if anything.
+#[track_caller]
+fn inspect(source: &str) -> Option<String> {
+    let files = Files::with_data(&object("__torch__", "Net", &[]))
+        .with("code/__torch__.py", source.as_bytes());
+    let begun = Instant::now();
+    let archive = files.open().unwrap();
+    let request = &Request {
+        search: Search {
+            candidates: Candidates::All,
+            ..Search::default()
+        },
+        ..Request::shape(&[3, 8, 8])
+    };
+    let result = Analysis::of(&archive, request);
+    let error = match result {
+        Err(error) => Some(error.to_string()),
+        Ok(analysis) => {
+            let _ = BlockReport::all(&analysis);
+            let _ = analysis.macs();
+            let _ = tree::tree(&analysis).table();
+            None
+        }
+    };
+    let took = begun.elapsed();
+    println!("{took:?} {error:?}");
+    assert!(took < PATIENCE, "{took:?}");
+    error
+}
+
+/// The same with this body of `forward`.
+#[track_caller]
+fn forward(body: &str) -> Option<String> {
+    inspect(&format!(
+        "class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n  def forward(self: __torch__.Net,\n    \
+         x: Tensor) -> Tensor:\n{body}    return x\n"
+    ))
+}
+
+fn lines(line: impl Fn(usize) -> String, count: usize) -> String {
+    (0..count).map(|i| format!("    {}\n", line(i))).collect()
+}
+
+#[test]
+fn values_that_double_with_every_line() {
+    for (first, line) in [
+        ("(x, x)", "y = (y, y)"),
+        ("[x]", "y = [y, y]"),
+        ("{\"a\": x}", "y = {\"a\": y, \"b\": y}"),
+        ("\"text\"", "y = torch.add(y, y)"),
+        ("[1]", "y = torch.add(y, y)"),
+        ("[1]", "y = torch.mul(y, 1000)"),
+        ("1", "y = torch.mul(y, y)"),
+        ("7", "y = torch.add(y, y)"),
+    ] {
+        println!("{line}");
+        forward(&format!("    y = {first}\n{}", lines(|_| line.into(), 80)));
+    }
+}
+
+#[test]
+fn large_values_that_are_read_over_and_over() {
+    let large = "    y = [0]\n    for i in range(14):\n      y = torch.add(y, y)\n";
+    let read = "    for i in range(400000):\n      z = y\n";
+    println!("read");
+    forward(&format!("{large}{read}"));
+    let tuple = "    y = (x, x)\n    for i in range(12):\n      y = (y, y)\n";
+    println!("tuple");
+    forward(&format!("{tuple}{read}"));
+    println!("branches");
+    let variables = lines(|i| format!("y{i} = (y, x)"), 500);
+    let branches = "    for i in range(20000):\n      if bool(torch.sum(x)):\n        z = 1\n      else:\n        z = 2\n";
+    forward(&format!("{tuple}{variables}{branches}"));
+}
+
+#[test]
+fn programs_of_more_steps_than_any_network() {
+    for body in [
+        "    for i in range(400000):\n      x = torch.relu(x)\n",
+        "    for i in range(400000):\n      y = x\n",
+        "    for i in range(1000000000000):\n      x = torch.relu(x)\n",
+        "    while True:\n      x = torch.relu(x)\n",
+    ] {
+        println!("{body}");
+        forward(body);
+    }
+}
+
+#[test]
+fn programs_just_within_the_bounds() {
+    for body in [
+        "    for i in range(8000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
+        "    for i in range(50000):\n      y = x\n    for i in range(5000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
+        "    for i in range(16000):\n      y = torch.relu(x)\n",
+        "    for i in range(8000):\n      y = torch.flatten(x)\n      x = torch.relu_(x)\n",
+        "    for i in range(16000):\n      x = torch.relu_(x)\n",
+        "    y = torch.relu(x)\n    for i in range(8000):\n      y = torch.flatten(x, 0, 0)\n      _0 = torch.fill_(y, i)\n",
+        "    y = [x]\n    for i in range(900):\n      y = torch.add(y, [torch.relu(torch.cat(y, 1))])\n    x = torch.cat(y, 1)\n",
+    ] {
+        println!("{body}");
+        forward(body);
+    }
+}
+
+#[test]
+fn statements_that_stay_are_copied_often() {
+    let body = lines(|i| format!("    a{i} = torch.add(y, y)"), 2000);
+    println!("with");
+    forward(&format!(
+        "    y = x\n    for i in range(400000):\n      with x:\n{}",
+        body
+    ));
+    println!("large reads");
+    let tuple = "    y = (x, x)\n    for i in range(12):\n      y = (y, y)\n";
+    let reads = lines(|i| format!("  a{i} = [y, y, y, y]"), 3000);
+    forward(&format!("{tuple}    with x:\n{reads}"));
+}
+
+#[test]
+fn functions_that_call_the_next_one_twice() {
+    let function = |i: usize| {
+        format!(
+            "def f{i}(x: Tensor) -> Tensor:\n  y = __torch__.f{}(x, )\n  return __torch__.f{}(y, )\n",
+            i + 1,
+            i + 1
+        )
+    };
+    let functions: String = (0..40).map(function).collect();
+    let last = "def f40(x: Tensor) -> Tensor:\n  return torch.relu(x)\n";
+    inspect(&format!(
+        "{functions}{last}class Net(Module):\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return __torch__.f0(x, )\n"
+    ));
+}
