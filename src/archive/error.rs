@@ -202,6 +202,15 @@ pub enum ArchiveError {
     )]
     RootNotModule,
 
+    /// More modules, or longer paths to them, than any network has.
+    #[error(
+        "data.pkl holds more than the {limit} modules allowed, or deeper ones; is this a model?"
+    )]
+    TooManyModules {
+        /// The cap.
+        limit: usize,
+    },
+
     // Tensors.
     /// A tensor's description does not have the form libtorch writes.
     #[error("a tensor is not described the way libtorch does ({what}); export the model again")]

@@ -1,6 +1,6 @@
 //! From the archive's bytes to the [`Network`] the analysis works on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
@@ -39,7 +39,9 @@ impl Archive {
         let mut reader = TreeReader {
             pickle: self.data(),
             sources: &sources,
+            parameters: HashMap::new(),
             seen: HashMap::new(),
+            path_bytes: 0,
             tree: ModuleTree::default(),
         };
         reader.module(self.data().root(), String::new(), None)?;
@@ -118,10 +120,19 @@ fn describe(tensor: &TensorRef, section: Section, parameter: bool) -> TensorInfo
 struct TreeReader<'a> {
     pickle: &'a Pickle,
     sources: &'a Sources,
+    /// What each class met so far declares to be its parameters.
+    parameters: HashMap<String, HashSet<&'a str>>,
     /// Objects met before: a module may hang in several places.
     seen: HashMap<NodeId, ModuleId>,
+    /// Of the paths of all attributes.
+    path_bytes: usize,
     tree: ModuleTree,
 }
+
+/// Modules of a network, and bytes of the paths of all attributes, at most: names may be shared in the file, but each path is
+/// written out. ResNet-1202 has 3,600 modules.
+const MAX_MODULES: usize = 1 << 15;
+const MAX_PATH_BYTES: usize = 64 << 20;
 
 impl TreeReader<'_> {
     /// Depth is bounded: the pickle reader refuses deep nesting and cycles.
@@ -134,15 +145,19 @@ impl TreeReader<'_> {
         if let Some(known) = self.seen.get(&object) {
             return Ok(*known);
         }
+        if self.seen.len() >= MAX_MODULES {
+            return Err(ArchiveError::TooManyModules { limit: MAX_MODULES });
+        }
         let class = self.pickle.class_name(object).unwrap_or_default();
-        let parameters: Vec<&str> = self
-            .sources
-            .class(&class)
-            .map(|c| c.parameter_names().collect())
-            .unwrap_or_default();
+        if !self.parameters.contains_key(&class) {
+            let definition = self.sources.class(&class);
+            let names = definition.map(|c| c.parameter_names().collect());
+            self.parameters
+                .insert(class.clone(), names.unwrap_or_default());
+        }
         let id = self.tree.add(Module {
             path: path.clone(),
-            class,
+            class: class.clone(),
             parent,
             attributes: IndexMap::new(),
         });
@@ -153,7 +168,15 @@ impl TreeReader<'_> {
             } else {
                 format!("{path}.{name}")
             };
-            let attribute = self.attribute(node, child, id, parameters.contains(&name))?;
+            self.path_bytes += child.len();
+            if self.path_bytes > MAX_PATH_BYTES {
+                return Err(ArchiveError::TooManyModules { limit: MAX_MODULES });
+            }
+            let is_parameter = self
+                .parameters
+                .get(&class)
+                .is_some_and(|p| p.contains(name));
+            let attribute = self.attribute(node, child, id, is_parameter)?;
             self.tree
                 .get_mut(id)
                 .attributes

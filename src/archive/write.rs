@@ -1,8 +1,9 @@
 //! The archive as bytes again: what was not touched comes through as it was.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
-use std::io::{self, Cursor, Seek, Write};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -59,11 +60,17 @@ impl Archive {
         self.write(&Plan::of(self, Scope::All)?, out)
     }
 
-    fn write(&self, plan: &Plan<'_>, mut out: impl Write + Seek) -> Result<(), ArchiveError> {
-        let mut zip = ZipWriter::new(&mut out);
+    fn write(&self, plan: &Plan<'_>, out: impl Write + Seek) -> Result<(), ArchiveError> {
+        let given_up = Cell::new(false);
+        let out = Abandonable {
+            out,
+            given_up: &given_up,
+            position: 0,
+            end: 0,
+        };
+        let mut zip = ZipWriter::new(out);
         if let Err(error) = self.put_entries(plan, &mut zip) {
-            // Dropping it would finish the file, as if it were whole, and report on stderr if that fails too.
-            std::mem::forget(zip);
+            given_up.set(true);
             return Err(error);
         }
         zip.finish().map_err(write_error)?;
@@ -156,6 +163,60 @@ impl Archive {
         zip.start_file(format!("{}/{name}", self.container.root()), options)
             .map_err(write_error)?;
         zip.write_all(content).map_err(ArchiveError::Write)
+    }
+}
+
+/// Takes no more after an error, or once the archive is given up otherwise: a zip writer that is dropped finishes its
+/// file, as if it were whole, and reports on stderr if that fails too.
+struct Abandonable<'a, W> {
+    out: W,
+    given_up: &'a Cell<bool>,
+    /// Where the zip writer believes to be, and the furthest that it came.
+    position: u64,
+    end: u64,
+}
+
+impl<W> Abandonable<'_, W> {
+    /// Does this, or gives `instead` where nothing is done any more.
+    fn unless_given_up<T>(
+        &mut self,
+        instead: T,
+        act: impl FnOnce(&mut W) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.given_up.get() {
+            return Ok(instead);
+        }
+        let done = act(&mut self.out);
+        // An interrupted write is tried again.
+        let failed = |error: &io::Error| error.kind() != io::ErrorKind::Interrupted;
+        self.given_up.set(done.as_ref().err().is_some_and(failed));
+        done
+    }
+}
+
+impl<W: Write> Write for Abandonable<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.unless_given_up(bytes.len(), |out| out.write(bytes))?;
+        self.position += written as u64;
+        self.end = self.end.max(self.position);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_given_up((), Write::flush)
+    }
+}
+
+impl<W: Seek> Seek for Abandonable<'_, W> {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        let believed = match place {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => self.end.saturating_add_signed(by),
+            SeekFrom::Current(by) => self.position.saturating_add_signed(by),
+        };
+        self.position = self.unless_given_up(believed, |out| out.seek(place))?;
+        self.end = self.end.max(self.position);
+        Ok(self.position)
     }
 }
 

@@ -70,8 +70,7 @@ impl<'a> Lexer<'a> {
     fn run(mut self) -> Result<Vec<Spanned<'a>>, ParseError> {
         while self.at < self.text.len() {
             if self.tokens.len() > self.limit {
-                return Err(self
-                    .error("more source code than any network has; was it written by libtorch?"));
+                return Err(self.error("more source code than any network has"));
             }
             if self.at == self.line_start && self.brackets == 0 {
                 self.indentation()?;

@@ -1,16 +1,54 @@
 //! All classes and functions of a network, by qualified name.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use indexmap::IndexMap;
 
 use super::ast::{Class, File, Function, Item};
 use super::parse::{MAX_TOKENS, ParseError, parse_within};
 
 /// The parsed source files of a network, by module name: `__torch__.torch.nn.modules.conv`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Sources {
     files: IndexMap<String, File>,
     /// Tokens that further files may have.
     tokens_left: usize,
+    /// Made when it is first asked for, and anew after a change.
+    index: OnceLock<Index>,
+}
+
+/// File and item of each class and each function, by qualified name; of several by one name, the first.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    classes: HashMap<String, (usize, usize)>,
+    functions: HashMap<String, (usize, usize)>,
+}
+
+impl Index {
+    fn of(files: &IndexMap<String, File>) -> Self {
+        let mut index = Index::default();
+        for (file, (module, content)) in files.iter().enumerate() {
+            for (item, definition) in content.items.iter().enumerate() {
+                let (names, name) = match definition {
+                    Item::Class(class) => (&mut index.classes, &class.name),
+                    Item::Function(function) => (&mut index.functions, &function.name),
+                    Item::Statement(_) => continue,
+                };
+                names
+                    .entry(format!("{module}.{name}"))
+                    .or_insert((file, item));
+            }
+        }
+        index
+    }
+}
+
+/// Of the same code.
+impl PartialEq for Sources {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
 }
 
 impl Default for Sources {
@@ -18,6 +56,7 @@ impl Default for Sources {
         Sources {
             files: IndexMap::new(),
             tokens_left: MAX_TOKENS,
+            index: OnceLock::new(),
         }
     }
 }
@@ -29,6 +68,7 @@ impl Sources {
     /// Where the text is not TorchScript, or all files together are longer than any network's.
     pub fn add(&mut self, module: impl Into<String>, text: &str) -> Result<(), ParseError> {
         let file = parse_within(text, &mut self.tokens_left)?;
+        self.index.take();
         self.files.insert(module.into(), file);
         Ok(())
     }
@@ -41,6 +81,7 @@ impl Sources {
 
     /// The file of this module name, to change it; made empty where there is none.
     pub fn file_mut(&mut self, module: &str) -> &mut File {
+        self.index.take();
         self.files
             .entry(module.to_owned())
             .or_insert_with(|| File { items: Vec::new() })
@@ -53,6 +94,7 @@ impl Sources {
 
     /// All files, to change them.
     pub fn files_mut(&mut self) -> impl Iterator<Item = (&str, &mut File)> {
+        self.index.take();
         self.files
             .iter_mut()
             .map(|(name, file)| (name.as_str(), file))
@@ -60,6 +102,7 @@ impl Sources {
 
     /// Keeps the classes and functions whose qualified name `keep` accepts, and the files in which any are left.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.index.take();
         self.files.retain(|module, file| {
             let before = file.items.len();
             file.items.retain(|item| match item {
@@ -76,44 +119,38 @@ impl Sources {
         });
     }
 
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::of(&self.files))
+    }
+
+    fn item(&self, (file, item): (usize, usize)) -> Option<&Item> {
+        self.files.get_index(file)?.1.items.get(item)
+    }
+
     /// The class of this qualified name: `__torch__.torch.nn.modules.conv.Conv2d`.
     #[must_use]
     pub fn class(&self, qualified: &str) -> Option<&Class> {
-        let (module, name) = qualified.rsplit_once('.')?;
-        self.files
-            .get(module)?
-            .items
-            .iter()
-            .find_map(|item| match item {
-                Item::Class(class) if class.name == name => Some(class),
-                _ => None,
-            })
+        match self.item(*self.index().classes.get(qualified)?)? {
+            Item::Class(class) => Some(class),
+            _ => None,
+        }
     }
 
-    /// The same, to change it.
+    /// The same, to change it, but not its name.
     pub fn class_mut(&mut self, qualified: &str) -> Option<&mut Class> {
-        let (module, name) = qualified.rsplit_once('.')?;
-        self.files
-            .get_mut(module)?
-            .items
-            .iter_mut()
-            .find_map(|item| match item {
-                Item::Class(class) if class.name == name => Some(class),
-                _ => None,
-            })
+        let (file, item) = *self.index().classes.get(qualified)?;
+        match self.files.get_index_mut(file)?.1.items.get_mut(item)? {
+            Item::Class(class) => Some(class),
+            _ => None,
+        }
     }
 
     /// The free function of this qualified name.
     #[must_use]
     pub fn function(&self, qualified: &str) -> Option<&Function> {
-        let (module, name) = qualified.rsplit_once('.')?;
-        self.files
-            .get(module)?
-            .items
-            .iter()
-            .find_map(|item| match item {
-                Item::Function(function) if function.name == name => Some(function),
-                _ => None,
-            })
+        match self.item(*self.index().functions.get(qualified)?)? {
+            Item::Function(function) => Some(function),
+            _ => None,
+        }
     }
 }

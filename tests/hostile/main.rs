@@ -7,7 +7,7 @@ mod build;
 
 use std::time::{Duration, Instant};
 
-use build::{Files, object};
+use build::{Files, global, object, tensor, text};
 use ckaprune::analysis::{Analysis, Request};
 use ckaprune::blocks::{Candidates, Search};
 use ckaprune::report::BlockReport;
@@ -19,10 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Everything `inspect` does with a network of this source code; what is wrong with it, if anything.
 #[track_caller]
 fn inspect(source: &str) -> Option<String> {
-    let files = Files::with_data(&object("__torch__", "Net", &[]))
-        .with("code/__torch__.py", source.as_bytes());
+    let net = Files::with_data(&object("__torch__", "Net", &[]));
+    inspect_files(&net.with("code/__torch__.py", source.as_bytes()))
+}
+
+#[track_caller]
+fn inspect_files(files: &Files) -> Option<String> {
     let begun = Instant::now();
-    let archive = files.open().unwrap();
+    let archive = match files.open() {
+        Ok(archive) => archive,
+        Err(error) => return Some(error.to_string()),
+    };
     let request = &Request {
         search: Search {
             candidates: Candidates::All,
@@ -148,4 +155,85 @@ fn functions_that_call_the_next_one_twice() {
     inspect(&format!(
         "{functions}{last}class Net(Module):\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return __torch__.f0(x, )\n"
     ));
+}
+
+/// What is wrong with a module tree of this pickle, beside a class with a `forward` that gives back its input.
+#[track_caller]
+fn tree_of(body: &[u8]) -> Option<String> {
+    let source = "class Net(Module):\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return x\n";
+    let files = Files::with_data(body).with("code/__torch__.py", source.as_bytes());
+    inspect_files(&files)
+}
+
+/// `name` is put into the memo at its first use and fetched from there ever after.
+fn nested_objects(depth: usize, name: &str) -> Vec<u8> {
+    let class = [&global("__torch__", "Net")[..], b"q\x01"].concat();
+    let mut body = [&class[..], b")\x81}(", &text(name), b"q\x02"].concat();
+    for _ in 1..depth {
+        body.extend(b"h\x01)\x81}(h\x02");
+    }
+    body.extend(b"N");
+    body.extend(b"ub".repeat(depth));
+    body
+}
+
+#[test]
+fn a_long_name_that_deep_modules_share() {
+    let error = tree_of(&nested_objects(200, &"n".repeat(60_000)));
+    assert!(error.unwrap().contains("modules allowed"));
+}
+
+#[test]
+fn a_long_text_that_many_attributes_share() {
+    let long = [&text(&"t".repeat(1 << 20))[..], b"q\x05"].concat();
+    let attributes: Vec<u8> = (0..40_000)
+        .flat_map(|i| {
+            [
+                &text(&format!("a{i}"))[..],
+                if i == 0 { &long[..] } else { b"h\x05" },
+            ]
+            .concat()
+        })
+        .collect();
+    let body = [
+        &global("__torch__", "Net")[..],
+        b")\x81}(",
+        &attributes,
+        b"ub",
+    ]
+    .concat();
+    let error = tree_of(&body);
+    assert!(error.unwrap().contains("values allowed"));
+}
+
+#[test]
+fn a_large_attribute_that_is_read_over_and_over() {
+    let items: Vec<u8> = (0..200_000).flat_map(|_| b"K\x01".to_vec()).collect();
+    // The tensor at the end makes it a value that nothing is known of, once all of it was looked at.
+    let tensor = tensor("FloatStorage", "9", 0, 0, &[0], &[1]);
+    let list = [&b"]("[..], &items, &tensor, b"e"].concat();
+    let source = "class Net(Module):\n  training : bool\n  table : List[int]\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    for i in range(400000):\n      y = self.table\n    return x\n";
+    let files = Files::with_data(&object("__torch__", "Net", &[("table", list)]))
+        .with("code/__torch__.py", source.as_bytes());
+    inspect_files(&files);
+}
+
+#[test]
+fn classes_and_methods_without_number() {
+    let classes: String = (0..40_000)
+        .map(|i| format!("class C{i}(Module):\n  training : bool\n"))
+        .collect();
+    let methods: String = (0..20_000)
+        .map(|i| format!("  def f{i}(self):\n    pass\n"))
+        .collect();
+    let last = "  def last(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return x\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    for i in range(400000):\n      x = (self).last(x, )\n    return x\n";
+    inspect(&format!(
+        "{classes}class Net(Module):\n  training : bool\n{methods}{last}"
+    ));
+}
+
+#[test]
+fn more_source_code_than_any_network_has() {
+    let error = inspect(&"a=b\n".repeat(2_000_000));
+    assert!(error.unwrap().contains("more source code"));
 }

@@ -73,6 +73,16 @@ pub enum Node {
 }
 
 impl Node {
+    /// Bytes of the text it holds itself.
+    fn text_len(&self) -> usize {
+        match self {
+            Self::Str(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Global { module, name } => module.len() + name.len(),
+            _ => 0,
+        }
+    }
+
     /// Calls `visit` with every part of this node, in the order they are written.
     fn for_each_child(&self, mut visit: impl FnMut(NodeId)) {
         match self {

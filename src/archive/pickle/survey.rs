@@ -11,9 +11,13 @@ pub(super) struct Survey {
     pub references: Vec<u32>,
     /// Nodes on the longest path from the root to a leaf.
     pub depth: usize,
-    /// Nodes of the tree that the graph spells out when nothing is shared.
+    /// Nodes of the tree that the graph spells out when nothing is shared, a long text counted as several: who walks the
+    /// tree may copy it.
     pub tree_nodes: usize,
 }
+
+/// Bytes of text that count as a node.
+const TEXT: usize = 64;
 
 #[derive(Clone, Copy)]
 enum Progress {
@@ -55,7 +59,7 @@ impl Pickle {
                     }
                 }
                 Step::Leave(id) => {
-                    let (mut depth, mut tree_nodes) = (1, 1_usize);
+                    let (mut depth, mut tree_nodes) = (1, 1 + self.get(id).text_len() / TEXT);
                     self.get(id).for_each_child(|child| {
                         if let Progress::Done {
                             depth: below,

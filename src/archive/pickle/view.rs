@@ -280,8 +280,9 @@ impl Pickle {
             _ => None,
         };
         let len = self.int(len).and_then(|len| u64::try_from(len).ok());
+        let key = self.str(key).filter(|key| key.len() <= LONGEST_KEY);
         Ok(StorageRef {
-            key: self.str(key).ok_or(malformed("the key of its storage"))?,
+            key: key.ok_or(malformed("the key of its storage"))?,
             dtype: dtype.ok_or(malformed("the type of its storage"))?,
             len: len.ok_or(malformed("the length of its storage"))?,
             device: self
@@ -309,6 +310,9 @@ impl Pickle {
         Ok(storages)
     }
 }
+
+/// Bytes of a storage's key, which is a number in all that libtorch writes.
+const LONGEST_KEY: usize = 64;
 
 struct StorageRef<'a> {
     key: &'a str,

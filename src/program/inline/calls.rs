@@ -8,6 +8,9 @@ use crate::program::builder::{CodePlace, positional};
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Call, CallIndex, CallSite, ModuleId, Op};
 
+/// So many members of a class are searched for a name in the time that a part of a value is handed on.
+pub(super) const SEARCHED: usize = 16;
+
 impl<'a> Inliner<'a> {
     pub(super) fn call_method(
         &mut self,
@@ -18,7 +21,9 @@ impl<'a> Inliner<'a> {
     ) -> Step<Val> {
         let network = self.network;
         let class = &network.modules.get(module).class;
-        let Some(function) = network.sources.class(class).and_then(|c| c.method(name)) else {
+        let definition = network.sources.class(class);
+        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
+        let Some(function) = definition.and_then(|c| c.method(name)) else {
             return opaque(format!("{class} has no method {name}"));
         };
         let is_root = site.is_none();

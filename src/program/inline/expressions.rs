@@ -1,5 +1,6 @@
 //! Names, literals, attributes, indices and what is called.
 
+use super::calls::SEARCHED;
 use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::{CodePlace, positional};
@@ -228,10 +229,14 @@ impl<'a> Inliner<'a> {
             module,
             name: name.into(),
         };
-        let known = match self.network.modules.attribute(module, name) {
+        let mut parts = 0;
+        let attribute = self.network.modules.attribute(module, name);
+        let value = attribute.and_then(|a| attribute_value(a, &mut parts));
+        self.count_work(parts)?;
+        let known = match attribute {
             // Programs are analysed in evaluation mode, whatever mode the archive was saved in.
             Some(Attribute::Bool(_)) if name == "training" => return Ok(Val::bool(false)),
-            Some(attribute) => match attribute_value(attribute) {
+            Some(attribute) => match value {
                 Some(Val {
                     operand: Operand::List(_) | Operand::Dict(_),
                     known,
@@ -268,7 +273,9 @@ impl<'a> Inliner<'a> {
     pub(super) fn class_constant(&mut self, module: ModuleId, name: &str) -> Step<Val> {
         let network = self.network;
         let class = &network.modules.get(module).class;
-        let field = network.sources.class(class).and_then(|c| {
+        let definition = network.sources.class(class);
+        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
+        let field = definition.and_then(|c| {
             c.fields().find(|f| {
                 f.declares()
                     .is_some_and(|(declared, _)| declared == name && !f.values.is_empty())
@@ -390,8 +397,13 @@ fn number(text: &str) -> Val {
     }
 }
 
-/// The value of an attribute that holds no tensor or module below it, or holds a module itself.
-fn attribute_value(attribute: &Attribute) -> Option<Val> {
+/// The value of an attribute that holds no tensor or module below it, or holds a module itself. Counts the parts that
+/// were looked at.
+fn attribute_value(attribute: &Attribute, parts: &mut usize) -> Option<Val> {
+    *parts += 1;
+    let mut all = |items: &[Attribute]| -> Option<Vec<Val>> {
+        items.iter().map(|a| attribute_value(a, parts)).collect()
+    };
     Some(match attribute {
         Attribute::Module(id) => Val::module(*id),
         Attribute::None => Val::none(),
@@ -399,16 +411,12 @@ fn attribute_value(attribute: &Attribute) -> Option<Val> {
         Attribute::Int(n) => Val::int(*n),
         Attribute::Float(x) => Val::float(*x),
         Attribute::Str(text) => Val::str(text),
-        Attribute::List(items) => {
-            Val::list(items.iter().map(attribute_value).collect::<Option<_>>()?)
-        }
-        Attribute::Tuple(items) => {
-            Val::tuple(items.iter().map(attribute_value).collect::<Option<_>>()?)
-        }
+        Attribute::List(items) => Val::list(all(items)?),
+        Attribute::Tuple(items) => Val::tuple(all(items)?),
         Attribute::Dict(pairs) => Val::dict(
             pairs
                 .iter()
-                .map(|(k, v)| Some((attribute_value(k)?, attribute_value(v)?)))
+                .map(|(k, v)| Some((attribute_value(k, parts)?, attribute_value(v, parts)?)))
                 .collect::<Option<_>>()?,
         ),
         Attribute::Tensor(_) | Attribute::Other => return None,

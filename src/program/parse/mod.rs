@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 128;
 
 /// Names, numbers, texts and signs that all source files of a network may have together. A syntax tree takes a hundred
 /// times the memory of the shortest text it can be read from; the largest published networks have a tenth of this.
-pub(super) const MAX_TOKENS: usize = 2 << 20;
+pub(super) const MAX_TOKENS: usize = 1 << 20;
 
 /// Why a source text is not TorchScript; line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -340,16 +340,20 @@ impl<'a> Parser<'_, 'a> {
             Token::Name("return") => {
                 self.next();
                 let ends = self.peek() == Token::Newline;
-                Stmt::Return(if ends {
-                    Vec::new()
-                } else {
-                    self.expressions()?.0
-                })
+                Stmt::Return(if ends { Vec::new() } else { self.values()? })
             }
             _ => self.assignment_or_expression()?,
         };
         self.expect_newline()?;
         Ok(statement)
+    }
+
+    /// Expressions without the trailing comma that would make a tuple of them: libtorch puts tuples in parentheses.
+    fn values(&mut self) -> Parse<Vec<Expr>> {
+        match self.expressions()? {
+            (values, false) => Ok(values),
+            (_, true) => self.error("a tuple stands in parentheses"),
+        }
     }
 
     fn word(&mut self, statement: Stmt) -> Stmt {
@@ -360,7 +364,8 @@ impl<'a> Parser<'_, 'a> {
     fn assignment_or_expression(&mut self) -> Parse<Stmt> {
         let start = self.at;
         let (mut first, trailing_comma) = self.expressions()?;
-        let spaced_colon = self.tokens.get(self.at).is_some_and(|s| s.spaced);
+        let colon = self.tokens.get(self.at);
+        let spaced_colon = colon.is_some_and(|s| s.spaced && s.token == Token::Punct(":"));
         let annotation = if self.accept_punct(":") {
             Some(self.expression()?)
         } else {
@@ -372,7 +377,7 @@ impl<'a> Parser<'_, 'a> {
             return self.error("cannot be assigned to: only variables, attributes and items can");
         }
         if self.accept_punct("=") {
-            let (values, _) = self.expressions()?;
+            let values = self.values()?;
             return Ok(Stmt::Assign(Assign {
                 targets: first,
                 trailing_comma,
