@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, INTERRUPTED, Outcome};
-use ckaprune::error::one_message;
+use ckaprune::error::{BAD_INPUT, one_message};
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
 const MISSED: u8 = 1;
-const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();

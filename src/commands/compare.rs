@@ -88,15 +88,17 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
     };
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &[],
             invocation,
         };
-        files.write(&report.page(invocation), &document, progress)?;
-    }
+        files.write(&report.page(invocation), &document, progress)
+    });
+    // Whatever becomes of the files, what was measured is told.
     show(options.talk, &report, || report.text())?;
+    reported?;
     Ok(Outcome::Done)
 }
 

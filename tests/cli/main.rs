@@ -3,12 +3,18 @@
 mod config;
 #[cfg(feature = "torch")]
 mod criteria;
+#[cfg(target_os = "linux")]
+mod disk;
 mod errors;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod inspect;
 mod manual;
 mod place;
 mod remove;
+#[cfg(target_os = "linux")]
+mod stdout;
 
 #[cfg(feature = "torch")]
 mod compare;

@@ -72,9 +72,9 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     };
     let mut found = measure.run(&subjects)?;
     let gates = limits.check(|gate| measured(gate, &found))?;
-    if let Some(predictions) = found.predictions.last() {
-        robustness::keep(&options.robustness, (path, &images.part), predictions)?;
-    }
+    let predicted = found.predictions.last().map_or(Ok(()), |predictions| {
+        robustness::keep(&options.robustness, (path, &images.part), predictions)
+    });
     let Some(profile) = found.profiles.pop() else {
         anyhow::bail!("nothing was measured")
     };
@@ -91,15 +91,17 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         versus: found.versus.pop(),
         gates,
     };
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &[],
             invocation,
         };
-        files.write(&report.page(invocation), &document, progress)?;
-    }
+        files.write(&report.page(invocation), &document, progress)
+    });
+    // Whatever becomes of the files, what was measured is told.
     show(options.talk, &report, || report.text())?;
+    predicted.and(reported)?;
     Ok(match report.gates.iter().all(|gate| gate.met) {
         true => Outcome::Done,
         false => Outcome::Missed,

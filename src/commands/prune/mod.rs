@@ -19,6 +19,7 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
+use crate::export::advise;
 use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::invocation::Invocation;
@@ -29,7 +30,7 @@ use crate::prune::{
 };
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
-use crate::run_dir::{Asked, RunDir};
+use crate::run_dir::{Asked, RunDir, resumption};
 use crate::settings::Settings;
 use crate::torch::{self, Module};
 use report::PruneReport;
@@ -130,7 +131,8 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         true => baseline(&run, &original, &analysis, &images, epochs).map_err(blame(path))?,
         false => None,
     };
-    save(&pruned, &output, &options.output)?;
+    save(&pruned, &output, &options.output)
+        .map_err(|error| to_go_on(options, error, "--resume"))?;
     let mut after = check_export(&output, &pruned, &run, request, &images)?;
     let mut before = Figures {
         latency: state.original_latency,
@@ -167,15 +169,19 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         final_tuning,
         epochs,
     };
-    show(options.talk, &report, || report.text())?;
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &BlockReport::all(&analysis),
             invocation,
         };
-        files.write(&page::page(&document), &document, progress)?;
-    }
+        let written = files.write(&page::page(&document), &document, progress);
+        // The network is exported already, and would stand in its own way.
+        written.map_err(|error| to_go_on(options, error, "--resume --force"))
+    });
+    // Whatever becomes of the report, the result of the run is told.
+    show(options.talk, &report, || report.text())?;
+    reported?;
     // A run that may remove nothing has not done what it was asked.
     let nothing = stopped_by == Stop::MaxDrop && report.iterations.is_empty();
     Ok(match stopped_by {
@@ -382,6 +388,14 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
     Ok(scoring
         .and(more.into_iter().collect())
         .and(training.settings()))
+}
+
+/// Says after an error of writing how to go on with the run, if it is kept.
+fn to_go_on(options: &Prune, error: anyhow::Error, flags: &str) -> anyhow::Error {
+    match &options.run_dir {
+        Some(folder) => advise(error, || resumption(folder, flags)),
+        None => error,
+    }
 }
 
 fn interruption(state: &State, options: &Prune) -> String {
