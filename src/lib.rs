@@ -26,6 +26,7 @@ pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod export;
+pub mod failure;
 pub mod gates;
 pub mod inference;
 pub mod interface;

@@ -15,17 +15,18 @@ fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error, false),
     };
-    match commands::run(&Cli::read(&typed, args)) {
+    let cli = Cli::read(&typed, args);
+    match commands::run(&cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Missed) => ExitCode::from(MISSED),
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, cli.command.talk().is_some_and(|t| t.verbose)),
     }
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    say(format_args!("error: {}", one_message(error)));
+fn fail(error: &anyhow::Error, verbose: bool) -> ExitCode {
+    say(format_args!("error: {}", one_message(error, verbose)));
     ExitCode::from(BAD_INPUT)
 }

@@ -8,6 +8,7 @@ use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use crate::archive::Archive;
 use crate::dtype::Dtype;
+use crate::failure::Failure;
 use crate::interface::Interface;
 use crate::output::Step;
 use crate::segments::TENSOR_LIST;
@@ -174,30 +175,9 @@ pub fn set_seed(seed: u64) {
     tch::manual_seed(seed as i64);
 }
 
-/// What libtorch says, without its back-trace.
+/// What an exception of libtorch means for the user; its own words are kept for those who ask.
 pub fn explain(error: TchError) -> anyhow::Error {
-    let text = error.to_string();
-    let text = text.strip_prefix("Internal torch error: ").unwrap_or(&text);
-    let sentence = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said: Vec<&str> = sentence
-        .take_while(|line| {
-            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
-        })
-        .filter(|line| !line.starts_with("Traceback") && !line.contains("~~~~"))
-        .take(12)
-        .collect();
-    // A script error quotes the code first; what went wrong stands at the end.
-    match said
-        .iter()
-        .rev()
-        .find(|line| line.starts_with("RuntimeError:") || line.starts_with("builtins."))
-    {
-        Some(cause) => anyhow!("libtorch: {cause}"),
-        None => anyhow!(
-            "libtorch: {}",
-            said.first().copied().unwrap_or("unknown error")
-        ),
-    }
+    Failure::of(&error.to_string()).into()
 }
 
 /// A network ready to run.

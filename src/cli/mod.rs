@@ -67,6 +67,28 @@ impl Cli {
     }
 }
 
+impl Command {
+    /// What the command says, and how; `None` for those that say one thing only.
+    #[must_use]
+    pub fn talk(&self) -> Option<Talk> {
+        match self {
+            Command::Inspect(options) => Some(options.talk),
+            Command::Remove(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Score(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Prune(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Finetune(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Eval(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Compare(options) => Some(options.talk),
+            Command::Completions(_) | Command::Man(_) => None,
+        }
+    }
+}
+
 /// Ends the process with what clap has to say: help, the version, or what is wrong with the command line.
 fn leave(said: &clap::Error) -> ! {
     let told = said.print();

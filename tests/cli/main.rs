@@ -19,6 +19,8 @@ mod stdout;
 #[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
+mod failures;
+#[cfg(feature = "torch")]
 mod gates;
 #[cfg(feature = "torch")]
 mod images;
