@@ -1,11 +1,13 @@
 //! The program's story: options from the file and the command line, a command, its outcome as exit code.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, INTERRUPTED, Outcome};
 use ckaprune::error::{BAD_INPUT, one_message};
+use ckaprune::fault::tell_in_our_words;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
@@ -18,11 +20,15 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, false),
     };
     let cli = Cli::read(&typed, args);
-    match commands::run(&cli) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Missed) => ExitCode::from(MISSED),
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(error) => fail(&error, cli.command.talk().is_some_and(|t| t.verbose)),
+    let verbose = cli.command.talk().is_some_and(|talk| talk.verbose);
+    tell_in_our_words(verbose);
+    match catch_unwind(AssertUnwindSafe(|| commands::run(&cli))) {
+        Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Missed)) => ExitCode::from(MISSED),
+        Ok(Ok(Outcome::Interrupted)) => ExitCode::from(INTERRUPTED),
+        Ok(Err(error)) => fail(&error, verbose),
+        // It is told already.
+        Err(_) => ExitCode::from(BAD_INPUT),
     }
 }
 

@@ -92,7 +92,7 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
         return None;
     };
     // The runtime answers for the device in use.
-    tch::Cuda::synchronize(index as i64);
+    synchronize(index).ok()?;
     let (mut free, mut total) = (0, 0);
     // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 3,
     // and writes its two results only.
@@ -102,6 +102,24 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
         mem_get_info(&raw mut free, &raw mut total)
     };
     (status == 0).then_some(free as u64)
+}
+
+/// Waits for what a GPU has to do; tch's own function panics where that went wrong.
+fn synchronize(index: usize) -> Result<()> {
+    let index = i64::try_from(index)?;
+    // SAFETY: what goes wrong is kept as a text that ends in 0 and is the caller's, allocated by C's allocator.
+    unsafe {
+        torch_sys::cuda::atc_synchronize(index);
+        let words = torch_sys::get_and_reset_last_err();
+        if words.is_null() {
+            return Ok(());
+        }
+        let text = std::ffi::CStr::from_ptr(words)
+            .to_string_lossy()
+            .into_owned();
+        libc::free(words.cast());
+        Err(Failure::of(&text).into())
+    }
 }
 
 /// Whether a GPU multiplies in bfloat16 itself: those of compute capability 8 and above do.

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::analyse;
+use super::fitting::check_data;
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -38,6 +39,7 @@ impl Opened {
         let Some(path) = &options.data else {
             return Ok(None);
         };
+        check_data(path)?;
         let set = data::open(path)?;
         let channels = set.parts().next().map_or(3, |p| p.image_shape()[0]);
         let size = options.input_size.map(|s| InputSize {
@@ -153,7 +155,7 @@ pub(super) fn analyse_for(
 }
 
 /// Images in a batch for training and measuring.
-pub(super) fn batch_size(options: &Data) -> Result<NonZeroUsize> {
+fn batch_size(options: &Data) -> Result<NonZeroUsize> {
     let size = options.batch_size.unwrap_or(USUAL_BATCH);
     NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }

@@ -11,6 +11,8 @@ mod eval;
 #[cfg(feature = "torch")]
 mod finetune;
 #[cfg(feature = "torch")]
+mod fitting;
+#[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
 mod map;

@@ -66,7 +66,7 @@ fn with_ever_more_room(place: &Place, disk: &Disk, line: &str, groups: &[&[&str]
             let strange = after.keys().find(|path| !known.contains(path));
             assert_eq!(strange, None, "{said:#?}");
             if said.code == 0 {
-                assert!(names().all(|name| is_new(&name)), "{said:#?}");
+                assert!(names().all(is_new), "{said:#?}");
                 break;
             }
             assert_refused(&said);

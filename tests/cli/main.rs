@@ -39,6 +39,8 @@ mod resume;
 #[cfg(feature = "torch")]
 mod robustness;
 #[cfg(feature = "torch")]
+mod room;
+#[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]
 mod targets;

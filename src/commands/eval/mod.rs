@@ -5,7 +5,7 @@ mod text;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Measuring, batch_size};
+use super::images::Measuring;
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
@@ -59,6 +59,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         subjects.push(Subject::of(baseline, archive, &request)?);
     }
     subjects.push(model);
+    let images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
     let measure = Measure {
         images: &images,
         device,
@@ -84,7 +85,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         part: images.name,
         device: format!("{device:?}").to_lowercase(),
         threads: crate::torch::threads(),
-        batch_size: batch_size(&options.data)?.get(),
+        batch_size: images.loader.batch_size().get(),
         images_per_second: profile.latency.last().map(|l| l.images_per_second),
         profile,
         baseline: found.profiles.pop(),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tch::Device;
 
+use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
 use super::{
@@ -19,10 +20,12 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
+use crate::data::Part;
 use crate::export::advise;
 use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::invocation::Invocation;
+use crate::memory::Work;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
@@ -31,6 +34,7 @@ use crate::prune::{
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
 use crate::run_dir::{Asked, RunDir, resumption};
+use crate::score::Scoring;
 use crate::settings::Settings;
 use crate::torch::{self, Module};
 use report::PruneReport;
@@ -82,6 +86,7 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     fit.map_err(|e| blame(path)(e.into()))?;
     require_candidates(path, &analysis, &run.rules)?;
     announce(options, &run, &images, &analysis, synthetic)?;
+    check_fit(options, &run, &images, &analysis).map_err(blame(path))?;
     if options.dry_run {
         return dry_run::run(options, &run, (&archive, &analysis), &images, &output);
     }
@@ -235,6 +240,24 @@ fn prepared(
             progress,
         ),
     }
+}
+
+/// Refuses a run that cannot fit the memory.
+fn check_fit(options: &Prune, run: &Run, images: &Images, analysis: &Analysis) -> Result<()> {
+    let Scoring {
+        device, progress, ..
+    } = run.scoring;
+    let data = &options.data;
+    let samples = images.calibration.len();
+    (options.scoring).check_fit(analysis, data, samples, device, progress)?;
+    let batch = images.plain.batch_size().get();
+    let train = images.train.as_ref().map_or(0, Part::len);
+    let test = images.test.as_ref().map_or(0, Part::len);
+    let (work, images) = match run.trains(images) || options.pretrain > 0 {
+        true => (options.training.work(), train),
+        false => (Work::Forward, test),
+    };
+    Fitting::new(analysis, work, device).check(batch.min(images), progress)
 }
 
 /// What the user has to know before the run begins; refuses what these images cannot serve for.
