@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, INTERRUPTED, Outcome};
 use ckaprune::error::{BAD_INPUT, one_message};
+use ckaprune::export::survive_size_limits;
 use ckaprune::fault::tell_in_our_words;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
@@ -14,6 +15,7 @@ use ckaprune::progress::say;
 const MISSED: u8 = 1;
 
 fn main() -> ExitCode {
+    survive_size_limits();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,

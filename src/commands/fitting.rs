@@ -130,6 +130,22 @@ pub(super) fn check_data(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses more images of noise than can be numbered.
+///
+/// # Errors
+/// One sentence that names the option.
+pub(super) fn check_count(images: usize) -> Result<()> {
+    // Each has a place in the data, and one in the order of a pass.
+    let size = Memory((images as u64).saturating_mul(2 * size_of::<usize>() as u64));
+    let free = Memory(available());
+    if size.0 > free.0 {
+        bail!(
+            "--samples {images}: to number so many images alone takes {size} of memory, and {free} are free; name fewer"
+        );
+    }
+    Ok(())
+}
+
 /// Bytes of files that are kept in memory: those of arrays. Compressed ones come to more.
 fn size_in_memory(path: &Path) -> u64 {
     let size = |file: &Path| std::fs::metadata(file).map_or(0, |m| m.len());

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::analyse;
-use super::fitting::check_data;
+use super::fitting::{check_count, check_data};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -243,6 +243,7 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         Samples::N(n) => n,
         Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
     };
+    check_count(count.get())?;
     let loader = Loader::new(batch_size(options)?, Transform::default());
     Ok(Images {
         calibration: synthetic(shape, count, options.seed)?,

@@ -72,6 +72,20 @@ impl ReportFile {
 }
 
 impl ReportFiles {
+    /// Refuses a file of another kind that one of these two is as well.
+    ///
+    /// # Errors
+    /// One message that names it.
+    pub(super) fn keep_apart(&self, other: &Path, option: &str) -> Result<()> {
+        if [&self.page, &self.document].contains(&&other.to_owned()) {
+            bail!(
+                "{}: --report writes a file of this name; name another with {option}",
+                other.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Writes both files, or none.
     ///
     /// # Errors

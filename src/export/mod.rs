@@ -17,6 +17,16 @@ pub use error::{WriteError, advise};
 pub use folder::NewFolder;
 pub use staged::{Staged, keep_all};
 
+/// From now on a file beyond the largest size that this process may write is an error of its writing; left to itself, the
+/// system ends the process, and what it was writing stays behind.
+pub fn survive_size_limits() {
+    #[cfg(unix)]
+    // SAFETY: sets what becomes of one signal that nothing else here handles; no code of ours runs in its stead.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// `<model>.pruned.pt` beside the model.
 #[must_use]
 pub fn default_output(model: &Path, word: &str) -> PathBuf {

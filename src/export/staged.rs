@@ -151,3 +151,69 @@ impl Seek for FirstError<'_> {
         self.file.seek(to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        entries.map(|e| name(e).to_string_lossy().into()).collect()
+    }
+
+    #[test]
+    fn a_folder_that_vanished_meanwhile_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("run");
+        let file = folder.join("out.json");
+        fs::create_dir(&folder).unwrap();
+        let staged = Staged::bytes(&file, b"new").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        for result in [
+            keep_all([staged], true),
+            Staged::bytes(&file, b"new").map(drop),
+        ] {
+            let error = result.unwrap_err().to_string();
+            let what = format!("there is no folder {}; make it", folder.display());
+            assert!(error.contains(&what), "{error}");
+        }
+        assert!(names(place.path()).is_empty());
+    }
+
+    #[test]
+    fn files_that_belong_together_are_all_there_or_none_is() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+        let both = || [&one, &two].map(|path| Staged::bytes(path, b"new").unwrap());
+        fs::write(&two, "old").unwrap();
+        let error = keep_all(both(), false).unwrap_err().to_string();
+        assert!(
+            error.contains("two: exists already; replace it with --force"),
+            "{error}"
+        );
+        assert_eq!(names(place.path()), ["two"]);
+        keep_all(both(), true).unwrap();
+        assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
+        assert_eq!(names(place.path()).len(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_not_kept_leaves_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        drop(Staged::bytes(&place.path().join("file"), b"new").unwrap());
+        assert!(names(place.path()).is_empty());
+    }
+
+    #[test]
+    fn a_failure_is_reported_once_and_then_everything_is_taken() {
+        let mut read_only = File::open("Cargo.toml").unwrap();
+        let mut out = FirstError {
+            file: &mut read_only,
+            failed: false,
+        };
+        assert!(out.write(b"abc").is_err());
+        assert_eq!(out.write(b"abc").unwrap(), 3);
+        assert_eq!(out.stream_position().unwrap(), 3, "as if it were there");
+    }
+}

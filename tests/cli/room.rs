@@ -114,3 +114,18 @@ fn a_data_set_beyond_all_memory_is_not_read() {
         assert!(said.stderr.starts_with(&begin), "{said:#?}");
     }
 }
+
+#[test]
+fn more_noise_than_can_be_numbered() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    for command in ["score", "eval --passes 0", "prune --iterations 1"] {
+        let line = format!(
+            "{command} --model basic_scripted.pt --device cpu --samples 900000000000000000"
+        );
+        let said = place.refused(&line);
+        assert!(
+            said.contains("--samples 900000000000000000: to number"),
+            "{said}"
+        );
+    }
+}

@@ -45,6 +45,9 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let limits = options.limits.with_policy()?;
     let archive = open_model(path)?;
     let report_files = options.report.files(options.force, None)?;
+    if let (Some(files), Some(predictions)) = (&report_files, &options.robustness.predictions) {
+        files.keep_apart(predictions, "--predictions")?;
+    }
     let device = open_device(&options.machine)?;
     let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
     let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
