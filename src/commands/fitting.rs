@@ -9,7 +9,7 @@ use tch::Device;
 
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
-use crate::memory::{Footprint, Memory, Work, available};
+use crate::memory::{Footprint, Memory, Work, available, known};
 use crate::progress::Progress;
 use crate::report::counted;
 use crate::torch;
@@ -33,11 +33,16 @@ pub(super) struct Fitting<'a> {
 
 impl<'a> Fitting<'a> {
     pub fn new(analysis: &'a Analysis, work: Work, device: Device) -> Self {
+        let free = match device {
+            Device::Cpu => known(),
+            _ => torch::free_gpu_memory(device),
+        };
         Fitting {
             analysis,
             work,
             device,
-            free: free(device),
+            // Nothing is refused for a guess.
+            free: free.unwrap_or(u64::MAX),
             batches: 1,
         }
     }
@@ -119,7 +124,7 @@ impl<'a> Fitting<'a> {
 /// One sentence that names it.
 pub(super) fn check_data(path: &Path) -> Result<()> {
     let size = Memory(size_in_memory(path));
-    let free = Memory(available());
+    let free = Memory(known().unwrap_or(u64::MAX));
     if size.0 > free.0 {
         bail!(
             "{}: a data set of this format is read into memory as a whole, which takes {size} at least, and {free} are \
@@ -137,7 +142,7 @@ pub(super) fn check_data(path: &Path) -> Result<()> {
 pub(super) fn check_count(images: usize) -> Result<()> {
     // Each has a place in the data, and one in the order of a pass.
     let size = Memory((images as u64).saturating_mul(2 * size_of::<usize>() as u64));
-    let free = Memory(available());
+    let free = Memory(known().unwrap_or(u64::MAX));
     if size.0 > free.0 {
         bail!(
             "--samples {images}: to number so many images alone takes {size} of memory, and {free} are free; name fewer"

@@ -60,8 +60,13 @@ const USUAL: u64 = 4 << 30;
 /// Bytes that this process can still take of the main memory, by the limits of its container and its shell too.
 #[must_use]
 pub fn available() -> u64 {
-    // Other systems than Linux do not tell this way.
-    room::room().unwrap_or(USUAL)
+    known().unwrap_or(USUAL)
+}
+
+/// The same; `None` on systems that do not tell, as others than Linux.
+#[must_use]
+pub fn known() -> Option<u64> {
+    room::room()
 }
 
 /// The main memory that this process takes beyond what it had when this began, at its highest.
