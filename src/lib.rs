@@ -27,6 +27,8 @@ pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod export;
+pub mod failure;
+pub mod fault;
 pub mod gates;
 pub mod inference;
 pub mod interface;

@@ -1,32 +1,40 @@
 //! The program's story: options from the file and the command line, a command, its outcome as exit code.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
 use ckaprune::commands::{self, INTERRUPTED, Outcome};
-use ckaprune::error::one_message;
+use ckaprune::error::{BAD_INPUT, one_message};
+use ckaprune::export::survive_size_limits;
+use ckaprune::fault::tell_in_our_words;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
 const MISSED: u8 = 1;
-const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
+    survive_size_limits();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error, false),
     };
-    match commands::run(&Cli::read(&typed, args)) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Missed) => ExitCode::from(MISSED),
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(error) => fail(&error),
+    let cli = Cli::read(&typed, args);
+    let verbose = cli.command.talk().is_some_and(|talk| talk.verbose);
+    tell_in_our_words(verbose);
+    match catch_unwind(AssertUnwindSafe(|| commands::run(&cli))) {
+        Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Missed)) => ExitCode::from(MISSED),
+        Ok(Ok(Outcome::Interrupted)) => ExitCode::from(INTERRUPTED),
+        Ok(Err(error)) => fail(&error, verbose),
+        // It is told already.
+        Err(_) => ExitCode::from(BAD_INPUT),
     }
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    say(format_args!("error: {}", one_message(error)));
+fn fail(error: &anyhow::Error, verbose: bool) -> ExitCode {
+    say(format_args!("error: {}", one_message(error, verbose)));
     ExitCode::from(BAD_INPUT)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
-use crate::export::{save_archive, write_whole};
+use crate::export::{NewFolder, Staged, advise, keep_all};
 use crate::plan::Plan;
 use crate::prune::{Iteration, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
@@ -109,13 +109,14 @@ impl RunDir {
                 "{shown}: there is no run to resume (no run.json); begin one without --resume"
             ),
             (false, false) => {
-                fs::create_dir_all(folder).map_err(|error| {
+                let new = NewFolder::make(folder).map_err(|error| {
                     anyhow!(
                         "{shown}: this folder cannot be made ({error}); name another with --run-dir"
                     )
                 })?;
                 dir._lock = lock(folder)?;
-                dir.write()?;
+                dir.write(None)?;
+                new.keep();
             }
             (true, true) => {
                 dir._lock = lock(folder)?;
@@ -208,9 +209,9 @@ impl RunDir {
     /// # Errors
     /// If the folder cannot be written.
     pub fn keep_pretrained(&mut self, pretraining: &Tuning, archive: &Archive) -> Result<()> {
-        save_archive(archive, &self.archive_of(0), true)?;
         self.run.pretraining = Some(pretraining.clone());
-        self.write()
+        self.write(Some((0, archive)))
+            .map_err(|error| self.resumable(error))
     }
 
     /// Where the run stands: before the first iteration, or where it stopped.
@@ -247,24 +248,44 @@ impl RunDir {
     pub fn save(&mut self, state: &State) -> Result<()> {
         let kept = state.iterations.len();
         // An interrupted scoring and a removal rolled back have changed nothing of the network.
-        if kept > self.run.iterations.len() {
-            save_archive(&state.archive, &self.archive_of(kept), true)?;
-        }
+        let is_new = kept > self.run.iterations.len();
         self.run.iterations.clone_from(&state.iterations);
         self.run.rolled_back.clone_from(&state.rolled_back);
         self.run.scoring.clone_from(&state.scoring);
         self.run.original_latency = state.original_latency;
-        self.write()
+        self.write(is_new.then_some((kept, &state.archive)))
+            .map_err(|error| self.resumable(error))
     }
 
-    fn write(&self) -> Result<()> {
+    /// Writes what the folder says, and before it the archive of an iteration, if it speaks of a new one.
+    fn write(&self, archive: Option<(usize, &Archive)>) -> Result<()> {
         let removed = self.run.iterations.iter().flat_map(|i| i.removed.clone());
         let plan = Plan {
             blocks: removed.collect(),
             ..self.plan.clone()
         };
+        let mut files = Vec::new();
+        if let Some((iteration, archive)) = archive {
+            files.push(Staged::archive(&self.archive_of(iteration), archive)?);
+        }
         let plan_file = self.folder.join(PLAN_FILE);
-        write_whole(&plan_file, json(&plan)?.as_bytes(), true)?;
-        write_whole(&self.file(), json(&self.run)?.as_bytes(), true)
+        files.push(Staged::bytes(&plan_file, json(&plan)?.as_bytes())?);
+        files.push(Staged::bytes(&self.file(), json(&self.run)?.as_bytes())?);
+        keep_all(files, true)
     }
+
+    /// An error of writing, with the way to go on: the folder still holds what it held before.
+    fn resumable(&self, error: anyhow::Error) -> anyhow::Error {
+        match &self._temporary {
+            Some(_) => error,
+            None => advise(error, || resumption(&self.folder, "--resume")),
+        }
+    }
+}
+
+/// How to go on with a run when there is room for its files again.
+#[must_use]
+pub fn resumption(folder: &Path, flags: &str) -> String {
+    let shown = folder.display();
+    format!("then add `{flags}` to the same command to go on from {shown}")
 }

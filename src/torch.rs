@@ -9,6 +9,7 @@ use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 use crate::admission::admit;
 use crate::archive::{Archive, Limits};
 use crate::dtype::Dtype;
+use crate::failure::Failure;
 use crate::interface::Interface;
 use crate::output::Step;
 use crate::segments::TENSOR_LIST;
@@ -92,7 +93,7 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
         return None;
     };
     // The runtime answers for the device in use.
-    tch::Cuda::synchronize(index as i64);
+    synchronize(index).ok()?;
     let (mut free, mut total) = (0, 0);
     // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 3,
     // and writes its two results only.
@@ -102,6 +103,24 @@ pub fn free_gpu_memory(device: Device) -> Option<u64> {
         mem_get_info(&raw mut free, &raw mut total)
     };
     (status == 0).then_some(free as u64)
+}
+
+/// Waits for what a GPU has to do; tch's own function panics where that went wrong.
+fn synchronize(index: usize) -> Result<()> {
+    let index = i64::try_from(index)?;
+    // SAFETY: what goes wrong is kept as a text that ends in 0 and is the caller's, allocated by C's allocator.
+    unsafe {
+        torch_sys::cuda::atc_synchronize(index);
+        let words = torch_sys::get_and_reset_last_err();
+        if words.is_null() {
+            return Ok(());
+        }
+        let text = std::ffi::CStr::from_ptr(words)
+            .to_string_lossy()
+            .into_owned();
+        libc::free(words.cast());
+        Err(Failure::of(&text).into())
+    }
 }
 
 /// Whether a GPU multiplies in bfloat16 itself: those of compute capability 8 and above do.
@@ -175,30 +194,9 @@ pub fn set_seed(seed: u64) {
     tch::manual_seed(seed as i64);
 }
 
-/// What libtorch says, without its back-trace.
+/// What an exception of libtorch means for the user; its own words are kept for those who ask.
 pub fn explain(error: TchError) -> anyhow::Error {
-    let text = error.to_string();
-    let text = text.strip_prefix("Internal torch error: ").unwrap_or(&text);
-    let sentence = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said: Vec<&str> = sentence
-        .take_while(|line| {
-            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
-        })
-        .filter(|line| !line.starts_with("Traceback") && !line.contains("~~~~"))
-        .take(12)
-        .collect();
-    // A script error quotes the code first; what went wrong stands at the end.
-    match said
-        .iter()
-        .rev()
-        .find(|line| line.starts_with("RuntimeError:") || line.starts_with("builtins."))
-    {
-        Some(cause) => anyhow!("libtorch: {cause}"),
-        None => anyhow!(
-            "libtorch: {}",
-            said.first().copied().unwrap_or("unknown error")
-        ),
-    }
+    Failure::of(&error.to_string()).into()
 }
 
 /// A network ready to run.

@@ -281,6 +281,9 @@ pub struct Talk {
     /// The result as one JSON document on stdout
     #[arg(long)]
     pub json: bool,
+    /// After an error in libtorch, its own words as well
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// What counts as a block.

@@ -5,11 +5,14 @@ mod groups;
 mod values;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+use crate::error::BAD_INPUT;
 use crate::invocation::Invocation;
+use crate::progress::say;
 
 pub use commands::*;
 pub use groups::*;
@@ -54,13 +57,52 @@ impl Cli {
     /// process with a message, as clap does.
     #[must_use]
     pub fn read(typed: &[OsString], args: Vec<OsString>) -> Self {
-        let matches = Cli::known().get_matches_from(args);
-        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = Cli::known().try_get_matches_from(args);
+        let matches = matches.unwrap_or_else(|error| leave(&error));
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| leave(&error));
         Cli {
             invocation: Invocation::of(typed, &matches),
             ..cli
         }
     }
+}
+
+impl Command {
+    /// What the command says, and how; `None` for those that say one thing only.
+    #[must_use]
+    pub fn talk(&self) -> Option<Talk> {
+        match self {
+            Command::Inspect(options) => Some(options.talk),
+            Command::Remove(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Score(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Prune(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Finetune(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Eval(options) => Some(options.talk),
+            #[cfg(feature = "torch")]
+            Command::Compare(options) => Some(options.talk),
+            Command::Completions(_) | Command::Man(_) => None,
+        }
+    }
+}
+
+/// Ends the process with what clap has to say: help, the version, or what is wrong with the command line.
+fn leave(said: &clap::Error) -> ! {
+    let told = said.print();
+    // On stderr nobody may be listening; who reads stdout may have seen enough, but must not take nothing for all.
+    if let Err(error) = told
+        && !said.use_stderr()
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        say(format_args!(
+            "error: the result cannot be written to stdout: {error}"
+        ));
+        std::process::exit(BAD_INPUT.into());
+    }
+    std::process::exit(said.exit_code())
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Measuring, batch_size};
+use super::images::Measuring;
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
@@ -60,6 +60,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         .map(|(path, archive)| Subject::of(path, archive, &request))
         .collect::<Result<_>>()?;
     let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
+    let images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
     let measure = Measure {
         images: &images,
         device,
@@ -83,20 +84,22 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         images: images.part.len(),
         device: format!("{device:?}").to_lowercase(),
         threads: crate::torch::threads(),
-        batch_size: batch_size(&options.data)?.get(),
+        batch_size: images.loader.batch_size().get(),
         models: entries
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
     };
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &[],
             invocation,
         };
-        files.write(&report.page(invocation), &document, progress)?;
-    }
+        files.write(&report.page(invocation), &document, progress)
+    });
+    // Whatever becomes of the files, what was measured is told.
     show(options.talk, &report, || report.text())?;
+    reported?;
     Ok(Outcome::Done)
 }
 

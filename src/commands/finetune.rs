@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::fitting::Fitting;
 use super::images::{Opened, analyse_for, set_aside};
 use super::{Outcome, blame, free_output, interface, open_device, open_model, save, show};
 use crate::blocks::Search;
@@ -51,6 +52,10 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     interface
         .check_trainable()
         .map_err(|e| blame(path)(e.into()))?;
+    let batch = plain.batch_size().get().min(train.len());
+    Fitting::new(&analysis, options.training.work(), device)
+        .check(batch, progress)
+        .map_err(blame(path))?;
     let measure = |archive| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
         evaluate(

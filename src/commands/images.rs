@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::analyse;
+use super::fitting::{check_count, check_data};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -38,6 +39,7 @@ impl Opened {
         let Some(path) = &options.data else {
             return Ok(None);
         };
+        check_data(path)?;
         let set = data::open(path)?;
         let channels = set.parts().next().map_or(3, |p| p.image_shape()[0]);
         let size = options.input_size.map(|s| InputSize {
@@ -153,7 +155,7 @@ pub(super) fn analyse_for(
 }
 
 /// Images in a batch for training and measuring.
-pub(super) fn batch_size(options: &Data) -> Result<NonZeroUsize> {
+fn batch_size(options: &Data) -> Result<NonZeroUsize> {
     let size = options.batch_size.unwrap_or(USUAL_BATCH);
     NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }
@@ -241,6 +243,7 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         Samples::N(n) => n,
         Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
     };
+    check_count(count.get())?;
     let loader = Loader::new(batch_size(options)?, Transform::default());
     Ok(Images {
         calibration: synthetic(shape, count, options.seed)?,

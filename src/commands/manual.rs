@@ -1,10 +1,13 @@
 //! `ckaprune completions` and `ckaprune man`: what shells and manuals want to know of the command line.
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
 use clap_mangen::Man;
 
 use super::Outcome;
 use crate::cli::{Cli, Completions, Manual};
+use crate::export::{NewFolder, Staged, keep_all};
 use crate::report;
 
 pub(super) fn completions(options: &Completions) -> Result<Outcome> {
@@ -24,10 +27,29 @@ pub(super) fn manual(options: &Manual) -> Result<Outcome> {
             .context("the page cannot be made")?;
         return print(&page);
     };
-    let named = || format!("{}: the pages cannot be written", folder.display());
-    std::fs::create_dir_all(folder).with_context(named)?;
-    clap_mangen::generate_to(command, folder).with_context(named)?;
+    let new = NewFolder::make(folder).map_err(|error| {
+        let shown = folder.display();
+        anyhow!("{shown}: this folder cannot be made ({error}); name another with --output")
+    })?;
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    let mut files = Vec::new();
+    pages(command, folder, &mut files)?;
+    keep_all(files, true)?;
+    new.keep();
     Ok(Outcome::Done)
+}
+
+/// The page of a command and those of all below it.
+fn pages(command: clap::Command, folder: &Path, files: &mut Vec<Staged>) -> Result<()> {
+    for inner in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        pages(inner.clone(), folder, files)?;
+    }
+    let page = Man::new(command);
+    let mut text = Vec::new();
+    page.render(&mut text).context("the page cannot be made")?;
+    files.push(Staged::bytes(&folder.join(page.get_filename()), &text)?);
+    Ok(())
 }
 
 fn print(text: &[u8]) -> Result<Outcome> {

@@ -7,18 +7,21 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use super::fitting::Fitting;
 use super::images::Measuring;
 use super::{blame, interface};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cka::cka;
+use crate::cli::Data;
 use crate::data::Samples;
 use crate::eval::{
     Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
     predict,
 };
-use crate::memory::Peak;
+use crate::memory::{Peak, Work};
 use crate::progress::Progress;
+use crate::report;
 use crate::robustness::{self, Plan, Robustness};
 use crate::score::representation;
 use crate::torch::{Module, explain, free_gpu_memory};
@@ -50,6 +53,46 @@ impl Subject {
     pub fn load(&self, device: Device) -> Result<Module> {
         let interface = interface(&self.path, &self.analysis)?;
         Module::load(&self.archive, device, interface).map_err(blame(&self.path))
+    }
+}
+
+impl Measuring {
+    /// Lets batches be of a size that these networks can run in. Without `--batch-size` they become smaller where memory
+    /// is short.
+    ///
+    /// # Errors
+    /// If a batch cannot fit: one that names the network's file.
+    pub fn fit(
+        self,
+        subjects: &[Subject],
+        data: &Data,
+        (plan, device, progress): (Option<&Plan>, Device, Progress),
+    ) -> Result<Self> {
+        let work = match plan.is_some_and(|plan| !plan.attacks.is_empty()) {
+            true => Work::Backward,
+            false => Work::Forward,
+        };
+        let mut batch = self.loader.batch_size();
+        for subject in subjects {
+            let fitting = Fitting::new(&subject.analysis, work, device);
+            if data.batch_size.is_none() {
+                batch = fitting.batch(batch);
+            }
+            let images = batch.get().min(self.part.len());
+            fitting
+                .check(images, progress)
+                .map_err(blame(&subject.path))?;
+        }
+        if batch < self.loader.batch_size() {
+            progress.note(format_args!(
+                "note: batches of {}, as the memory is short (--batch-size)",
+                report::counted(batch.get(), "image")
+            ));
+        }
+        Ok(Measuring {
+            loader: self.loader.with_batch_size(batch),
+            ..self
+        })
     }
 }
 

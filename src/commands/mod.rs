@@ -11,6 +11,8 @@ mod eval;
 #[cfg(feature = "torch")]
 mod finetune;
 #[cfg(feature = "torch")]
+mod fitting;
+#[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
 mod map;
@@ -44,7 +46,9 @@ use crate::blocks::{Search, guess_input_shape};
 use crate::cli::{Cli, Command, Model, Output, Talk};
 #[cfg(feature = "torch")]
 use crate::data::DataError;
-use crate::export::{check_output, default_output, save_archive, write_whole};
+#[cfg(feature = "torch")]
+use crate::export::WriteError;
+use crate::export::{Staged, check_output, default_output, keep_all};
 #[cfg(feature = "torch")]
 use crate::interface::Interface;
 use crate::options::Size;
@@ -127,12 +131,12 @@ fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
 
 /// Writes a network, and its weights where they were asked for.
 fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
-    save_archive(archive, output, options.force)?;
+    let mut files = vec![Staged::archive(output, archive)?];
     if let Some(file) = &options.export_weights {
         let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
-        write_whole(file, &weights, options.force)?;
+        files.push(Staged::bytes(file, &weights)?);
     }
-    Ok(())
+    keep_all(files, options.force)
 }
 
 /// The last part of a path.
@@ -281,12 +285,12 @@ fn interface<'a>(path: &Path, analysis: &'a Analysis) -> Result<&'a Interface> {
     interface.with_context(|| path.display().to_string())
 }
 
-/// Puts the model's name before an error, unless it is the data's, which names its own file.
+/// Puts the model's name before an error, unless it is about another file, which it names itself.
 #[cfg(feature = "torch")]
 fn blame(model: &Path) -> impl Fn(anyhow::Error) -> anyhow::Error {
-    move |error| match error.downcast_ref::<DataError>() {
-        Some(_) => error,
-        None => error.context(model.display().to_string()),
+    move |error| match error.is::<DataError>() || error.is::<WriteError>() {
+        true => error,
+        false => error.context(model.display().to_string()),
     }
 }
 

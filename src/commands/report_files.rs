@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::cli::ReportFile;
-use crate::export::{check_file, write_whole};
+use crate::export::{Staged, check_file, keep_all};
 use crate::invocation::Invocation;
 use crate::page::Page;
 use crate::progress::Progress;
@@ -72,7 +72,21 @@ impl ReportFile {
 }
 
 impl ReportFiles {
-    /// Writes both files, each whole or not at all.
+    /// Refuses a file of another kind that one of these two is as well.
+    ///
+    /// # Errors
+    /// One message that names it.
+    pub(super) fn keep_apart(&self, other: &Path, option: &str) -> Result<()> {
+        if [&self.page, &self.document].contains(&&other.to_owned()) {
+            bail!(
+                "{}: --report writes a file of this name; name another with {option}",
+                other.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes both files, or none.
     ///
     /// # Errors
     /// If one cannot be written.
@@ -82,8 +96,11 @@ impl ReportFiles {
         document: &Document<R>,
         progress: Progress,
     ) -> Result<()> {
-        write_whole(&self.document, json(document)?.as_bytes(), self.force)?;
-        write_whole(&self.page, page.html().as_bytes(), self.force)?;
+        let files = [
+            Staged::bytes(&self.document, json(document)?.as_bytes())?,
+            Staged::bytes(&self.page, page.html().as_bytes())?,
+        ];
+        keep_all(files, self.force)?;
         progress.note(format_args!("report: {}", self.page.display()));
         Ok(())
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::images::Measuring;
 use crate::cli;
 use crate::data::{self, Part};
-use crate::export::write_whole;
+use crate::export::{check_file, write_whole};
 use crate::report::{SCHEMA, json};
 use crate::robustness::{Foreign, Plan, Predictions, same_classes};
 
@@ -61,19 +61,13 @@ pub(super) fn plan(
     }))
 }
 
-/// Refuses a file that exists or has no folder, before the network runs.
+/// Refuses a file that exists or that cannot be written, before the network runs.
 fn check_free(file: &Path) -> Result<()> {
-    let shown = file.display();
-    if file.exists() {
+    if file.is_file() {
+        let shown = file.display();
         bail!("{shown}: exists already; name another file with --predictions, or remove it first");
     }
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => bail!(
-            "{shown}: there is no folder {}; make it first or name another with --predictions",
-            folder.display()
-        ),
-        _ => Ok(()),
-    }
+    check_file(file, false, "--predictions")
 }
 
 fn open_foreign(

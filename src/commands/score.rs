@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::fitting::{Fitting, free};
 use super::images::{Ready, for_pruning, warn_synthetic};
 use super::map;
 use super::statistics::{self, StatisticsFile};
@@ -20,11 +21,11 @@ use crate::cli::{self, Score};
 use crate::criteria::{self, Distribution};
 use crate::export::check_output;
 use crate::interrupt::Interrupt;
-use crate::memory::available;
+use crate::memory::Work;
 use crate::progress::Progress;
 use crate::prune::Rules;
 use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
-use crate::score::{self, Against, Ended, Job, Race, Scoring};
+use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
 use crate::settings::Settings;
 use crate::torch;
 
@@ -82,6 +83,34 @@ impl cli::Scoring {
         self.memory.map_or_else(|| free(device) / 2, |m| m.0)
     }
 
+    /// Refuses batches that cannot fit the memory.
+    pub(super) fn check_fit(
+        self,
+        analysis: &Analysis,
+        data: &cli::Data,
+        samples: usize,
+        device: tch::Device,
+        progress: Progress,
+    ) -> Result<()> {
+        if !self.criterion.looks_at_images() {
+            return Ok(());
+        }
+        let fitting = Fitting::new(analysis, Work::Forward, device);
+        fitting.check_budget(self.memory, progress);
+        // Each worker has a batch; a batch that nobody names is made to fit, but for a first look.
+        let workers = match device {
+            tch::Device::Cpu => torch::threads(),
+            _ => 1,
+        };
+        match data.batch_size {
+            None => fitting.check(FIRST_LOOK.min(samples), progress),
+            Some(batch) => {
+                let batch = (batch as usize).min(samples.div_ceil(workers));
+                fitting.side_by_side(workers).check(batch, progress)
+            }
+        }
+    }
+
     /// How to score, as the options say.
     pub(super) fn settings(
         self,
@@ -103,11 +132,6 @@ impl cli::Scoring {
 
 /// A ranking is asked for, so all blocks are compared on all images unless the user says otherwise.
 const RACES: bool = false;
-
-/// Bytes that are free where the network runs.
-fn free(device: tch::Device) -> u64 {
-    torch::free_gpu_memory(device).unwrap_or_else(available)
-}
 
 pub(super) fn run(options: &Score) -> Result<Outcome> {
     let Some(model) = &options.model else {
@@ -159,6 +183,16 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     if synthetic {
         warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
     }
+    options
+        .scoring
+        .check_fit(
+            &analysis,
+            &options.data,
+            images.calibration.len(),
+            device,
+            progress,
+        )
+        .map_err(blame(path))?;
     let scored = Scored {
         model: path.display().to_string(),
         input_shape: analysis.input_shape.clone(),

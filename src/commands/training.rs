@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::cli;
 use crate::finetune::{Distillation, Method, Mixing, Schedule, Shape, Training};
+use crate::memory::Work;
 use crate::settings::Settings;
 
 impl cli::Training {
@@ -41,6 +42,16 @@ impl cli::Training {
             mixed_precision: self.amp == cli::Amp::Auto,
             seed,
         }
+    }
+
+    /// What training takes of the memory.
+    pub(super) fn work(&self) -> Work {
+        let states = match self.optimizer {
+            cli::Optimizer::Sgd if self.momentum == 0. => 0,
+            cli::Optimizer::Sgd => 1,
+            cli::Optimizer::Adamw => 2,
+        };
+        Work::Training { states }
     }
 
     pub(super) fn distillation(&self) -> Distillation {

@@ -285,6 +285,11 @@ impl Program {
     }
 }
 
+/// Whether the operator gives the memory it is given another shape.
+pub(crate) fn is_view(operator: &str) -> bool {
+    ops::is_view(operator)
+}
+
 pub(crate) fn is_activation(operator: &str) -> bool {
     ops::is_activation(operator)
 }

@@ -170,10 +170,12 @@ impl Scoring {
     }
 }
 
-/// Images on which the forms of a network are compared.
+/// Images on which the forms of a network are compared, whatever the size of a batch.
+pub const FIRST_LOOK: usize = 8;
+
+/// The images of the first look.
 fn first_look(part: &Part, loader: &Loader) -> Result<Batch> {
-    const IMAGES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
-    let first = loader.with_batch_size(IMAGES);
+    let first = loader.with_batch_size(NonZeroUsize::new(FIRST_LOOK).context("an empty batch")?);
     let mut batches = first.batches(part, 0)?;
     Ok(batches.next().context("no calibration images")??)
 }

@@ -3,15 +3,23 @@
 mod config;
 #[cfg(feature = "torch")]
 mod criteria;
+#[cfg(target_os = "linux")]
+mod disk;
 mod errors;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod inspect;
 mod manual;
 mod place;
 mod remove;
+#[cfg(target_os = "linux")]
+mod stdout;
 
 #[cfg(feature = "torch")]
 mod compare;
+#[cfg(feature = "torch")]
+mod failures;
 #[cfg(feature = "torch")]
 mod gates;
 #[cfg(feature = "torch")]
@@ -30,6 +38,8 @@ mod reports;
 mod resume;
 #[cfg(feature = "torch")]
 mod robustness;
+#[cfg(feature = "torch")]
+mod room;
 #[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]

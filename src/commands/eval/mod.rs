@@ -5,7 +5,7 @@ mod text;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Measuring, batch_size};
+use super::images::Measuring;
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
@@ -45,6 +45,9 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let limits = options.limits.with_policy()?;
     let archive = open_model(path)?;
     let report_files = options.report.files(options.force, None)?;
+    if let (Some(files), Some(predictions)) = (&report_files, &options.robustness.predictions) {
+        files.keep_apart(predictions, "--predictions")?;
+    }
     let device = open_device(&options.machine)?;
     let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
     let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
@@ -59,6 +62,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         subjects.push(Subject::of(baseline, archive, &request)?);
     }
     subjects.push(model);
+    let images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
     let measure = Measure {
         images: &images,
         device,
@@ -72,9 +76,9 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     };
     let mut found = measure.run(&subjects)?;
     let gates = limits.check(|gate| measured(gate, &found))?;
-    if let Some(predictions) = found.predictions.last() {
-        robustness::keep(&options.robustness, (path, &images.part), predictions)?;
-    }
+    let predicted = found.predictions.last().map_or(Ok(()), |predictions| {
+        robustness::keep(&options.robustness, (path, &images.part), predictions)
+    });
     let Some(profile) = found.profiles.pop() else {
         anyhow::bail!("nothing was measured")
     };
@@ -84,22 +88,24 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         part: images.name,
         device: format!("{device:?}").to_lowercase(),
         threads: crate::torch::threads(),
-        batch_size: batch_size(&options.data)?.get(),
+        batch_size: images.loader.batch_size().get(),
         images_per_second: profile.latency.last().map(|l| l.images_per_second),
         profile,
         baseline: found.profiles.pop(),
         versus: found.versus.pop(),
         gates,
     };
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &[],
             invocation,
         };
-        files.write(&report.page(invocation), &document, progress)?;
-    }
+        files.write(&report.page(invocation), &document, progress)
+    });
+    // Whatever becomes of the files, what was measured is told.
     show(options.talk, &report, || report.text())?;
+    predicted.and(reported)?;
     Ok(match report.gates.iter().all(|gate| gate.met) {
         true => Outcome::Done,
         false => Outcome::Missed,

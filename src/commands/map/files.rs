@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::report::MapReport;
 use crate::cli::Statistics;
-use crate::export::{check_output, write_whole};
+use crate::export::{Staged, check_output, keep_all};
 use crate::picture;
 use crate::progress::Progress;
 use crate::report::json;
@@ -81,7 +81,7 @@ impl Files {
         paths.map(|(path, _)| path.display().to_string()).collect()
     }
 
-    /// Writes all of them, once all are made.
+    /// Writes all of them, or none.
     ///
     /// # Errors
     /// If one cannot be made or written.
@@ -105,11 +105,8 @@ impl Files {
                     picture.png
                 }
             };
-            made.push((path, bytes));
+            made.push(Staged::bytes(path, &bytes)?);
         }
-        for (path, bytes) in made {
-            write_whole(path, &bytes, self.force)?;
-        }
-        Ok(())
+        keep_all(made, self.force)
     }
 }

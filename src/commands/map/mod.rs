@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::fitting::Fitting;
 use super::images::{Ready, for_pruning, noise};
 use super::{
     Outcome, blame, interface, open_archive, open_device, open_model, require_blocks, show,
@@ -17,6 +18,7 @@ use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Model, Score};
 use crate::interrupt::Interrupt;
+use crate::memory::Work;
 use crate::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
 use files::Files;
 use report::MapReport;
@@ -56,6 +58,10 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
     }
     let batch = options.data.batch_size.map(|n| n as usize);
     let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
+    let at_a_time = batch.get().min(images.calibration.len());
+    let fitting = Fitting::new(&analysis, Work::Forward, device);
+    fitting.check_budget(options.scoring.memory, progress);
+    fitting.check(at_a_time, progress).map_err(blame(path))?;
     let mapping = Mapping {
         device,
         memory: options.scoring.memory(device),

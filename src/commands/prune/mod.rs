@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tch::Device;
 
+use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
 use super::{
@@ -19,9 +20,12 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
+use crate::data::Part;
+use crate::export::advise;
 use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::invocation::Invocation;
+use crate::memory::Work;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
@@ -29,7 +33,8 @@ use crate::prune::{
 };
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
-use crate::run_dir::{Asked, RunDir};
+use crate::run_dir::{Asked, RunDir, resumption};
+use crate::score::Scoring;
 use crate::settings::Settings;
 use crate::torch::{self, Module};
 use report::PruneReport;
@@ -81,6 +86,7 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     fit.map_err(|e| blame(path)(e.into()))?;
     require_candidates(path, &analysis, &run.rules)?;
     announce(options, &run, &images, &analysis, synthetic)?;
+    check_fit(options, &run, &images, &analysis).map_err(blame(path))?;
     if options.dry_run {
         return dry_run::run(options, &run, (&archive, &analysis), &images, &output);
     }
@@ -130,7 +136,8 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         true => baseline(&run, &original, &analysis, &images, epochs).map_err(blame(path))?,
         false => None,
     };
-    save(&pruned, &output, &options.output)?;
+    save(&pruned, &output, &options.output)
+        .map_err(|error| to_go_on(options, error, "--resume"))?;
     let mut after = check_export(&output, &pruned, &run, request, &images)?;
     let mut before = Figures {
         latency: state.original_latency,
@@ -167,15 +174,19 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         final_tuning,
         epochs,
     };
-    show(options.talk, &report, || report.text())?;
-    if let Some(files) = report_files {
+    let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
             result: &report,
             blocks: &BlockReport::all(&analysis),
             invocation,
         };
-        files.write(&page::page(&document), &document, progress)?;
-    }
+        let written = files.write(&page::page(&document), &document, progress);
+        // The network is exported already, and would stand in its own way.
+        written.map_err(|error| to_go_on(options, error, "--resume --force"))
+    });
+    // Whatever becomes of the report, the result of the run is told.
+    show(options.talk, &report, || report.text())?;
+    reported?;
     // A run that may remove nothing has not done what it was asked.
     let nothing = stopped_by == Stop::MaxDrop && report.iterations.is_empty();
     Ok(match stopped_by {
@@ -229,6 +240,24 @@ fn prepared(
             progress,
         ),
     }
+}
+
+/// Refuses a run that cannot fit the memory.
+fn check_fit(options: &Prune, run: &Run, images: &Images, analysis: &Analysis) -> Result<()> {
+    let Scoring {
+        device, progress, ..
+    } = run.scoring;
+    let data = &options.data;
+    let samples = images.calibration.len();
+    (options.scoring).check_fit(analysis, data, samples, device, progress)?;
+    let batch = images.plain.batch_size().get();
+    let train = images.train.as_ref().map_or(0, Part::len);
+    let test = images.test.as_ref().map_or(0, Part::len);
+    let (work, images) = match run.trains(images) || options.pretrain > 0 {
+        true => (options.training.work(), train),
+        false => (Work::Forward, test),
+    };
+    Fitting::new(analysis, work, device).check(batch.min(images), progress)
 }
 
 /// What the user has to know before the run begins; refuses what these images cannot serve for.
@@ -382,6 +411,14 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
     Ok(scoring
         .and(more.into_iter().collect())
         .and(training.settings()))
+}
+
+/// Says after an error of writing how to go on with the run, if it is kept.
+fn to_go_on(options: &Prune, error: anyhow::Error, flags: &str) -> anyhow::Error {
+    match &options.run_dir {
+        Some(folder) => advise(error, || resumption(folder, flags)),
+        None => error,
+    }
 }
 
 fn interruption(state: &State, options: &Prune) -> String {

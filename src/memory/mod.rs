@@ -1,7 +1,12 @@
 //! Amounts of memory: as users write them, and as the machine has them.
 
+mod footprint;
+mod room;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use footprint::{Footprint, Work};
 
 /// A number of bytes: `512MB`, `2GB`, `1.5GiB`, or plain bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +57,16 @@ impl fmt::Display for Memory {
 /// Where nothing is known of the machine.
 const USUAL: u64 = 4 << 30;
 
-/// Bytes that programs can still take of the main memory.
+/// Bytes that this process can still take of the main memory, by the limits of its container and its shell too.
 #[must_use]
 pub fn available() -> u64 {
-    // Other systems than Linux have no such file.
-    kilobytes("/proc/meminfo", "MemAvailable:").unwrap_or(USUAL)
+    known().unwrap_or(USUAL)
+}
+
+/// The same; `None` on systems that do not tell, as others than Linux.
+#[must_use]
+pub fn known() -> Option<u64> {
+    room::room()
 }
 
 /// The main memory that this process takes beyond what it had when this began, at its highest.

@@ -1,12 +1,31 @@
 //! Writing results: a file appears whole or not at all.
+//!
+//! Each is written beside its place under a name of its own, brought to the disk, and then given its name, which the
+//! folder is brought to the disk with. Files that belong together are given their names when all of them are written.
 
-use std::fs::File;
-use std::io::Write;
+mod error;
+mod folder;
+mod staged;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::archive::Archive;
+
+pub use error::{WriteError, advise};
+pub use folder::NewFolder;
+pub use staged::{Staged, keep_all};
+
+/// From now on a file beyond the largest size that this process may write is an error of its writing; left to itself, the
+/// system ends the process, and what it was writing stays behind.
+pub fn survive_size_limits() {
+    #[cfg(unix)]
+    // SAFETY: sets what becomes of one signal that nothing else here handles; no code of ours runs in its stead.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
 
 /// `<model>.pruned.pt` beside the model.
 #[must_use]
@@ -31,6 +50,13 @@ pub fn check_file(path: &Path, force: bool, option: &str) -> Result<()> {
     if path.is_dir() {
         bail!(
             "{}: this is a folder; name a file with {option}",
+            path.display()
+        );
+    }
+    // A device or a pipe would be gone, and a file in its place.
+    if path.exists() && !path.is_file() {
+        bail!(
+            "{}: this is no ordinary file; name another with {option}",
             path.display()
         );
     }
@@ -67,33 +93,15 @@ pub fn check_file(path: &Path, force: bool, option: &str) -> Result<()> {
 /// # Errors
 /// If the file exists and `force` is not given, or cannot be written: then nothing is left behind.
 pub fn save_archive(archive: &Archive, path: &Path, force: bool) -> Result<()> {
-    write_whole(path, &archive.to_bytes()?, force)
+    keep_all([Staged::archive(path, archive)?], force)
 }
 
-/// Writes bytes through a temporary file in the same folder, synced before it takes the name.
+/// Writes bytes. The file at `path` is the old one or the new one at every moment.
+///
+/// # Errors
+/// Those of [`save_archive`].
 pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    let folder = folder_of(path);
-    let write = || -> std::io::Result<()> {
-        let mut file = temporary_file(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        match force {
-            true => file.persist(path)?,
-            false => file.persist_noclobber(path)?,
-        };
-        // The name itself lives in the folder.
-        File::open(folder)?.sync_all()
-    };
-    write().with_context(|| format!("{}: cannot be written", path.display()))
-}
-
-/// Temporary files are for their owner only; a result has the permissions of any new file (0666 less the umask).
-fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".ckaprune-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    keep_all([Staged::bytes(path, bytes)?], force)
 }
 
 fn folder_of(path: &Path) -> &Path {
