@@ -1,5 +1,5 @@
-//! Archives with random damage, the same ones in every run: whatever the bytes are, reading ends in good time with an
-//! answer or one error.
+//! Archives with random damage, the same ones in every run: whatever the bytes are, reading ends in good time and
+//! within little memory, with an answer or one error.
 //!
 //! Half of the damage is done to the file as it lies, the other half to what its entries unpack to, which are packed
 //! again with right checksums: only so it reaches the readers behind the zip.
@@ -15,6 +15,7 @@ use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::{Archive, Limits};
 use ckaprune::report::BlockReport;
 use ckaprune::tree;
+use peak_alloc::PeakAlloc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use zip::write::SimpleFileOptions;
@@ -25,6 +26,11 @@ use common::archives;
 const MUTATIONS: u64 = 5_000;
 /// Far beyond what any of these small files takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of all threads together, which read files of at most 40 KB: many times what they take.
+const MEGABYTES: f32 = 64.;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
 
 type Entries = Vec<(String, Vec<u8>)>;
 
@@ -131,6 +137,8 @@ fn damaged_archives_end_in_an_answer_or_an_error() {
             assert!(survived, "mutation {number} is not read but panics");
             let took = begun.elapsed();
             assert!(took < PATIENCE, "mutation {number} took {took:?}");
+            let peak = MEMORY.peak_usage_as_mb();
+            assert!(peak < MEGABYTES, "mutation {number} took {peak} MB");
         }
     };
     thread::scope(|scope| {
@@ -141,4 +149,5 @@ fn damaged_archives_end_in_an_answer_or_an_error() {
             });
         }
     });
+    println!("at most {} MB", MEMORY.peak_usage_as_mb());
 }

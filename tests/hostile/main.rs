@@ -5,6 +5,7 @@
 #[path = "../archive/build.rs"]
 mod build;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use build::{Files, global, object, tensor, text};
@@ -12,9 +13,16 @@ use ckaprune::analysis::{Analysis, Request};
 use ckaprune::blocks::{Candidates, Search};
 use ckaprune::report::BlockReport;
 use ckaprune::tree;
+use peak_alloc::PeakAlloc;
 
 /// Far beyond what any case takes, even on a busy machine: without its bound a case takes hours or all memory.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Of one case: each begins when the one before is done.
+const GIGABYTES: f32 = 1.;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Everything `inspect` does with a network of this source code; what is wrong with it, if anything.
 #[track_caller]
@@ -25,7 +33,18 @@ fn inspect(source: &str) -> Option<String> {
 
 #[track_caller]
 fn inspect_files(files: &Files) -> Option<String> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    MEMORY.reset_peak_usage();
     let begun = Instant::now();
+    let error = read(files);
+    let (took, peak) = (begun.elapsed(), MEMORY.peak_usage_as_gb());
+    println!("{took:?}, {peak} GB: {error:?}");
+    assert!(took < PATIENCE, "{took:?}");
+    assert!(peak < GIGABYTES, "{peak} GB");
+    error
+}
+
+fn read(files: &Files) -> Option<String> {
     let archive = match files.open() {
         Ok(archive) => archive,
         Err(error) => return Some(error.to_string()),
@@ -37,8 +56,7 @@ fn inspect_files(files: &Files) -> Option<String> {
         },
         ..Request::shape(&[3, 8, 8])
     };
-    let result = Analysis::of(&archive, request);
-    let error = match result {
+    match Analysis::of(&archive, request) {
         Err(error) => Some(error.to_string()),
         Ok(analysis) => {
             let _ = BlockReport::all(&analysis);
@@ -46,11 +64,7 @@ fn inspect_files(files: &Files) -> Option<String> {
             let _ = tree::tree(&analysis).table();
             None
         }
-    };
-    let took = begun.elapsed();
-    println!("{took:?} {error:?}");
-    assert!(took < PATIENCE, "{took:?}");
-    error
+    }
 }
 
 /// The same with this body of `forward`.
@@ -114,12 +128,12 @@ fn programs_of_more_steps_than_any_network() {
 #[test]
 fn programs_just_within_the_bounds() {
     for body in [
-        "    for i in range(8000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
-        "    for i in range(50000):\n      y = x\n    for i in range(5000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
-        "    for i in range(16000):\n      y = torch.relu(x)\n",
-        "    for i in range(8000):\n      y = torch.flatten(x)\n      x = torch.relu_(x)\n",
-        "    for i in range(16000):\n      x = torch.relu_(x)\n",
-        "    y = torch.relu(x)\n    for i in range(8000):\n      y = torch.flatten(x, 0, 0)\n      _0 = torch.fill_(y, i)\n",
+        "    for i in range(3000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
+        "    for i in range(20000):\n      y = x\n    for i in range(2000):\n      y = torch.relu(x)\n      x = torch.add(x, y)\n",
+        "    for i in range(6000):\n      y = torch.relu(x)\n",
+        "    for i in range(3000):\n      y = torch.flatten(x)\n      x = torch.relu_(x)\n",
+        "    for i in range(6000):\n      x = torch.relu_(x)\n",
+        "    y = torch.relu(x)\n    for i in range(3000):\n      y = torch.flatten(x, 0, 0)\n      _0 = torch.fill_(y, i)\n",
         "    y = [x]\n    for i in range(900):\n      y = torch.add(y, [torch.relu(torch.cat(y, 1))])\n    x = torch.cat(y, 1)\n",
     ] {
         println!("{body}");
