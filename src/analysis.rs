@@ -1,5 +1,7 @@
 //! Archive → network → program → blocks, for one input shape.
 
+#![forbid(unsafe_code)]
+
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};

@@ -4,6 +4,8 @@
 //! before libtorch sees a byte of it, whether the code would ever run or not. The check reads the syntax tree, so it
 //! holds for every way to spell a call: what it does not understand it refuses.
 
+#![forbid(unsafe_code)]
+
 mod operators;
 
 use std::collections::{HashMap, HashSet};

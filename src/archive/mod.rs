@@ -13,6 +13,8 @@
 //! [`Archive::open`] reads everything but the storages, within [`Limits`], and calls nothing. What it accepts
 //! holds together: every tensor lies within a storage that is there and as long as claimed.
 
+#![forbid(unsafe_code)]
+
 mod constants;
 mod container;
 mod error;

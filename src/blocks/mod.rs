@@ -6,6 +6,8 @@
 //! the call of one module; where a method adds up several residual spans itself, or the modules are gone (a frozen
 //! archive), a block is a span of that method's code.
 
+#![forbid(unsafe_code)]
+
 mod cuts;
 mod guess;
 mod naming;

@@ -58,6 +58,12 @@ impl Opened {
             normalisation: Normalisation::new(mean, std)?,
             size,
         };
+        if let Some(class) = &set.only_class {
+            progress.warn(format_args!(
+                "{}: there is one class folder alone ({class}), so the images are taken as unlabelled",
+                path.display()
+            ));
+        }
         let opened = Opened {
             set,
             transform,
@@ -94,11 +100,18 @@ impl Opened {
     /// Training part and test part. Without a test part, a tenth of the labelled training images is set aside.
     pub fn split(&self, path: &Path, progress: Progress) -> Result<(Part, Option<Part>)> {
         let shown = path.display();
-        let Some(train) = self.set.train.clone() else {
+        let Some(mut train) = self.set.train.clone() else {
             bail!(
                 "{shown}: there is no training part, and the test part is for measuring only; name a data set with both"
             );
         };
+        if let (Some(class), 2..) = (train.only_label(), train.len()) {
+            progress.warn(format_args!(
+                "{shown}: all training images are of class {class}, which leaves nothing to learn: they are taken as \
+                 unlabelled"
+            ));
+            train.forget_labels();
+        }
         match &self.set.test {
             Some(test) => Ok((train, Some(test.clone()))),
             None if train.labels().is_some() => {

@@ -137,6 +137,9 @@ pub enum Problem {
         /// Size of the others.
         expected: String,
     },
+    /// An image one side of which is 0.
+    #[error("is {0} (height x width): there are no pixels")]
+    NoPixels(String),
     /// An image that resizing would blow up beyond reason.
     #[error("is {found} (height x width): too long and narrow for an input of {expected}")]
     TooElongated {

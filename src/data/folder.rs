@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use image::{ColorType, ImageDecoder, ImageReader};
 
 use super::error::{Problem, Result};
-use super::part::{Part, Pixels, Store};
+use super::part::{Part, Pixels, Store, check_size};
 use super::{Found, entries, name_of};
 
 const EXTENSIONS: [&str; 12] = [
@@ -197,6 +197,7 @@ pub(super) fn decode(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
         .decode()
         .map_err(|e| Problem::Undecodable(e).at(path))?;
     let (width, height) = (image.width() as usize, image.height() as usize);
+    check_size([3, height, width]).map_err(|problem| problem.at(path))?;
     if is_grey(image.color()) {
         return Ok(([1, height, width], image.into_luma8().into_raw()));
     }

@@ -3,6 +3,8 @@
 //! [`open`] recognises what lies at a path and gives a [`DataSet`] of one to three [`Part`]s. A [`Loader`]
 //! turns a part into normalised [`Batch`]es. All of it is deterministic for a seed.
 
+#![forbid(unsafe_code)]
+
 mod augment;
 mod bounded;
 mod cifar;
@@ -79,6 +81,9 @@ pub struct DataSet {
     /// The classes' names in the order of their numbers; their numbers where the data names none. Empty
     /// without labels.
     pub classes: Vec<String>,
+    /// The only folder of a class among image folders, which most often is one of unlabelled images inside another:
+    /// the labels were left out.
+    pub only_class: Option<String>,
 }
 
 /// What a reader hands over; [`open`] checks it as a whole.
@@ -128,6 +133,7 @@ impl DataSet {
             validation: found.validation,
             test: found.test,
             classes: Vec::new(),
+            only_class: None,
         };
         let Some(first) = set.parts().next() else {
             return Err(Problem::Empty.at(path));
@@ -143,7 +149,18 @@ impl DataSet {
             return Err(problem.at(other.path()));
         }
         set.classes = set.checked_classes(found.classes)?;
+        set.leave_out_an_only_class();
         Ok(set)
+    }
+
+    /// The number of a class comes from the names of all: with one alone it means nothing.
+    fn leave_out_an_only_class(&mut self) {
+        if self.format != Format::ImageFolder || self.classes.len() != 1 {
+            return;
+        }
+        self.only_class = self.classes.pop();
+        let parts = [&mut self.train, &mut self.validation, &mut self.test];
+        parts.into_iter().flatten().for_each(Part::forget_labels);
     }
 
     /// Every label is the number of a class; without names there are as many classes as the largest label says.

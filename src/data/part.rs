@@ -53,9 +53,18 @@ pub enum Samples {
     All,
 }
 
+/// Refuses an image, channels × height × width, without pixels.
+pub(super) fn check_size([_, height, width]: [usize; 3]) -> Result<(), Problem> {
+    match height.min(width) {
+        0 => Err(Problem::NoPixels(format!("{height}x{width}"))),
+        _ => Ok(()),
+    }
+}
+
 impl Part {
     /// All `count` images of a store; `labels`, where given, in 0..`classes`.
     pub(super) fn new(store: Store, count: usize, labels: Option<Vec<i64>>) -> Result<Self> {
+        check_size(store.shape).map_err(|problem| problem.at(&store.path))?;
         if count == 0 {
             return Err(Problem::Empty.at(&store.path));
         }
@@ -83,6 +92,17 @@ impl Part {
     /// Whether nothing is left, as after an empty [`subset`](Part::subset).
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// From now on the images have no labels.
+    pub fn forget_labels(&mut self) {
+        self.labels = None;
+    }
+
+    /// The class of all images, where it is one alone.
+    pub fn only_label(&self) -> Option<i64> {
+        let (first, rest) = self.labels()?.split_first()?;
+        rest.iter().all(|label| label == first).then_some(*first)
     }
 
     /// One class number an image, in 0..classes; `None` when the data has no labels.

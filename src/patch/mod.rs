@@ -4,6 +4,8 @@
 //! hold it, and with that its weights out of the file. Everything else keeps its structure and its names. Classes are
 //! shared between equal modules, so a class is copied before an edit that only one instance may see.
 
+#![forbid(unsafe_code)]
+
 mod attributes;
 mod classes;
 mod constants;

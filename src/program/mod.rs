@@ -5,6 +5,8 @@
 //! shapes decide, and gives a [`Program`]. A program knows nothing of files: a reader of another format may stand
 //! beside [`crate::archive`] and build the same types.
 
+#![forbid(unsafe_code)]
+
 pub mod ast;
 mod builder;
 mod emit;

@@ -371,6 +371,25 @@ fn an_image_file_that_does_not_decode_is_named() {
 }
 
 #[test]
+fn images_without_pixels_are_named() {
+    let dir = tempdir().unwrap();
+    write(dir.path(), "1.ppm", b"P6 0 2 255\n");
+    assert_problem!(dir.path(), "", None, Problem::NoPixels(_));
+    let dir = tempdir().unwrap();
+    grey(dir.path(), "1.png", 2, 2, 7);
+    write(dir.path(), "2.ppm", b"P6 0 2 255\n");
+    let message = batch_error(dir.path());
+    assert!(
+        message.contains("2.ppm: is 2x0 (height x width): there are no pixels"),
+        "{message}"
+    );
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("data.npz");
+    npz(&path, false, &[("images", &Array3::<u8>::zeros((2, 0, 4)))]);
+    assert_problem!(&path, "", None, Problem::Empty);
+}
+
+#[test]
 fn image_files_of_two_sizes_ask_for_an_input_size() {
     let dir = tempdir().unwrap();
     grey(dir.path(), "a/1.png", 4, 4, 0);

@@ -240,6 +240,7 @@ fn loose_images_are_an_unlabelled_part() {
 fn a_test_part_without_labels_gives_way_to_validation() {
     let dir = tempdir().unwrap();
     grey(dir.path(), "train/a/1.png", 4, 4, 9);
+    grey(dir.path(), "train/b/1.png", 4, 4, 9);
     grey(dir.path(), "val/a/1.png", 4, 4, 9);
     grey(dir.path(), "test/1.png", 4, 4, 9);
     let set = opened(dir.path(), Format::ImageFolder);
@@ -290,4 +291,22 @@ fn npz_takes_three_for_the_channels_before_four() {
     assert_eq!(shape_of(2, 4, 4, 3), [3, 4, 4]);
     assert_eq!(shape_of(2, 8, 8, 4), [4, 8, 8]);
     assert_eq!(shape_of(2, 3, 3, 3), [3, 3, 3]);
+}
+
+#[test]
+fn the_images_of_an_only_class_folder_are_unlabelled() {
+    let dir = tempdir().unwrap();
+    for name in ["all/1.png", "all/2.png"] {
+        grey(dir.path(), name, 2, 2, 7);
+    }
+    let set = opened(dir.path(), Format::ImageFolder);
+    assert_eq!(labels(&set.train), None);
+    assert_eq!(set.only_class.as_deref(), Some("all"));
+    assert!(set.classes.is_empty());
+    grey(dir.path(), "other/1.png", 2, 2, 7);
+    let set = opened(dir.path(), Format::ImageFolder);
+    assert_eq!(
+        (labels(&set.train), set.only_class),
+        (Some(vec![0, 0, 1]), None)
+    );
 }
