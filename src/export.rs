@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::archive::Archive;
+use crate::interrupt::undisturbed;
 
 /// `<model>.pruned.pt` beside the model.
 #[must_use]
@@ -84,7 +85,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
         // The name itself lives in the folder.
         File::open(folder)?.sync_all()
     };
-    write().with_context(|| format!("{}: cannot be written", path.display()))
+    undisturbed(write).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// Temporary files are for their owner only; a result has the permissions of any new file (0666 less the umask).

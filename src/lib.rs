@@ -29,6 +29,7 @@ pub mod export;
 pub mod gates;
 pub mod inference;
 pub mod interface;
+pub mod interrupt;
 pub mod invocation;
 pub mod matrix;
 pub mod memory;
@@ -52,8 +53,6 @@ pub mod weights;
 pub mod eval;
 #[cfg(feature = "torch")]
 pub mod finetune;
-#[cfg(feature = "torch")]
-pub mod interrupt;
 #[cfg(feature = "torch")]
 pub mod picture;
 #[cfg(feature = "torch")]

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
-use ckaprune::commands::{self, INTERRUPTED, Outcome};
+use ckaprune::commands::{self, Outcome};
 use ckaprune::error::one_message;
+use ckaprune::interrupt;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
@@ -13,6 +14,7 @@ const MISSED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
+    interrupt::watch();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     match commands::run(&Cli::read(&typed, args)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Missed) => ExitCode::from(MISSED),
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(Outcome::Interrupted) => ExitCode::from(interrupt::exit_code()),
         Err(error) => fail(&error),
     }
 }

@@ -56,16 +56,13 @@ use crate::settings::Settings;
 use crate::verdict::why_nothing_is_removable;
 use crate::weights::to_safetensors;
 
-/// Exit code of a command that the user stopped: 128 + SIGINT, as shells report it.
-pub const INTERRUPTED: u8 = 130;
-
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
     /// It ran, but fell short of a target.
     Missed,
-    /// The user stopped it; what it had done is kept.
+    /// The user stopped it with a signal; what it had done is kept where there is a place for it.
     Interrupted,
 }
 
