@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 use crate::archive::Archive;
 use crate::interrupt::undisturbed;
 
+/// How the names of files begin that are being written.
+pub const TEMPORARY: &str = ".ckaprune-";
+
 /// `<model>.pruned.pt` beside the model.
 #[must_use]
 pub fn default_output(model: &Path, word: &str) -> PathBuf {
@@ -91,7 +94,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
 /// Temporary files are for their owner only; a result has the permissions of any new file (0666 less the umask).
 fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".ckaprune-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -1,7 +1,8 @@
 //! A pruning run on disk: its settings, every iteration's archive and figures. A run can be continued from it.
 //!
 //! `run.json` is written after the archive it speaks of, and both appear whole or not at all; so whenever a run
-//! stops, the folder holds the state between two iterations.
+//! stops, the folder holds the state between two steps: scoring, removal with repair, fine-tuning. Within a training,
+//! a checkpoint says how far that came.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{self, Path, PathBuf};
@@ -10,15 +11,18 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
-use crate::export::{save_archive, write_whole};
+use crate::criteria::Score;
+use crate::export::{TEMPORARY, save_archive, write_whole};
 use crate::plan::Plan;
-use crate::prune::{Iteration, State, Targets, Tuning};
+use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
 use crate::score::{Tally, check_tallies};
 use crate::settings::Settings;
 
 const RUN_FILE: &str = "run.json";
 const PLAN_FILE: &str = "plan.json";
+/// The network of the iteration that [`RunFile::begun`] speaks of.
+const BEGUN_FILE: &str = "begun.pt";
 
 /// What `run.json` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,12 @@ struct RunFile {
     /// Statistics of the scoring that was under way when the user stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scoring: Vec<Tally>,
+    /// Scores of the next iteration, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<Score>,
+    /// The next iteration, its blocks removed and the rest repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Iteration>,
 }
 
 /// The folder of one run.
@@ -91,6 +101,10 @@ pub struct Asked {
     pub plan: Plan,
 }
 
+fn opened(file: &Path) -> Result<Archive> {
+    Archive::open(file).with_context(|| file.display().to_string())
+}
+
 impl RunDir {
     /// Opens the folder of a run.
     ///
@@ -115,11 +129,16 @@ impl RunDir {
                     )
                 })?;
                 dir._lock = lock(folder)?;
+                // Whoever removed a run.json has not always removed what belonged to it.
+                for phase in Phase::ALL {
+                    dir.forget(phase.file());
+                }
                 dir.write()?;
             }
             (true, true) => {
                 dir._lock = lock(folder)?;
                 dir.take_up(&file)?;
+                dir.sweep();
             }
         }
         Ok(dir)
@@ -185,11 +204,33 @@ impl RunDir {
             );
         }
         check_tallies(&run.scoring).with_context(|| shown.to_string())?;
-        self.run = RunFile {
-            targets: self.run.targets,
-            ..run
-        };
+        let targets = self.run.targets;
+        let same_choice = run.targets.choose_like(&targets);
+        self.run = RunFile { targets, ..run };
+        if !same_choice && let Some(begun) = self.run.begun.take() {
+            // With these targets other blocks may go, of the same scores.
+            self.run.scores = begun.candidates;
+        }
         Ok(())
+    }
+
+    /// Removes what is of no use any more, and what a killed process left half written.
+    fn sweep(&self) {
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if name.starts_with(TEMPORARY) {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// Removes a file of this folder. One that stays is in nobody's way.
+    fn forget(&self, name: &str) {
+        let _ = fs::remove_file(self.folder.join(name));
     }
 
     /// What an earlier start of this run made of the original before the first removal.
@@ -210,13 +251,15 @@ impl RunDir {
     pub fn keep_pretrained(&mut self, pretraining: &Tuning, archive: &Archive) -> Result<()> {
         save_archive(archive, &self.archive_of(0), true)?;
         self.run.pretraining = Some(pretraining.clone());
-        self.write()
+        self.write()?;
+        self.forget(Phase::Pretraining.file());
+        Ok(())
     }
 
     /// Where the run stands: before the first iteration, or where it stopped.
     ///
     /// # Errors
-    /// If an iteration's archive is gone.
+    /// If an archive is gone.
     pub fn state(&self, original: &Archive) -> Result<State> {
         let archive = match self.run.iterations.len() {
             0 => original.clone(),
@@ -227,6 +270,14 @@ impl RunDir {
             iterations: self.run.iterations.clone(),
             rolled_back: self.run.rolled_back.clone(),
             scoring: self.run.scoring.clone(),
+            scores: self.run.scores.clone(),
+            begun: match &self.run.begun {
+                None => None,
+                Some(iteration) => Some(Begun {
+                    archive: opened(&self.folder.join(BEGUN_FILE))?,
+                    iteration: iteration.clone(),
+                }),
+            },
             original_latency: self.run.original_latency,
         })
     }
@@ -236,11 +287,10 @@ impl RunDir {
     /// # Errors
     /// If the file is gone or was changed into something else.
     pub fn archive(&self, iteration: usize) -> Result<Archive> {
-        let path = self.archive_of(iteration);
-        Archive::open(&path).with_context(|| path.display().to_string())
+        opened(&self.archive_of(iteration))
     }
 
-    /// Keeps the state after an iteration.
+    /// Keeps the state after a step.
     ///
     /// # Errors
     /// If the folder cannot be written.
@@ -250,11 +300,21 @@ impl RunDir {
         if kept > self.run.iterations.len() {
             save_archive(&state.archive, &self.archive_of(kept), true)?;
         }
+        if let Some(begun) = &state.begun {
+            save_archive(&begun.archive, &self.folder.join(BEGUN_FILE), true)?;
+        }
         self.run.iterations.clone_from(&state.iterations);
         self.run.rolled_back.clone_from(&state.rolled_back);
         self.run.scoring.clone_from(&state.scoring);
+        self.run.scores.clone_from(&state.scores);
+        self.run.begun = state.begun.as_ref().map(|b| b.iteration.clone());
         self.run.original_latency = state.original_latency;
-        self.write()
+        self.write()?;
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        Ok(())
     }
 
     fn write(&self) -> Result<()> {

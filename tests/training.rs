@@ -12,7 +12,7 @@ use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
 use ckaprune::finetune::{
-    Distillation, Lessons, Mixing, Schedule, Shape, Teacher, Trained, Training, finetune,
+    Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,
 };
 use ckaprune::interface::Interface;
 use ckaprune::patch::thaw;
@@ -85,7 +85,7 @@ fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
         &Interface::default(),
         lessons(part, &loader),
         &training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -261,7 +261,7 @@ fn a_network_without_weights_is_refused_with_the_way_out() {
         &Interface::default(),
         lessons(&part, &loader),
         &Training::default(),
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -284,7 +284,7 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
         &Interface::default(),
         lessons(&part, &loader),
         &training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -304,7 +304,7 @@ fn run(archive: &Archive, lessons: Lessons, training: &Training) -> Trained {
         &interface,
         lessons,
         training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )

@@ -188,19 +188,6 @@ fn scoring_settings(
     settings.into_iter().collect()
 }
 
-/// Tells one model from another, weights included.
-#[cfg(feature = "torch")]
-fn fingerprint(archive: &Archive) -> Result<String> {
-    let bytes = archive.to_bytes()?;
-    let mut checksum = flate2::Crc::new();
-    checksum.update(&bytes);
-    Ok(format!(
-        "{} bytes, CRC-32 {:08x}",
-        bytes.len(),
-        checksum.sum()
-    ))
-}
-
 /// The device to run on, after setting the number of threads.
 #[cfg(feature = "torch")]
 fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {

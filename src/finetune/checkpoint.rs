@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow, bail};
 use safetensors::SafeTensors;
@@ -193,16 +193,13 @@ impl Checkpoint {
     /// # Errors
     /// If it stays.
     pub fn remove(&self) -> Result<()> {
-        let shown = self.file.display();
-        gone(fs::remove_file(&self.file)).with_context(|| format!("{shown}: cannot be removed"))
-    }
-}
-
-/// Whether a file is not there any more.
-pub(crate) fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        match fs::remove_file(&self.file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(anyhow!(
+                "{}: cannot be removed ({error})",
+                self.file.display()
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -263,8 +260,7 @@ fn put(bytes: &[u8], into: &Tensor) -> Result<()> {
     }
     let write = || {
         let from = Tensor::f_from_data_size(bytes, &into.size(), kind)?;
-        into.f_detach()?
-            .f_copy_(&from.f_to_device(into.device())?)
+        into.f_detach()?.f_copy_(&from.f_to_device(into.device())?)
     };
     tch::no_grad(write).map(drop).map_err(explain)
 }
@@ -317,13 +313,19 @@ mod tests {
         saved.network(&network).unwrap();
         assert_eq!(network[0], numbers(0).transpose(0, 1));
         assert_eq!(network[1], Tensor::from_slice(&[5i64]));
-        assert_eq!(saved.kept(&network).unwrap()[0], numbers(50).transpose(0, 1));
+        assert_eq!(
+            saved.kept(&network).unwrap()[0],
+            numbers(50).transpose(0, 1)
+        );
         let into = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
         saved.moments([&into].into_iter()).unwrap();
         assert_eq!(into, moment);
         let other = [Tensor::zeros([7], (Kind::Float, Device::Cpu))];
         let error = format!("{:#}", saved.network(&other).unwrap_err());
-        assert!(error.contains("a.checkpoint") && error.contains("another network"), "{error}");
+        assert!(
+            error.contains("a.checkpoint") && error.contains("another network"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -353,7 +355,10 @@ mod tests {
         for bytes in [&b""[..], b"{}", &[0; 64], &[0xff; 64]] {
             fs::write(checkpoint.file(), bytes).unwrap();
             let error = format!("{:#}", checkpoint.load().err().unwrap());
-            assert!(error.contains("a.checkpoint: this is no checkpoint"), "{error}");
+            assert!(
+                error.contains("a.checkpoint: this is no checkpoint"),
+                "{error}"
+            );
         }
     }
 }

@@ -60,7 +60,11 @@ impl Course<'_> {
         let count = batches.len();
         let begun = standing.batches;
         // At the end of an epoch there is no step to be taken, but the images of the last one are needed again.
-        let first = if begun < count { begun } else { begun.saturating_sub(2) };
+        let first = if begun < count {
+            begun
+        } else {
+            begun.saturating_sub(2)
+        };
         let loss = f64::from_bits(standing.loss_bits);
         let mut sum = Tensor::from(loss).to_device(self.module.device());
         ahead(batches.starting_at(first), |batches| {
@@ -77,15 +81,18 @@ impl Course<'_> {
                     continue;
                 }
                 // A number for each step, so that training that goes on half way draws what it would have drawn.
-                let mut random = random_stream(
-                    *b"libtorch",
-                    self.training.seed,
-                    number,
-                    place as u64,
-                );
+                let mut random =
+                    random_stream(*b"libtorch", self.training.seed, number, place as u64);
                 torch::set_seed(random.random());
                 let done = standing.steps as f64 / count.max(1) as f64;
-                let loss = self.loss(&images, &batch, mix, train, teacher.as_deref_mut(), standing)?;
+                let loss = self.loss(
+                    &images,
+                    &batch,
+                    mix,
+                    train,
+                    teacher.as_deref_mut(),
+                    standing,
+                )?;
                 self.descend(&loss, done)?;
                 let images = batch.indices.len();
                 sum = weighted(&loss, images)

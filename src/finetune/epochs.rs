@@ -93,7 +93,11 @@ impl<'a> Epochs<'a> {
         let mixes = self.course.training.mixing.is_any();
         if let Some(teacher) = lessons.teacher.as_deref_mut().filter(|_| !mixes) {
             let precision = self.course.precision;
-            teacher.learn_by_heart((lessons.train, lessons.loader), precision, self.session.stop)?;
+            teacher.learn_by_heart(
+                (lessons.train, lessons.loader),
+                precision,
+                self.session.stop,
+            )?;
         }
         while self.standing.epochs < self.course.training.epochs {
             self.go_on()?;

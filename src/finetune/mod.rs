@@ -28,8 +28,6 @@ use epochs::Epochs;
 use optimizer::Optimizer;
 use precision::Precision;
 
-pub(crate) use checkpoint::gone;
-
 pub use checkpoint::Checkpoint;
 pub use mix::Mixing;
 pub use optimizer::Method;

@@ -98,7 +98,11 @@ impl Optimizer {
                     Some(factor) => gradient.f_mul(factor)?,
                     None => gradient,
                 };
-                let decay = if parameter.decays { self.weight_decay } else { 0. };
+                let decay = if parameter.decays {
+                    self.weight_decay
+                } else {
+                    0.
+                };
                 parameter.step(self.method, &gradient, learning_rate, decay)?;
             }
             Ok(())

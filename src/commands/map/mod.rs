@@ -16,7 +16,7 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Model, Score};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
 use files::Files;
 use report::MapReport;
@@ -78,9 +78,9 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         images: (&images.calibration, &loader),
     };
     let begun = Instant::now();
-    let interrupt = Interrupt::heed();
-    let ended = mapping.run(&job, &|| interrupt.is_asked())?;
-    drop(interrupt);
+    let heeded = Interrupt::heed();
+    let ended = mapping.run(&job, &interrupt::is_asked)?;
+    drop(heeded);
     let Ended::Compared(map) = ended else {
         progress.warn("stopped; nothing is written");
         return Ok(Outcome::Interrupted);
