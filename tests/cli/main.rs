@@ -17,6 +17,8 @@ mod gates;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod kills;
+#[cfg(feature = "torch")]
 mod map;
 #[cfg(feature = "torch")]
 mod outputs;
@@ -30,6 +32,8 @@ mod reports;
 mod resume;
 #[cfg(feature = "torch")]
 mod robustness;
+#[cfg(feature = "torch")]
+mod signals;
 #[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]
