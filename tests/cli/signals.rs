@@ -155,7 +155,7 @@ fn a_resumed_run_that_is_stopped_again_goes_on_as_well() {
 
 #[test]
 fn scoring_that_is_stopped_keeps_its_statistics() {
-    let line = "prune --model basic_scripted.pt --iterations 1 --samples 20000 --batch-size 20 --exact --repair none \
+    let line = "prune --model basic_scripted.pt --iterations 1 --samples 2000 --batch-size 20 --exact --repair none \
                 --threads 1 --device cpu --run-dir run --output out.pt --json";
     let place = Place::with(&["basic_scripted.pt"]);
     let mut running = Running::start(&place, line);
