@@ -86,11 +86,17 @@ fn lock(folder: &Path) -> Result<Option<File>> {
 /// Whether a run in this folder writes that file itself.
 #[must_use]
 pub fn keeps(folder: &Path, file: &Path) -> bool {
-    let is = |name| match (path::absolute(folder.join(name)), path::absolute(file)) {
-        (Ok(own), Ok(file)) => own == file,
-        _ => false,
+    let (Ok(folder), Ok(file)) = (path::absolute(folder), path::absolute(file)) else {
+        return false;
     };
-    is(RUN_FILE) || is(PLAN_FILE)
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let is_iteration = name.starts_with("iteration-") && name.ends_with(".pt");
+    file.parent() == Some(&folder)
+        && (is_iteration
+            || [RUN_FILE, PLAN_FILE, BEGUN_FILE].contains(&name)
+            || Phase::ALL.iter().any(|phase| phase.file() == name))
 }
 
 /// What a run is to be.

@@ -111,7 +111,7 @@ impl Session<'_> {
             first_epoch,
             checkpoint: None,
             stop: &never,
-            every: Duration::from_mins(10),
+            every: Duration::from_secs(600),
         }
     }
 }

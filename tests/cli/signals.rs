@@ -125,6 +125,22 @@ fn a_run_stopped_in_any_part_of_it_says_how_to_go_on_and_does() {
 }
 
 #[test]
+fn a_run_without_a_folder_keeps_nothing_and_leaves_nothing() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let before = place.files();
+    let mut running = Running::start(&place, &format!("{PRUNE} --epochs 500 --pick best"));
+    running.wait_for("epoch 1 of 500");
+    running.send("TERM");
+    let ended = running.end();
+    if ended.code != Some(0) {
+        assert_eq!(ended.code, Some(143), "{ended:#?}");
+        let said = "warning: stopped; nothing is kept, because no --run-dir was named\n";
+        assert!(ended.stderr.ends_with(said), "{ended:#?}");
+        assert!(before == place.files());
+    }
+}
+
+#[test]
 fn a_resumed_run_that_is_stopped_again_goes_on_as_well() {
     let line = format!("{PRUNE} --iterations 1 --epochs 60 --run-dir run --output out.pt --json");
     let place = Place::with_data(&["basic_scripted.pt"]);

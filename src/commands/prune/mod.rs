@@ -4,7 +4,7 @@ mod dry_run;
 mod page;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -30,7 +30,7 @@ use crate::prune::{
 };
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
-use crate::run_dir::{Asked, RunDir};
+use crate::run_dir::{self, Asked, RunDir};
 use crate::settings::{Settings, fingerprint};
 use crate::torch::{self, Module};
 use report::PruneReport;
@@ -65,6 +65,11 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
+    if let Some(folder) = &options.run_dir {
+        for file in [Some(&output), options.output.export_weights.as_ref()] {
+            check_apart(folder, file)?;
+        }
+    }
     let report_files = (options.report).files(options.output.force, options.run_dir.as_deref())?;
     let device = open_device(&options.machine)?;
     let Ready {
@@ -193,6 +198,17 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         _ if nothing => Outcome::Missed,
         _ => Outcome::Done,
     })
+}
+
+/// Refuses a result that would take the place of a file that the run keeps for itself.
+fn check_apart(folder: &Path, file: Option<&PathBuf>) -> Result<()> {
+    match file.filter(|file| run_dir::keeps(folder, file)) {
+        Some(file) => bail!(
+            "{}: the run keeps a file of its own there; name another file for its result",
+            file.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 /// The run that the options ask for.
