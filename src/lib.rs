@@ -14,6 +14,7 @@
 //! The method is *Effective Layer Pruning Through Similarity Metric Perspective*
 //! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
 
+pub mod admission;
 pub mod analysis;
 pub mod archive;
 pub mod blocks;

@@ -1,12 +1,13 @@
 //! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
 
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array4, ArrayD};
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
-use crate::archive::Archive;
+use crate::admission::admit;
+use crate::archive::{Archive, Limits};
 use crate::dtype::Dtype;
 use crate::interface::Interface;
 use crate::output::Step;
@@ -209,15 +210,17 @@ pub struct Module {
 }
 
 impl Module {
-    /// Loads an archive in evaluation mode. libtorch only ever sees bytes that [`Archive::write_to`] made.
+    /// Loads an archive in evaluation mode. libtorch only ever sees bytes that [`Archive::to_runnable_bytes`] made, and
+    /// those only after they have been read again and [`admit`]ted.
     ///
     /// # Errors
-    /// If libtorch refuses the archive.
+    /// If the archive does more than compute, or libtorch refuses it.
     pub fn load(archive: &Archive, device: Device, interface: &Interface) -> Result<Self> {
         // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
         // convolutions take the same kernels either way.
         tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
-        let bytes = archive.to_bytes()?;
+        let bytes = Arc::new(archive.to_runnable_bytes()?);
+        admit(&Archive::from_shared(&bytes, &Limits::default())?)?;
         let inner = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
         let mut module = Module {
             inner: inner.context("libtorch cannot load the network")?,

@@ -51,7 +51,7 @@ impl Container {
             _ => return Err(ArchiveError::NotAnArchive),
         }
         let complete = has_end_record(&mut source).map_err(ArchiveError::Io)?;
-        let zip =
+        let mut zip =
             zip::ZipArchive::with_config(AT_THE_START, source).map_err(|error| match error {
                 ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
                     ArchiveError::Io(error)
@@ -62,6 +62,7 @@ impl Container {
                 },
             })?;
         let (root, entries) = directory(&zip, limits)?;
+        refuse_contradictions(&mut zip)?;
         let by_name = entries
             .iter()
             .enumerate()
@@ -169,6 +170,25 @@ fn has_end_record(source: &mut dyn Source) -> io::Result<bool> {
         .any(|bytes| bytes == b"PK\x05\x06"))
 }
 
+/// Refuses a file that another reader may read otherwise: an entry whose own header says something else than the
+/// directory, entries that share bytes, an entry that the directory leaves out.
+fn refuse_contradictions(zip: &mut zip::ZipArchive<Box<dyn Source>>) -> Result<(), ArchiveError> {
+    zip.validate_header_consistency().map_err(|error| {
+        let detail = match error {
+            ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                return ArchiveError::Io(error);
+            }
+            ZipError::InvalidArchive(detail) => detail.into_owned(),
+            error => error.to_string(),
+        };
+        ArchiveError::Contradiction {
+            detail: detail
+                .trim_start_matches("header inconsistency detected: ")
+                .to_owned(),
+        }
+    })
+}
+
 /// The entries, checked; and the root folder they lie in.
 fn directory(
     zip: &zip::ZipArchive<Box<dyn Source>>,
@@ -273,7 +293,8 @@ fn safe_name(raw: &[u8]) -> Result<String, ArchiveError> {
     let name = std::str::from_utf8(raw).map_err(|_| unsafe_name())?;
     let path = name.strip_suffix('/').unwrap_or(name);
     let harmless = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if harmless && !name.contains(['\\', '\0']) {
+    // Control characters would steer the terminal that a name is shown on.
+    if harmless && !name.contains(|c: char| c == '\\' || c.is_control()) {
         Ok(name.to_owned())
     } else {
         Err(unsafe_name())

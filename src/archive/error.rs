@@ -101,6 +101,14 @@ pub enum ArchiveError {
         "two entries have the same name, so readers would disagree on the content; export the model again"
     )]
     DuplicateNames,
+    /// The zip directory and the entries' own headers say different things, or entries share bytes.
+    #[error(
+        "the zip contradicts itself ({detail}), so readers would disagree on the content; export the model again"
+    )]
+    Contradiction {
+        /// What the zip reader objected to.
+        detail: String,
+    },
     /// An entry beside the root folder.
     #[error(
         "entry {name} lies outside a root folder; a TorchScript archive keeps everything in one: export the model again"

@@ -20,6 +20,12 @@ pub struct Limits {
     pub source_bytes: u64,
     /// Bytes of one pickle.
     pub pickle_bytes: u64,
+    /// Opcodes of one pickle; many of them make no node, nor have to be followed by more than a byte.
+    pub pickle_opcodes: usize,
+    /// Values of one pickle that are put into its memo.
+    pub pickle_memo: usize,
+    /// Bytes of one text in a pickle.
+    pub pickle_text: usize,
     /// Nodes of one pickle. Held for the nodes as stored and for the tree they spell out when nothing is
     /// shared, so that walking the tree is bounded as well.
     pub pickle_nodes: usize,
@@ -36,6 +42,9 @@ impl Default for Limits {
             total_bytes: 64 * GIB,
             source_bytes: 64 * MIB,
             pickle_bytes: 64 * MIB,
+            pickle_opcodes: 16 << 20,
+            pickle_memo: 4 << 20,
+            pickle_text: 16 << 20,
             pickle_nodes: 4 << 20,
             pickle_depth: 512,
         }

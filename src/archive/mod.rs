@@ -133,6 +133,15 @@ impl Archive {
         Self::from_source(Box::new(Cursor::new(bytes)), limits)
     }
 
+    /// Opens an archive in memory that others read as well.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_shared(bytes: &Arc<Vec<u8>>, limits: &Limits) -> Result<Self, ArchiveError> {
+        let bytes = Shared(Arc::clone(bytes));
+        Self::from_source(Box::new(Cursor::new(bytes)), limits)
+    }
+
     fn from_source(source: Box<dyn Source>, limits: &Limits) -> Result<Self, ArchiveError> {
         let container = Container::open(source, limits)?;
         let version = read_version(&container)?;
@@ -272,6 +281,14 @@ impl Archive {
             Section::Data => &self.data,
             Section::Constants => &self.constants,
         }
+    }
+}
+
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -13,6 +13,9 @@ use super::{Archive, ArchiveError, Section, is_source};
 /// Where libtorch aligns tensors to, so that a file can be mapped.
 const ALIGNMENT: u16 = 64;
 
+/// Entries besides code, pickles and storages that libtorch needs to run an archive: words about the format.
+const WORDS: [&str; 3] = ["version", ".data/version", "byteorder"];
+
 /// Entries that say something about the others which an edit makes untrue: the id derived from all checksums, and the
 /// byte code a mobile interpreter would run in place of the source.
 const DERIVED: [&str; 3] = [
@@ -32,6 +35,17 @@ impl Archive {
         Ok(bytes.into_inner())
     }
 
+    /// What libtorch needs to run the archive, and nothing that [`open`](Self::open) has not read and checked: no byte
+    /// code, no positions in sources that are gone, no files of others.
+    ///
+    /// # Errors
+    /// As [`write_to`](Self::write_to).
+    pub fn to_runnable_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = Cursor::new(Vec::new());
+        self.write(&Plan::of(self, Scope::Runnable)?, &mut bytes)?;
+        Ok(bytes.into_inner())
+    }
+
     /// Writes the whole archive, starting where `out` stands, which should be its beginning.
     ///
     /// Entries keep their order and the root folder its name; new source files follow the old ones, new storages stand
@@ -41,10 +55,13 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Write`] from `out`; [`ArchiveError::Pickle`] for a graph that edits made unwritable; and
     /// what [`storage`](Self::storage) gives for entries that cannot be read.
-    pub fn write_to(&self, mut out: impl Write + Seek) -> Result<(), ArchiveError> {
-        let plan = Plan::of(self)?;
+    pub fn write_to(&self, out: impl Write + Seek) -> Result<(), ArchiveError> {
+        self.write(&Plan::of(self, Scope::All)?, out)
+    }
+
+    fn write(&self, plan: &Plan<'_>, mut out: impl Write + Seek) -> Result<(), ArchiveError> {
         let mut zip = ZipWriter::new(&mut out);
-        if let Err(error) = self.put_entries(&plan, &mut zip) {
+        if let Err(error) = self.put_entries(plan, &mut zip) {
             // Dropping it would finish the file, as if it were whole, and report on stderr if that fails too.
             std::mem::forget(zip);
             return Err(error);
@@ -142,9 +159,18 @@ impl Archive {
     }
 }
 
+/// Which entries are written.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    All,
+    /// Those that the reader has checked.
+    Runnable,
+}
+
 /// What becomes of the entries.
 struct Plan<'a> {
     archive: &'a Archive,
+    scope: Scope,
     changed: bool,
     /// Names of the storages to keep.
     used: HashSet<String>,
@@ -154,7 +180,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn of(archive: &'a Archive) -> Result<Self, ArchiveError> {
+    fn of(archive: &'a Archive, scope: Scope) -> Result<Self, ArchiveError> {
         let mut used = HashSet::new();
         for section in Section::ALL {
             let storages = archive.pickle(section).storages()?;
@@ -173,6 +199,7 @@ impl<'a> Plan<'a> {
                 .is_some();
         Ok(Self {
             archive,
+            scope,
             changed: archive.sources_edited
                 || archive.data.is_edited()
                 || archive.constants.is_edited()
@@ -199,11 +226,15 @@ impl<'a> Plan<'a> {
             let file = self.archive.sources.get(name);
             return Ok(file.map(|file| Cow::Borrowed(file.text.as_bytes())));
         }
+        let storage = Section::of_storage(name);
+        if self.scope == Scope::Runnable && storage.is_none() && !WORDS.contains(&name) {
+            return Ok(None);
+        }
         let stale = self.changed && DERIVED.contains(&name);
         if stale || is_orphan(name, &self.used) || self.describes_edited_source(name) {
             return Ok(None);
         }
-        let bytes = match Section::of_storage(name) {
+        let bytes = match storage {
             Some((section, key)) => self.archive.storage(section, key)?,
             None => self.archive.container.read(entry, u64::MAX)?,
         };

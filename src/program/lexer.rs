@@ -34,13 +34,14 @@ const PUNCTUATION: &[&str] = &[
     ".", "=", "-", "+", "*", "/", "%", "<", ">", "@", "&", "|", "^", "~",
 ];
 
-/// Splits `text` into tokens.
+/// Splits `text` into at most `limit` tokens.
 ///
 /// # Errors
-/// A tab in the indentation, a dedent to a level that was never opened, an unterminated string, or a character
-/// that starts no token.
-pub(super) fn lex(text: &str) -> Result<Vec<Spanned<'_>>, ParseError> {
+/// A tab in the indentation, a dedent to a level that was never opened, an unterminated string, a character that
+/// starts no token, or a token too many.
+pub(super) fn lex(text: &str, limit: usize) -> Result<Vec<Spanned<'_>>, ParseError> {
     Lexer {
+        limit,
         text,
         at: 0,
         line: 1,
@@ -53,6 +54,7 @@ pub(super) fn lex(text: &str) -> Result<Vec<Spanned<'_>>, ParseError> {
 }
 
 struct Lexer<'a> {
+    limit: usize,
     text: &'a str,
     at: usize,
     line: usize,
@@ -67,6 +69,10 @@ struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     fn run(mut self) -> Result<Vec<Spanned<'a>>, ParseError> {
         while self.at < self.text.len() {
+            if self.tokens.len() > self.limit {
+                return Err(self
+                    .error("more source code than any network has; was it written by libtorch?"));
+            }
             if self.at == self.line_start && self.brackets == 0 {
                 self.indentation()?;
             } else {

@@ -3,21 +3,33 @@
 use indexmap::IndexMap;
 
 use super::ast::{Class, File, Function, Item};
-use super::parse::{ParseError, parse};
+use super::parse::{MAX_TOKENS, ParseError, parse_within};
 
 /// The parsed source files of a network, by module name: `__torch__.torch.nn.modules.conv`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sources {
     files: IndexMap<String, File>,
+    /// Tokens that further files may have.
+    tokens_left: usize,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Sources {
+            files: IndexMap::new(),
+            tokens_left: MAX_TOKENS,
+        }
+    }
 }
 
 impl Sources {
     /// Parses a file and adds it under its module name.
     ///
     /// # Errors
-    /// Where the text is not TorchScript.
+    /// Where the text is not TorchScript, or all files together are longer than any network's.
     pub fn add(&mut self, module: impl Into<String>, text: &str) -> Result<(), ParseError> {
-        self.files.insert(module.into(), parse(text)?);
+        let file = parse_within(text, &mut self.tokens_left)?;
+        self.files.insert(module.into(), file);
         Ok(())
     }
 

@@ -299,6 +299,9 @@ fn each_cap_of_a_pickle_holds() {
         pickle_bytes: 100,
         pickle_nodes: 40,
         pickle_depth: 10,
+        pickle_opcodes: 60,
+        pickle_memo: 20,
+        pickle_text: 8,
         ..Limits::default()
     };
     let parse = |body: &[u8]| Pickle::parse(&program(body), &small).unwrap_err();
@@ -314,6 +317,42 @@ fn each_cap_of_a_pickle_holds() {
         parse(&[&b")"[..], &[b'\x85'; 10]].concat()),
         PickleError::TooDeep { limit: 10 }
     );
+    let fetches = [&b"Nq\0"[..], &b"h\0".repeat(30)[..]].concat();
+    let few = Limits {
+        pickle_opcodes: 30,
+        ..small.clone()
+    };
+    assert_eq!(
+        Pickle::parse(&program(&fetches), &few).unwrap_err(),
+        PickleError::TooManyOpcodes { limit: 30 }
+    );
+    assert_eq!(
+        parse(&[&b"N"[..], &[b'\x94'; 21]].concat()),
+        PickleError::MemoTooLarge { limit: 20 }
+    );
+    for long in [text("nine byte"), b"B\x09\0\0\0nine byte".to_vec()] {
+        assert_eq!(
+            parse(&[&b"N"[..], &long].concat()),
+            PickleError::TextTooLong {
+                offset: 3,
+                limit: 8
+            }
+        );
+    }
+}
+
+#[test]
+fn names_that_would_steer_a_terminal_are_refused() {
+    let clears_the_screen = object("__torch__", "Net", &[("\x1b[2J", int(1))]);
+    assert!(matches!(
+        refusal(&clears_the_screen),
+        PickleError::UnprintableName { .. }
+    ));
+    let class = object("__torch__.\x1b[2J", "Net", &[]);
+    assert!(matches!(
+        refusal(&class),
+        PickleError::UnprintableName { .. }
+    ));
 }
 
 #[test]

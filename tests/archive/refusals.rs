@@ -132,6 +132,7 @@ fn names_that_leave_the_archive_are_refused() {
         b"net/./data/0",
         b"net\\data/000",
         b"net/\xff\xffta/000",
+        b"net/\x1b[2Jxx00",
     ];
     for name in unsafe_names {
         let mut zip = files.zip();
@@ -147,6 +148,74 @@ fn two_entries_of_one_name_are_refused() {
     let at = directory_header(&zip, "net/data/1") + 46;
     zip[at..at + 10].copy_from_slice(b"net/data/0");
     refused!(open(zip), ArchiveError::DuplicateNames);
+}
+
+/// Opens an archive after a change of one of its two headers of `net/data/1`, at a place counted in that header.
+fn with_header(
+    header: fn(&[u8], &str) -> usize,
+    at: usize,
+    new: &[u8],
+) -> Result<Archive, ArchiveError> {
+    let mut zip = Files::net().zip();
+    let at = header(&zip, "net/data/1") + at;
+    zip[at..at + new.len()].copy_from_slice(new);
+    open(zip)
+}
+
+#[test]
+fn an_entry_whose_own_header_contradicts_the_directory_is_refused() {
+    // Name, method, checksum, sizes.
+    for (at, new) in [
+        (30, &b"net/data/2"[..]),
+        (8, &[8]),
+        (14, &[0; 4]),
+        (18, &[7]),
+        (22, &[7]),
+    ] {
+        let name = format!("byte {at}");
+        let result = with_header(local_header, at, new);
+        assert!(
+            matches!(result, Err(ArchiveError::Contradiction { .. })),
+            "{name}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn entries_that_share_bytes_are_refused() {
+    let zip = Files::net().zip();
+    let first = u32::try_from(local_header(&zip, "net/data/0")).unwrap();
+    let mut shared = zip.clone();
+    // The directory's header of the second entry leads to the first entry, and says all that this one's own says.
+    let (one, two) = (
+        directory_header(&zip, "net/data/0"),
+        directory_header(&zip, "net/data/1"),
+    );
+    let sizes = shared[one + 16..one + 28].to_vec();
+    shared[two + 16..two + 28].copy_from_slice(&sizes);
+    shared[two + 42..two + 46].copy_from_slice(&first.to_le_bytes());
+    refused!(open(shared), ArchiveError::Contradiction { .. });
+}
+
+#[test]
+fn an_entry_that_the_directory_leaves_out_is_refused() {
+    let mut files = Files::net();
+    let hidden = b"PK\x03\x04\x0a\0\0\0\0\0\0\0\x21\0\0\0\0\0\0\0\0\0\0\0\0\0\x0a\0\0\0net/hidden";
+    files.put("zz", b"");
+    let mut zip = files.zip();
+    // Between the last entry and the directory, whose place the end record has to name anew.
+    let directory = zip
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x01\x02")
+        .unwrap();
+    zip.splice(directory..directory, hidden.iter().copied());
+    let end = zip
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x05\x06")
+        .unwrap();
+    let moved = u32::try_from(directory + hidden.len()).unwrap();
+    zip[end + 16..end + 20].copy_from_slice(&moved.to_le_bytes());
+    refused!(open(zip), ArchiveError::Contradiction { detail } if detail.contains("missing from central directory"));
 }
 
 #[test]
@@ -197,8 +266,13 @@ fn with_declared_size(declared: u32) -> Result<Archive, ArchiveError> {
     let mut files = Files::net();
     files.deflate("code/long.py", &vec![b' '; 1 << 20]);
     let mut zip = files.zip();
-    let at = directory_header(&zip, "net/code/long.py") + 24;
-    zip[at..at + 4].copy_from_slice(&declared.to_le_bytes());
+    let places = [
+        directory_header(&zip, "net/code/long.py") + 24,
+        local_header(&zip, "net/code/long.py") + 22,
+    ];
+    for at in places {
+        zip[at..at + 4].copy_from_slice(&declared.to_le_bytes());
+    }
     open(zip)
 }
 

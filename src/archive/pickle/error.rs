@@ -68,8 +68,9 @@ pub enum PickleError {
     },
     /// A name outside the allow-list, or one used as something it is not.
     #[error(
-        "{name} is not something a TorchScript model refers to; if you trust the file, load it in Python and export the \
-         network with torch.jit.script(model).save(\"model.pt\")"
+        "{} is not something a TorchScript model refers to; if you trust the file, load it in Python and export the \
+         network with torch.jit.script(model).save(\"model.pt\")",
+        name.escape_debug()
     )]
     Global {
         /// `module.name`
@@ -82,6 +83,26 @@ pub enum PickleError {
         len: u64,
         /// The cap.
         limit: u64,
+    },
+    /// More opcodes than the cap.
+    #[error("the pickle has more than the {limit} opcodes allowed; is this a model?")]
+    TooManyOpcodes {
+        /// The cap.
+        limit: usize,
+    },
+    /// More memo entries than the cap.
+    #[error("the pickle remembers more than the {limit} values allowed; is this a model?")]
+    MemoTooLarge {
+        /// The cap.
+        limit: usize,
+    },
+    /// A text longer than the cap.
+    #[error("the text at byte {offset} is longer than the {limit} bytes allowed; is this a model?")]
+    TextTooLong {
+        /// Where it is.
+        offset: usize,
+        /// The cap.
+        limit: usize,
     },
     /// More nodes than the cap, shared ones counted as often as they are referred to.
     #[error("the pickle spells out more than the {limit} values allowed; is this a model?")]
@@ -98,6 +119,12 @@ pub enum PickleError {
     /// A value contains itself.
     #[error("a value contains itself, which TorchScript cannot express; export the model again")]
     Cycle,
+    /// A name of a class or an attribute with control characters, which would steer the terminal it is shown on.
+    #[error("the name {name:?} holds control characters; rename it and export the model again")]
+    UnprintableName {
+        /// The name.
+        name: String,
+    },
     /// A dictionary, or an object's attributes, name one key twice.
     #[error(
         "the key {key:?} occurs twice, so readers would disagree on its value; export the model again"

@@ -21,7 +21,7 @@ impl Pickle {
                 limit: limits.pickle_bytes,
             });
         }
-        let mut machine = Machine::new(bytes, limits.pickle_nodes);
+        let mut machine = Machine::new(bytes, limits);
         let root = machine.run()?;
         let pickle = Self {
             nodes: machine.nodes,
@@ -51,8 +51,9 @@ struct Machine<'a> {
     /// The opcode being carried out, for messages.
     opcode: u8,
     opcode_at: usize,
+    limits: &'a Limits,
+    opcodes: usize,
     nodes: Vec<Node>,
-    max_nodes: usize,
     stack: Vec<NodeId>,
     /// Heights of the stack at each open MARK.
     marks: Vec<usize>,
@@ -60,14 +61,15 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(bytes: &'a [u8], max_nodes: usize) -> Self {
+    fn new(bytes: &'a [u8], limits: &'a Limits) -> Self {
         Self {
             bytes,
             at: 0,
             opcode: 0,
             opcode_at: 0,
+            limits,
+            opcodes: 0,
             nodes: Vec::new(),
-            max_nodes: max_nodes.min(u32::MAX as usize),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -84,6 +86,12 @@ impl<'a> Machine<'a> {
             self.opcode = self.u8()?;
             if self.opcode == b'.' {
                 break;
+            }
+            self.opcodes += 1;
+            if self.opcodes > self.limits.pickle_opcodes {
+                return Err(PickleError::TooManyOpcodes {
+                    limit: self.limits.pickle_opcodes,
+                });
             }
             self.step()?;
         }
@@ -205,6 +213,7 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self) -> Result<(), PickleError> {
         let len = self.length(b'\x8c')?;
+        self.check_length(len)?;
         let text = self.take(len)?.to_vec();
         let text = String::from_utf8(text).map_err(|_| PickleError::Text {
             offset: self.opcode_at,
@@ -214,6 +223,7 @@ impl<'a> Machine<'a> {
 
     fn raw_bytes(&mut self) -> Result<(), PickleError> {
         let len = self.length(b'C')?;
+        self.check_length(len)?;
         let bytes = self.take(len)?.to_vec();
         self.push(Node::Bytes(bytes))
     }
@@ -225,6 +235,16 @@ impl<'a> Machine<'a> {
         }
         let len = u32::from_le_bytes(self.array()?);
         usize::try_from(len).map_err(|_| PickleError::Truncated { offset: self.at })
+    }
+
+    fn check_length(&self, len: usize) -> Result<(), PickleError> {
+        if len > self.limits.pickle_text {
+            return Err(PickleError::TextTooLong {
+                offset: self.opcode_at,
+                limit: self.limits.pickle_text,
+            });
+        }
+        Ok(())
     }
 
     fn global(&mut self) -> Result<(), PickleError> {
@@ -290,6 +310,11 @@ impl<'a> Machine<'a> {
         };
         let top = *self.stack.last().ok_or_else(|| self.misfit())?;
         self.memo.insert(id, top);
+        if self.memo.len() > self.limits.pickle_memo {
+            return Err(PickleError::MemoTooLarge {
+                limit: self.limits.pickle_memo,
+            });
+        }
         Ok(())
     }
 
@@ -309,12 +334,11 @@ impl<'a> Machine<'a> {
     // The stack.
 
     fn push(&mut self, node: Node) -> Result<(), PickleError> {
-        if self.nodes.len() >= self.max_nodes {
-            return Err(PickleError::TooManyNodes {
-                limit: self.max_nodes,
-            });
+        // A node's number has 32 bits.
+        let limit = self.limits.pickle_nodes.min(u32::MAX as usize);
+        if self.nodes.len() >= limit {
+            return Err(PickleError::TooManyNodes { limit });
         }
-        // In range: `max_nodes` is.
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(node);
         self.stack.push(id);

@@ -31,7 +31,7 @@ impl Pickle {
     /// Walks the graph without recursing, so that a deep one cannot overflow the stack.
     ///
     /// # Errors
-    /// [`PickleError::Cycle`], [`PickleError::DuplicateKey`], and [`PickleError::Global`] for a name
+    /// [`PickleError::Cycle`], [`PickleError::DuplicateKey`], [`PickleError::UnprintableName`], and [`PickleError::Global`] for a name
     /// off the list or used as what it is not.
     pub(super) fn survey(&self) -> Result<Survey, PickleError> {
         let mut references = vec![0_u32; self.nodes.len()];
@@ -83,14 +83,17 @@ impl Pickle {
     fn check(&self, id: NodeId) -> Result<(), PickleError> {
         match self.get(id) {
             Node::Global { module, name } => match globals::kind(module, name) {
-                Some(_) => Ok(()),
+                Some(_) => [module, name].into_iter().try_for_each(|n| printable(n)),
                 None => Err(off_the_list(module, name)),
             },
             // TorchScript calls an enumeration's class, so a class is as good as a function here.
             Node::Reduce { callable, .. } => {
                 self.check_use(*callable, &[Kind::Function, Kind::Class])
             }
-            Node::Object { class, .. } => self.check_use(*class, &[Kind::Class]),
+            Node::Object { class, state, .. } => {
+                self.check_use(*class, &[Kind::Class])?;
+                state.map_or(Ok(()), |state| self.check_names(state))
+            }
             Node::Dict(items) => self.check_keys(items),
             _ => Ok(()),
         }
@@ -108,6 +111,17 @@ impl Pickle {
         }
     }
 
+    /// An object's attributes; a state that is no dictionary has no names.
+    fn check_names(&self, state: NodeId) -> Result<(), PickleError> {
+        let Node::Dict(items) = self.get(state) else {
+            return Ok(());
+        };
+        items.iter().try_for_each(|(key, _)| match self.get(*key) {
+            Node::Str(name) => printable(name),
+            _ => Ok(()),
+        })
+    }
+
     fn check_keys(&self, items: &[(NodeId, NodeId)]) -> Result<(), PickleError> {
         let mut seen = HashSet::with_capacity(items.len());
         for &(key, _) in items {
@@ -119,6 +133,13 @@ impl Pickle {
         }
         Ok(())
     }
+}
+
+fn printable(name: &str) -> Result<(), PickleError> {
+    if name.contains(char::is_control) {
+        return Err(PickleError::UnprintableName { name: name.into() });
+    }
+    Ok(())
 }
 
 fn off_the_list(module: &str, name: &str) -> PickleError {

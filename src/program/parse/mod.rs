@@ -10,6 +10,10 @@ use super::lexer::{Spanned, Token, lex};
 /// below 20.
 const MAX_DEPTH: usize = 128;
 
+/// Names, numbers, texts and signs that all source files of a network may have together. A syntax tree takes a hundred
+/// times the memory of the shortest text it can be read from; the largest published networks have a tenth of this.
+pub(super) const MAX_TOKENS: usize = 2 << 20;
+
 /// Why a source text is not TorchScript; line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
@@ -26,7 +30,14 @@ type Parse<T> = Result<T, ParseError>;
 /// # Errors
 /// The first place where `text` is not TorchScript as libtorch prints it.
 pub fn parse(text: &str) -> Result<File, ParseError> {
-    let tokens = lex(text)?;
+    let mut left = MAX_TOKENS;
+    parse_within(text, &mut left)
+}
+
+/// The same, for as many tokens as are left, of which it takes its own.
+pub(super) fn parse_within(text: &str, left: &mut usize) -> Result<File, ParseError> {
+    let tokens = lex(text, *left)?;
+    *left = left.saturating_sub(tokens.len());
     let mut parser = Parser {
         tokens: &tokens,
         at: 0,
