@@ -154,6 +154,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .into_iter()
         .map(|b| b.path.clone())
         .collect();
+    // Whoever sees the work begin may stop it and keep what is done.
+    let heeded = Interrupt::heed();
     if synthetic {
         warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
     }
@@ -190,7 +192,6 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     let scoring = options
         .scoring
         .settings(race, &options.data, device, progress);
-    let heeded = Interrupt::heed();
     let ended = scoring
         .run(&job, begun, None, &interrupt::is_asked)
         .map_err(blame(path))?;
@@ -242,7 +243,6 @@ fn by_criterion(
     let scoring = options
         .scoring
         .settings(false, &options.data, device, progress);
-    let _heeded = Interrupt::heed();
     let look = criteria::Look {
         job,
         scoring: &scoring,

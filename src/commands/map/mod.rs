@@ -47,6 +47,7 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         }
         None => None,
     };
+    let heeded = Interrupt::heed();
     if synthetic {
         progress.warn(format_args!(
             "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
@@ -78,7 +79,6 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         images: (&images.calibration, &loader),
     };
     let begun = Instant::now();
-    let heeded = Interrupt::heed();
     let ended = mapping.run(&job, &interrupt::is_asked)?;
     drop(heeded);
     let Ended::Compared(map) = ended else {
