@@ -32,6 +32,7 @@ pub mod fault;
 pub mod gates;
 pub mod inference;
 pub mod interface;
+pub mod interrupt;
 pub mod invocation;
 pub mod matrix;
 pub mod memory;
@@ -55,8 +56,6 @@ pub mod weights;
 pub mod eval;
 #[cfg(feature = "torch")]
 pub mod finetune;
-#[cfg(feature = "torch")]
-pub mod interrupt;
 #[cfg(feature = "torch")]
 pub mod picture;
 #[cfg(feature = "torch")]

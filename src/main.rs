@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
-use ckaprune::commands::{self, INTERRUPTED, Outcome};
+use ckaprune::commands::{self, Outcome};
 use ckaprune::error::{BAD_INPUT, one_message};
 use ckaprune::export::survive_size_limits;
 use ckaprune::fault::tell_in_our_words;
+use ckaprune::interrupt;
 use ckaprune::options::with_config;
 use ckaprune::progress::say;
 
@@ -16,6 +17,7 @@ const MISSED: u8 = 1;
 
 fn main() -> ExitCode {
     survive_size_limits();
+    interrupt::watch();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     match catch_unwind(AssertUnwindSafe(|| commands::run(&cli))) {
         Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Missed)) => ExitCode::from(MISSED),
-        Ok(Ok(Outcome::Interrupted)) => ExitCode::from(INTERRUPTED),
+        Ok(Ok(Outcome::Interrupted)) => ExitCode::from(interrupt::exit_code()),
         Ok(Err(error)) => fail(&error, verbose),
         // It is told already.
         Err(_) => ExitCode::from(BAD_INPUT),

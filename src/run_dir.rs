@@ -1,7 +1,8 @@
 //! A pruning run on disk: its settings, every iteration's archive and figures. A run can be continued from it.
 //!
 //! `run.json` is written after the archive it speaks of, and both appear whole or not at all; so whenever a run
-//! stops, the folder holds the state between two iterations.
+//! stops, the folder holds the state between two steps: scoring, removal with repair, fine-tuning. Within a training,
+//! a checkpoint says how far that came.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{self, Path, PathBuf};
@@ -10,15 +11,18 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
-use crate::export::{NewFolder, Staged, advise, keep_all};
+use crate::criteria::Score;
+use crate::export::{NewFolder, Staged, TEMPORARY, advise, write_all};
 use crate::plan::Plan;
-use crate::prune::{Iteration, State, Targets, Tuning};
+use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
 use crate::score::{Tally, check_tallies};
 use crate::settings::Settings;
 
 const RUN_FILE: &str = "run.json";
 const PLAN_FILE: &str = "plan.json";
+/// The network of the iteration that [`RunFile::begun`] speaks of.
+const BEGUN_FILE: &str = "begun.pt";
 
 /// What `run.json` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,12 @@ struct RunFile {
     /// Statistics of the scoring that was under way when the user stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scoring: Vec<Tally>,
+    /// Scores of the next iteration, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<Score>,
+    /// The next iteration, its blocks removed and the rest repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Iteration>,
 }
 
 /// The folder of one run.
@@ -76,11 +86,17 @@ fn lock(folder: &Path) -> Result<Option<File>> {
 /// Whether a run in this folder writes that file itself.
 #[must_use]
 pub fn keeps(folder: &Path, file: &Path) -> bool {
-    let is = |name| match (path::absolute(folder.join(name)), path::absolute(file)) {
-        (Ok(own), Ok(file)) => own == file,
-        _ => false,
+    let (Ok(folder), Ok(file)) = (path::absolute(folder), path::absolute(file)) else {
+        return false;
     };
-    is(RUN_FILE) || is(PLAN_FILE)
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let is_iteration = name.starts_with("iteration-") && name.ends_with(".pt");
+    file.parent() == Some(&folder)
+        && (is_iteration
+            || [RUN_FILE, PLAN_FILE, BEGUN_FILE].contains(&name)
+            || Phase::ALL.iter().any(|phase| phase.file() == name))
 }
 
 /// What a run is to be.
@@ -89,6 +105,10 @@ pub struct Asked {
     pub settings: Settings,
     pub targets: Targets,
     pub plan: Plan,
+}
+
+fn opened(file: &Path) -> Result<Archive> {
+    Archive::open(file).with_context(|| file.display().to_string())
 }
 
 impl RunDir {
@@ -115,12 +135,17 @@ impl RunDir {
                     )
                 })?;
                 dir._lock = lock(folder)?;
-                dir.write(None)?;
+                // Whoever removed a run.json has not always removed what belonged to it.
+                for phase in Phase::ALL {
+                    dir.forget(phase.file());
+                }
+                dir.write(&[])?;
                 new.keep();
             }
             (true, true) => {
                 dir._lock = lock(folder)?;
                 dir.take_up(&file)?;
+                dir.sweep();
             }
         }
         Ok(dir)
@@ -186,11 +211,33 @@ impl RunDir {
             );
         }
         check_tallies(&run.scoring).with_context(|| shown.to_string())?;
-        self.run = RunFile {
-            targets: self.run.targets,
-            ..run
-        };
+        let targets = self.run.targets;
+        let same_choice = run.targets.choose_like(&targets);
+        self.run = RunFile { targets, ..run };
+        if !same_choice && let Some(begun) = self.run.begun.take() {
+            // With these targets other blocks may go, of the same scores.
+            self.run.scores = begun.candidates;
+        }
         Ok(())
+    }
+
+    /// Removes what is of no use any more, and what a killed process left half written.
+    fn sweep(&self) {
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if name.starts_with(TEMPORARY) {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// Removes a file of this folder. One that stays is in nobody's way.
+    fn forget(&self, name: &str) {
+        let _ = fs::remove_file(self.folder.join(name));
     }
 
     /// What an earlier start of this run made of the original before the first removal.
@@ -210,14 +257,16 @@ impl RunDir {
     /// If the folder cannot be written.
     pub fn keep_pretrained(&mut self, pretraining: &Tuning, archive: &Archive) -> Result<()> {
         self.run.pretraining = Some(pretraining.clone());
-        self.write(Some((0, archive)))
-            .map_err(|error| self.resumable(error))
+        self.write(&[(self.archive_of(0), archive)])
+            .map_err(|error| self.resumable(error))?;
+        self.forget(Phase::Pretraining.file());
+        Ok(())
     }
 
     /// Where the run stands: before the first iteration, or where it stopped.
     ///
     /// # Errors
-    /// If an iteration's archive is gone.
+    /// If an archive is gone.
     pub fn state(&self, original: &Archive) -> Result<State> {
         let archive = match self.run.iterations.len() {
             0 => original.clone(),
@@ -228,6 +277,14 @@ impl RunDir {
             iterations: self.run.iterations.clone(),
             rolled_back: self.run.rolled_back.clone(),
             scoring: self.run.scoring.clone(),
+            scores: self.run.scores.clone(),
+            begun: match &self.run.begun {
+                None => None,
+                Some(iteration) => Some(Begun {
+                    archive: opened(&self.folder.join(BEGUN_FILE))?,
+                    iteration: iteration.clone(),
+                }),
+            },
             original_latency: self.run.original_latency,
         })
     }
@@ -237,11 +294,10 @@ impl RunDir {
     /// # Errors
     /// If the file is gone or was changed into something else.
     pub fn archive(&self, iteration: usize) -> Result<Archive> {
-        let path = self.archive_of(iteration);
-        Archive::open(&path).with_context(|| path.display().to_string())
+        opened(&self.archive_of(iteration))
     }
 
-    /// Keeps the state after an iteration.
+    /// Keeps the state after a step.
     ///
     /// # Errors
     /// If the folder cannot be written.
@@ -252,26 +308,40 @@ impl RunDir {
         self.run.iterations.clone_from(&state.iterations);
         self.run.rolled_back.clone_from(&state.rolled_back);
         self.run.scoring.clone_from(&state.scoring);
+        self.run.scores.clone_from(&state.scores);
+        self.run.begun = state.begun.as_ref().map(|b| b.iteration.clone());
         self.run.original_latency = state.original_latency;
-        self.write(is_new.then_some((kept, &state.archive)))
-            .map_err(|error| self.resumable(error))
+        let kept = is_new.then(|| (self.archive_of(kept), &state.archive));
+        let begun = state.begun.as_ref();
+        let begun = begun.map(|b| (self.folder.join(BEGUN_FILE), &b.archive));
+        let archives: Vec<_> = kept.into_iter().chain(begun).collect();
+        self.write(&archives)
+            .map_err(|error| self.resumable(error))?;
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        Ok(())
     }
 
-    /// Writes what the folder says, and before it the archive of an iteration, if it speaks of a new one.
-    fn write(&self, archive: Option<(usize, &Archive)>) -> Result<()> {
+    /// Writes what the folder says, and before it the archives that it speaks of for the first time.
+    fn write(&self, archives: &[(PathBuf, &Archive)]) -> Result<()> {
         let removed = self.run.iterations.iter().flat_map(|i| i.removed.clone());
         let plan = Plan {
             blocks: removed.collect(),
             ..self.plan.clone()
         };
-        let mut files = Vec::new();
-        if let Some((iteration, archive)) = archive {
-            files.push(Staged::archive(&self.archive_of(iteration), archive)?);
-        }
-        let plan_file = self.folder.join(PLAN_FILE);
-        files.push(Staged::bytes(&plan_file, json(&plan)?.as_bytes())?);
-        files.push(Staged::bytes(&self.file(), json(&self.run)?.as_bytes())?);
-        keep_all(files, true)
+        let stage = || {
+            let archives = archives.iter();
+            let mut files: Vec<Staged> = archives
+                .map(|(path, archive)| Staged::archive(path, archive))
+                .collect::<Result<_>>()?;
+            let plan_file = self.folder.join(PLAN_FILE);
+            files.push(Staged::bytes(&plan_file, json(&plan)?.as_bytes())?);
+            files.push(Staged::bytes(&self.file(), json(&self.run)?.as_bytes())?);
+            Ok(files)
+        };
+        write_all(stage, true)
     }
 
     /// An error of writing, with the way to go on: the folder still holds what it held before.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::archive::{Archive, ArchiveError};
+
 /// Options and what they were applied to, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -31,6 +33,21 @@ impl Settings {
         keys.find(|key| self.0.get(*key) != now.0.get(*key))
             .map(|key| (key.clone(), value(self, key), value(now, key)))
     }
+}
+
+/// Tells one network from another, weights included.
+///
+/// # Errors
+/// If its parts cannot be put together.
+pub fn fingerprint(archive: &Archive) -> Result<String, ArchiveError> {
+    let bytes = archive.to_bytes()?;
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes);
+    Ok(format!(
+        "{} bytes, CRC-32 {:08x}",
+        bytes.len(),
+        checksum.sum()
+    ))
 }
 
 fn show(setting: Option<&Value>) -> String {

@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,52 +11,18 @@ use ckaprune::archive::Archive;
 use ckaprune::data::{self, Loader, Part, Transform};
 use ckaprune::export::save_archive;
 use ckaprune::finetune::{
-    Distillation, Lessons, Mixing, Schedule, Shape, Teacher, Trained, Training, finetune,
+    Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,
 };
 use ckaprune::interface::Interface;
 use ckaprune::patch::thaw;
 use ckaprune::program::{Attribute, ModuleTree};
 use ckaprune::progress::Progress;
 use ckaprune::torch::Module;
+use common::images::easy_images;
 use common::{fixture, open};
 use tch::{Device, Kind, Tensor};
 
 const QUIET: Progress = Progress { quiet: true };
-const CLASSES: usize = 5;
-
-/// Images of CLASSES kinds that a network tells apart at a glance: each class has its own brightness pattern.
-fn easy_images() -> (tempfile::TempDir, Part) {
-    let folder = tempfile::tempdir().unwrap();
-    let (count, side) = (60, 8);
-    let mut images = ndarray::Array4::<u8>::zeros((count, side, side, 3));
-    for ((i, y, x, c), pixel) in images.indexed_iter_mut() {
-        let class = i % CLASSES;
-        *pixel =
-            ((class * 50) as u8).wrapping_add(((x * (class + 1) + y * 3 + c * 7 + i) % 16) as u8);
-    }
-    let labels = ndarray::Array1::from_shape_fn(count, |i| (i % CLASSES) as i64);
-    let path = folder.path().join("easy.npz");
-    write_npz(&path, &images, &labels);
-    let part = data::open(&path).unwrap().train.unwrap();
-    (folder, part)
-}
-
-fn write_npz(path: &std::path::Path, images: &ndarray::Array4<u8>, labels: &ndarray::Array1<i64>) {
-    use ndarray_npy::WriteNpyExt;
-    let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
-    let options = zip::write::SimpleFileOptions::default();
-    for name in ["images.npy", "labels.npy"] {
-        zip.start_file(name, options).unwrap();
-        let mut bytes = Vec::new();
-        match name {
-            "images.npy" => images.write_npy(&mut bytes).unwrap(),
-            _ => labels.write_npy(&mut bytes).unwrap(),
-        }
-        std::io::Write::write_all(&mut zip, &bytes).unwrap();
-    }
-    zip.finish().unwrap();
-}
-
 /// libtorch's random numbers are the whole process's: one test at a time draws them.
 fn random_numbers() -> MutexGuard<'static, ()> {
     static DRAWING: Mutex<()> = Mutex::new(());
@@ -85,7 +50,7 @@ fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
         &Interface::default(),
         lessons(part, &loader),
         &training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -261,7 +226,7 @@ fn a_network_without_weights_is_refused_with_the_way_out() {
         &Interface::default(),
         lessons(&part, &loader),
         &Training::default(),
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -284,7 +249,7 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
         &Interface::default(),
         lessons(&part, &loader),
         &training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )
@@ -304,7 +269,7 @@ fn run(archive: &Archive, lessons: Lessons, training: &Training) -> Trained {
         &interface,
         lessons,
         training,
-        0,
+        Session::at(0),
         Device::Cpu,
         QUIET,
     )

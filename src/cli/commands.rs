@@ -170,7 +170,7 @@ pub struct Prune {
     pub pretrain_lr: Option<f64>,
     #[command(flatten)]
     pub output: Output,
-    /// Keep every iteration's archive and figures in this folder
+    /// Keep every iteration's archive and figures in this folder, and what a run needs to go on after it was stopped
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
     /// Say what would be scored, and about how long and how much memory it would take; write nothing
@@ -203,6 +203,12 @@ pub struct Finetune {
     /// Archive of a network to learn from; the images then need no labels
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Fine-tuning")]
     pub teacher: Option<PathBuf>,
+    /// Keep in this file how far training came: after every epoch, every ten minutes, and when it is stopped
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Fine-tuning")]
+    pub checkpoint: Option<PathBuf>,
+    /// Go on from the file that --checkpoint names, with the same options
+    #[arg(long, requires = "checkpoint", help_heading = "Fine-tuning")]
+    pub resume: bool,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]

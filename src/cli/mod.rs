@@ -27,7 +27,8 @@ pub use values::*;
     args_override_self = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input.\n\
+    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input; 130 stopped with Ctrl-C; \
+    143 stopped by SIGTERM.\n\
     Every option can stand in a JSON file named with --config (the same names, without dashes in front)."
 )]
 pub struct Cli {

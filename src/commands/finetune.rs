@@ -1,7 +1,10 @@
 //! `ckaprune finetune`: training alone.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use serde::Serialize;
+use serde_json::json;
 
 use super::fitting::Fitting;
 use super::images::{Opened, analyse_for, set_aside};
@@ -9,8 +12,11 @@ use super::{Outcome, blame, free_output, interface, open_device, open_model, sav
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
-use crate::finetune::{Lessons, Teacher, finetune};
+use crate::export::check_file;
+use crate::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
+use crate::interrupt::{self, Interrupt, Stopped};
 use crate::report::SCHEMA;
+use crate::settings::{Settings, fingerprint};
 use crate::torch::Module;
 
 #[derive(Serialize)]
@@ -39,6 +45,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "finetuned")?;
+    check_checkpoint(options, &output)?;
     let device = open_device(&options.machine)?;
     let opened = Opened::require(&options.data, progress, "finetune")?;
     let data = options.data.data.as_deref().unwrap_or(path);
@@ -70,10 +77,12 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let before = measure(&archive).map_err(blame(path))?;
     let loader = opened.training(options.training.augment.0);
     let (train, validation) = set_aside(train, options.training.val_split, options.data.seed)?;
+    let mut taught_by = None;
     let mut teacher = match &options.teacher {
         None => None,
         Some(teacher) => {
             let archive = open_model(teacher)?;
+            taught_by = Some(fingerprint(&archive)?);
             let module = Module::load(&archive, device, interface).map_err(blame(teacher))?;
             Some(Teacher::new(
                 module,
@@ -82,6 +91,23 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
             ))
         }
     };
+    let checkpoint = match &options.checkpoint {
+        None => None,
+        Some(file) => {
+            let networks = [Some(fingerprint(&archive)?), taught_by];
+            let settings = settings(options, networks, &analysis.input_shape);
+            Some(Checkpoint::new(file.clone(), settings))
+        }
+    };
+    if let Some(checkpoint) = &checkpoint {
+        match options.resume {
+            true => checkpoint.require()?,
+            // Only `--force` comes here with a file of an earlier training.
+            false => checkpoint.remove()?,
+        }
+    }
+    // Without a place for it there is nothing to keep.
+    let heeded = checkpoint.as_ref().map(|_| Interrupt::heed());
     let trained = finetune(
         &archive,
         interface,
@@ -92,12 +118,26 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
             teacher: teacher.as_mut(),
         },
         &options.training.parameters(options.data.seed),
-        0,
+        Session {
+            checkpoint: checkpoint.as_ref(),
+            stop: &interrupt::is_asked,
+            ..Session::at(0)
+        },
         device,
         progress,
-    )
-    .map_err(blame(path))?;
+    );
+    let trained = match trained {
+        Err(error) if error.is::<Stopped>() => {
+            progress.warn(how_to_go_on(options));
+            return Ok(Outcome::Interrupted);
+        }
+        ended => ended.map_err(blame(path))?,
+    };
     save(&trained.archive, &output, &options.output)?;
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.remove()?;
+    }
+    drop(heeded);
     let after = measure(&open_model(&output)?)?;
     let report = FinetuneReport {
         schema: SCHEMA,
@@ -114,6 +154,67 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
+}
+
+/// Refuses a checkpoint that is there already, unless it is gone on from, or that cannot be written.
+fn check_checkpoint(options: &Finetune, output: &Path) -> Result<()> {
+    let Some(file) = &options.checkpoint else {
+        return Ok(());
+    };
+    let shown = file.display();
+    if file == output || options.output.export_weights.as_ref() == Some(file) {
+        bail!("{shown}: --checkpoint names the file of a result as well");
+    }
+    if file.is_file() && !options.resume && !options.output.force {
+        bail!(
+            "{shown}: exists already; go on from it with --resume, name another file with --checkpoint, or replace it \
+             with --force"
+        );
+    }
+    check_file(file, true, "--checkpoint")
+}
+
+/// What a stopped training leaves, and how it goes on.
+fn how_to_go_on(options: &Finetune) -> String {
+    match &options.checkpoint {
+        Some(file) if !file.is_file() => "stopped before there was anything to keep".into(),
+        Some(file) if options.resume => format!(
+            "stopped; run the same command again to go on from {}",
+            file.display()
+        ),
+        Some(file) => format!(
+            "stopped; add `--resume` to the same command to go on from {}",
+            file.display()
+        ),
+        None => "stopped; nothing is kept, because no --checkpoint was named".into(),
+    }
+}
+
+/// All that decides what the weights become.
+fn settings(
+    options: &Finetune,
+    [model, teacher]: [Option<String>; 2],
+    input_shape: &[i64],
+) -> Settings {
+    let data = &options.data;
+    let text =
+        |numbers: &Option<crate::options::Numbers>| numbers.as_ref().map(ToString::to_string);
+    let settings = [
+        ("model", json!(model)),
+        ("teacher", json!(teacher)),
+        ("data", json!(data.data)),
+        ("mean", json!(text(&data.mean))),
+        ("std", json!(text(&data.std))),
+        ("input-size", json!(input_shape)),
+        (
+            "output-key",
+            json!(options.model.output_key.as_ref().map(ToString::to_string)),
+        ),
+        ("batch-size", json!(data.batch_size)),
+        ("seed", json!(data.seed)),
+    ];
+    let settings: Settings = settings.into_iter().collect();
+    settings.and(options.training.settings())
 }
 
 impl FinetuneReport {

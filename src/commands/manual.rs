@@ -7,7 +7,7 @@ use clap_mangen::Man;
 
 use super::Outcome;
 use crate::cli::{Cli, Completions, Manual};
-use crate::export::{NewFolder, Staged, keep_all};
+use crate::export::{NewFolder, Staged, write_all};
 use crate::report;
 
 pub(super) fn completions(options: &Completions) -> Result<Outcome> {
@@ -33,9 +33,12 @@ pub(super) fn manual(options: &Manual) -> Result<Outcome> {
     })?;
     let mut command = command.disable_help_subcommand(true);
     command.build();
-    let mut files = Vec::new();
-    pages(command, folder, &mut files)?;
-    keep_all(files, true)?;
+    let stage = || {
+        let mut files = Vec::new();
+        pages(command, folder, &mut files)?;
+        Ok(files)
+    };
+    write_all(stage, true)?;
     new.keep();
     Ok(Outcome::Done)
 }

@@ -48,7 +48,7 @@ use crate::cli::{Cli, Command, Model, Output, Talk};
 use crate::data::DataError;
 #[cfg(feature = "torch")]
 use crate::export::WriteError;
-use crate::export::{Staged, check_output, default_output, keep_all};
+use crate::export::{Staged, check_output, default_output, write_all};
 #[cfg(feature = "torch")]
 use crate::interface::Interface;
 use crate::options::Size;
@@ -60,16 +60,13 @@ use crate::settings::Settings;
 use crate::verdict::why_nothing_is_removable;
 use crate::weights::to_safetensors;
 
-/// Exit code of a command that the user stopped: 128 + SIGINT, as shells report it.
-pub const INTERRUPTED: u8 = 130;
-
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
     /// It ran, but fell short of a target.
     Missed,
-    /// The user stopped it; what it had done is kept.
+    /// The user stopped it with a signal; what it had done is kept where there is a place for it.
     Interrupted,
 }
 
@@ -131,12 +128,15 @@ fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
 
 /// Writes a network, and its weights where they were asked for.
 fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
-    let mut files = vec![Staged::archive(output, archive)?];
-    if let Some(file) = &options.export_weights {
-        let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
-        files.push(Staged::bytes(file, &weights)?);
-    }
-    keep_all(files, options.force)
+    let stage = || {
+        let mut files = vec![Staged::archive(output, archive)?];
+        if let Some(file) = &options.export_weights {
+            let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
+            files.push(Staged::bytes(file, &weights)?);
+        }
+        Ok(files)
+    };
+    write_all(stage, options.force)
 }
 
 /// The last part of a path.
@@ -193,19 +193,6 @@ fn scoring_settings(
         ),
     ];
     settings.into_iter().collect()
-}
-
-/// Tells one model from another, weights included.
-#[cfg(feature = "torch")]
-fn fingerprint(archive: &Archive) -> Result<String> {
-    let bytes = archive.to_bytes()?;
-    let mut checksum = flate2::Crc::new();
-    checksum.update(&bytes);
-    Ok(format!(
-        "{} bytes, CRC-32 {:08x}",
-        bytes.len(),
-        checksum.sum()
-    ))
 }
 
 /// The device to run on, after setting the number of threads.

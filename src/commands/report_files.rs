@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::cli::ReportFile;
-use crate::export::{Staged, check_file, keep_all};
+use crate::export::{Staged, check_file, write_all};
 use crate::invocation::Invocation;
 use crate::page::Page;
 use crate::progress::Progress;
@@ -96,11 +96,13 @@ impl ReportFiles {
         document: &Document<R>,
         progress: Progress,
     ) -> Result<()> {
-        let files = [
-            Staged::bytes(&self.document, json(document)?.as_bytes())?,
-            Staged::bytes(&self.page, page.html().as_bytes())?,
-        ];
-        keep_all(files, self.force)?;
+        let stage = || {
+            Ok(vec![
+                Staged::bytes(&self.document, json(document)?.as_bytes())?,
+                Staged::bytes(&self.page, page.html().as_bytes())?,
+            ])
+        };
+        write_all(stage, self.force)?;
         progress.note(format_args!("report: {}", self.page.display()));
         Ok(())
     }

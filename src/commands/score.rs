@@ -12,21 +12,19 @@ use super::fitting::{Fitting, free};
 use super::images::{Ready, for_pruning, warn_synthetic};
 use super::map;
 use super::statistics::{self, StatisticsFile};
-use super::{
-    Outcome, blame, fingerprint, interface, open_device, open_model, require_candidates, show,
-};
+use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::cli::{self, Score};
 use crate::criteria::{self, Distribution};
 use crate::export::check_output;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::memory::Work;
 use crate::progress::Progress;
 use crate::prune::Rules;
 use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
 use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
-use crate::settings::Settings;
+use crate::settings::{Settings, fingerprint};
 use crate::torch;
 
 /// What was scored.
@@ -180,6 +178,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .into_iter()
         .map(|b| b.path.clone())
         .collect();
+    // Whoever sees the work begin may stop it and keep what is done.
+    let heeded = Interrupt::heed();
     if synthetic {
         warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
     }
@@ -226,11 +226,10 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     let scoring = options
         .scoring
         .settings(race, &options.data, device, progress);
-    let interrupt = Interrupt::heed();
     let ended = scoring
-        .run(&job, begun, None, &|| interrupt.is_asked())
+        .run(&job, begun, None, &interrupt::is_asked)
         .map_err(blame(path))?;
-    drop(interrupt);
+    drop(heeded);
     seconds += start.elapsed().as_secs_f64();
     let file = |tallies| {
         StatisticsFile::new(
@@ -278,13 +277,12 @@ fn by_criterion(
     let scoring = options
         .scoring
         .settings(false, &options.data, device, progress);
-    let interrupt = Interrupt::heed();
     let look = criteria::Look {
         job,
         scoring: &scoring,
         seed: options.scoring.seed(options.data.seed),
         iteration: 0,
-        stop: &|| interrupt.is_asked(),
+        stop: &interrupt::is_asked,
     };
     let mut criterion = options.scoring.criterion.criterion(None);
     match criterion.measure(&look, Vec::new())? {

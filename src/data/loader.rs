@@ -233,6 +233,15 @@ pub fn ahead<T>(
 }
 
 impl Batches<'_> {
+    /// Leaves out the batches before the one of this number, counted from 0, without making them.
+    #[must_use]
+    pub fn starting_at(self, batch: usize) -> Self {
+        Self {
+            next: batch.saturating_mul(self.batch_size).min(self.order.len()),
+            ..self
+        }
+    }
+
     fn batch(&self, range: Range<usize>) -> Result<Batch> {
         let positions = &self.order[range];
         let part = self.painter.part;

@@ -7,6 +7,7 @@ use ndarray::{ArrayView1, Axis, Ix2};
 
 use super::{Metrics, check_scores};
 use crate::data::{Loader, Part};
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::torch::{Module, to_array};
 
@@ -139,7 +140,8 @@ impl<'a> Scores<'a> {
 /// Runs `module` on all images of `part`.
 ///
 /// # Errors
-/// If the network does not give one row of class scores an image, with a class for every label.
+/// If the network does not give one row of class scores an image, with a class for every label; and
+/// [`Stopped`](interrupt::Stopped).
 pub fn predict(
     module: &Module,
     part: &Part,
@@ -150,6 +152,7 @@ pub fn predict(
     let bar = progress.bar(what, part.len());
     let mut found = Predictions::default();
     for batch in loader.batches(part, 0)? {
+        interrupt::check()?;
         let batch = batch?;
         let input = module.images(&batch.images)?;
         let scores = tch::no_grad(|| module.forward(&input))?;

@@ -12,10 +12,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::archive::Archive;
+use crate::interrupt::undisturbed;
+
+/// How the names of files begin that are being written.
+pub const TEMPORARY: &str = ".ckaprune-";
 
 pub use error::{WriteError, advise};
 pub use folder::NewFolder;
-pub use staged::{Staged, keep_all};
+pub use staged::Staged;
 
 /// From now on a file beyond the largest size that this process may write is an error of its writing; left to itself, the
 /// system ends the process, and what it was writing stays behind.
@@ -93,7 +97,7 @@ pub fn check_file(path: &Path, force: bool, option: &str) -> Result<()> {
 /// # Errors
 /// If the file exists and `force` is not given, or cannot be written: then nothing is left behind.
 pub fn save_archive(archive: &Archive, path: &Path, force: bool) -> Result<()> {
-    keep_all([Staged::archive(path, archive)?], force)
+    write_all(|| Ok(vec![Staged::archive(path, archive)?]), force)
 }
 
 /// Writes bytes. The file at `path` is the old one or the new one at every moment.
@@ -101,7 +105,16 @@ pub fn save_archive(archive: &Archive, path: &Path, force: bool) -> Result<()> {
 /// # Errors
 /// Those of [`save_archive`].
 pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    keep_all([Staged::bytes(path, bytes)?], force)
+    write_all(|| Ok(vec![Staged::bytes(path, bytes)?]), force)
+}
+
+/// Writes files that belong together: they get their names, in this order, when all of them are on the disk. A first
+/// signal waits for that.
+///
+/// # Errors
+/// Those of [`save_archive`].
+pub fn write_all(stage: impl FnOnce() -> Result<Vec<Staged>>, force: bool) -> Result<()> {
+    undisturbed(|| staged::keep_all(stage()?, force))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,14 +1,14 @@
 //! Files in the making.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use tempfile::NamedTempFile;
 
 use super::error::WriteError;
-use super::folder_of;
+use super::{TEMPORARY, folder_of};
 use crate::archive::{Archive, ArchiveError};
 
 /// A file that is whole and on the disk, but not yet under its name. Dropped, it leaves nothing behind.
@@ -33,10 +33,7 @@ impl Staged {
     /// [`WriteError`], or what is wrong with the archive.
     pub fn archive(path: &Path, archive: &Archive) -> Result<Self> {
         Staged::with(path, |file| {
-            let mut out = BufWriter::new(FirstError {
-                file,
-                failed: false,
-            });
+            let mut out = BufWriter::new(file);
             archive.write_to(&mut out).map_err(|error| match error {
                 ArchiveError::Write(cause) => cause.into(),
                 other => anyhow::Error::from(other),
@@ -74,7 +71,7 @@ impl Staged {
 ///
 /// # Errors
 /// If there is a file of such a name (unless `force`), or a folder is gone.
-pub fn keep_all(files: impl IntoIterator<Item = Staged>, force: bool) -> Result<()> {
+pub(super) fn keep_all(files: impl IntoIterator<Item = Staged>, force: bool) -> Result<()> {
     let mut kept: Vec<PathBuf> = Vec::new();
     for file in files {
         let path = file.path.clone();
@@ -111,45 +108,10 @@ fn sync_name(path: &Path) -> io::Result<()> {
 /// Temporary files are for their owner only; a result has the permissions of any new file (0666 less the umask).
 fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".ckaprune-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
-}
-
-/// A file that reports its first failure and from then on takes everything and keeps nothing: the zip writer tries to
-/// finish what has failed already, and would report on stderr that it could not.
-struct FirstError<'a> {
-    file: &'a mut File,
-    failed: bool,
-}
-
-impl FirstError<'_> {
-    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        self.failed |= matches!(&result, Err(e) if e.kind() != ErrorKind::Interrupted);
-        result
-    }
-}
-
-impl Write for FirstError<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failed {
-            self.file.seek(SeekFrom::Current(bytes.len() as i64))?;
-            return Ok(bytes.len());
-        }
-        let written = self.file.write(bytes);
-        self.note(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Seek for FirstError<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
 }
 
 #[cfg(test)]
@@ -203,17 +165,5 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         drop(Staged::bytes(&place.path().join("file"), b"new").unwrap());
         assert!(names(place.path()).is_empty());
-    }
-
-    #[test]
-    fn a_failure_is_reported_once_and_then_everything_is_taken() {
-        let mut read_only = File::open("Cargo.toml").unwrap();
-        let mut out = FirstError {
-            file: &mut read_only,
-            failed: false,
-        };
-        assert!(out.write(b"abc").is_err());
-        assert_eq!(out.write(b"abc").unwrap(), 3);
-        assert_eq!(out.stream_position().unwrap(), 3, "as if it were there");
     }
 }

@@ -1,15 +1,17 @@
 //! One network's way through its epochs.
 
 use anyhow::{Result, bail};
+use rand::RngExt;
 use tch::{Kind, TchError, Tensor};
 
+use super::checkpoint::Standing;
 use super::loss::{blend, cross_entropy};
 use super::mix::Mix;
 use super::optimizer::Optimizer;
 use super::precision::Precision;
 use super::teacher::Teacher;
 use super::{Lessons, Training};
-use crate::data::{Batch, Part, ahead};
+use crate::data::{Batch, Part, ahead, random_stream};
 use crate::eval::{check_scores, evaluate};
 use crate::progress::Progress;
 use crate::torch::{self, Module, explain};
@@ -23,23 +25,31 @@ pub struct Course<'a> {
     pub optimizer: Optimizer,
     pub module: Module,
     pub precision: Precision,
-    /// Done so far, over all epochs.
-    pub steps: usize,
-    /// Trained on so far, each as often as it was.
+    /// Trained on in this sitting, each as often as it was.
     pub images: usize,
-    pub channels_last: bool,
     /// Images of the last step.
     pub last: Option<Tensor>,
 }
 
+/// How a way through the images ended.
+pub enum Shown {
+    /// There is none left; or the sum of their losses has become infinite, or no number.
+    All,
+    /// There is something else to be done first.
+    Some,
+}
+
 impl Course<'_> {
-    /// Shows all images once. The mean loss; not a number, or infinite, where it became so.
+    /// Shows the images of an epoch, from where `standing` is, until `pause` says so between two batches. The standing
+    /// then says how far it came.
     pub fn epoch(
         &mut self,
         lessons: &mut Lessons,
         number: u64,
+        standing: &mut Standing,
+        pause: &dyn Fn() -> bool,
         mut seen: impl FnMut(usize),
-    ) -> Result<f64> {
+    ) -> Result<Shown> {
         let Lessons {
             train,
             loader,
@@ -47,31 +57,63 @@ impl Course<'_> {
             ..
         } = lessons;
         let batches = loader.batches(train, number)?;
-        let in_epoch = batches.len().max(1) as f64;
-        let mut sum = Tensor::zeros([], (Kind::Double, self.module.device()));
-        let mut images = 0;
-        ahead(batches, |batches| {
-            for (step, batch) in batches.enumerate() {
+        let count = batches.len();
+        let begun = standing.batches;
+        // At the end of an epoch there is no step to be taken, but the images of the last one are needed again.
+        let first = if begun < count {
+            begun
+        } else {
+            begun.saturating_sub(2)
+        };
+        let loss = f64::from_bits(standing.loss_bits);
+        let mut sum = Tensor::from(loss).to_device(self.module.device());
+        ahead(batches.starting_at(first), |batches| {
+            for (place, batch) in (first..).zip(batches) {
                 let batch = batch?;
                 // Batch norm has no variance of a single image.
                 if batch.indices.len() < 2 {
                     continue;
                 }
-                let done = self.steps as f64 / in_epoch;
-                let mix = self.mix(&batch, number, step as u64)?;
-                let loss = self.step(&batch, mix, train, teacher.as_deref_mut(), done)?;
-                self.steps += 1;
-                sum = weighted(&loss, batch.indices.len())
+                let mix = self.mix(&batch, number, place as u64)?;
+                let images = self.images_of(&batch, mix.as_ref())?;
+                self.last = Some(images.shallow_clone());
+                if place < begun {
+                    continue;
+                }
+                // A number for each step, so that training that goes on half way draws what it would have drawn.
+                let mut random =
+                    random_stream(*b"libtorch", self.training.seed, number, place as u64);
+                torch::set_seed(random.random());
+                let done = standing.steps as f64 / count.max(1) as f64;
+                let loss = self.loss(
+                    &images,
+                    &batch,
+                    mix,
+                    train,
+                    teacher.as_deref_mut(),
+                    standing,
+                )?;
+                self.descend(&loss, done)?;
+                let images = batch.indices.len();
+                sum = weighted(&loss, images)
                     .and_then(|w| sum.f_add(&w))
                     .map_err(explain)?;
-                images += batch.indices.len();
-                self.images += batch.indices.len();
-                seen(batch.indices.len());
-                if step % LOOK == LOOK - 1 && !value(&sum)?.is_finite() {
+                standing.steps += 1;
+                standing.images += images;
+                self.images += images;
+                seen(images);
+                if place % LOOK == LOOK - 1 && !value(&sum)?.is_finite() {
                     break;
                 }
+                if pause() {
+                    standing.batches = place + 1;
+                    standing.loss_bits = value(&sum)?.to_bits();
+                    return Ok(Shown::Some);
+                }
             }
-            Ok(value(&sum)? / images.max(1) as f64)
+            standing.batches = count;
+            standing.loss_bits = value(&sum)?.to_bits();
+            Ok(Shown::All)
         })
     }
 
@@ -81,21 +123,26 @@ impl Course<'_> {
         self.training.mixing.draw(numbers, count, [height, width])
     }
 
-    /// The loss of a batch, and a step against it. `done`: epochs so far.
-    fn step(
-        &mut self,
+    /// A batch as the network is shown it.
+    fn images_of(&self, batch: &Batch, mix: Option<&Mix>) -> Result<Tensor> {
+        let images = self.module.images(&batch.images)?;
+        match mix {
+            Some(mix) => mix.images(&images),
+            None => Ok(images),
+        }
+    }
+
+    /// The loss of a batch.
+    fn loss(
+        &self,
+        images: &Tensor,
         batch: &Batch,
         mix: Option<Mix>,
         part: &Part,
         teacher: Option<&mut Teacher>,
-        done: f64,
+        standing: &mut Standing,
     ) -> Result<Tensor> {
-        let images = self.module.images(&batch.images)?;
-        let images = match &mix {
-            Some(mix) => mix.images(&images)?,
-            None => images,
-        };
-        let scores = self.forward(&images)?;
+        let scores = self.forward(images, standing)?;
         let given = batch.labels.as_deref().unwrap_or_default();
         check_scores(&scores, batch.indices.len(), given, part)?;
         let entropy = |labels: &[i64]| {
@@ -112,35 +159,40 @@ impl Course<'_> {
         let precision = self.precision;
         let taught = teacher.map(|teacher| {
             let weight = teacher.distillation.weight;
-            let taught = teacher.divergence(numbers, &images, &scores, precision);
+            let taught = teacher.divergence(numbers, images, &scores, precision);
             taught.map(|taught| (taught, weight))
         });
-        let loss = match (labelled, taught.transpose()?) {
-            (Some(loss), None) => loss,
-            (Some(loss), Some((taught, weight))) => blend(&taught, &loss, weight)?,
-            (None, Some((taught, _))) => taught,
+        match (labelled, taught.transpose()?) {
+            (Some(loss), None) => Ok(loss),
+            (Some(loss), Some((taught, weight))) => blend(&taught, &loss, weight),
+            (None, Some((taught, _))) => Ok(taught),
             (None, None) => bail!("a batch without anything to learn from"),
-        };
-        let factor = self
-            .training
-            .schedule
-            .factor(done, self.training.epochs as f64);
-        let rate = self.training.learning_rate * factor;
-        self.optimizer.step(&loss, rate, self.training.clip_norm)?;
-        self.last = Some(images);
-        Ok(loss)
+        }
+    }
+
+    /// A step against the loss. `done`: epochs so far.
+    fn descend(&mut self, loss: &Tensor, done: f64) -> Result<()> {
+        let Training {
+            schedule,
+            epochs,
+            learning_rate,
+            clip_norm,
+            ..
+        } = self.training;
+        let rate = learning_rate * schedule.factor(done, *epochs as f64);
+        self.optimizer.step(loss, rate, *clip_norm)
     }
 
     /// Channels last where the network allows it: a CPU's convolutions are quicker so.
-    fn forward(&mut self, images: &Tensor) -> Result<Tensor> {
-        if self.channels_last {
+    fn forward(&self, images: &Tensor, standing: &mut Standing) -> Result<Tensor> {
+        if standing.channels_last {
             match self
                 .precision
                 .forward(&self.module, &torch::channels_last(images)?)
             {
                 Ok(scores) => return Ok(scores),
                 // Views may not be possible so; then they are not from the first step on.
-                Err(_) if self.steps == 0 => self.channels_last = false,
+                Err(_) if standing.steps == 0 => standing.channels_last = false,
                 Err(error) => return Err(error),
             }
         }

@@ -24,6 +24,12 @@ pub struct Mixing {
 }
 
 impl Mixing {
+    /// Whether there are mixtures: then every batch is one.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.mixup.is_some() || self.cutmix.is_some()
+    }
+
     /// The mixture of one batch of `count` images of `height` × `width` pixels. It depends on the arguments alone, so
     /// that a resumed run draws what an uninterrupted one draws.
     ///

@@ -1,6 +1,8 @@
 //! Training through libtorch, on the archive's own parameters.
 
+mod checkpoint;
 mod course;
+mod epochs;
 mod loss;
 mod mix;
 mod optimizer;
@@ -9,10 +11,10 @@ mod schedule;
 mod state;
 mod teacher;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::archive::Archive;
 use crate::data::{Loader, Part};
@@ -20,11 +22,13 @@ use crate::eval::unlabelled;
 use crate::interface::Interface;
 use crate::progress::Progress;
 use crate::segments::with_tensor_list;
-use crate::torch::{self, Module};
+use crate::torch::Module;
 use course::Course;
+use epochs::Epochs;
 use optimizer::Optimizer;
 use precision::Precision;
 
+pub use checkpoint::Checkpoint;
 pub use mix::Mixing;
 pub use optimizer::Method;
 pub use schedule::{Schedule, Shape};
@@ -86,6 +90,36 @@ pub struct Lessons<'a> {
     pub teacher: Option<&'a mut Teacher>,
 }
 
+/// One sitting of training: what was before it, and what may end it early.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    /// Numbers the epochs over a whole run, so that each has its own order and augmentation.
+    pub first_epoch: usize,
+    /// Where it is kept how far training came, and what it goes on from if an earlier sitting left that there.
+    pub checkpoint: Option<&'a Checkpoint>,
+    /// Whether to stop, asked between two batches.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Training is kept after every epoch, and within an epoch so often.
+    pub every: Duration,
+}
+
+impl Session<'_> {
+    /// A sitting that nothing ends, and that leaves nothing but its result.
+    #[must_use]
+    pub fn at(first_epoch: usize) -> Self {
+        Session {
+            first_epoch,
+            checkpoint: None,
+            stop: &never,
+            every: Duration::from_secs(600),
+        }
+    }
+}
+
+fn never() -> bool {
+    false
+}
+
 /// What training did.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -96,22 +130,21 @@ pub struct Trained {
     pub validation: Vec<f64>,
     /// The epoch, counted from 1, whose weights these are; 0 for those it began with.
     pub kept: usize,
-    /// Trained on in the time of the epochs alone, without validation; `None` if there was none.
+    /// Trained on in the time of this sitting's epochs alone, without validation; `None` if there was none.
     pub images_per_second: Option<f64>,
 }
 
 /// Trains the archive and returns it with its new parameters and statistics.
 ///
-/// `first_epoch` numbers the epochs over a whole run, so that each has its own order and augmentation.
-///
 /// # Errors
-/// If there is nothing to learn from, the archive has no parameters, or the loss is not a number from the first epoch on.
+/// [`Stopped`](crate::interrupt::Stopped) if the session says so; what was done is in its checkpoint then. If there is
+/// nothing to learn from, the archive has no parameters, or the loss is not a number from the first epoch on.
 pub fn finetune(
     archive: &Archive,
     interface: &Interface,
-    mut lessons: Lessons,
+    lessons: Lessons,
     training: &Training,
-    first_epoch: usize,
+    session: Session,
     device: Device,
     progress: Progress,
 ) -> Result<Trained> {
@@ -130,104 +163,23 @@ pub fn finetune(
         interface,
     )?;
     module.set_training(true)?;
-    // Counted by epoch, so that a resumed run draws what an uninterrupted one draws.
-    torch::set_seed(training.seed.wrapping_add(first_epoch as u64));
     let tensors = module.tensors()?;
     let optimizer = Optimizer::new(
         training.method,
         training.weight_decay,
         tensors.iter().zip(state.is_parameter.iter().copied()),
-        device,
     )?;
-    let mut course = Course {
+    let course = Course {
         training,
         optimizer,
         module,
         precision: Precision::choose(training.mixed_precision, device, interface.element),
-        steps: 0,
         images: 0,
-        channels_last: device == Device::Cpu,
         last: None,
     };
-    let mut kept = Kept {
-        epoch: 0,
-        accuracy: None,
-        tensors: Vec::new(),
-    };
-    let (mut losses, mut validation) = (Vec::new(), Vec::new());
-    let mut busy = Duration::ZERO;
-    for epoch in 1..=training.epochs {
-        let what = format!("fine-tuning, epoch {epoch} of {}", training.epochs);
-        let number = (first_epoch + epoch - 1) as u64;
-        let bar = progress.bar(what, lessons.train.len());
-        let begun = Instant::now();
-        // Its loss is read at the end, so that the time counts the work and not its queueing.
-        let loss = course.epoch(&mut lessons, number, |images| bar.advance(images))?;
-        busy += begun.elapsed();
-        drop(bar);
-        if !loss.is_finite() || !course.answers_in_numbers()? {
-            if kept.epoch == 0 {
-                bail!("the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr");
-            }
-            progress.warn(format_args!(
-                "the loss is {loss} in epoch {epoch}: training diverged, and stops with the weights of epoch {}; try a \
-                 lower --lr",
-                kept.epoch
-            ));
-            break;
-        }
-        losses.push(loss);
-        let accuracy = course.validate(&lessons, progress)?;
-        validation.extend(accuracy);
-        let validated = accuracy.map_or(String::new(), |a| {
-            format!(", validation accuracy {:.2} %", 100. * a)
-        });
-        progress.step(format_args!(
-            "epoch {epoch} of {}: training loss {loss:.4}{validated}",
-            training.epochs
-        ));
-        if kept.accuracy.is_none_or(|best| accuracy > Some(best)) {
-            kept = Kept {
-                epoch,
-                accuracy,
-                tensors: copies(&tensors)?,
-            };
-        }
-        if training
-            .patience
-            .is_some_and(|patience| accuracy.is_some() && epoch - kept.epoch >= patience)
-        {
-            progress.note(format_args!(
-                "no better validation accuracy in {} epochs: training stops after epoch {epoch}",
-                epoch - kept.epoch
-            ));
-            break;
-        }
-    }
-    let result = if kept.epoch == 0 {
-        &tensors
-    } else {
-        &kept.tensors
-    };
-    state.write_back(&network, result, &mut trainable)?;
-    Ok(Trained {
-        archive: trainable,
-        losses,
-        validation,
-        kept: kept.epoch,
-        images_per_second: (course.images > 0)
-            .then(|| course.images as f64 / busy.as_secs_f64().max(f64::MIN_POSITIVE)),
-    })
-}
-
-/// The best weights so far: of the highest validation accuracy, or the last ones.
-struct Kept {
-    /// 0: none yet.
-    epoch: usize,
-    accuracy: Option<f64>,
-    tensors: Vec<Tensor>,
-}
-
-fn copies(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
-    tensors.iter().map(torch::copy).collect()
+    let mut epochs = Epochs::new(course, tensors, session, progress);
+    epochs.take_up()?;
+    epochs.run(lessons)?;
+    state.write_back(&network, epochs.result(), &mut trainable)?;
+    Ok(epochs.trained(trainable))
 }

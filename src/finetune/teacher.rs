@@ -7,7 +7,8 @@ use tch::{TchError, Tensor};
 
 use super::loss;
 use super::precision::Precision;
-use crate::data::Loader;
+use crate::data::{Loader, Part, ahead};
+use crate::interrupt::Stopped;
 use crate::torch::{self, Module, explain};
 
 /// How much of a teacher there is in the loss.
@@ -41,6 +42,39 @@ impl Teacher {
             distillation,
             memory: (!loader.is_augmented()).then(|| Memory::of(BUDGET)),
         }
+    }
+
+    /// Shows the teacher all images that it can remember, in an order that is always the same: what a network computes
+    /// for an image may depend on the batch in its last bits, and training that goes on half way is to see the same.
+    ///
+    /// # Errors
+    /// If the teacher cannot run, or [`Stopped`].
+    pub(super) fn learn_by_heart(
+        &mut self,
+        (part, loader): (&Part, &Loader),
+        precision: Precision,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let module = &self.module;
+        let Some(memory) = self.memory.as_mut().filter(|m| !m.is_filled) else {
+            return Ok(());
+        };
+        ahead(loader.batches(part, 0)?, |batches| {
+            for batch in batches {
+                if stop() {
+                    bail!(Stopped);
+                }
+                let batch = batch?;
+                let images = module.images(&batch.images)?;
+                let run = |images: &Tensor| precision.forward(module, images);
+                let _ = tch::no_grad(|| memory.scores(&batch.indices, &images, run))?;
+                if memory.is_full {
+                    break;
+                }
+            }
+            memory.is_filled = true;
+            Ok(())
+        })
     }
 
     /// How far scores are from the teacher's ([`loss::divergence`]). `numbers` says which images these are, if they are
@@ -83,6 +117,10 @@ struct Memory {
     used: i64,
     /// Bytes at most, of rows and places together.
     budget: usize,
+    /// There is no room for more.
+    is_full: bool,
+    /// What it can remember of the images was shown to it.
+    is_filled: bool,
 }
 
 /// Bytes that a place takes at most, with the room that a hash table keeps free.
@@ -95,6 +133,8 @@ impl Memory {
             rows: None,
             used: 0,
             budget,
+            is_full: false,
+            is_filled: false,
         }
     }
 
@@ -158,6 +198,7 @@ impl Memory {
         let row = fresh.numel() / count as usize * fresh.f_kind()?.elt_size_in_bytes();
         let most = (self.budget / (row + PLACE)) as i64;
         let kept = count.min(most - self.used);
+        self.is_full = kept < count;
         if kept <= 0 {
             return Ok(());
         }

@@ -5,8 +5,12 @@ mod iteration;
 mod pick;
 mod removal;
 mod rules;
+mod scorer;
+mod state;
 mod targets;
 
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -15,20 +19,22 @@ use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::cli::Reference;
-use crate::criteria::{self, Criterion, Found, Look, Score, ranking};
+use crate::criteria::{self, Score};
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Distillation, Teacher, Training};
 use crate::interface::Interface;
-use crate::interrupt::Interrupt;
+use crate::interrupt;
 use crate::repair::Step;
-use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
+use crate::score::Scoring;
 use crate::torch::Module;
 use removal::Bench;
+use scorer::Scorer;
 
 pub use iteration::{Figures, Iteration, Tuning};
 pub use pick::Pick;
 pub use rules::Rules;
+pub use state::{Begun, Phase, State};
 pub use targets::{MaxDrop, Stop, Targets};
 
 /// The images of a run.
@@ -75,55 +81,16 @@ pub struct Run {
     /// Of the network; removals do not change it.
     pub interface: Interface,
     pub scoring: Scoring,
-}
-
-/// Where a run stands between two iterations.
-#[derive(Clone, Debug)]
-pub struct State {
-    pub archive: Archive,
-    pub iterations: Vec<Iteration>,
-    /// Removals that cost too much; each carries the number of the iteration it was tried for.
-    pub rolled_back: Vec<Iteration>,
-    /// What was scored of the next iteration before the user stopped the run.
-    pub scoring: Vec<Tally>,
-    /// Seconds of a forward pass of one image of the original, once measured.
-    pub original_latency: Option<f64>,
-}
-
-impl State {
-    /// Before the first iteration.
-    #[must_use]
-    pub fn new(original: &Archive) -> Self {
-        State {
-            archive: original.clone(),
-            iterations: Vec::new(),
-            rolled_back: Vec::new(),
-            scoring: Vec::new(),
-            original_latency: None,
-        }
-    }
-
-    /// Removals that were rolled back since the last one that was kept.
-    fn tried(&self) -> impl Iterator<Item = &Iteration> {
-        let next = self.iterations.len() + 1;
-        self.rolled_back.iter().filter(move |i| i.iteration == next)
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub enum RunEnded {
-    Finished(State, Stop),
-    /// The user stopped it while blocks were scored.
-    Interrupted(State),
+    /// Where training is kept half way, if it is to be.
+    pub folder: Option<PathBuf>,
 }
 
 impl Run {
-    /// Carries the run on from `state` to its end, or to where no candidate is left. `saved` is called after each
-    /// iteration. `whole` are the figures of the original.
+    /// Carries the run on from `state` to its end, or to where no candidate is left. `saved` is called after each step of
+    /// an iteration: scoring, removal with repair, fine-tuning. `whole` are the figures of the original.
     ///
     /// # Errors
-    /// Those of scoring, removal and fine-tuning.
+    /// Those of scoring, removal and fine-tuning; and [`Stopped`](interrupt::Stopped), after a call of `saved`.
     pub fn carry_on(
         &self,
         (original, whole): (&Archive, &Figures),
@@ -131,7 +98,7 @@ impl Run {
         request: &Request,
         images: &Images,
         mut saved: impl FnMut(&State) -> Result<()>,
-    ) -> Result<RunEnded> {
+    ) -> Result<(State, Stop)> {
         let progress = self.scoring.progress;
         let began = Analysis::of(original, request)?;
         let mut bench = Bench::new(self, images, original, &began)?;
@@ -154,41 +121,33 @@ impl Run {
             {
                 break Stop::MaxDrop;
             }
-            let number = state.iterations.len() + 1;
+            interrupt::check()?;
             let mut analysis = Analysis::of(&state.archive, request)?;
             keep_names(&mut analysis, &began, &state.iterations);
-            let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
-            let mut candidates = self.rules.candidates(&analysis.blocks);
-            candidates.retain(|b| !tried.contains(&b.path));
-            if candidates.is_empty() {
-                if !tried.is_empty() {
-                    break Stop::MaxDrop;
-                }
-                self.warn_of_end(number - 1);
-                break Stop::NoCandidates;
-            }
-            let begun = Instant::now();
-            // A removal that was rolled back has left the network, and so the scores, as they were.
-            let known = state.tried().next().map(|i| i.candidates.clone());
-            let scores = match known {
-                Some(scores) => scores,
-                None => match scorer.score(&mut state, &analysis, &candidates)? {
-                    Some(scores) => scores,
-                    None => {
-                        saved(&state)?;
-                        return Ok(RunEnded::Interrupted(state));
+            if state.begun.is_none() {
+                let begun = Instant::now();
+                let tools = (&bench, &mut scorer);
+                match self.remove_next(tools, &mut state, &analysis, whole, &mut saved)? {
+                    ControlFlow::Continue(mut removed) => {
+                        removed.iteration.seconds = begun.elapsed().as_secs_f64();
+                        state.begun = Some(removed);
                     }
-                },
+                    ControlFlow::Break(stop) => break stop,
+                }
+                // Without training what is left to do takes no longer than this.
+                if self.trains(images) {
+                    saved(&state)?;
+                }
+            }
+            let Some(removed) = state.begun.take() else {
+                continue;
             };
-            let chosen = self.choose(&analysis, &candidates, &scores, whole);
-            let mut iteration = Iteration::of(number, &chosen, scores);
-            let archive = bench.remove(
-                &state.archive,
-                &analysis,
-                &mut iteration,
-                state.original_latency,
-            )?;
-            iteration.seconds = begun.elapsed().as_secs_f64();
+            let mut iteration = removed.iteration;
+            let begun = Instant::now();
+            let latency = state.original_latency;
+            let archive =
+                bench.tune(removed.archive, &analysis.request, &mut iteration, latency)?;
+            iteration.seconds += begun.elapsed().as_secs_f64();
             let (before, after) = (
                 whole.validation_accuracy,
                 iteration.after.validation_accuracy,
@@ -203,7 +162,34 @@ impl Run {
             }
             saved(&state)?;
         };
-        Ok(RunEnded::Finished(state, stop))
+        Ok((state, stop))
+    }
+
+    /// Scores the candidates and removes the best of them; why not, if there is none.
+    fn remove_next(
+        &self,
+        (bench, scorer): (&Bench, &mut Scorer),
+        state: &mut State,
+        analysis: &Analysis,
+        whole: &Figures,
+        saved: &mut dyn FnMut(&State) -> Result<()>,
+    ) -> Result<ControlFlow<Stop, Begun>> {
+        let number = state.iterations.len() + 1;
+        let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
+        let mut candidates = self.rules.candidates(&analysis.blocks);
+        candidates.retain(|b| !tried.contains(&b.path));
+        if candidates.is_empty() {
+            if !tried.is_empty() {
+                return Ok(ControlFlow::Break(Stop::MaxDrop));
+            }
+            self.warn_of_end(number - 1);
+            return Ok(ControlFlow::Break(Stop::NoCandidates));
+        }
+        let scores = scorer.scores(state, analysis, &candidates, saved)?;
+        let chosen = self.choose(analysis, &candidates, &scores, whole);
+        let mut iteration = Iteration::of(number, &chosen, scores);
+        let archive = bench.remove(&state.archive, analysis, &mut iteration)?;
+        Ok(ControlFlow::Continue(Begun { archive, iteration }))
     }
 
     /// Paths of the blocks to remove together, the best first.
@@ -297,96 +283,6 @@ impl Run {
         };
         let module = Module::load(archive, self.scoring.device, &self.interface)?;
         evaluate(&module, part, &images.plain, self.scoring.progress, what).map(Some)
-    }
-
-    fn scorer<'a>(
-        &'a self,
-        original: &Archive,
-        began: &Analysis,
-        images: &'a Images,
-    ) -> Result<Scorer<'a>> {
-        let calibration = (&images.calibration, &images.plain);
-        let Scoring {
-            device, progress, ..
-        } = self.scoring;
-        let first = match self.reference {
-            Reference::Current => None,
-            Reference::Original => Some(representation(
-                original,
-                began,
-                calibration,
-                device,
-                progress,
-            )?),
-        };
-        // Both change weights everywhere, so that nothing of one iteration holds in the next.
-        let changes_weights = self.trains(images) || !self.repair.is_empty();
-        let (reuse, memory) = match changes_weights {
-            true => (None, self.scoring.memory),
-            false => {
-                let memory = self.scoring.memory / 2;
-                (Some(Reuse::new(memory)), memory)
-            }
-        };
-        Ok(Scorer {
-            criterion: self.criterion.criterion(reuse),
-            scoring: Scoring {
-                memory,
-                ..self.scoring
-            },
-            seed: self.criterion_seed,
-            images: calibration,
-            first,
-        })
-    }
-}
-
-/// Scores the candidates of each iteration.
-struct Scorer<'a> {
-    criterion: Box<dyn Criterion>,
-    scoring: Scoring,
-    seed: u64,
-    images: (&'a Part, &'a Loader),
-    /// The original's representation, where candidates are compared with that.
-    first: Option<ndarray::Array2<f32>>,
-}
-
-impl Scorer<'_> {
-    /// The candidates' scores, the best first; `None` if the user stopped it, and the state then holds what was scored.
-    fn score(
-        &mut self,
-        state: &mut State,
-        analysis: &Analysis,
-        candidates: &[&Block],
-    ) -> Result<Option<Vec<Score>>> {
-        let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
-        let job = Job {
-            archive: &state.archive,
-            analysis,
-            wanted: &wanted,
-            images: self.images,
-            range: 0..self.images.0.len(),
-            against: self
-                .first
-                .as_ref()
-                .map_or(Against::Current, Against::Earlier),
-        };
-        let interrupt = Interrupt::heed();
-        let look = Look {
-            job: &job,
-            scoring: &self.scoring,
-            seed: self.seed,
-            iteration: state.iterations.len(),
-            stop: &|| interrupt.is_asked(),
-        };
-        let begun = std::mem::take(&mut state.scoring);
-        match self.criterion.measure(&look, begun)? {
-            Found::Values(found) => Ok(Some(ranking(found))),
-            Found::Stopped(tallies) => {
-                state.scoring = tallies;
-                Ok(None)
-            }
-        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! One removal with all that follows it: repair, fine-tuning, measuring.
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use tch::Tensor;
 
-use super::{Figures, Images, Iteration, Run, Tuning};
-use crate::analysis::Analysis;
+use super::{Figures, Images, Iteration, Phase, Run, Tuning};
+use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::data::Part;
 use crate::eval::throughput;
-use crate::finetune::{Lessons, Teacher, Trained, Training, finetune};
+use crate::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
+use crate::interrupt;
 use crate::patch::Patch;
 use crate::repair::{Repaired, Step, Workshop};
+use crate::settings::fingerprint;
 use crate::torch::Module;
 
 /// What a run has at hand after each removal.
@@ -59,16 +62,15 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The network without these blocks, repaired and fine-tuned; fills in what was measured.
+    /// The network without these blocks, repaired; fills in what was measured.
     ///
     /// # Errors
-    /// Those of removal, repair, training and measuring.
+    /// Those of removal, repair and measuring.
     pub fn remove(
-        &mut self,
+        &self,
         archive: &Archive,
         analysis: &Analysis,
         iteration: &mut Iteration,
-        original_latency: Option<f64>,
     ) -> Result<Archive> {
         let patch = Patch::remove(analysis, &iteration.removed)?;
         let mut pruned = patch.apply(archive, analysis)?;
@@ -81,21 +83,42 @@ impl<'a> Bench<'a> {
                 pruned = archive;
             }
         }
-        let mut validation = None;
         if self.run.trains(self.images) {
             iteration.accuracy_before_finetuning = self.accuracy(&pruned)?;
+        }
+        Ok(pruned)
+    }
+
+    /// The network after a removal, fine-tuned; fills in what was measured.
+    ///
+    /// # Errors
+    /// Those of training and measuring.
+    pub fn tune(
+        &mut self,
+        mut pruned: Archive,
+        request: &Request,
+        iteration: &mut Iteration,
+        original_latency: Option<f64>,
+    ) -> Result<Archive> {
+        let mut validation = None;
+        if self.run.trains(self.images) {
             let training = &self.run.training;
             let first_epoch = (iteration.iteration - 1) * training.epochs;
             let teacher = self.teacher.as_mut();
-            let trained = self
-                .run
-                .tuned(&pruned, self.images, teacher, training, first_epoch)?;
+            let trained = self.run.tuned(
+                Phase::Iteration,
+                &pruned,
+                self.images,
+                teacher,
+                training,
+                first_epoch,
+            )?;
             iteration.train_loss = trained.losses.last().copied();
             validation = Tuning::of(&trained).validation_accuracy();
             pruned = self.kept(pruned, trained.archive, iteration)?;
         }
         let metrics = self.run.measure(&pruned, self.images)?;
-        let after = Analysis::of(&pruned, &analysis.request)?;
+        let after = Analysis::of(&pruned, request)?;
         let validation_accuracy = match validation {
             Some(accuracy) => Some(accuracy),
             None => self.run.validate(&pruned, self.images)?,
@@ -143,12 +166,13 @@ impl<'a> Bench<'a> {
 }
 
 impl Run {
-    /// Trains a network of this run on its images.
+    /// Trains a network of this run on its images, or goes on with that.
     ///
     /// # Errors
     /// Those of [`finetune`], and if there are no images to learn from.
     pub fn tuned(
         &self,
+        phase: Phase,
         archive: &Archive,
         images: &Images,
         teacher: Option<&mut Teacher>,
@@ -162,15 +186,41 @@ impl Run {
             validation: images.validation.as_ref().map(|v| (v, &images.plain)),
             teacher,
         };
+        let checkpoint = self.checkpoint(phase, archive, training, first_epoch)?;
+        let session = Session {
+            checkpoint: checkpoint.as_ref(),
+            stop: &interrupt::is_asked,
+            ..Session::at(first_epoch)
+        };
         finetune(
             archive,
             &self.interface,
             lessons,
             training,
-            first_epoch,
+            session,
             self.scoring.device,
             self.scoring.progress,
         )
+    }
+
+    /// Where this training is kept. What it is told from others by is all that may differ within one run.
+    fn checkpoint(
+        &self,
+        phase: Phase,
+        archive: &Archive,
+        training: &Training,
+        first_epoch: usize,
+    ) -> Result<Option<Checkpoint>> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let settings = [
+            ("network", json!(fingerprint(archive)?)),
+            ("training", json!(format!("{training:?}"))),
+            ("first-epoch", json!(first_epoch)),
+        ];
+        let file = folder.join(phase.file());
+        Ok(Some(Checkpoint::new(file, settings.into_iter().collect())))
     }
 
     /// Some calibration images, as a network of this run takes them.

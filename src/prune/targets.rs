@@ -64,6 +64,16 @@ impl Stop {
 }
 
 impl Targets {
+    /// Whether as many blocks are removed together as with `other`: all of it but the number of iterations counts.
+    #[must_use]
+    pub fn choose_like(&self, other: &Targets) -> bool {
+        let of = |targets: &Targets| Targets {
+            iterations: None,
+            ..*targets
+        };
+        of(self) == of(other)
+    }
+
     /// The target that a network with these figures meets after so many iterations.
     #[must_use]
     pub fn met(&self, iterations: usize, original: &Figures, now: &Figures) -> Option<Stop> {

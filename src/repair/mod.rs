@@ -16,6 +16,7 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::data::{Loader, Part};
 use crate::interface::Interface;
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::torch::{Module, explain};
 
@@ -117,7 +118,7 @@ impl<'a> Workshop<'a> {
     /// last. A step that the network has no place for is left out.
     ///
     /// # Errors
-    /// If libtorch refuses.
+    /// If libtorch refuses; and [`Stopped`](interrupt::Stopped).
     pub fn repair(
         &self,
         archive: &Archive,
@@ -129,6 +130,7 @@ impl<'a> Workshop<'a> {
             steps: Vec::new(),
         };
         for step in steps {
+            interrupt::check()?;
             let analysis = Analysis::of(&repaired.archive, &self.analysis.request)?;
             let tried = match step {
                 Step::Channels => self.fitted(&repaired.archive, &analysis, removed)?,

@@ -25,6 +25,8 @@ mod gates;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod kills;
+#[cfg(feature = "torch")]
 mod map;
 #[cfg(feature = "torch")]
 mod outputs;
@@ -40,6 +42,8 @@ mod resume;
 mod robustness;
 #[cfg(feature = "torch")]
 mod room;
+#[cfg(feature = "torch")]
+mod signals;
 #[cfg(feature = "torch")]
 mod statistics;
 #[cfg(feature = "torch")]

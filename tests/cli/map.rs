@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::place::{Place, strings};
+use crate::signals::{Ended, Running};
 
 const MAP: &str = "score --map --model basic_scripted.pt --data data.npz --samples 40 --batch-size 20 --device cpu";
 
@@ -180,31 +181,17 @@ fn what_is_refused() {
     ]));
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
-    use std::process::Stdio;
-
     let place = place();
     let before = place.files();
     // So many images that the end is far; noise needs no files.
     let line = "score --map --model basic_scripted.pt --input-size 8 --batch-size 4 --device cpu --samples 40000";
-    let child = place
-        .command()
-        .args(line.split_whitespace())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    crate::statistics::wait_until_interrupts_are_heeded(child.id());
-    let interrupt = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let mut running = Running::start(&place, line);
+    running.wait_for("NO DATA");
+    running.send("INT");
+    let Ended { code, stderr } = running.end();
+    assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("stopped; nothing is written"), "{stderr}");
-    assert!(output.stdout.is_empty());
     assert_eq!(place.files(), before);
 }

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::place::Place;
+use crate::signals::{Ended, Running};
 
 const SCORE: &str =
     "score --model basic_scripted.pt --data data.npz --batch-size 8 --device cpu --samples all";
@@ -87,29 +88,16 @@ fn parts_that_make_no_whole() {
     ]));
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_leaves_statistics_to_go_on_from() {
-    use std::process::Stdio;
-
     let place = place();
     // So many images that the end is far; noise needs no files.
     let line = "score --model basic_scripted.pt --input-size 3x8x8 --batch-size 2 --device cpu --samples 40000";
-    let child = place
-        .command()
-        .args(line.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until_interrupts_are_heeded(child.id());
-    let interrupt = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let mut running = Running::start(&place, line);
+    running.wait_for("NO DATA");
+    running.send("INT");
+    let Ended { code, stderr } = running.end();
+    assert_eq!(code, Some(130), "{stderr}");
     assert!(
         stderr.contains("--resume basic_scripted.score.json"),
         "{stderr}"
@@ -123,19 +111,4 @@ fn ctrl_c_leaves_statistics_to_go_on_from() {
         "{line} --seed 1 --resume basic_scripted.score.json"
     ));
     assert!(other.contains("`seed` 0, not 1"), "{other}");
-}
-
-/// The kernel tells which signals a process catches.
-#[cfg(target_os = "linux")]
-pub fn wait_until_interrupts_are_heeded(process: u32) {
-    const SIGINT: u64 = 1 << 1;
-    loop {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.expect("it ended already").trim(), 16).unwrap();
-        if caught & SIGINT != 0 {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }

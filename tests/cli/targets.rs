@@ -1,7 +1,5 @@
 //! Where a run stops, what it rolls back, which iteration it exports, and how it is replayed.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::place::{Place, strings};
@@ -179,45 +177,5 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     );
     for option in ["--max-drop 1", "--pick best", "--pretrain 1"] {
         place.refused(&format!("{line} --distill --force {option}"));
-    }
-}
-
-/// A run with everything in it that has to survive: training first, scoring, repair, distillation, decisions by accuracy.
-const LONG: &str = "--pretrain 1 --distill --final-epochs 1 --max-drop 90 --pick best --run-dir run --output out.pt --json --quiet";
-
-#[test]
-fn a_run_killed_at_any_moment_and_resumed_ends_as_one_that_was_not() {
-    let line = format!("{PRUNE} {LONG}");
-    let place = Place::with_data(&["basic_scripted.pt"]);
-    let begun = Instant::now();
-    let expected = place.json(&line);
-    let took = begun.elapsed();
-    const KILLS: u32 = 6;
-    for kill in 0..KILLS {
-        let other = Place::with_data(&["basic_scripted.pt"]);
-        let mut child = other
-            .command()
-            .args(line.split_whitespace())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(
-            took.mul_f64(f64::from(2 * kill + 1) / f64::from(2 * KILLS))
-                .max(Duration::from_millis(1)),
-        );
-        // SIGKILL: nothing of ours runs any more.
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let resume = match other.path("run/run.json").exists() {
-            true => format!("{line} --resume --force"),
-            false => format!("{line} --force"),
-        };
-        let resumed = other.json(&resume);
-        assert_eq!(resumed["removed"], expected["removed"], "killed at {kill}");
-        assert!(
-            other.read("out.pt") == place.read("out.pt"),
-            "other weights: killed at {kill}"
-        );
     }
 }

@@ -3,6 +3,8 @@
 // Every test program uses another part of it.
 #![allow(dead_code)]
 
+pub mod images;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

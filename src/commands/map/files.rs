@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::report::MapReport;
 use crate::cli::Statistics;
-use crate::export::{Staged, check_output, keep_all};
+use crate::export::{Staged, check_output, write_all};
 use crate::picture;
 use crate::progress::Progress;
 use crate::report::json;
@@ -86,27 +86,30 @@ impl Files {
     /// # Errors
     /// If one cannot be made or written.
     pub fn write(&self, report: &MapReport, progress: Progress) -> Result<()> {
-        let mut made = Vec::new();
-        for (path, format) in &self.files {
-            let bytes = match format {
-                Format::Html => report.page().html().into_bytes(),
-                Format::Svg => report.chart().svg().into_bytes(),
-                Format::Json => json(&report.document())?.into_bytes(),
-                Format::Png => {
-                    let picture = picture::draw(&report.chart().svg())
-                        .with_context(|| path.display().to_string())?;
-                    if picture.wordless {
-                        progress.note(format_args!(
-                            "note: {} has no words in it, because this machine has no fonts; a browser shows them in the \
-                             .html or the .svg",
-                            path.display()
-                        ));
+        let stage = || {
+            let mut made = Vec::new();
+            for (path, format) in &self.files {
+                let bytes = match format {
+                    Format::Html => report.page().html().into_bytes(),
+                    Format::Svg => report.chart().svg().into_bytes(),
+                    Format::Json => json(&report.document())?.into_bytes(),
+                    Format::Png => {
+                        let picture = picture::draw(&report.chart().svg())
+                            .with_context(|| path.display().to_string())?;
+                        if picture.wordless {
+                            progress.note(format_args!(
+                                "note: {} has no words in it, because this machine has no fonts; a browser shows them in the \
+                                 .html or the .svg",
+                                path.display()
+                            ));
+                        }
+                        picture.png
                     }
-                    picture.png
-                }
-            };
-            made.push(Staged::bytes(path, &bytes)?);
-        }
-        keep_all(made, self.force)
+                };
+                made.push(Staged::bytes(path, &bytes)?);
+            }
+            Ok(made)
+        };
+        write_all(stage, self.force)
     }
 }

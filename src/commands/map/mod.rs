@@ -17,7 +17,7 @@ use super::{
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Model, Score};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::memory::Work;
 use crate::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
 use files::Files;
@@ -49,6 +49,7 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         }
         None => None,
     };
+    let heeded = Interrupt::heed();
     if synthetic {
         progress.warn(format_args!(
             "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
@@ -84,9 +85,8 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         images: (&images.calibration, &loader),
     };
     let begun = Instant::now();
-    let interrupt = Interrupt::heed();
-    let ended = mapping.run(&job, &|| interrupt.is_asked())?;
-    drop(interrupt);
+    let ended = mapping.run(&job, &interrupt::is_asked)?;
+    drop(heeded);
     let Ended::Compared(map) = ended else {
         progress.warn("stopped; nothing is written");
         return Ok(Outcome::Interrupted);

@@ -16,7 +16,7 @@ use crate::finetune::Training;
 use crate::memory::{Memory, Peak};
 use crate::patch::Patch;
 use crate::progress::Progress;
-use crate::prune::{Images, Run};
+use crate::prune::{Images, Phase, Run};
 use crate::repair::Workshop;
 use crate::report::{SCHEMA, percent, thousands};
 use crate::score::{Against, Job, Scoring};
@@ -234,9 +234,17 @@ impl Trial<'_> {
                 progress: QUIET,
                 ..self.run.scoring
             },
+            folder: None,
             ..self.run.clone()
         };
-        let trained = quiet.tuned(self.archive, &images, teacher.as_mut(), &training, 0);
+        let trained = quiet.tuned(
+            Phase::Iteration,
+            self.archive,
+            &images,
+            teacher.as_mut(),
+            &training,
+            0,
+        );
         // A few batches at the highest rate may well diverge; the time is the same.
         drop(trained);
         Ok(())

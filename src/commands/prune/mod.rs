@@ -4,7 +4,7 @@ mod dry_run;
 mod page;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -14,8 +14,8 @@ use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
 use super::{
-    Outcome, blame, fingerprint, free_output, interface, open_device, open_model,
-    require_candidates, save, scoring_settings, show,
+    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, save,
+    scoring_settings, show,
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -24,18 +24,19 @@ use crate::data::Part;
 use crate::export::advise;
 use crate::finetune::Training;
 use crate::interface::Interface;
+use crate::interrupt::{self, Interrupt, Stopped};
 use crate::invocation::Invocation;
 use crate::memory::Work;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
-    Figures, Images, MaxDrop, Pick, Rules, Run, RunEnded, State, Stop, Targets, Tuning,
+    Figures, Images, MaxDrop, Phase, Pick, Rules, Run, State, Stop, Targets, Tuning,
 };
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
-use crate::run_dir::{Asked, RunDir, resumption};
+use crate::run_dir::{self, Asked, RunDir, resumption};
 use crate::score::Scoring;
-use crate::settings::Settings;
+use crate::settings::{Settings, fingerprint};
 use crate::torch::{self, Module};
 use report::PruneReport;
 
@@ -53,11 +54,27 @@ impl From<&Selection> for Rules {
 const RACES: bool = true;
 
 pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
+    match to_the_end(options, invocation) {
+        Err(error) if error.is::<Stopped>() => {
+            options.talk.progress().warn(how_to_go_on(options));
+            Ok(Outcome::Interrupted)
+        }
+        ended => ended,
+    }
+}
+
+/// The whole command; [`Stopped`] if the user stopped it.
+fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     options.scoring.check()?;
     let progress = options.talk.progress();
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
+    if let Some(folder) = &options.run_dir {
+        for file in [Some(&output), options.output.export_weights.as_ref()] {
+            check_apart(folder, file)?;
+        }
+    }
     let report_files = (options.report).files(options.output.force, options.run_dir.as_deref())?;
     let device = open_device(&options.machine)?;
     let Ready {
@@ -90,6 +107,8 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     if options.dry_run {
         return dry_run::run(options, &run, (&archive, &analysis), &images, &output);
     }
+    // Up to here there is nothing to keep.
+    let heeded = Interrupt::heed();
     let mut run_dir = open_run_dir(options, &run, &archive, &analysis, &output)?;
     let (original, pretraining) =
         match pretrained(options, &run, &archive, &images, &mut run_dir).map_err(blame(path))? {
@@ -112,16 +131,9 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     };
     let keep = |state: &State| run_dir.as_mut().map_or(Ok(()), |r| r.save(state));
     let request = &analysis.request;
-    let ended = run
+    let (state, stopped_by) = run
         .carry_on((&original, &whole), begin, request, &images, keep)
         .map_err(blame(path))?;
-    let (state, stopped_by) = match ended {
-        RunEnded::Finished(state, stop) => (state, stop),
-        RunEnded::Interrupted(state) => {
-            progress.warn(interruption(&state, options));
-            return Ok(Outcome::Interrupted);
-        }
-    };
     let picked = options.pick.of(&state.iterations, &whole, &run.targets)?;
     let pruned = match &run_dir {
         _ if picked == state.iterations.len() => state.archive,
@@ -136,6 +148,9 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         true => baseline(&run, &original, &analysis, &images, epochs).map_err(blame(path))?,
         false => None,
     };
+    interrupt::check()?;
+    // A result that is there half checked and without its report would be worth less than the time that is left.
+    heeded.ends_soon();
     save(&pruned, &output, &options.output)
         .map_err(|error| to_go_on(options, error, "--resume"))?;
     let mut after = check_export(&output, &pruned, &run, request, &images)?;
@@ -196,6 +211,17 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     })
 }
 
+/// Refuses a result that would take the place of a file that the run keeps for itself.
+fn check_apart(folder: &Path, file: Option<&PathBuf>) -> Result<()> {
+    match file.filter(|file| run_dir::keeps(folder, file)) {
+        Some(file) => bail!(
+            "{}: the run keeps a file of its own there; name another file for its result",
+            file.display()
+        ),
+        None => Ok(()),
+    }
+}
+
 /// The run that the options ask for.
 fn prepared(
     options: &Prune,
@@ -239,6 +265,7 @@ fn prepared(
             device,
             progress,
         ),
+        folder: options.run_dir.clone(),
     }
 }
 
@@ -340,7 +367,7 @@ fn pretrained(
         learning_rate: options.pretrain_lr.unwrap_or(run.training.learning_rate),
         ..run.training.clone()
     };
-    let trained = run.tuned(archive, images, None, &training, 0)?;
+    let trained = run.tuned(Phase::Pretraining, archive, images, None, &training, 0)?;
     let pretraining = Tuning::of(&trained);
     if let Some(run_dir) = run_dir {
         run_dir.keep_pretrained(&pretraining, &trained.archive)?;
@@ -365,7 +392,14 @@ fn finished(
     };
     let mut teacher = run.teacher(original, images)?;
     let first_epoch = picked * run.training.epochs;
-    let trained = run.tuned(&pruned, images, teacher.as_mut(), &training, first_epoch)?;
+    let trained = run.tuned(
+        Phase::Final,
+        &pruned,
+        images,
+        teacher.as_mut(),
+        &training,
+        first_epoch,
+    )?;
     let tuning = Tuning::of(&trained);
     Ok((trained.archive, Some(tuning)))
 }
@@ -421,21 +455,18 @@ fn to_go_on(options: &Prune, error: anyhow::Error, flags: &str) -> anyhow::Error
     }
 }
 
-fn interruption(state: &State, options: &Prune) -> String {
-    let done = state.iterations.len();
-    let removals = options
-        .iterations
-        .map_or(format!("{done} iterations"), |n| {
-            format!("{done} of {n} iterations")
-        });
+/// What a stopped run leaves, and how it goes on.
+fn how_to_go_on(options: &Prune) -> String {
     match &options.run_dir {
-        Some(folder) => format!(
-            "stopped after {removals}; add `--resume` to the same command to go on from {}",
+        Some(folder) if options.resume => format!(
+            "stopped; run the same command again to go on from {}",
             folder.display()
         ),
-        None => {
-            format!("stopped after {removals}; nothing is kept, because no --run-dir was named")
-        }
+        Some(folder) => format!(
+            "stopped; add `--resume` to the same command to go on from {}",
+            folder.display()
+        ),
+        None => "stopped; nothing is kept, because no --run-dir was named".into(),
     }
 }
 
@@ -461,7 +492,14 @@ fn baseline(
         ..run.training.clone()
     };
     let mut teacher = run.teacher(archive, images)?;
-    let tuned = run.tuned(archive, images, teacher.as_mut(), &training, 0)?;
+    let tuned = run.tuned(
+        Phase::Baseline,
+        archive,
+        images,
+        teacher.as_mut(),
+        &training,
+        0,
+    )?;
     Ok(Some(Figures::new(
         analysis,
         run.measure(&tuned.archive, images)?.as_ref(),

@@ -1,0 +1,131 @@
+//! Scoring in a run.
+
+use anyhow::{Result, bail};
+
+use super::{Images, Run, State};
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::blocks::Block;
+use crate::cli::Reference;
+use crate::criteria::{Criterion, Found, Look, Score, ranking};
+use crate::data::{Loader, Part};
+use crate::interrupt::{self, Stopped};
+use crate::score::{Against, Job, Reuse, Scoring, representation};
+
+/// Scores the candidates of each iteration.
+pub(super) struct Scorer<'a> {
+    criterion: Box<dyn Criterion>,
+    scoring: Scoring,
+    seed: u64,
+    images: (&'a Part, &'a Loader),
+    /// The original's representation, where candidates are compared with that.
+    first: Option<ndarray::Array2<f32>>,
+}
+
+impl Scorer<'_> {
+    /// The candidates' scores, the best first; kept once they are all there.
+    ///
+    /// # Errors
+    /// Those of scoring; and [`Stopped`], after what was scored is kept.
+    pub fn scores(
+        &mut self,
+        state: &mut State,
+        analysis: &Analysis,
+        candidates: &[&Block],
+        saved: &mut dyn FnMut(&State) -> Result<()>,
+    ) -> Result<Vec<Score>> {
+        // A removal that was rolled back has left the network, and so the scores, as they were.
+        if let Some(tried) = state.tried().next() {
+            return Ok(tried.candidates.clone());
+        }
+        if state.scores.is_empty() {
+            match self.measure(state, analysis, candidates)? {
+                Found::Values(found) => state.scores = ranking(found),
+                Found::Stopped(tallies) => {
+                    state.scoring = tallies;
+                    saved(state)?;
+                    bail!(Stopped);
+                }
+            }
+            saved(state)?;
+            interrupt::check()?;
+        }
+        Ok(std::mem::take(&mut state.scores))
+    }
+
+    fn measure(
+        &mut self,
+        state: &mut State,
+        analysis: &Analysis,
+        candidates: &[&Block],
+    ) -> Result<Found> {
+        let begun = std::mem::take(&mut state.scoring);
+        let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+        let job = Job {
+            archive: &state.archive,
+            analysis,
+            wanted: &wanted,
+            images: self.images,
+            range: 0..self.images.0.len(),
+            against: self
+                .first
+                .as_ref()
+                .map_or(Against::Current, Against::Earlier),
+        };
+        let look = Look {
+            job: &job,
+            scoring: &self.scoring,
+            seed: self.seed,
+            iteration: state.iterations.len(),
+            stop: &interrupt::is_asked,
+        };
+        self.criterion.measure(&look, begun)
+    }
+}
+
+impl Run {
+    /// What scores the candidates of this run's iterations.
+    ///
+    /// # Errors
+    /// If the original cannot run.
+    pub(super) fn scorer<'a>(
+        &'a self,
+        original: &Archive,
+        began: &Analysis,
+        images: &'a Images,
+    ) -> Result<Scorer<'a>> {
+        let calibration = (&images.calibration, &images.plain);
+        let Scoring {
+            device, progress, ..
+        } = self.scoring;
+        let first = match self.reference {
+            Reference::Current => None,
+            Reference::Original => Some(representation(
+                original,
+                began,
+                calibration,
+                device,
+                progress,
+            )?),
+        };
+        // Both change weights everywhere, so that nothing of one iteration holds in the next.
+        let changes_weights = self.trains(images) || !self.repair.is_empty();
+        let (reuse, memory) = match changes_weights {
+            true => (None, self.scoring.memory),
+            false => {
+                let memory = self.scoring.memory / 2;
+                (Some(Reuse::new(memory)), memory)
+            }
+        };
+        Ok(Scorer {
+            criterion: self.criterion.criterion(reuse),
+            scoring: Scoring {
+                memory,
+                ..self.scoring
+            },
+            seed: self.criterion_seed,
+            images: calibration,
+            first,
+        })
+    }
+}
