@@ -6,7 +6,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test demo check zoo bench fashion-mnist clean
+.PHONY: help libtorch build test demo check deny fuzz zoo bench fashion-mnist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,16 @@ check: libtorch ## Check formatting and lints, with and without libtorch
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+deny: ## Check licences, duplicate versions and known faults of all dependencies (installs cargo-deny)
+	@.ci/deny.sh
+
+# One target, or all of them one after another; seconds for each.
+FUZZ ?= zip pickle parse print blocks patch data
+FUZZ_SECONDS ?= 1200
+
+fuzz: ## Run the fuzz targets for 20 minutes each (needs cargo-fuzz and a nightly compiler; fuzz/README.md)
+	@fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 ZOO_JOBS ?= 1
 ZOO_PYTHON ?= $(TARGET)/zoo/bin/python

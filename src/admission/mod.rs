@@ -22,8 +22,8 @@ pub enum Refused {
     Unreadable(#[from] NetworkError),
     /// Its code reaches for something that does more than compute.
     #[error(
-        "the code calls {what} (in {place}), which is not among the operators that only compute: it is not run; \
-         `ckaprune inspect` shows the network without running it"
+        "the code calls {what} (in {place}), which is none of the operators that only compute, so the network is never \
+         run; export it without that call"
     )]
     Call {
         /// The operator or function, as the code spells it.
@@ -33,7 +33,8 @@ pub enum Refused {
     },
     /// It holds an object of a class that is built into libtorch and does more than compute.
     #[error(
-        "the network holds an object of the built-in class {class}, which is none that only computes: it is not run"
+        "the network holds an object of {class}, which is no class that only computes, so the network is never run; \
+         export it without that object"
     )]
     Class {
         /// Its qualified name.

@@ -7,6 +7,7 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::{Outcome, analyse, open_model, show};
+use crate::admission::admit;
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
 use crate::cli::Inspect;
@@ -33,7 +34,7 @@ struct InspectReport {
     /// Why no block is removable.
     #[serde(skip_serializing_if = "Option::is_none")]
     nothing_removable: Option<String>,
-    /// What stands in the way of scoring and training it.
+    /// What stands in the way of running, scoring or training it.
     #[serde(skip_serializing_if = "Option::is_none")]
     obstacle: Option<String>,
     not_followed: Vec<NotFollowedReport>,
@@ -60,6 +61,9 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
         options.search.into(),
     )?;
     let mut report = InspectReport::new(path.display().to_string(), &analysis);
+    if let Err(refused) = admit(&archive) {
+        report.obstacle = Some(refused.to_string());
+    }
     report.tree = options.tree.then(|| tree(&analysis));
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)

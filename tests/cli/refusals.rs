@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ckaprune::archive::Archive;
 use ckaprune::cli::Cli;
 use clap::Parser;
 use insta::assert_snapshot;
@@ -229,4 +230,31 @@ fn a_gpu_where_there_is_none() {
         return;
     }
     assert_snapshot!(place.refused(&line));
+}
+
+#[test]
+fn a_network_that_would_write_a_file_is_shown_and_never_run() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let mut archive = Archive::open(&place.path("basic_scripted.pt")).unwrap();
+    let file = "code/__torch__.py";
+    let steals = "    _99 = torch.save(x, \"stolen\")\n    relu = self.relu\n";
+    let text = archive.source(file).unwrap();
+    let text = text.replacen("    relu = self.relu\n", steals, 1);
+    archive.set_source(file, text);
+    fs::write(place.path("hostile.pt"), archive.to_bytes().unwrap()).unwrap();
+    let shown = place.json("inspect --model hostile.pt --input-size 8 --json");
+    let obstacle = shown["obstacle"].as_str().unwrap();
+    assert!(
+        obstacle.starts_with("the code calls torch.save"),
+        "{obstacle}"
+    );
+    let lines = [
+        "eval --model hostile.pt --data data.npz --device cpu --quiet",
+        "compare hostile.pt basic_scripted.pt --data data.npz --device cpu --quiet",
+        "score --model hostile.pt --data data.npz --device cpu --quiet",
+        "prune --model hostile.pt --data data.npz --iterations 1 --device cpu --quiet",
+        "finetune --model hostile.pt --data data.npz --device cpu --quiet",
+    ];
+    // No file is made, which `all_refused` looks for.
+    assert_snapshot!(place.all_refused(&lines));
 }
