@@ -99,6 +99,12 @@ pub fn keeps(folder: &Path, file: &Path) -> bool {
             || Phase::ALL.iter().any(|phase| phase.file() == name))
 }
 
+/// Whether there is a run in this folder to go on with.
+#[must_use]
+pub fn holds_run(folder: &Path) -> bool {
+    folder.join(RUN_FILE).is_file()
+}
+
 /// What a run is to be.
 #[derive(Clone, Debug)]
 pub struct Asked {

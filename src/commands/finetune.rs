@@ -12,7 +12,7 @@ use super::{Outcome, blame, free_output, interface, open_device, open_model, sav
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
-use crate::export::check_file;
+use crate::export::{advise, check_file};
 use crate::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
 use crate::interrupt::{self, Interrupt, Stopped};
 use crate::report::SCHEMA;
@@ -131,9 +131,11 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
             progress.warn(how_to_go_on(options));
             return Ok(Outcome::Interrupted);
         }
-        ended => ended.map_err(blame(path))?,
+        ended => ended
+            .map_err(blame(path))
+            .map_err(|error| to_go_on(options, error))?,
     };
-    save(&trained.archive, &output, &options.output)?;
+    save(&trained.archive, &output, &options.output).map_err(|error| to_go_on(options, error))?;
     if let Some(checkpoint) = &checkpoint {
         checkpoint.remove()?;
     }
@@ -172,6 +174,17 @@ fn check_checkpoint(options: &Finetune, output: &Path) -> Result<()> {
         );
     }
     check_file(file, true, "--checkpoint")
+}
+
+/// Says after an error of writing how to go on, if anything is kept.
+fn to_go_on(options: &Finetune, error: anyhow::Error) -> anyhow::Error {
+    match &options.checkpoint {
+        Some(file) if file.is_file() => advise(error, || {
+            let shown = file.display();
+            format!("then add `--resume` to the same command to go on from {shown}")
+        }),
+        _ => error,
+    }
 }
 
 /// What a stopped training leaves, and how it goes on.

@@ -59,7 +59,11 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
             options.talk.progress().warn(how_to_go_on(options));
             Ok(Outcome::Interrupted)
         }
-        ended => ended,
+        // Where nothing better was said of a file that could not be written.
+        ended => ended.map_err(|error| match &options.run_dir {
+            Some(folder) if run_dir::holds_run(folder) => to_go_on(options, error, "--resume"),
+            _ => error,
+        }),
     }
 }
 
