@@ -117,6 +117,9 @@ impl Parser<'_, '_> {
             let height = self.height;
             let base = Box::new(expression);
             expression = if self.accept_punct(".") {
+                if matches!(*base, Expr::Number(_)) {
+                    return self.error("a number has no attributes");
+                }
                 Expr::Attribute {
                     base,
                     name: self.name()?,
@@ -132,7 +135,10 @@ impl Parser<'_, '_> {
                     trailing_comma,
                 }
             } else if self.accept_punct("[") {
-                let (args, _) = self.separated("]", Self::subscript)?;
+                let (args, trailing_comma) = self.separated("]", Self::subscript)?;
+                if trailing_comma {
+                    return self.error("a tuple stands in parentheses");
+                }
                 Expr::Index { base, args }
             } else {
                 return Ok(*base);
