@@ -51,6 +51,7 @@ $(TARGET)/zoo/installed: tests/zoo/requirements.txt
 	@touch $@
 
 zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision)
+	$(ZOO_PYTHON) tests/zoo/operators.py
 	$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO)
 
 # The zoo's Python where it was made; without torch the comparison says so and is skipped.
