@@ -9,11 +9,9 @@ use super::measure_page::{self, Measurements};
 use super::report_files::Document;
 use super::{Outcome, file_name, open_archive, open_device, robustness, show};
 use crate::cli::{Compare, Model};
-use crate::eval::{Latency, Spread};
 use crate::invocation::Invocation;
-use crate::memory::Memory;
 use crate::page::Page;
-use crate::report::{self, SCHEMA, accuracy, counted, number, thousands};
+use crate::report::{self, SCHEMA, counted, thousands};
 
 #[derive(Serialize)]
 struct CompareReport {
@@ -104,23 +102,23 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
 }
 
 impl CompareReport {
-    fn page(&self, invocation: &Invocation) -> Page {
-        let measurements = Measurements {
+    fn measurements(&self) -> Measurements<'_> {
+        let models = self.models.iter();
+        Measurements {
             names: (0..self.models.len()).map(letter).collect(),
-            profiles: self.models.iter().map(|e| &e.profile).collect(),
-            versus: self
-                .models
-                .iter()
-                .filter_map(|e| e.versus.as_ref())
-                .collect(),
-        };
+            profiles: models.clone().map(|e| &e.profile).collect(),
+            versus: models.filter_map(|e| e.versus.as_ref()).collect(),
+        }
+    }
+
+    fn page(&self, invocation: &Invocation) -> Page {
         let names: Vec<&str> = self
             .models
             .iter()
             .map(|e| file_name(&e.profile.model))
             .collect();
         let last = self.models.last();
-        let mut sections = measurements.sections();
+        let mut sections = self.measurements().sections();
         sections.extend(measure_page::invocation(invocation));
         Page {
             title: names.join(" and "),
@@ -139,83 +137,7 @@ impl CompareReport {
         }
     }
 
-    /// Attacks and corruptions in words, the same for every network.
-    fn conditions(&self) -> Vec<String> {
-        let first = self
-            .models
-            .iter()
-            .find_map(|e| e.profile.robustness.as_ref());
-        let rows = first.iter().flat_map(|r| &r.rows);
-        rows.map(|row| row.condition.text()).collect()
-    }
-
-    /// A column a network, a row a figure; rows that nothing was measured for are left out.
     fn text(&self) -> String {
-        let names = self.models.iter().enumerate().map(|(at, _)| letter(at));
-        let header: Vec<String> = std::iter::once(String::new()).chain(names).collect();
-        let header: Vec<&str> = header.iter().map(String::as_str).collect();
-        let mut table = report::table(&header);
-        let mut row = |word: &str, cell: &dyn Fn(&Entry) -> Option<String>| {
-            let cells: Vec<Option<String>> = self.models.iter().map(cell).collect();
-            if cells.iter().any(Option::is_some) {
-                let texts = cells.into_iter().map(|c| number(c.unwrap_or("-".into())));
-                table.add_row(std::iter::once(word.into()).chain(texts));
-            }
-        };
-        let quality = |e: &Entry| e.profile.quality.clone();
-        let versus = |e: &Entry| e.versus.clone();
-        let points = |x: f64| format!("{:+.2}", 100. * x);
-        row("accuracy", &|e| Some(accuracy(quality(e)?.rate.accuracy)));
-        row("  points more than A", &|e| {
-            Some(points(versus(e)?.accuracy_difference?))
-        });
-        row("  95 %", &|e| {
-            let [low, high] = versus(e)?.accuracy_difference_interval?;
-            Some(format!("{} to {}", points(low), points(high)))
-        });
-        row("top 5", &|e| Some(accuracy(quality(e)?.top5?.accuracy)));
-        row("loss", &|e| Some(format!("{:.4}", quality(e)?.loss)));
-        row("calibration error", &|e| {
-            Some(accuracy(quality(e)?.calibration_error))
-        });
-        row("same class as A", &|e| {
-            Some(accuracy(versus(e)?.agreement?))
-        });
-        row("CKA with A", &|e| Some(format!("{:.4}", versus(e)?.cka?)));
-        for (at, condition) in self.conditions().into_iter().enumerate() {
-            row(&condition, &|e| {
-                let rows = &e.profile.robustness.as_ref()?.rows;
-                Some(accuracy(rows.get(at)?.tally.accuracy))
-            });
-        }
-        row("parameters", &|e| Some(thousands(e.profile.params)));
-        row("MACs", &|e| Some(thousands(e.profile.macs)));
-        row("  of A's", &|e| {
-            Some(format!("×{:.3}", versus(e)?.macs_ratio))
-        });
-        row("blocks", &|e| Some(e.profile.blocks.to_string()));
-        row("file", &|e| Some(Memory(e.profile.file_size).to_string()));
-        row("peak memory", &|e| {
-            Some(Memory(e.profile.peak_memory?).to_string())
-        });
-        row("J an image", &|e| {
-            Some(format!("{:.3}", e.profile.energy?.joules_per_image))
-        });
-        let sizes = self.models.iter().map(|e| e.profile.latency.len()).max();
-        for at in 0..sizes.unwrap_or(0) {
-            let latency = |e: &Entry| e.profile.latency.get(at).copied();
-            let ratio = |e: &Entry| versus(e)?.latency_ratio.get(at).map(|r| r.spread);
-            let size = self
-                .models
-                .iter()
-                .find_map(latency)
-                .map_or(0, |l| l.batch_size);
-            row(&format!("ms, batch of {size}"), &|e| {
-                latency(e).as_ref().map(milliseconds)
-            });
-            row("  of A's", &|e| Some(format!("×{:.3}", ratio(e)?.median)));
-            row("  95 %", &|e| ratio(e).as_ref().map(between));
-        }
         let what = match self.part {
             "noise" => "noise".to_owned(),
             part => format!("{} {part} images", thousands(self.images as i64)),
@@ -225,7 +147,10 @@ impl CompareReport {
         let legend: String = legend
             .map(|(at, e)| format!("{}  {}\n", letter(at), e.profile.model))
             .collect();
-        format!("{legend}on {what}; {machine}\n\n{}", report::render(&table))
+        format!(
+            "{legend}on {what}; {machine}\n\n{}",
+            report::text_of(&self.measurements().figures())
+        )
     }
 }
 
@@ -235,13 +160,4 @@ fn letter(at: usize) -> String {
         Ok(at) if at < 26 => char::from(b'A' + at).to_string(),
         _ => (at + 1).to_string(),
     }
-}
-
-fn milliseconds(latency: &Latency) -> String {
-    format!("{:.2}", 1e3 * latency.spread.median)
-}
-
-fn between(spread: &Spread) -> String {
-    let [low, high] = spread.interval;
-    format!("{low:.3} to {high:.3}")
 }

@@ -4,7 +4,6 @@ use super::measure::{Profile, Versus};
 use crate::eval::Rate;
 use crate::gates::Verdict;
 use crate::invocation::Invocation;
-use crate::memory::Memory;
 use crate::page::charts::{Bar, Bars, Bin, Group, Reliability, Unit};
 use crate::page::{Code, Column, Facts, Headline, Section, Table};
 use crate::report::{accuracy, thousands};
@@ -57,85 +56,13 @@ impl Measurements<'_> {
         }
     }
 
-    /// A column a network.
+    /// The figures below the files that they are of.
     fn table(&self) -> Table {
-        let mut columns = vec![Column::words("")];
-        columns.extend(self.names.iter().map(|name| Column::numbers(name)));
-        let mut rows = Vec::new();
-        let mut row = |word: &str, cells: Vec<Option<String>>| {
-            if cells.iter().any(Option::is_some) {
-                let cells = cells.into_iter().map(Option::unwrap_or_default);
-                rows.push(std::iter::once(word.to_owned()).chain(cells).collect());
-            }
-        };
-        let each = |cell: &dyn Fn(&Profile) -> Option<String>| {
-            self.profiles.iter().map(|p| cell(p)).collect::<Vec<_>>()
-        };
-        let others = |cell: &dyn Fn(&Versus) -> Option<String>| {
-            let cells = self.versus.iter().map(|v| cell(v));
-            std::iter::once(None).chain(cells).collect::<Vec<_>>()
-        };
-        let points = |x: f64| format!("{:+.2} points", 100. * x);
-        row("file", each(&|p| Some(p.model.clone())));
-        row(
-            "accuracy",
-            each(&|p| Some(accuracy(p.quality.as_ref()?.rate.accuracy))),
-        );
-        row(
-            "against the first",
-            others(&|v| Some(points(v.accuracy_difference?))),
-        );
-        row(
-            "  95 %",
-            others(&|v| {
-                let [low, high] = v.accuracy_difference_interval?;
-                Some(format!("{:+.2} to {:+.2}", 100. * low, 100. * high))
-            }),
-        );
-        row(
-            "top 5",
-            each(&|p| Some(accuracy(p.quality.as_ref()?.top5?.accuracy))),
-        );
-        row(
-            "loss",
-            each(&|p| Some(format!("{:.4}", p.quality.as_ref()?.loss))),
-        );
-        row(
-            "calibration error",
-            each(&|p| Some(accuracy(p.quality.as_ref()?.calibration_error))),
-        );
-        row(
-            "called the same as by the first",
-            others(&|v| Some(accuracy(v.agreement?))),
-        );
-        row(
-            "CKA with the first",
-            others(&|v| Some(format!("{:.4}", v.cka?))),
-        );
-        row("parameters", each(&|p| Some(thousands(p.params))));
-        row("MACs", each(&|p| Some(thousands(p.macs))));
-        row(
-            "of the first's MACs",
-            others(&|v| Some(format!("×{:.3}", v.macs_ratio))),
-        );
-        row("blocks", each(&|p| Some(p.blocks.to_string())));
-        row(
-            "size of the file",
-            each(&|p| Some(Memory(p.file_size).to_string())),
-        );
-        row(
-            "peak memory",
-            each(&|p| Some(Memory(p.peak_memory?).to_string())),
-        );
-        row(
-            "J an image",
-            each(&|p| Some(format!("{:.3}", p.energy?.joules_per_image))),
-        );
-        Table {
-            title: String::new(),
-            columns,
-            rows,
-        }
+        let mut table = self.figures();
+        let files = self.profiles.iter().map(|p| p.model.clone());
+        let files = std::iter::once("network".to_owned()).chain(files);
+        table.rows.insert(0, files.collect());
+        table
     }
 
     fn quality(&self) -> Option<Section> {
@@ -306,27 +233,29 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
 
 /// Which limits were kept.
 pub(super) fn gates(verdicts: &[Verdict]) -> Option<Section> {
+    (!verdicts.is_empty()).then(|| Section::new("Gates").with(gates_table(verdicts)))
+}
+
+/// A row a gate.
+pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
     let columns = vec![
         Column::words("gate"),
         Column::numbers("limit"),
         Column::numbers("measured"),
+        Column::numbers("by"),
         Column::words(""),
     ];
     let row = |v: &Verdict| {
-        let met = if v.met { "met" } else { "missed" };
-        vec![
-            v.gate.name().to_owned(),
-            v.gate.show(v.limit),
-            v.gate.show(v.measured),
-            met.to_owned(),
-        ]
+        let values = [v.limit, v.measured, v.margin.abs()].map(|value| v.gate.show(value));
+        let met = if v.met { "met" } else { "MISSED" };
+        let words = [v.gate.name().to_owned()].into_iter().chain(values);
+        words.chain([met.to_owned()]).collect()
     };
-    let table = Table {
+    Table {
         title: String::new(),
         columns,
         rows: verdicts.iter().map(row).collect(),
-    };
-    (!verdicts.is_empty()).then(|| Section::new("Gates").with(table))
+    }
 }
 
 /// How to get the same again.

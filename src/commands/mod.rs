@@ -9,6 +9,8 @@ mod compare;
 #[cfg(feature = "torch")]
 mod eval;
 #[cfg(feature = "torch")]
+mod figures;
+#[cfg(feature = "torch")]
 mod finetune;
 #[cfg(feature = "torch")]
 mod fitting;

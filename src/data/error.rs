@@ -140,6 +140,9 @@ pub enum Problem {
     /// An image one side of which is 0.
     #[error("is {0} (height x width): there are no pixels")]
     NoPixels(String),
+    /// An image that announces more pixels than memory is set aside for.
+    #[error("is {0} (height x width): more than 64 million pixels; make it smaller")]
+    TooManyPixels(String),
     /// An image that resizing would blow up beyond reason.
     #[error("is {found} (height x width): too long and narrow for an input of {expected}")]
     TooElongated {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, ImageDecoder, ImageReader};
+use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
 use super::error::{Problem, Result};
 use super::part::{Part, Pixels, Store, check_size};
@@ -186,6 +186,11 @@ fn probe(path: &Path) -> Result<[usize; 3]> {
         .into_decoder()
         .map_err(|e| Problem::Undecodable(e).at(path))?;
     let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width).saturating_mul(height.into());
+    if pixels > MAX_DECODED / BYTES_A_PIXEL {
+        let found = format!("{height}x{width}");
+        return Err(Problem::TooManyPixels(found).at(path));
+    }
     let channels = if is_grey(decoder.color_type()) { 1 } else { 3 };
     Ok([channels, height as usize, width as usize])
 }
@@ -206,11 +211,20 @@ pub(super) fn decode(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
     Ok(([3, height, width], (0..3).flat_map(plane).collect()))
 }
 
+/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce as
+/// many as it likes, and several are decoded at a time.
+const MAX_DECODED: u64 = 256 << 20;
+const BYTES_A_PIXEL: u64 = 4;
+
 /// The format is taken from the content: many data sets hold a PNG that is called JPEG.
 fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
-    ImageReader::open(path)
+    let mut reader = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
-        .map_err(|e| Problem::from(e).at(path))
+        .map_err(|e| Problem::from(e).at(path))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    Ok(reader)
 }
 
 fn is_grey(color: ColorType) -> bool {

@@ -232,6 +232,21 @@ pub fn ahead<T>(
     })
 }
 
+/// Room for the pixels of a batch.
+fn zeros(images: usize, [channels, height, width]: [usize; 3]) -> Result<Vec<f32>> {
+    let sides = [channels, height, width];
+    let count = sides.into_iter().try_fold(images, usize::checked_mul);
+    // Where there is not as much memory the plain way to take it would end the process.
+    let there_is_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
+    match count.filter(there_is_room) {
+        Some(count) => Ok(vec![0.0; count]),
+        None => Err(DataError::Setting(format!(
+            "a batch of {images} images of {height}x{width} does not fit the memory: lower --batch-size, or name a \
+             smaller --input-size"
+        ))),
+    }
+}
+
 impl Batches<'_> {
     /// Leaves out the batches before the one of this number, counted from 0, without making them.
     #[must_use]
@@ -248,7 +263,7 @@ impl Batches<'_> {
         let indices: Vec<usize> = positions.iter().map(|&at| part.rows[at]).collect();
         let [channels, height, width] = self.painter.shape;
         let image = channels * height * width;
-        let mut pixels = vec![0.0; indices.len() * image];
+        let mut pixels = zeros(indices.len(), self.painter.shape)?;
         self.paint(&indices, &mut pixels, image)?;
         let shape = (indices.len(), channels, height, width);
         Ok(Batch {

@@ -371,6 +371,38 @@ fn an_image_file_that_does_not_decode_is_named() {
 }
 
 #[test]
+fn an_image_of_more_pixels_than_memory_is_set_aside_for_is_named() {
+    let dir = tempdir().unwrap();
+    let gif =
+        b"GIF89a\xff\xff\xff\x7f\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    write(dir.path(), "1.gif", gif);
+    assert_problem!(dir.path(), "1.gif", None, Problem::TooManyPixels(_));
+    // Behind a harmless one it is met when it is decoded.
+    grey(dir.path(), "0.png", 2, 2, 7);
+    let message = batch_error(dir.path());
+    assert!(message.contains("1.gif: cannot be decoded"), "{message}");
+}
+
+#[test]
+fn a_batch_beyond_all_memory_is_refused() {
+    let dir = tempdir().unwrap();
+    for image in 0..2000 {
+        write(dir.path(), &format!("{image:04}.ppm"), b"P6 1 1 255\n123");
+    }
+    let part = open(dir.path()).unwrap().train.unwrap();
+    let loader = Loader::new(NonZeroUsize::new(2000).unwrap(), Transform::default());
+    let loader = loader.with_shape([3, 9_000, 9_000]);
+    let error = loader
+        .batches(&part, 0)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("does not fit the memory"), "{message}");
+}
+
+#[test]
 fn images_without_pixels_are_named() {
     let dir = tempdir().unwrap();
     write(dir.path(), "1.ppm", b"P6 0 2 255\n");

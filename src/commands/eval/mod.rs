@@ -14,8 +14,8 @@ use crate::cli::{Eval, Robustness};
 use crate::gates::{Gate, Verdict};
 use crate::invocation::Invocation;
 use crate::page::Page;
-use crate::report::{SCHEMA, counted};
-use text::{gates_table, profile_text, versus_text};
+use crate::report::{SCHEMA, counted, text_of};
+use text::{profile_text, versus_text};
 
 #[derive(Serialize)]
 struct EvalReport {
@@ -214,7 +214,7 @@ impl EvalReport {
         }
         if !self.gates.is_empty() {
             text += "\n";
-            text += &gates_table(&self.gates);
+            text += &text_of(&measure_page::gates_table(&self.gates));
         }
         text
     }

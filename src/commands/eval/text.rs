@@ -2,7 +2,6 @@
 
 use crate::commands::measure::{Profile, Versus};
 use crate::eval::{Latency, Quality, Rate};
-use crate::gates::Verdict;
 use crate::memory::Memory;
 use crate::report::{self, accuracy, bar, interval, number, thousands};
 
@@ -164,19 +163,4 @@ pub(super) fn versus_text(versus: &Versus) -> String {
         .iter()
         .map(|(word, text)| format!("  {word:<11} {text}\n"))
         .collect()
-}
-
-pub(super) fn gates_table(gates: &[Verdict]) -> String {
-    let mut table = report::table(&["gate", "limit", "measured", "by", ""]);
-    for verdict in gates {
-        let show = |value: f64| number(verdict.gate.show(value));
-        table.add_row(vec![
-            verdict.gate.name().into(),
-            show(verdict.limit),
-            show(verdict.measured),
-            show(verdict.margin.abs()),
-            if verdict.met { "met" } else { "MISSED" }.into(),
-        ]);
-    }
-    report::render(&table)
 }
