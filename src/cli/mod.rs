@@ -47,9 +47,17 @@ impl Cli {
             return known;
         }
         // Merging statistics needs no model.
-        known.mut_subcommand("score", |score| {
+        let known = known.mut_subcommand("score", |score| {
             score.mut_arg("model", |model| {
                 model.required(false).required_unless_present("merge")
+            })
+        });
+        // Nothing is calibrated there.
+        ["eval", "compare"].into_iter().fold(known, |known, name| {
+            known.mut_subcommand(name, |command| {
+                command.mut_arg("samples", |samples| {
+                    samples.help("Images to hold representations against each other on (CKA), drawn from those measured; or `all`")
+                })
             })
         })
     }
