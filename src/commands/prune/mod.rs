@@ -1,43 +1,40 @@
 //! `ckaprune prune`: the whole job, and what it reports.
 
 mod dry_run;
+mod folder;
 mod page;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 use tch::Device;
 
 use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
 use super::{
-    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, save,
-    scoring_settings, show,
+    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, save, show,
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::{Prune, Reference, Repair, Selection};
 use crate::data::Part;
-use crate::export::advise;
 use crate::finetune::Training;
 use crate::interface::Interface;
 use crate::interrupt::{self, Interrupt, Stopped};
 use crate::invocation::Invocation;
 use crate::memory::Work;
-use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::prune::{
     Figures, Images, MaxDrop, Phase, Pick, Rules, Run, State, Stop, Targets, Tuning,
 };
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
-use crate::run_dir::{self, Asked, RunDir, resumption};
+use crate::run_dir::{self, RunDir};
 use crate::score::Scoring;
-use crate::settings::{Settings, fingerprint};
 use crate::torch::{self, Module};
+use folder::{check_apart, check_progress, how_to_go_on, open_run_dir, to_go_on};
 use report::PruneReport;
 
 impl From<&Selection> for Rules {
@@ -215,17 +212,6 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     })
 }
 
-/// Refuses a result that would take the place of a file that the run keeps for itself.
-fn check_apart(folder: &Path, file: Option<&PathBuf>) -> Result<()> {
-    match file.filter(|file| run_dir::keeps(folder, file)) {
-        Some(file) => bail!(
-            "{}: the run keeps a file of its own there; name another file for its result",
-            file.display()
-        ),
-        None => Ok(()),
-    }
-}
-
 /// The run that the options ask for.
 fn prepared(
     options: &Prune,
@@ -328,28 +314,6 @@ fn announce(
     Ok(())
 }
 
-/// The folder of the run: the one that was named, or a temporary one where an earlier iteration may be exported.
-fn open_run_dir(
-    options: &Prune,
-    run: &Run,
-    archive: &Archive,
-    analysis: &Analysis,
-    output: &Path,
-) -> Result<Option<RunDir>> {
-    let asked = || -> Result<Asked> {
-        Ok(Asked {
-            settings: settings(options, archive, analysis)?,
-            targets: run.targets,
-            plan: Plan::new(&analysis.input_shape, analysis.request.search),
-        })
-    };
-    match &options.run_dir {
-        Some(folder) => RunDir::open(folder, options.resume, asked()?).map(Some),
-        None if options.pick == Pick::Last => Ok(None),
-        None => RunDir::temporary(output, asked()?).map(Some),
-    }
-}
-
 /// The network trained before the first removal, if that was asked for: kept from an earlier start, or trained now.
 fn pretrained(
     options: &Prune,
@@ -406,72 +370,6 @@ fn finished(
     )?;
     let tuning = Tuning::of(&trained);
     Ok((trained.archive, Some(tuning)))
-}
-
-/// Refuses to go on with a run that went further than is asked for.
-fn check_progress(options: &Prune, begin: &State) -> Result<()> {
-    let done = begin.iterations.len();
-    match (options.iterations, &options.run_dir) {
-        (Some(n), Some(folder)) if done > n as usize => bail!(
-            "{}: the run has done {done} iterations already; resume it with --iterations {done} or more",
-            folder.display()
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// All that decides which blocks go and what the weights become.
-fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<Settings> {
-    let Prune {
-        model,
-        data,
-        search,
-        selection,
-        training,
-        ..
-    } = options;
-    let more = [
-        ("model", json!(fingerprint(archive)?)),
-        ("batch-size", json!(data.batch_size)),
-        ("race", json!(options.scoring.races(RACES))),
-        ("criterion", json!(options.scoring.criterion)),
-        ("criterion-seed", json!(options.scoring.criterion_seed)),
-        ("reference", json!(options.reference)),
-        ("distill", json!(options.distill)),
-        ("repair", json!(options.repair)),
-        ("blocks-per-iteration", json!(options.blocks_per_iteration)),
-        ("max-drop", json!(options.max_drop)),
-        ("retries", json!(options.retries)),
-        ("pretrain", json!(options.pretrain)),
-        ("pretrain-lr", json!(options.pretrain_lr)),
-    ];
-    let scoring = scoring_settings(model, data, *search, selection, analysis);
-    Ok(scoring
-        .and(more.into_iter().collect())
-        .and(training.settings()))
-}
-
-/// Says after an error of writing how to go on with the run, if it is kept.
-fn to_go_on(options: &Prune, error: anyhow::Error, flags: &str) -> anyhow::Error {
-    match &options.run_dir {
-        Some(folder) => advise(error, || resumption(folder, flags)),
-        None => error,
-    }
-}
-
-/// What a stopped run leaves, and how it goes on.
-fn how_to_go_on(options: &Prune) -> String {
-    match &options.run_dir {
-        Some(folder) if options.resume => format!(
-            "stopped; run the same command again to go on from {}",
-            folder.display()
-        ),
-        Some(folder) => format!(
-            "stopped; add `--resume` to the same command to go on from {}",
-            folder.display()
-        ),
-        None => "stopped; nothing is kept, because no --run-dir was named".into(),
-    }
 }
 
 /// The unpruned network, fine-tuned for as many epochs as the pruned one was.
