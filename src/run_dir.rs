@@ -359,9 +359,19 @@ impl RunDir {
     }
 }
 
-/// How to go on with a run when there is room for its files again.
+/// How to go on with what `place` keeps, when there is room for its files again.
 #[must_use]
-pub fn resumption(folder: &Path, flags: &str) -> String {
-    let shown = folder.display();
+pub fn resumption(place: &Path, flags: &str) -> String {
+    let shown = place.display();
     format!("then add `{flags}` to the same command to go on from {shown}")
+}
+
+/// What is said of work that was stopped, how to go on with what `place` keeps of it.
+#[must_use]
+pub fn stopped(place: &Path, is_resumed: bool) -> String {
+    let shown = place.display();
+    match is_resumed {
+        true => format!("stopped; run the same command again to go on from {shown}"),
+        false => format!("stopped; add `--resume` to the same command to go on from {shown}"),
+    }
 }

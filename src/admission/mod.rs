@@ -47,11 +47,18 @@ pub enum Refused {
 /// # Errors
 /// The first thing that is not on the lists, or code that cannot be read.
 pub fn admit(archive: &Archive) -> Result<(), Refused> {
-    let network = archive.network()?;
+    check(archive, &archive.network()?.sources)
+}
+
+/// The same for an archive whose code was read before.
+///
+/// # Errors
+/// As [`admit`].
+pub fn check(archive: &Archive, sources: &Sources) -> Result<(), Refused> {
     for pickle in [archive.data(), archive.constants()] {
         check_objects(pickle)?;
     }
-    check_sources(&network.sources)
+    check_sources(sources)
 }
 
 /// Checks the code alone.

@@ -16,6 +16,7 @@ use crate::export::{advise, check_file};
 use crate::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
 use crate::interrupt::{self, Interrupt, Stopped};
 use crate::report::SCHEMA;
+use crate::run_dir::{resumption, stopped};
 use crate::settings::{Settings, fingerprint};
 use crate::torch::Module;
 
@@ -179,10 +180,7 @@ fn check_checkpoint(options: &Finetune, output: &Path) -> Result<()> {
 /// Says after an error of writing how to go on, if anything is kept.
 fn to_go_on(options: &Finetune, error: anyhow::Error) -> anyhow::Error {
     match &options.checkpoint {
-        Some(file) if file.is_file() => advise(error, || {
-            let shown = file.display();
-            format!("then add `--resume` to the same command to go on from {shown}")
-        }),
+        Some(file) if file.is_file() => advise(error, || resumption(file, "--resume")),
         _ => error,
     }
 }
@@ -191,14 +189,7 @@ fn to_go_on(options: &Finetune, error: anyhow::Error) -> anyhow::Error {
 fn how_to_go_on(options: &Finetune) -> String {
     match &options.checkpoint {
         Some(file) if !file.is_file() => "stopped before there was anything to keep".into(),
-        Some(file) if options.resume => format!(
-            "stopped; run the same command again to go on from {}",
-            file.display()
-        ),
-        Some(file) => format!(
-            "stopped; add `--resume` to the same command to go on from {}",
-            file.display()
-        ),
+        Some(file) => stopped(file, options.resume),
         None => "stopped; nothing is kept, because no --checkpoint was named".into(),
     }
 }

@@ -7,7 +7,7 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::{Outcome, analyse, open_model, show};
-use crate::admission::admit;
+use crate::admission;
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
 use crate::cli::Inspect;
@@ -61,7 +61,7 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
         options.search.into(),
     )?;
     let mut report = InspectReport::new(path.display().to_string(), &analysis);
-    if let Err(refused) = admit(&archive) {
+    if let Err(refused) = admission::check(&archive, &analysis.network.sources) {
         report.obstacle = Some(refused.to_string());
     }
     report.tree = options.tree.then(|| tree(&analysis));

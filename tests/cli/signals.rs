@@ -237,14 +237,20 @@ fn a_training_alone_goes_on_from_its_checkpoint() {
     );
 }
 
-#[test]
-fn commands_that_keep_nothing_end_at_once_with_the_same_codes() {
+/// Images for work that takes long: `many.npz`.
+fn with_many_images() -> Place {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let (images, labels) = colours(20_000, 3);
     place.npz(
         "many.npz",
         &[("x_train", npy(&images)), ("y_train", npy(&labels))],
     );
+    place
+}
+
+#[test]
+fn commands_that_keep_nothing_end_at_once_with_the_same_codes() {
+    let place = with_many_images();
     let eval = "eval --model basic_scripted.pt --data many.npz --batch-size 2 --threads 1 --device cpu --report page.html";
     let tune = "finetune --model basic_scripted.pt --data many.npz --batch-size 2 --threads 1 --device cpu --epochs 500 \
                 --output out.pt";
@@ -264,12 +270,7 @@ fn commands_that_keep_nothing_end_at_once_with_the_same_codes() {
 
 #[test]
 fn the_second_signal_ends_a_step_that_takes_long() {
-    let place = Place::with_data(&["basic_scripted.pt"]);
-    let (images, labels) = colours(20_000, 3);
-    place.npz(
-        "many.npz",
-        &[("x_train", npy(&images)), ("y_train", npy(&labels))],
-    );
+    let place = with_many_images();
     let line = "finetune --model basic_scripted.pt --data many.npz --batch-size 20000 --threads 1 --device cpu \
                 --epochs 500 --checkpoint half.checkpoint --output out.pt";
     let mut running = Running::start(&place, line);

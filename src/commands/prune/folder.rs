@@ -13,7 +13,7 @@ use crate::commands::scoring_settings;
 use crate::export::advise;
 use crate::plan::Plan;
 use crate::prune::{Pick, Run, State};
-use crate::run_dir::{self, Asked, RunDir, resumption};
+use crate::run_dir::{self, Asked, RunDir, resumption, stopped};
 use crate::settings::{Settings, fingerprint};
 
 /// Refuses a result that would take the place of a file that the run keeps for itself.
@@ -103,14 +103,7 @@ pub(super) fn to_go_on(options: &Prune, error: anyhow::Error, flags: &str) -> an
 /// What a stopped run leaves, and how it goes on.
 pub(super) fn how_to_go_on(options: &Prune) -> String {
     match &options.run_dir {
-        Some(folder) if options.resume => format!(
-            "stopped; run the same command again to go on from {}",
-            folder.display()
-        ),
-        Some(folder) => format!(
-            "stopped; add `--resume` to the same command to go on from {}",
-            folder.display()
-        ),
+        Some(folder) => stopped(folder, options.resume),
         None => "stopped; nothing is kept, because no --run-dir was named".into(),
     }
 }
