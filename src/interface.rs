@@ -14,6 +14,8 @@ pub struct Interface {
     pub scores: Outlet,
     /// Some of its layers compute with quantised weights.
     pub quantised: bool,
+    /// Some of its code runs under `torch.autocast()`.
+    pub autocast: bool,
 }
 
 impl Default for Interface {
@@ -23,6 +25,7 @@ impl Default for Interface {
             element: Dtype::Float32,
             scores: Outlet::default(),
             quantised: false,
+            autocast: false,
         }
     }
 }
@@ -47,6 +50,11 @@ pub enum InterfaceError {
          model.float()"
     )]
     TooCoarse(Dtype),
+    #[error(
+        "the network runs under torch.autocast, which picks element types while it runs, so parts of it cannot be \
+         compared with the whole; export it without that `with` statement"
+    )]
+    Autocast,
 }
 
 impl Interface {
@@ -65,6 +73,7 @@ impl Interface {
         }
         Ok(Interface {
             quantised: is_quantised(network, program),
+            autocast: program.autocast,
             element: element(network, program),
             scores: output::choose(network, program, key)?,
         })
@@ -73,11 +82,12 @@ impl Interface {
     /// Refuses a network whose blocks cannot be compared with each other.
     ///
     /// # Errors
-    /// If it is quantised.
+    /// If it is quantised, or picks its element types while it runs.
     pub fn check_prunable(&self) -> Result<(), InterfaceError> {
-        match self.quantised {
-            true => Err(InterfaceError::Quantised),
-            false => Ok(()),
+        match (self.quantised, self.autocast) {
+            (true, _) => Err(InterfaceError::Quantised),
+            (_, true) => Err(InterfaceError::Autocast),
+            _ => Ok(()),
         }
     }
 

@@ -56,7 +56,8 @@ pub(super) const BUILTINS: [&str; 41] = [
 ];
 
 /// Classes of libtorch itself whose objects an archive may hold: folder and name.
-pub(super) const CLASSES: [(&str, &str); 6] = [
+pub(super) const CLASSES: [(&str, &str); 7] = [
+    ("profiler", "_RecordFunction"),
     ("quantized", "Conv2dPackedParamsBase"),
     ("quantized", "Conv3dPackedParamsBase"),
     ("quantized", "EmbeddingPackedParamsBase"),

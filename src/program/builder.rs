@@ -27,6 +27,8 @@ pub(super) struct Checkpoint {
     objects: objects::Mark,
     /// What is noted of the code of the call being followed: its variables and expressions.
     notes: Option<(CallIndex, usize, usize)>,
+    no_grad: bool,
+    autocast: bool,
 }
 
 /// An in-place operator that became functional.
@@ -57,6 +59,10 @@ pub(super) struct Builder<'a> {
     written: HashSet<ValueId>,
     /// The lists and dictionaries made so far.
     pub objects: Objects,
+    /// The code being followed runs under `torch.no_grad()`.
+    pub no_grad: bool,
+    /// Code that was followed runs under `torch.autocast()`.
+    pub autocast: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -74,6 +80,8 @@ impl<'a> Builder<'a> {
             keep_in_place,
             written: HashSet::new(),
             objects: Objects::default(),
+            no_grad: false,
+            autocast: false,
         }
     }
 
@@ -91,6 +99,8 @@ impl<'a> Builder<'a> {
                 let call = &self.calls[index.0];
                 (index, call.variables.len(), call.expressions.len())
             }),
+            no_grad: self.no_grad,
+            autocast: self.autocast,
         }
     }
 
@@ -102,6 +112,7 @@ impl<'a> Builder<'a> {
         self.writes.truncate(to.writes);
         self.in_place_seen = to.in_place_seen;
         self.objects.return_to(&to.objects);
+        (self.no_grad, self.autocast) = (to.no_grad, to.autocast);
         if let Some((index, variables, expressions)) = to.notes
             && let Some(call) = self.calls.get_mut(index.0)
         {
@@ -205,6 +216,7 @@ impl<'a> Builder<'a> {
             call: self.current_call,
             impure,
             macs: None,
+            no_grad: self.no_grad,
         });
     }
 
@@ -367,6 +379,7 @@ impl<'a> Builder<'a> {
             not_followed: self.not_followed,
             input,
             output,
+            autocast: self.autocast,
         }
     }
 }

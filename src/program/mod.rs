@@ -10,6 +10,7 @@
 pub mod ast;
 mod builder;
 mod emit;
+mod gradient;
 mod inline;
 mod lexer;
 mod modules;
@@ -152,6 +153,8 @@ pub struct Statement {
     /// Multiply-accumulates, for one sample, of code that was not followed because data decide its way, but that
     /// costs the same whichever way it goes.
     pub macs: Option<i64>,
+    /// It stands under `torch.no_grad()`: no gradient passes it ([`Program::learns`]).
+    pub no_grad: bool,
 }
 
 impl Statement {
@@ -228,6 +231,8 @@ pub struct Program {
     pub not_followed: Vec<NotFollowed>,
     pub input: ValueId,
     pub output: Val,
+    /// Code runs under `torch.autocast()`, which picks element types while the network runs.
+    pub autocast: bool,
 }
 
 impl Program {

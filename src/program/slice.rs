@@ -41,6 +41,7 @@ impl Statement {
             call: of.call,
             impure: false,
             macs: None,
+            no_grad: of.no_grad,
         }
     }
 }

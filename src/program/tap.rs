@@ -53,5 +53,6 @@ fn call(tap: &Tap, output: ValueId) -> Statement {
         call: None,
         impure: false,
         macs: None,
+        no_grad: false,
     }
 }

@@ -225,6 +225,8 @@ pub enum Known {
     Module(ModuleId),
     /// A function or class of the archive, by its qualified name.
     Function(String),
+    /// An object of a class of the archive that is no module, by its number among those made.
+    Object(usize),
 }
 
 /// A value while the program is being inlined: where it comes from and what is known of it.

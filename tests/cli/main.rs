@@ -13,6 +13,7 @@ mod inspect;
 mod manual;
 mod place;
 mod remove;
+mod shapes;
 #[cfg(target_os = "linux")]
 mod stdout;
 

@@ -24,7 +24,7 @@ impl Place {
     pub fn with(models: &[&str]) -> Self {
         let place = Place(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         for model in models {
-            fs::copy(fixture(model), place.path(model)).unwrap();
+            place.write(model, fs::read(fixture(model)).unwrap());
         }
         place
     }

@@ -3,6 +3,7 @@
 mod branches;
 #[path = "../common/mod.rs"]
 mod common;
+mod contexts;
 mod lists;
 mod shapes;
 

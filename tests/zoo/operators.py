@@ -61,7 +61,9 @@ PRIM = """
 """.split()
 
 # Marks for a profiler, which nobody listens to.
-PROFILER = ["_record_function_enter", "_record_function_enter_new", "_record_function_exit"]
+PROFILER = [
+    "_call_end_callbacks_on_jit_fut", "_record_function_enter", "_record_function_enter_new", "_record_function_exit",
+]
 
 
 def listed():

@@ -240,7 +240,11 @@ fn outline(val: &Val) -> Option<Known> {
             let known = |v: &Val| placeholder(outline(v).unwrap_or(Known::Nothing));
             Known::Tuple(items.iter().map(known).collect())
         }
-        Known::List(_) | Known::Dict(_) | Known::Module(_) | Known::Function(_) => Known::Nothing,
+        Known::List(_)
+        | Known::Dict(_)
+        | Known::Module(_)
+        | Known::Function(_)
+        | Known::Object(_) => Known::Nothing,
         other => other.clone(),
     })
 }

@@ -94,6 +94,9 @@ impl<'a> Inliner<'a> {
 
     pub(super) fn call_function(&mut self, qualified: &str, args: NamedVals) -> Step<Val> {
         let network = self.network;
+        if let Some(class) = qualified.strip_suffix(".__new__") {
+            return Ok(self.new_object(class));
+        }
         if let Some(fields) = self.named_tuple(qualified) {
             return self.construct(qualified, &fields, args);
         }

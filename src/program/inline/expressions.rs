@@ -356,8 +356,10 @@ impl<'a> Inliner<'a> {
         }
         if let Expr::Attribute { base, name } = callee {
             let receiver = self.eval(frame, base)?;
-            let Known::Module(module) = receiver.known else {
-                return opaque(format!("a method {name} of an object that is no module"));
+            let module = match receiver.known {
+                Known::Module(module) => module,
+                Known::Object(_) => return self.object_method(frame, receiver, name, args),
+                _ => return opaque(format!("a method {name} of an object that is no module")),
             };
             let args = self.args(frame, args)?;
             let site = CallSite {

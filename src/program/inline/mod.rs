@@ -7,6 +7,7 @@
 mod branches;
 mod calls;
 mod containers;
+mod contexts;
 mod expressions;
 mod primitives;
 mod statements;
@@ -89,6 +90,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             steps: 0,
             work,
             bindings: 0,
+            made: Vec::new(),
         };
         let input = inliner.input(shape);
         let Operand::Value(input_id) = input.operand else {
@@ -178,6 +180,8 @@ struct Inliner<'a> {
     work: usize,
     /// Entries in [`Call::variables`] and [`Call::expressions`] that were made.
     bindings: usize,
+    /// The objects of classes of the archive that code has made.
+    made: Vec<contexts::Made>,
 }
 
 type NamedVals = Vec<(Option<String>, Val)>;

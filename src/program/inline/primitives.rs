@@ -103,6 +103,7 @@ impl<'a> Inliner<'a> {
                 return self.refuse(message);
             }
             ("warn", _) => return Ok(Val::none()),
+            ("set_grad_enabled", Some(enabled)) => return self.set_grad_enabled(enabled),
             ("dict", None) => return self.new_dict(),
             (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
                 return self.change_container(name, &args);

@@ -98,9 +98,8 @@ impl<'a> Inliner<'a> {
             }
             Stmt::Break => return Ok(Flow::Break),
             Stmt::Continue => return Ok(Flow::Continue),
-            Stmt::With { .. } | Stmt::Function(_) => {
-                return self.leave_opaque(frame, statement, None);
-            }
+            Stmt::With { items, body } => return self.with(frame, items, body),
+            Stmt::Function(_) => return self.leave_opaque(frame, statement, None),
             Stmt::Pass => {}
         }
         Ok(Flow::Next)
@@ -214,6 +213,10 @@ impl<'a> Inliner<'a> {
                     self.overrides.insert((module, name.clone()), value);
                     Ok(())
                 }
+                Known::Object(number) => {
+                    self.set_field(number, name, value);
+                    Ok(())
+                }
                 _ => opaque("an assignment to an attribute of an object"),
             },
             _ => opaque("an assignment to a place that is not followed"),
@@ -234,6 +237,11 @@ impl<'a> Inliner<'a> {
             return opaque("control flow that returns from its middle");
         };
         self.count_work(copying_work(frame, statement, &renamed))?;
+        let mentioned = renamed.reads.iter().chain(&renamed.writes);
+        let mut held = mentioned.filter_map(|name| frame.variables.get(name));
+        if held.any(|v| matches!(v.known, Known::Object(_))) {
+            return opaque("control flow that data decide around an object of a class");
+        }
         self.builder.leave(None, left_because(statement));
         if may_change_containers(statement) {
             for name in renamed.reads.iter().chain(&renamed.writes) {
