@@ -64,6 +64,9 @@ impl Opened {
                 path.display()
             ));
         }
+        for note in &set.notes {
+            progress.warn(note);
+        }
         let opened = Opened {
             set,
             transform,
@@ -97,7 +100,8 @@ impl Opened {
             .augmented(augment, self.seed)
     }
 
-    /// Training part and test part. Without a test part, a tenth of the labelled training images is set aside.
+    /// Training part and test part. Without a test part, or labels in it, a tenth of the labelled training images is set
+    /// aside.
     pub fn split(&self, path: &Path, progress: Progress) -> Result<(Part, Option<Part>)> {
         let shown = path.display();
         let Some(mut train) = self.set.train.clone() else {
@@ -113,18 +117,24 @@ impl Opened {
             train.forget_labels();
         }
         match &self.set.test {
-            Some(test) => Ok((train, Some(test.clone()))),
-            None if train.labels().is_some() => {
+            Some(test) if test.labels().is_some() || train.labels().is_none() => {
+                Ok((train, Some(test.clone())))
+            }
+            test if train.labels().is_some() => {
+                let missing = match test {
+                    Some(_) => "no labels in its test part",
+                    None => "no test part",
+                };
                 let (train, held_out) = train
                     .split_stratified(1. - HELD_OUT, self.seed)
                     .map_err(|_| too_few(&train, path))?;
                 progress.note(format_args!(
-                    "note: {shown} has no test part: {} of the images are set aside to measure on",
+                    "note: {shown} has {missing}: {} of the images are set aside to measure on",
                     held_out.len()
                 ));
                 Ok((train, Some(held_out)))
             }
-            None => Ok((train, None)),
+            _ => Ok((train, None)),
         }
     }
 }

@@ -73,6 +73,7 @@ impl Layout {
             validation: None,
             test: part(self.is_test)?,
             classes: Some(classes),
+            notes: Vec::new(),
         })
     }
 

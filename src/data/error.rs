@@ -116,9 +116,43 @@ pub enum Problem {
         /// Number of classes.
         classes: usize,
     },
-    /// A class that the training part does not have.
-    #[error("class folder {0:?} does not exist in the training part")]
+    /// Classes that the training part does not have.
+    #[error("class folder {0} does not exist in the training part")]
     UnknownClass(String),
+    /// Class folders without any image: whether they count decides the numbers of all behind them.
+    #[error(
+        "class folder {0} holds no images, so it is not known whether it counts as a class; put its images there, remove \
+         it if it never was one, or name all classes in the network's order with --classes FILE"
+    )]
+    EmptyClass(String),
+    /// A data set inside the one folder there is.
+    #[error("all images lie in folders of {inner}: name that folder")]
+    OneLevelDown {
+        /// The folder.
+        inner: String,
+    },
+    /// A class folder that looks like a whole data set.
+    #[error(
+        "{class} holds parts of its own ({parts}); name that folder, or put the class folders into the parts, not the parts \
+         into the class folders"
+    )]
+    PartsInside {
+        /// The folder.
+        class: String,
+        /// Names of its folders.
+        parts: String,
+    },
+    /// A folder that links lead to from two places, or from inside itself.
+    #[error("a link leads to the same folder again; remove one of the two")]
+    MetTwice,
+    /// Folders inside folders without end.
+    #[error("lies more than {0} folders deep; name a folder further down")]
+    TooDeep(usize),
+    /// More than any data set has.
+    #[error(
+        "more than {0} files and folders lie below what --data names; name a folder further down"
+    )]
+    TooManyEntries(usize),
     /// Parts that no one network takes both of.
     #[error("its images are {found} (channels x height x width), those of another part {expected}")]
     PartsDiffer {
@@ -187,3 +221,14 @@ impl From<io::Error> for Problem {
 }
 
 pub(super) type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// The first few names, and how many there are beyond.
+pub(super) fn listed(names: impl IntoIterator<Item = String>) -> String {
+    const MOST: usize = 8;
+    let names: Vec<_> = names.into_iter().collect();
+    let first = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}

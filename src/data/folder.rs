@@ -1,169 +1,232 @@
 //! Folders of encoded images: one folder for each class, or unlabelled images side by side.
 //!
-//! Classes are numbered in the order of their names, as is custom. An image lies directly in its class's
-//! folder. Opening only lists files; each is decoded when a batch needs it.
+//! Classes are numbered in the order of their names, as torchvision's `ImageFolder` does, and to a class belongs all that
+//! lies below its folder. Opening only lists files; each is decoded when a batch needs it.
 
 use std::path::{Path, PathBuf};
 
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
-use super::error::{Problem, Result};
+use super::error::{Problem, Result, listed};
 use super::part::{Part, Pixels, Store, check_size};
-use super::{Found, entries, name_of};
+use super::walk::{Folder, Listing, Walk};
+use super::{Found, name_of};
 
-const EXTENSIONS: [&str; 12] = [
-    "png", "jpg", "jpeg", "bmp", "webp", "gif", "ppm", "pgm", "pbm", "pnm", "tif", "tiff",
-];
+/// What the images of a folder are for, by its name in small letters.
 const TRAIN: &[&str] = &["train", "training"];
-const VALIDATION: &[&str] = &["val", "valid", "validation"];
+const VALIDATION: &[&str] = &["val", "valid", "validation", "dev"];
 const TEST: &[&str] = &["test", "testing"];
+const PARTS: [&[&str]; 3] = [TRAIN, VALIDATION, TEST];
 
-/// What one folder holds.
-#[derive(Default)]
-struct Listing {
-    /// Images directly in it.
-    images: Vec<PathBuf>,
-    /// Folders in it that hold images directly, with these.
-    classes: Vec<(String, Vec<PathBuf>)>,
+/// Which of the parts a folder of this name is; `training_set` is one as well.
+fn part_called(name: &str) -> Option<usize> {
+    let name = name.to_lowercase();
+    let bare = name.strip_suffix("set").unwrap_or(&name);
+    let bare = bare.trim_end_matches(['_', '-', ' ']);
+    PARTS.iter().position(|names| names.contains(&bare))
 }
 
-impl Listing {
-    fn of(folder: &Path) -> Result<Self> {
-        let mut listing = Self::default();
-        for entry in entries(folder)? {
-            if is_image(&entry) {
-                listing.images.push(entry);
-            } else if entry.is_dir() {
-                let images: Vec<_> = entries(&entry)?
-                    .into_iter()
-                    .filter(|e| is_image(e))
-                    .collect();
-                if !images.is_empty() {
-                    listing.classes.push((name_of(&entry), images));
-                }
-            }
-        }
-        Ok(listing)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.images.is_empty() && self.classes.is_empty()
-    }
-
-    fn class_names(&self) -> Vec<String> {
-        self.classes.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The labelled images, or where there are no classes the unlabelled ones.
-    fn into_part(self, folder: &Path, classes: &[String]) -> Result<Part> {
-        if self.classes.is_empty() {
-            return part(folder, self.images, None);
-        }
-        let (mut files, mut labels) = (Vec::new(), Vec::new());
-        for (name, images) in self.classes {
-            let Some(label) = classes.iter().position(|class| *class == name) else {
-                return Err(Problem::UnknownClass(name).at(folder));
-            };
-            labels.resize(labels.len() + images.len(), label as i64);
-            files.extend(images);
-        }
-        part(folder, files, Some(labels))
-    }
-}
-
+/// Whether there are images below a folder.
 pub(super) fn is_image_folder(folder: &Path) -> Result<bool> {
-    if !Listing::of(folder)?.is_empty() {
-        return Ok(true);
-    }
-    for folder in [TRAIN, VALIDATION, TEST]
-        .into_iter()
-        .filter_map(|names| sub_folder(folder, names))
-    {
-        if !Listing::of(&folder)?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Walk::new().holds_images(folder)
 }
 
+/// A data set with a folder for each part, or of one part.
 pub(super) fn open(folder: &Path) -> Result<Found> {
-    let (train, validation, test) = (
-        Split::of(folder, TRAIN)?,
-        Split::of(folder, VALIDATION)?,
-        Split::of(folder, TEST)?,
-    );
-    let splits = [&train, &validation, &test];
-    let whole = Listing::of(folder)?;
-    // A class may be called "train": then its folder has sisters that are no splits, and no classes in it.
-    let sisters = whole
-        .classes
-        .iter()
-        .any(|(name, _)| !splits.iter().any(|s| s.is_called(name)));
-    if splits.iter().all(|split| split.listing.is_empty())
-        || (sisters && splits.iter().all(|split| split.listing.classes.is_empty()))
-    {
-        let classes = whole.class_names();
-        return Ok(Found {
-            train: Some(whole.into_part(folder, &classes)?),
-            validation: None,
-            test: None,
-            classes: Some(classes),
-        });
+    let mut walk = Walk::new();
+    let top = walk.level(folder)?;
+    let (named, others): (Vec<_>, Vec<_>) = top
+        .folders
+        .into_iter()
+        .partition(|inner| part_called(&name_of(inner)).is_some());
+    let mut splits = Vec::new();
+    for folder in named {
+        let listing = walk.list(&folder)?;
+        splits.push(Split { folder, listing });
     }
-    let first = splits
-        .iter()
-        .find(|split| !split.listing.classes.is_empty());
-    let classes = first.map_or_else(Vec::new, |split| split.listing.class_names());
+    let mut notes = Vec::new();
+    splits.retain(|split| {
+        let is_empty = split.listing.is_empty();
+        if is_empty {
+            notes.push(format!("{}: holds no images", split.folder.display()));
+        }
+        !is_empty
+    });
+    let mut sisters = Vec::new();
+    for other in &others {
+        if walk.holds_images(other)? {
+            sisters.push(name_of(other));
+        }
+    }
+    // A class may be called "train": then its folder has sisters that are no parts, and no classes in it.
+    let is_class = |split: &Split| split.listing.classes().next().is_none();
+    if splits.is_empty() || (!sisters.is_empty() && splits.iter().all(is_class)) {
+        let named = splits.into_iter().map(|split| split.folder);
+        let mut folders = Vec::new();
+        for inner in others.into_iter().chain(named) {
+            folders.push(walk.folder(inner)?);
+        }
+        folders.sort_by(|a, b| a.path.cmp(&b.path));
+        let whole = Split {
+            folder: folder.to_owned(),
+            listing: Listing {
+                images: top.images,
+                folders,
+            },
+        };
+        return whole.alone(notes);
+    }
+    let left_out = sisters.len() + top.images.len();
+    if left_out > 0 {
+        let loose = top.images.iter().map(|image| name_of(image));
+        notes.push(format!(
+            "{}: {} belongs to no part (train, val, test and the like) and is left out",
+            folder.display(),
+            listed(sisters.into_iter().chain(loose))
+        ));
+    }
+    parts(folder, splits, notes)
+}
+
+/// A data set of these parts.
+fn parts(folder: &Path, splits: Vec<Split>, mut notes: Vec<String>) -> Result<Found> {
+    let mut found: [Option<Split>; 3] = Default::default();
+    for split in splits {
+        let name = name_of(&split.folder);
+        let place = &mut found[part_called(&name).unwrap_or_default()];
+        if let Some(other) = place {
+            let first = name_of(&other.folder);
+            let second = name;
+            return Err(Problem::Ambiguous { first, second }.at(folder));
+        }
+        *place = Some(split);
+    }
+    // A folder alone is most often one of unlabelled images inside another.
+    let classes = |least| {
+        let mut found = found.iter().flatten();
+        found.find(|split| split.listing.classes().count() >= least)
+    };
+    let classes = match classes(2).or_else(|| classes(1)) {
+        Some(split) => split.class_names()?,
+        None => Vec::new(),
+    };
+    let mut part = |split: Option<Split>| {
+        let part = split.map(|split| split.into_part(&classes, &mut notes));
+        part.transpose()
+    };
+    let [train, validation, test] = found;
     Ok(Found {
-        train: train.into_part(&classes)?,
-        validation: validation.into_part(&classes)?,
-        test: test.into_part(&classes)?,
-        classes: Some(classes),
+        train: part(train)?,
+        validation: part(validation)?,
+        test: part(test)?,
+        classes: Some(classes.clone()),
+        notes,
     })
 }
 
-/// A sub-folder named for what its images are for.
-#[derive(Default)]
+impl Listing {
+    fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.classes().next().is_none()
+    }
+
+    /// The folders that hold images.
+    fn classes(&self) -> impl Iterator<Item = &Folder> {
+        self.folders
+            .iter()
+            .filter(|folder| !folder.images.is_empty())
+    }
+}
+
+/// The images of a part as they lie in their folder.
 struct Split {
     folder: PathBuf,
     listing: Listing,
 }
 
 impl Split {
-    fn of(folder: &Path, names: &[&str]) -> Result<Self> {
-        match sub_folder(folder, names) {
-            Some(folder) => Ok(Self {
-                listing: Listing::of(&folder)?,
-                folder,
-            }),
-            None => Ok(Self::default()),
+    /// It is all there is.
+    fn alone(self, mut notes: Vec<String>) -> Result<Found> {
+        for class in self.listing.classes() {
+            let (inner, direct) = class.inside();
+            if !direct && inner.iter().all(|name| part_called(name).is_some()) {
+                let class = name_of(&class.path);
+                let parts = inner.join(", ");
+                return Err(Problem::PartsInside { class, parts }.at(&self.folder));
+            }
+        }
+        let classes = self.class_names()?;
+        Ok(Found {
+            train: Some(self.into_part(&classes, &mut notes)?),
+            validation: None,
+            test: None,
+            classes: Some(classes),
+            notes,
+        })
+    }
+
+    /// The names of all classes in the order of their numbers; none where the images lie side by side.
+    fn class_names(&self) -> Result<Vec<String>> {
+        let classes: Vec<_> = self.listing.classes().collect();
+        if let [only] = classes[..]
+            && self.listing.images.is_empty()
+            && let (inner, false) = only.inside()
+            && inner.len() > 1
+        {
+            let inner = only.path.display().to_string();
+            return Err(Problem::OneLevelDown { inner }.at(&self.folder));
+        }
+        let folders = &self.listing.folders;
+        let empty = folders.iter().filter(|folder| folder.images.is_empty());
+        match classes.len() {
+            0 => Ok(Vec::new()),
+            n if n < folders.len() => {
+                let empty = listed(empty.map(|folder| folder.name.clone()));
+                Err(Problem::EmptyClass(empty).at(&self.folder))
+            }
+            _ => Ok(folders.iter().map(|folder| folder.name.clone()).collect()),
         }
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.folder.file_name().is_some_and(|own| own == name)
-    }
-
-    fn into_part(self, classes: &[String]) -> Result<Option<Part>> {
-        if self.listing.is_empty() {
-            return Ok(None);
+    /// The labelled images, or where there are no class folders the unlabelled ones.
+    fn into_part(self, classes: &[String], notes: &mut Vec<String>) -> Result<Part> {
+        let Split { folder, listing } = self;
+        let Listing { images, folders } = listing;
+        let folders: Vec<_> = folders
+            .into_iter()
+            .filter(|f| !f.images.is_empty())
+            .collect();
+        let number = |folder: &Folder| classes.iter().position(|class| *class == folder.name);
+        let unknown = folders.iter().filter(|folder| number(folder).is_none());
+        let unknown: Vec<_> = unknown.map(|folder| folder.name.clone()).collect();
+        match (folders.as_slice(), unknown.as_slice()) {
+            ([], _) => return part(&folder, images, None),
+            ([only], [name]) if classes.len() > 1 => {
+                notes.push(format!(
+                    "{}: there are no class folders (its images lie in {name}), so its images are taken as unlabelled",
+                    folder.display(),
+                ));
+                let images = images.into_iter().chain(only.images.iter().cloned());
+                return part(&folder, images.collect(), None);
+            }
+            (_, []) => {}
+            _ => return Err(Problem::UnknownClass(listed(unknown)).at(&folder)),
         }
-        self.listing.into_part(&self.folder, classes).map(Some)
+        if let Some(first) = images.first() {
+            notes.push(format!(
+                "{}: {} of its images, such as {}, lie in no class folder and are left out",
+                folder.display(),
+                images.len(),
+                name_of(first)
+            ));
+        }
+        let (mut files, mut labels) = (Vec::new(), Vec::new());
+        for class in folders {
+            let label = number(&class).unwrap_or_default() as i64;
+            labels.resize(labels.len() + class.images.len(), label);
+            files.extend(class.images);
+        }
+        part(&folder, files, Some(labels))
     }
-}
-
-fn sub_folder(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_dir())
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    EXTENSIONS
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 fn part(folder: &Path, files: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Result<Part> {

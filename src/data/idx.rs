@@ -75,6 +75,7 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
         validation: None,
         test: open_part(folder, &names, &["t10k", "test"])?,
         classes: None,
+        notes: Vec::new(),
     })
 }
 

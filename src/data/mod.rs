@@ -16,6 +16,7 @@ mod npy;
 mod npz;
 mod part;
 mod transform;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -84,6 +85,8 @@ pub struct DataSet {
     /// The only folder of a class among image folders, which most often is one of unlabelled images inside another:
     /// the labels were left out.
     pub only_class: Option<String>,
+    /// What is there and not used, or was taken for something that it need not be: a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What a reader hands over; [`open`] checks it as a whole.
@@ -93,6 +96,8 @@ struct Found {
     test: Option<Part>,
     /// Names, where the format has a place for them.
     classes: Option<Vec<String>>,
+    /// As in [`DataSet`].
+    notes: Vec<String>,
 }
 
 /// Opens the data set at `path`, a file or a folder, in the format it is recognised to have. Image folders
@@ -134,6 +139,7 @@ impl DataSet {
             test: found.test,
             classes: Vec::new(),
             only_class: None,
+            notes: found.notes,
         };
         let Some(first) = set.parts().next() else {
             return Err(Problem::Empty.at(path));

@@ -33,6 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Found> {
         validation: arrays.part(VALIDATION)?,
         test: arrays.part(TEST)?,
         classes: None,
+        notes: Vec::new(),
     };
     if found.train.is_none() && found.validation.is_none() && found.test.is_none() {
         let names = &arrays.entries[..arrays.entries.len().min(8)];

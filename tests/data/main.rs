@@ -3,5 +3,6 @@
 mod batches;
 mod errors;
 mod files;
+mod folders;
 mod formats;
 mod parts;
