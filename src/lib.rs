@@ -46,6 +46,7 @@ pub mod progress;
 pub mod receptive;
 pub mod report;
 pub mod representation;
+pub mod resolution;
 pub mod segments;
 pub mod settings;
 pub mod tree;

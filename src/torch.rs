@@ -199,6 +199,24 @@ pub fn explain(error: TchError) -> anyhow::Error {
     Failure::of(&error.to_string()).into()
 }
 
+/// Lets libtorch load an archive and no more: nothing of the network runs.
+///
+/// # Errors
+/// Those of [`Module::load`].
+pub fn check_loads(archive: &Archive) -> Result<()> {
+    loaded(archive, Device::Cpu).map(drop)
+}
+
+fn loaded(archive: &Archive, device: Device) -> Result<CModule> {
+    // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
+    // convolutions take the same kernels either way.
+    tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
+    let bytes = Arc::new(archive.to_runnable_bytes()?);
+    admit(&Archive::from_shared(&bytes, &Limits::default())?)?;
+    let loaded = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
+    loaded.context("libtorch cannot load the network")
+}
+
 /// A network ready to run.
 #[derive(Debug)]
 pub struct Module {
@@ -214,14 +232,9 @@ impl Module {
     /// # Errors
     /// If the archive does more than compute, or libtorch refuses it.
     pub fn load(archive: &Archive, device: Device, interface: &Interface) -> Result<Self> {
-        // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
-        // convolutions take the same kernels either way.
-        tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
-        let bytes = Arc::new(archive.to_runnable_bytes()?);
-        admit(&Archive::from_shared(&bytes, &Limits::default())?)?;
-        let inner = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
+        let inner = loaded(archive, device)?;
         let mut module = Module {
-            inner: inner.context("libtorch cannot load the network")?,
+            inner,
             device,
             interface: interface.clone(),
         };

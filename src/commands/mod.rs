@@ -131,7 +131,7 @@ fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
 /// Writes a network, and its weights where they were asked for.
 fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
     let stage = || {
-        let mut files = vec![Staged::archive(output, archive)?];
+        let mut files = vec![Staged::loaded_archive(output, archive)?];
         if let Some(file) = &options.export_weights {
             let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
             files.push(Staged::bytes(file, &weights)?);

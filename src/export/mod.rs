@@ -5,6 +5,7 @@
 
 mod error;
 mod folder;
+mod proof;
 mod staged;
 
 use std::path::{Path, PathBuf};

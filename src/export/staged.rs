@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use super::error::WriteError;
-use super::{TEMPORARY, folder_of};
+use super::{TEMPORARY, folder_of, proof};
 use crate::archive::{Archive, ArchiveError};
 
 /// A file that is whole and on the disk, but not yet under its name. Dropped, it leaves nothing behind.
@@ -27,19 +27,32 @@ impl Staged {
         Staged::with(path, |file| Ok(file.write_all(bytes)?))
     }
 
-    /// An archive, which goes to the disk piece by piece and is never in memory as a whole.
+    /// An archive, which goes to the disk piece by piece and is never in memory as a whole. What was written is read
+    /// again, and everything that its code names is found in it.
     ///
     /// # Errors
     /// [`WriteError`], or what is wrong with the archive.
     pub fn archive(path: &Path, archive: &Archive) -> Result<Self> {
-        Staged::with(path, |file| {
+        let staged = Staged::with(path, |file| {
             let mut out = BufWriter::new(file);
             archive.write_to(&mut out).map_err(|error| match error {
                 ArchiveError::Write(cause) => cause.into(),
                 other => anyhow::Error::from(other),
             })?;
             Ok(out.flush()?)
-        })
+        })?;
+        proof::resolves(staged.file.path()).with_context(|| path.display().to_string())?;
+        Ok(staged)
+    }
+
+    /// The same, which libtorch has loaded as well, if it may: nothing of the network runs.
+    ///
+    /// # Errors
+    /// Those of [`Staged::archive`], and if libtorch refuses it.
+    pub fn loaded_archive(path: &Path, archive: &Archive) -> Result<Self> {
+        let staged = Staged::archive(path, archive)?;
+        proof::loads(staged.file.path()).with_context(|| path.display().to_string())?;
+        Ok(staged)
     }
 
     fn with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<Self> {

@@ -1,3 +1,4 @@
+use ckaprune::archive::Archive;
 use insta::assert_snapshot;
 
 use crate::place::Place;
@@ -106,4 +107,39 @@ fn a_thawed_network_has_parameters_and_a_network_with_parameters_is_not_thawed()
         "remove --model basic_scripted.pt --force {removal} stage1.2"
     ));
     assert!(refused.contains("--thaw: no constant"), "{refused:#?}");
+}
+
+/// The fixture with a further method in one of its classes, which nothing calls.
+fn with_method(place: &Place, body: &str) {
+    let mut archive = Archive::open(&place.path("basic_scripted.pt")).unwrap();
+    let file = "code/__torch__.py";
+    let source = archive.source(file).unwrap().to_owned();
+    let method = format!(
+        "  def unused(self: __torch__.PadShortcut,\n    x: Tensor) -> Tensor:\n    {body}\n"
+    );
+    archive.set_source(file, source + &method);
+    place.write("odd.pt", archive.to_bytes().unwrap());
+}
+
+#[test]
+fn a_file_that_libtorch_would_refuse_is_not_written() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    with_method(&place, "return (self.stage9).forward(x, )");
+    let refused = place.refused("remove --model odd.pt --input-size 8 --blocks stage1.2");
+    assert!(refused.contains("unused reads `stage9`"), "{refused}");
+}
+
+/// What only libtorch knows: how many arguments its operators take.
+#[cfg(feature = "torch")]
+#[test]
+fn a_file_that_libtorch_does_refuse_is_not_written() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    with_method(&place, "return torch.relu(x, 1, 2, 3)");
+    let refused = place.refused("remove --model odd.pt --input-size 8 --blocks stage1.2");
+    assert!(
+        refused.contains("libtorch cannot load the network"),
+        "{refused}"
+    );
+    with_method(&place, "return torch.relu(x)");
+    place.done("remove --model odd.pt --input-size 8 --blocks stage1.2");
 }

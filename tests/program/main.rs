@@ -5,6 +5,7 @@ mod branches;
 mod common;
 mod contexts;
 mod lists;
+mod resolution;
 mod shapes;
 
 use std::time::{Duration, Instant};
