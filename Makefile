@@ -6,10 +6,10 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test demo check deny fuzz zoo bench fashion-mnist clean
+.PHONY: help libtorch build test test-avx2 demo check deny fuzz zoo bench fashion-mnist clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 libtorch: ## Find or install libtorch 2.11 (1 GB, once per user) and tell cargo where it is
 	@$(PYTHON) .ci/libtorch.py
@@ -19,6 +19,13 @@ build: libtorch ## Build target/release/ckaprune
 
 test: libtorch ## Run all tests
 	$(CARGO) test --locked
+
+# What computes differently there: training and going on with it, measuring, repair, scoring and our own convolutions.
+test-avx2: libtorch ## Run the tests of numbers again as on a processor without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(CARGO) test --locked --lib --test training --test sittings \
+		--test repair --test scoring --test inference --test robustness --test similarity
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(CARGO) test --locked --test cli -- \
+		training resume targets statistics criteria compare gates
 
 demo: build ## Prune the embedded demo model: the result lies under target/demo
 	@mkdir -p $(TARGET)/demo

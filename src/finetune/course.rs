@@ -25,6 +25,8 @@ pub struct Course<'a> {
     pub optimizer: Optimizer,
     pub module: Module,
     pub precision: Precision,
+    /// Images may lie channels last.
+    pub channels_last: bool,
     /// Trained on in this sitting, each as often as it was.
     pub images: usize,
     /// Images of the last step.

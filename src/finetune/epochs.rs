@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::checkpoint::{Standing, Tensors};
 use super::course::{Course, Shown};
@@ -43,7 +43,7 @@ impl<'a> Epochs<'a> {
         progress: Progress,
     ) -> Self {
         let standing = Standing {
-            channels_last: course.module.device() == Device::Cpu,
+            channels_last: course.channels_last,
             ..Standing::default()
         };
         Epochs {
@@ -66,6 +66,7 @@ impl<'a> Epochs<'a> {
         };
         saved.network(&self.tensors)?;
         self.standing = saved.standing.clone();
+        self.standing.channels_last &= self.course.channels_last;
         if self.standing.is_over {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod course;
 mod epochs;
+mod layout;
 mod loss;
 mod mix;
 mod optimizer;
@@ -29,6 +30,7 @@ use optimizer::Optimizer;
 use precision::Precision;
 
 pub use checkpoint::Checkpoint;
+pub use layout::may_lie_channels_last;
 pub use mix::Mixing;
 pub use optimizer::Method;
 pub use schedule::{Schedule, Shape};
@@ -157,6 +159,8 @@ pub fn finetune(
     interface.check_trainable()?;
     let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
+    let image = lessons.loader.output_shape(lessons.train)?;
+    let channels_last = may_lie_channels_last(&network, &image.map(|n| n as i64), device);
     let mut module = Module::load(
         &with_tensor_list(&trainable, &network, &state.operands()),
         device,
@@ -174,6 +178,7 @@ pub fn finetune(
         optimizer,
         module,
         precision: Precision::choose(training.mixed_precision, device, interface.element),
+        channels_last,
         images: 0,
         last: None,
     };

@@ -7,6 +7,8 @@
 mod kernel;
 pub mod operator;
 
+use std::sync::LazyLock;
+
 use kernel::Filter;
 
 /// Side of a tile of the output.
@@ -61,6 +63,10 @@ impl Convolution<'_> {
     /// # Panics
     /// If the slices are not as long as the shape says.
     pub fn run(&self, output: &mut [f32]) {
+        self.run_with(instructions(), output);
+    }
+
+    fn run_with(&self, instructions: pulp::Arch, output: &mut [f32]) {
         let size = self.shape.output().unwrap_or_default();
         let (inputs, outputs) = self.shape.channels;
         let area = self.shape.images * size.0 * size.1;
@@ -76,7 +82,7 @@ impl Convolution<'_> {
             "the addend"
         );
         if !output.is_empty() {
-            pulp::Arch::new().dispatch(Filter::new(self, size, output));
+            instructions.dispatch(Filter::new(self, size, output));
         }
     }
 }
@@ -84,7 +90,29 @@ impl Convolution<'_> {
 /// Whether this machine has the vector instructions that it needs to be quick.
 #[must_use]
 pub fn is_quick() -> bool {
-    !matches!(pulp::Arch::new(), pulp::Arch::Scalar)
+    !matches!(instructions(), pulp::Arch::Scalar)
+}
+
+/// The vector instructions in use: the best of this machine, unless libtorch is told to do without them.
+fn instructions() -> pulp::Arch {
+    static INSTRUCTIONS: LazyLock<pulp::Arch> = LazyLock::new(|| {
+        let cap = std::env::var("ATEN_CPU_CAPABILITY").unwrap_or_default();
+        up_to(&cap)
+    });
+    *INSTRUCTIONS
+}
+
+/// The best vector instructions of this machine up to those that libtorch calls `cap`.
+fn up_to(cap: &str) -> pulp::Arch {
+    #[cfg(target_arch = "x86_64")]
+    match cap {
+        "default" => return pulp::Arch::Scalar,
+        "avx2" => return pulp::x86::V3::try_new().map_or(pulp::Arch::Scalar, pulp::Arch::V3),
+        _ => {}
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = cap;
+    pulp::Arch::new()
 }
 
 /// Lavin and Gray's G: from the taps of a kernel to the points.
@@ -194,10 +222,13 @@ mod tests {
                 addend: adds.then_some(&addend[..]),
                 rectify,
             };
-            let mut output = vec![f32::NAN; addend.len()];
-            convolution.run(&mut output);
-            for (found, expected) in output.iter().zip(direct(&convolution, &taps)) {
-                prop_assert!((f64::from(*found) - expected).abs() < 1e-4, "{found}, not {expected}");
+            let expected = direct(&convolution, &taps);
+            for cap in ["default", "avx2", "avx512"] {
+                let mut output = vec![f32::NAN; addend.len()];
+                convolution.run_with(up_to(cap), &mut output);
+                for (found, expected) in output.iter().zip(&expected) {
+                    prop_assert!((f64::from(*found) - expected).abs() < 1e-4, "{found}, not {expected} ({cap})");
+                }
             }
         }
     }

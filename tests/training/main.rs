@@ -2,7 +2,9 @@
 
 #![cfg(feature = "torch")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod layouts;
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
