@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 fn loader() -> Loader {
     let transform = Transform {
         normalisation: Normalisation::new(vec![0.286], vec![0.353]).unwrap(),
-        size: None,
+        ..Transform::default()
     };
     Loader::new(NonZeroUsize::new(BATCH).unwrap(), transform)
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
 use crate::criteria;
+use crate::data::PixelRange;
 #[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
@@ -38,10 +39,14 @@ pub struct Data {
     /// CIFAR binary folder, IDX folder (MNIST family), .npz, or image folder with a directory per class
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: Option<PathBuf>,
-    /// Mean of the pixels in 0..1, a value per channel
+    /// Pixels reach from 0 to this, 1 or 255, and so do the values of --mean and --std; 255 alone for a network that
+    /// normalises bytes itself
+    #[arg(long, value_name = "MAX", value_enum, default_value_t)]
+    pub pixel_range: PixelRange,
+    /// Mean of the pixels, a value per channel
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
     pub mean: Option<Numbers>,
-    /// Standard deviation of the pixels in 0..1, a value per channel
+    /// Standard deviation of the pixels, a value per channel
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true, value_parser = options::deviations)]
     pub std: Option<Numbers>,
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]

@@ -48,7 +48,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let output = free_output(&options.output, path, "finetuned")?;
     check_checkpoint(options, &output)?;
     let device = open_device(&options.machine)?;
-    let opened = Opened::require(&options.data, progress, "finetune")?;
+    let opened = Opened::require(&options.data, &archive, progress, "finetune")?;
     let data = options.data.data.as_deref().unwrap_or(path);
     let (train, test) = opened.split(data, progress)?;
     let test = test.filter(|t| t.labels().is_some());
@@ -201,14 +201,9 @@ fn settings(
     input_shape: &[i64],
 ) -> Settings {
     let data = &options.data;
-    let text =
-        |numbers: &Option<crate::options::Numbers>| numbers.as_ref().map(ToString::to_string);
     let settings = [
         ("model", json!(model)),
         ("teacher", json!(teacher)),
-        ("data", json!(data.data)),
-        ("mean", json!(text(&data.mean))),
-        ("std", json!(text(&data.std))),
         ("input-size", json!(input_shape)),
         (
             "output-key",
@@ -218,7 +213,9 @@ fn settings(
         ("seed", json!(data.seed)),
     ];
     let settings: Settings = settings.into_iter().collect();
-    settings.and(options.training.settings())
+    settings
+        .and(data.image_settings())
+        .and(options.training.settings())
 }
 
 impl FinetuneReport {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
 
 use super::analyse;
 use super::fitting::{check_count, check_data};
@@ -13,10 +14,14 @@ use crate::blocks::Search;
 use crate::cli::{Data, Model, Training};
 use crate::criteria;
 use crate::data::{
-    self, Augment, DataSet, InputSize, Loader, Normalisation, Part, Samples, Transform, synthetic,
+    self, Augment, DataSet, Format, InputSize, Loader, Normalisation, Part, Samples, Transform,
+    synthetic,
 };
+use crate::interface::image_channels;
+use crate::options::Numbers;
 use crate::progress::Progress;
 use crate::prune::Images;
+use crate::settings::Settings;
 
 /// Images where none were named: calibration is all they can serve for.
 const SYNTHETIC_SAMPLES: usize = 1024;
@@ -24,6 +29,20 @@ const SYNTHETIC_SAMPLES: usize = 1024;
 const USUAL_BATCH: u32 = 128;
 /// Part of the training images that is set aside for measuring where there is no test part.
 const HELD_OUT: f64 = 0.1;
+
+impl Data {
+    /// All that decides which pixels a network sees but their size.
+    pub(super) fn image_settings(&self) -> Settings {
+        let text = |numbers: &Option<Numbers>| json!(numbers.as_ref().map(ToString::to_string));
+        let settings = [
+            ("data", json!(self.data)),
+            ("pixel-range", json!(self.pixel_range)),
+            ("mean", text(&self.mean)),
+            ("std", text(&self.std)),
+        ];
+        settings.into_iter().collect()
+    }
+}
 
 /// A data set, opened and prepared as the options say.
 pub(super) struct Opened {
@@ -34,28 +53,22 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the data set that `--data` names; `None` if it names none.
-    pub fn open(options: &Data, progress: Progress) -> Result<Option<Self>> {
+    /// Opens the data set that `--data` names, for the network in this archive; `None` if it names none.
+    pub fn open(options: &Data, archive: &Archive, progress: Progress) -> Result<Option<Self>> {
         let Some(path) = &options.data else {
             return Ok(None);
         };
         check_data(path)?;
         let set = data::open(path)?;
-        let channels = set.parts().next().map_or(3, |p| p.image_shape()[0]);
+        let channels = channels(options, archive, &set)?;
         let size = options.input_size.map(|s| InputSize {
-            channels: s.channels.unwrap_or(channels),
+            channels,
             height: s.height,
             width: s.width,
         });
-        if options.mean.is_none() && options.std.is_none() {
-            progress
-                .note("note: no --mean and --std: the network sees pixels from 0 to 1 as they are");
-        }
-        let default = |value: f32| vec![value];
-        let mean = options.mean.clone().map_or_else(|| default(0.), |n| n.0);
-        let std = options.std.clone().map_or_else(|| default(1.), |n| n.0);
         let transform = Transform {
-            normalisation: Normalisation::new(mean, std)?,
+            normalisation: normalisation(options, progress)?,
+            channels: Some(channels),
             size,
         };
         if let Some(class) = &set.only_class {
@@ -83,8 +96,13 @@ impl Opened {
         Ok(Some(opened))
     }
 
-    pub fn require(options: &Data, progress: Progress, for_what: &str) -> Result<Self> {
-        Self::open(options, progress)?
+    pub fn require(
+        options: &Data,
+        archive: &Archive,
+        progress: Progress,
+        for_what: &str,
+    ) -> Result<Self> {
+        Self::open(options, archive, progress)?
             .with_context(|| format!("{for_what} needs images: name a data set with --data"))
     }
 
@@ -137,6 +155,42 @@ impl Opened {
             _ => Ok((train, None)),
         }
     }
+}
+
+/// Channels of the images that the network is given: those that were named, or those that the images have. Of files each
+/// may have its own; they are brought to those that the network takes.
+fn channels(options: &Data, archive: &Archive, set: &DataSet) -> Result<usize> {
+    if let Some(channels) = options.input_size.and_then(|size| size.channels) {
+        return Ok(channels);
+    }
+    let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
+    if set.format != Format::ImageFolder {
+        return Ok(own);
+    }
+    let sides = options
+        .input_size
+        .map_or([height, width], |size| [size.height, size.width]);
+    let taken = image_channels(&archive.network()?, Some(sides.map(|side| side as i64)));
+    Ok(match taken {
+        Some(1) => 1,
+        Some(3) => 3,
+        _ => own,
+    })
+}
+
+/// What `--mean`, `--std` and `--pixel-range` make of pixels.
+fn normalisation(options: &Data, progress: Progress) -> Result<Normalisation> {
+    let range = options.pixel_range;
+    if options.mean.is_none() && options.std.is_none() {
+        progress.note(format_args!(
+            "note: no --mean and --std: the network sees pixels from 0 to {} as they are",
+            range.brightest()
+        ));
+    }
+    let or =
+        |numbers: &Option<Numbers>, usual| numbers.clone().map_or_else(|| vec![usual], |n| n.0);
+    let (mean, std) = (or(&options.mean, 0.), or(&options.std, 1.));
+    Ok(Normalisation::on(range, mean, std)?)
 }
 
 /// Training images, and those that are validated on if there are to be any.
@@ -215,7 +269,7 @@ pub(super) fn for_pruning(
     beyond: Option<Use>,
     progress: Progress,
 ) -> Result<Ready> {
-    let (Some(opened), Some(path)) = (Opened::open(data, progress)?, &data.data) else {
+    let (Some(opened), Some(path)) = (Opened::open(data, archive, progress)?, &data.data) else {
         let analysis = analyse(model, archive, data.input_size, search)?;
         return Ok(Ready {
             images: synthetic_images(data, &analysis)?,
@@ -294,7 +348,7 @@ impl Measuring {
     /// The test part of the data, or all of it where it has none; noise of the size the network takes where no data is
     /// named.
     pub fn open(model: &Model, archive: &Archive, data: &Data, progress: Progress) -> Result<Self> {
-        let Some(opened) = Opened::open(data, progress)? else {
+        let Some(opened) = Opened::open(data, archive, progress)? else {
             let analysis = analyse(model, archive, data.input_size, Search::default())?;
             let images = synthetic_images(data, &analysis)?;
             let shape = crate::blocks::show_shape(&analysis.input_shape);

@@ -178,9 +178,6 @@ fn scoring_settings(
         json!(option.as_ref().map(ToString::to_string))
     }
     let settings = [
-        ("data", json!(data.data)),
-        ("mean", text(&data.mean)),
-        ("std", text(&data.std)),
         ("input-size", json!(analysis.input_shape)),
         ("output-key", text(&model.output_key)),
         ("samples", json!(data.samples.to_string())),
@@ -194,7 +191,8 @@ fn scoring_settings(
             json!(selection.min_blocks_per_stage),
         ),
     ];
-    settings.into_iter().collect()
+    let settings: Settings = settings.into_iter().collect();
+    settings.and(data.image_settings())
 }
 
 /// The device to run on, after setting the number of threads.

@@ -185,6 +185,9 @@ pub enum Problem {
         /// Size wanted.
         expected: String,
     },
+    /// An image whose file ends too early.
+    #[error("is cut off: the file ends before its image does")]
+    CutOff,
     /// A decoder's refusal.
     #[error("cannot be decoded: {0}")]
     Undecodable(#[source] image::ImageError),

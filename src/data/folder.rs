@@ -5,10 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, ImageDecoder, ImageReader, Limits};
-
+use super::decode::probe;
 use super::error::{Problem, Result, listed};
-use super::part::{Part, Pixels, Store, check_size};
+use super::part::{Part, Pixels, Store};
 use super::walk::{Folder, Listing, Walk};
 use super::{Found, name_of};
 
@@ -241,55 +240,4 @@ fn part(folder: &Path, files: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Result<
         pixels: Pixels::Files(files),
     };
     Part::new(store, count, labels)
-}
-
-/// Channels (1 for grey, 3 for anything else), height and width, from the image's header.
-fn probe(path: &Path) -> Result<[usize; 3]> {
-    let decoder = reader(path)?
-        .into_decoder()
-        .map_err(|e| Problem::Undecodable(e).at(path))?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width).saturating_mul(height.into());
-    if pixels > MAX_DECODED / BYTES_A_PIXEL {
-        let found = format!("{height}x{width}");
-        return Err(Problem::TooManyPixels(found).at(path));
-    }
-    let channels = if is_grey(decoder.color_type()) { 1 } else { 3 };
-    Ok([channels, height as usize, width as usize])
-}
-
-/// An image as channels × height × width bytes: 1 channel if it is stored in grey, else 3. Transparency is
-/// dropped, deeper colours are brought to 8 bits.
-pub(super) fn decode(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
-    let image = reader(path)?
-        .decode()
-        .map_err(|e| Problem::Undecodable(e).at(path))?;
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    check_size([3, height, width]).map_err(|problem| problem.at(path))?;
-    if is_grey(image.color()) {
-        return Ok(([1, height, width], image.into_luma8().into_raw()));
-    }
-    let interleaved = image.into_rgb8().into_raw();
-    let plane = |channel| interleaved.iter().skip(channel).step_by(3).copied();
-    Ok(([3, height, width], (0..3).flat_map(plane).collect()))
-}
-
-/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce as
-/// many as it likes, and several are decoded at a time.
-const MAX_DECODED: u64 = 256 << 20;
-const BYTES_A_PIXEL: u64 = 4;
-
-/// The format is taken from the content: many data sets hold a PNG that is called JPEG.
-fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
-    let mut reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(|e| Problem::from(e).at(path))?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    Ok(reader)
-}
-
-fn is_grey(color: ColorType) -> bool {
-    !color.has_color()
 }

@@ -10,8 +10,9 @@ use ndarray::Array4;
 use rand::seq::SliceRandom;
 
 use super::augment::{Augment, Placement, stream};
+use super::decode::decode;
 use super::error::{DataError, Problem, Result};
-use super::folder;
+use super::normalisation::Tables;
 use super::part::{Part, Pixels, noise};
 use super::transform::{InputSize, Raster, Sample, Transform};
 
@@ -75,13 +76,14 @@ impl Loader {
         loader
     }
 
-    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std`.
+    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std` of pixels
+    /// in 0..1.
     ///
     /// # Errors
     ///
     /// If there are neither as many of them as channels, nor one for all.
     pub fn normalisation(&self, channels: usize) -> Result<Vec<(f32, f32)>> {
-        self.transform.normalisation.per_channel(channels)
+        self.transform.normalisation.of_unit_pixels(channels)
     }
 
     /// Every epoch in another order.
@@ -124,12 +126,11 @@ impl Loader {
             part,
             shape,
             resizes: self.transform.size.is_some(),
-            normalisation: self.transform.normalisation.per_channel(shape[0])?,
+            tables: self.transform.normalisation.tables(shape[0])?,
             augment: self.augment,
             epoch,
         };
         Ok(Batches {
-            tables: painter.tables(),
             painter,
             batch_size: self.batch_size.get(),
             threads: self.threads.get(),
@@ -147,10 +148,11 @@ impl Loader {
         /// One image of 16,384 × 16,384; larger is a typing error, and would end the process.
         const LARGEST: usize = 1 << 28;
         let stored = part.image_shape();
-        let Some(size) = self.transform.size else {
-            return Ok(stored);
+        let shape = match (self.transform.size, self.transform.channels) {
+            (Some(size), _) => [size.channels, size.height, size.width],
+            (None, Some(channels)) => [channels, stored[1], stored[2]],
+            (None, None) => return Ok(stored),
         };
-        let shape = [size.channels, size.height, size.width];
         let values = shape
             .iter()
             .try_fold(1, |product: usize, &side| product.checked_mul(side));
@@ -178,7 +180,6 @@ impl Loader {
 #[derive(Debug)]
 pub struct Batches<'a> {
     painter: Painter<'a>,
-    tables: Vec<[f32; 256]>,
     batch_size: usize,
     threads: usize,
     /// Positions in the part.
@@ -280,7 +281,7 @@ impl Batches<'_> {
     fn paint(&self, indices: &[usize], pixels: &mut [f32], image: usize) -> Result<()> {
         let all = |indices: &[usize], pixels: &mut [f32]| {
             let mut images = indices.iter().zip(pixels.chunks_exact_mut(image));
-            images.try_for_each(|(&index, out)| self.painter.paint(index, &self.tables, out))
+            images.try_for_each(|(&index, out)| self.painter.paint(index, out))
         };
         let threads = match self.painter.part.store.pixels {
             Pixels::Files(_) => self.threads.min(indices.len()),
@@ -313,28 +314,18 @@ struct Painter<'a> {
     shape: [usize; 3],
     /// Whether that shape was asked for, not found.
     resizes: bool,
-    /// Mean and standard deviation of every channel.
-    normalisation: Vec<(f32, f32)>,
+    tables: Tables,
     augment: Option<(Augment, u64)>,
     epoch: u64,
 }
 
 impl Painter<'_> {
-    /// What every byte becomes, by channel: the arithmetic of `(byte / 255 - mean) / std`, 256 times instead
-    /// of once a pixel.
-    fn tables(&self) -> Vec<[f32; 256]> {
-        let table = |&(mean, std): &(f32, f32)| {
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
-        };
-        self.normalisation.iter().map(table).collect()
-    }
-
     /// Writes the stored image `index` to `out`.
-    fn paint(&self, index: usize, tables: &[[f32; 256]], out: &mut [f32]) -> Result<()> {
+    fn paint(&self, index: usize, out: &mut [f32]) -> Result<()> {
         let store = &self.part.store;
         let size: usize = store.shape.iter().product();
         let range = index * size..(index + 1) * size;
-        let byte = |channel: usize, byte: u8| tables[channel][usize::from(byte)];
+        let byte = |channel: usize, byte: u8| self.tables.byte(channel, byte);
         let stored = |problem: Problem| problem.at_image(&store.path, index);
         match &store.pixels {
             Pixels::Bytes(bytes) => {
@@ -347,10 +338,8 @@ impl Painter<'_> {
                 let image = borrowed(store.shape, &floats[range])
                     .fit(self.shape)
                     .map_err(stored)?;
-                self.write(index, &image, out, |channel, pixel| {
-                    let (mean, std) = self.normalisation[channel];
-                    (pixel - mean) / std
-                });
+                let unit = |channel: usize, pixel: f32| self.tables.unit(channel, pixel);
+                self.write(index, &image, out, unit);
             }
             Pixels::Noise { seed } => {
                 let image = Raster {
@@ -361,7 +350,7 @@ impl Painter<'_> {
             }
             Pixels::Files(files) => {
                 let path = &files[index];
-                let (shape, bytes) = folder::decode(path)?;
+                let (shape, bytes) = decode(path)?;
                 // Without an input size the first image sets it, and resizing would be a surprise.
                 if shape[1..] != self.shape[1..] && !self.resizes {
                     let problem = Problem::MixedSizes {

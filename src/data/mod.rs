@@ -8,10 +8,13 @@
 mod augment;
 mod bounded;
 mod cifar;
+mod decode;
 mod error;
 mod folder;
 mod idx;
+mod jpeg;
 mod loader;
+mod normalisation;
 mod npy;
 mod npz;
 mod part;
@@ -28,8 +31,9 @@ pub use augment::Augment;
 pub(crate) use augment::stream as random_stream;
 pub use error::{DataError, Problem};
 pub use loader::{Batch, Batches, Loader, ahead};
+pub use normalisation::{Normalisation, PixelRange};
 pub use part::{Part, Samples, synthetic};
-pub use transform::{InputSize, Normalisation, Transform};
+pub use transform::{InputSize, Transform};
 
 use error::Result;
 

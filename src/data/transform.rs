@@ -5,61 +5,8 @@ use std::borrow::Cow;
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma};
 
-use super::error::{DataError, Problem};
-
-/// `(pixel - mean) / std` on pixels in 0..1, with one value for each channel or one for all.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalisation {
-    mean: Vec<f32>,
-    std: Vec<f32>,
-}
-
-impl Default for Normalisation {
-    /// Leaves pixels as they are, in 0..1.
-    fn default() -> Self {
-        Self {
-            mean: vec![0.0],
-            std: vec![1.0],
-        }
-    }
-}
-
-impl Normalisation {
-    /// # Errors
-    ///
-    /// An empty list, a value that is not finite, a standard deviation that is not positive.
-    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, DataError> {
-        if mean.is_empty() || std.is_empty() {
-            let message = "mean and std need a value for each channel, or one for all";
-            return Err(DataError::Setting(message.to_owned()));
-        }
-        if let Some(bad) = mean.iter().find(|v| !v.is_finite()) {
-            return Err(DataError::Setting(format!(
-                "mean {bad} is not a number to subtract"
-            )));
-        }
-        if let Some(bad) = std.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
-            return Err(DataError::Setting(format!(
-                "std {bad} is not a number to divide by"
-            )));
-        }
-        Ok(Self { mean, std })
-    }
-
-    /// Mean and standard deviation of every channel.
-    pub(super) fn per_channel(&self, channels: usize) -> Result<Vec<(f32, f32)>, DataError> {
-        let spread = |values: &[f32], name| match values {
-            [one] => Ok(vec![*one; channels]),
-            _ if values.len() == channels => Ok(values.to_vec()),
-            _ => Err(DataError::Setting(format!(
-                "{name} has {} values, but the images have {channels} channels: give one for each, or one for all",
-                values.len()
-            ))),
-        };
-        let (mean, std) = (spread(&self.mean, "mean")?, spread(&self.std, "std")?);
-        Ok(mean.into_iter().zip(std).collect())
-    }
-}
+use super::error::Problem;
+use super::normalisation::Normalisation;
 
 /// The input a network wants. Images of another size are resized, so that the shorter side (relative to the input)
 /// fits, by antialiased bilinear interpolation, and their centre is cut out. Grey becomes colour by three equal
@@ -79,7 +26,9 @@ pub struct InputSize {
 pub struct Transform {
     /// Applied last.
     pub normalisation: Normalisation,
-    /// Without one, images stay as they are stored.
+    /// Channels of images that are not brought to a size; without them images keep those they have.
+    pub channels: Option<usize>,
+    /// Without one, images keep the size they are stored in.
     pub size: Option<InputSize>,
 }
 
@@ -91,8 +40,8 @@ pub(super) trait Sample: image::Primitive + 'static {
 impl Sample for u8 {
     fn luma(red: u8, green: u8, blue: u8) -> u8 {
         let [red, green, blue] = [red, green, blue].map(u32::from);
-        // In thousandths, rounded; the weights sum to 1000, so the result fits.
-        ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
+        // The weights in 65536ths, as Pillow's convert("L") has them: they sum to 1, so the result fits.
+        ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
     }
 }
 
@@ -213,6 +162,11 @@ mod tests {
     fn grey_and_colour_convert_into_each_other() {
         let colour = raster([3, 1, 1], &[255_u8, 0, 0]).fit([1, 1, 1]).unwrap();
         assert_eq!(colour.pixels[..], [76]);
+        // Pillow's convert("L"), where the three weights in thousandths would round up.
+        let colour = raster([3, 1, 1], &[176_u8, 30, 169])
+            .fit([1, 1, 1])
+            .unwrap();
+        assert_eq!(colour.pixels[..], [89]);
         let white = raster([3, 1, 1], &[255_u8; 3]).fit([1, 1, 1]).unwrap();
         assert_eq!(white.pixels[..], [255]);
         let grey = raster([1, 1, 2], &[0.25_f32, 0.5]).fit([3, 1, 2]).unwrap();
@@ -253,23 +207,5 @@ mod tests {
         let thread = vec![0_u8; 100_000];
         let problem = raster([1, 1, 100_000], &thread).fit([1, 224, 224]).err();
         assert!(matches!(problem, Some(Problem::TooElongated { .. })));
-    }
-
-    #[test]
-    fn one_value_normalises_every_channel_and_a_wrong_count_is_an_error() {
-        let one = Normalisation::new(vec![0.5], vec![0.25, 0.5]).unwrap();
-        assert_eq!(one.per_channel(2).unwrap(), [(0.5, 0.25), (0.5, 0.5)]);
-        let message = one.per_channel(3).unwrap_err().to_string();
-        assert!(
-            message.contains("std has 2 values") && message.contains("3 channels"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn a_standard_deviation_of_zero_is_refused() {
-        assert!(Normalisation::new(vec![0.5], vec![0.0]).is_err());
-        assert!(Normalisation::new(vec![f32::NAN], vec![1.0]).is_err());
-        assert!(Normalisation::new(vec![], vec![1.0]).is_err());
     }
 }

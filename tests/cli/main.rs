@@ -32,6 +32,8 @@ mod map;
 #[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]
+mod pixels;
+#[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
 mod refusals;

@@ -72,7 +72,7 @@ fn bytes_and_floats_are_normalised_alike_by_channel() {
     let normalisation = Normalisation::new(vec![0.5, 0.25, 0.0], vec![0.5, 0.25, 2.0]).unwrap();
     let transform = Transform {
         normalisation,
-        size: None,
+        ..Transform::default()
     };
     let bytes = Array4::from_shape_vec((1, 3, 1, 2), vec![0_u8, 255, 255, 0, 51, 102]).unwrap();
     let floats = bytes.mapv(|b| f32::from(b) / 255.0);
@@ -101,7 +101,7 @@ fn settings_that_do_not_fit_the_images_are_refused_before_the_first_batch() {
         &part,
         Transform {
             normalisation,
-            size: None,
+            ..Transform::default()
         },
     );
     assert!(message.contains("mean has 2 values"), "{message}");
@@ -183,7 +183,7 @@ fn pixels_moved_in_by_the_crop_are_black_before_normalisation() {
     let normalisation = Normalisation::new(vec![0.5], vec![0.25]).unwrap();
     let transform = Transform {
         normalisation,
-        size: None,
+        ..Transform::default()
     };
     let augment = Augment {
         crop_padding: 6,

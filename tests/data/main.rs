@@ -1,6 +1,7 @@
 //! Data sets as a user has them: every test writes its own to a temporary folder.
 
 mod batches;
+mod damaged;
 mod errors;
 mod files;
 mod folders;

@@ -61,7 +61,7 @@ fn images(folder: &Path) -> Part {
 fn loader(batch: usize) -> Loader {
     let transform = Transform {
         normalisation: Normalisation::new(MEAN.to_vec(), STD.to_vec()).unwrap(),
-        size: None,
+        ..Transform::default()
     };
     Loader::new(NonZeroUsize::new(batch).unwrap(), transform)
 }

@@ -1,10 +1,14 @@
 //! How a network is run: what it takes, and where in what it gives the class scores are.
 
+mod channels;
+
 use std::collections::HashSet;
 
 use crate::dtype::Dtype;
 use crate::output::{self, Outlet, OutputError, OutputKey};
 use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
+
+pub use channels::image_channels;
 
 /// What has to be known of a network to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
