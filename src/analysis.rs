@@ -118,6 +118,16 @@ impl Analysis {
         )
     }
 
+    /// How many classes the network tells apart, where its code shows it.
+    #[must_use]
+    pub fn classes(&self) -> Option<usize> {
+        let scores = self.interface.as_ref().ok()?.scores.value?;
+        match self.program.sample_shape(scores)?.as_slice() {
+            [classes] => usize::try_from(*classes).ok(),
+            _ => None,
+        }
+    }
+
     /// The block at this path.
     #[must_use]
     pub fn block(&self, path: &str) -> Option<&Block> {

@@ -73,6 +73,15 @@ impl Gate {
         }
     }
 
+    /// Whether what it is about means nothing if labels have other numbers than the network's classes.
+    #[must_use]
+    pub fn rests_on_labels(self) -> bool {
+        matches!(
+            self,
+            Gate::MinAccuracy | Gate::MaxDrop | Gate::MinRobustAccuracy
+        )
+    }
+
     fn is_least(self) -> bool {
         matches!(self, Gate::MinAccuracy | Gate::MinRobustAccuracy)
     }

@@ -39,6 +39,16 @@ pub struct Data {
     /// CIFAR binary folder, IDX folder (MNIST family), .npz, or image folder with a directory per class
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: Option<PathBuf>,
+    /// Names of the network's classes in the order of their numbers, one a line or as JSON, that give image folders
+    /// their numbers [default: the order of the folders' names, as ImageFolder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub classes: Option<PathBuf>,
+    /// Label of the first class, where the data has numbers for labels
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first_class: u32,
+    /// Train on labels, and hold accuracies to limits, although the data's classes may not be those of the network
+    #[arg(long)]
+    pub allow_class_mismatch: bool,
     /// Pixels reach from 0 to this, 1 or 255, and so do the values of --mean and --std; 255 alone for a network that
     /// normalises bytes itself
     #[arg(long, value_name = "MAX", value_enum, default_value_t)]
@@ -176,7 +186,8 @@ pub struct Training {
     /// Norm that the gradient of all parameters together may have at most
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = options::positive)]
     pub clip_norm: Option<f64>,
-    /// Part of the training images, of each class, that is validated on instead: the best epoch's weights are kept
+    /// Part of the training images, of each class, that is validated on instead, where the data has no validation part of
+    /// its own: the best epoch's weights are kept
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
     pub val_split: Option<f64>,
     /// Stop after so many epochs without a better validation accuracy

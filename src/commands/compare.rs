@@ -24,6 +24,9 @@ struct CompareReport {
     threads: usize,
     batch_size: usize,
     models: Vec<Entry>,
+    /// Why the figures may not be what they seem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +61,8 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         .map(|(path, archive)| Subject::of(path, archive, &request))
         .collect::<Result<_>>()?;
     let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
-    let images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
+    let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
+    images.doubts(&subjects, device, progress)?;
     let measure = Measure {
         images: &images,
         device,
@@ -86,6 +90,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         models: entries
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
+        warnings: images.warnings,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
@@ -123,12 +128,13 @@ impl CompareReport {
         Page {
             title: names.join(" and "),
             subtitle: format!(
-                "Compared on {} {} images; {}, {}. The figures below are those of {}.",
+                "Compared on {} {} images; {}, {}. The figures below are those of {}.{}",
                 thousands(self.images as i64),
                 self.part,
                 self.device,
                 counted(self.threads, "thread"),
                 names.last().unwrap_or(&"the last"),
+                measure_page::warned(&self.warnings),
             ),
             headlines: last.map_or_else(Vec::new, |e| {
                 measure_page::headlines(&e.profile, e.versus.as_ref())

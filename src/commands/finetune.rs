@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
+use super::classes::{Knows, LEARNS};
 use super::fitting::Fitting;
-use super::images::{Opened, analyse_for, set_aside};
+use super::images::{Opened, analyse_for};
 use super::{Outcome, blame, free_output, interface, open_device, open_model, save, show};
 use crate::blocks::Search;
 use crate::cli::Finetune;
@@ -39,6 +40,8 @@ struct FinetuneReport {
     train_images_per_second: Option<f64>,
     before: Option<Metrics>,
     after: Option<Metrics>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
@@ -60,6 +63,18 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     interface
         .check_trainable()
         .map_err(|e| blame(path)(e.into()))?;
+    let mut warnings = opened.warnings.clone();
+    if train.labels().is_some() {
+        let doubt = opened.classes.doubt(Knows {
+            path,
+            archive: &archive,
+            analysis: &analysis,
+            images: (&train, &plain),
+            device,
+        })?;
+        opened.classes.check(doubt.as_ref(), LEARNS)?;
+        warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
+    }
     let batch = plain.batch_size().get().min(train.len());
     Fitting::new(&analysis, options.training.work(), device)
         .check(batch, progress)
@@ -77,7 +92,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     };
     let before = measure(&archive).map_err(blame(path))?;
     let loader = opened.training(options.training.augment.0);
-    let (train, validation) = set_aside(train, options.training.val_split, options.data.seed)?;
+    let asked = options.training.val_split;
+    let (train, validation) = opened.set_aside(train, (asked, None), progress)?;
     let mut taught_by = None;
     let mut teacher = match &options.teacher {
         None => None,
@@ -96,7 +112,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         None => None,
         Some(file) => {
             let networks = [Some(fingerprint(&archive)?), taught_by];
-            let settings = settings(options, networks, &analysis.input_shape);
+            let settings = settings(options, networks, &analysis.input_shape)?;
             Some(Checkpoint::new(file.clone(), settings))
         }
     };
@@ -154,6 +170,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         train_images_per_second: trained.images_per_second,
         before,
         after,
+        warnings,
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
@@ -199,7 +216,7 @@ fn settings(
     options: &Finetune,
     [model, teacher]: [Option<String>; 2],
     input_shape: &[i64],
-) -> Settings {
+) -> Result<Settings> {
     let data = &options.data;
     let settings = [
         ("model", json!(model)),
@@ -213,9 +230,10 @@ fn settings(
         ("seed", json!(data.seed)),
     ];
     let settings: Settings = settings.into_iter().collect();
-    settings
+    Ok(settings
         .and(data.image_settings())
-        .and(options.training.settings())
+        .and(data.label_settings()?)
+        .and(options.training.settings()))
 }
 
 impl FinetuneReport {

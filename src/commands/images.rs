@@ -1,12 +1,13 @@
 //! From the data options to images: parts, transform, loaders, and the input shape they give.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::analyse;
+use super::classes::Classes;
 use super::fitting::{check_count, check_data};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -14,8 +15,8 @@ use crate::blocks::Search;
 use crate::cli::{Data, Model, Training};
 use crate::criteria;
 use crate::data::{
-    self, Augment, DataSet, Format, InputSize, Loader, Normalisation, Part, Samples, Transform,
-    synthetic,
+    self, Augment, ClassNames, DataSet, Format, InputSize, Labelling, Loader, Normalisation, Part,
+    Samples, Transform, synthetic,
 };
 use crate::interface::image_channels;
 use crate::options::Numbers;
@@ -47,6 +48,9 @@ impl Data {
 /// A data set, opened and prepared as the options say.
 pub(super) struct Opened {
     pub set: DataSet,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
     transform: Transform,
     batch_size: NonZeroUsize,
     seed: u64,
@@ -59,7 +63,7 @@ impl Opened {
             return Ok(None);
         };
         check_data(path)?;
-        let set = data::open(path)?;
+        let set = data::open_labelled(path, &options.labelling()?)?;
         let channels = channels(options, archive, &set)?;
         let size = options.input_size.map(|s| InputSize {
             channels,
@@ -71,16 +75,17 @@ impl Opened {
             channels: Some(channels),
             size,
         };
-        if let Some(class) = &set.only_class {
-            progress.warn(format_args!(
+        let mut warnings = set.notes.clone();
+        warnings.extend(set.only_class.iter().map(|class| {
+            format!(
                 "{}: there is one class folder alone ({class}), so the images are taken as unlabelled",
                 path.display()
-            ));
-        }
-        for note in &set.notes {
-            progress.warn(note);
-        }
+            )
+        }));
+        warnings.iter().for_each(|warning| progress.warn(warning));
         let opened = Opened {
+            classes: Classes::of(&set, options),
+            warnings,
             set,
             transform,
             batch_size: batch_size(options)?,
@@ -155,6 +160,42 @@ impl Opened {
             _ => Ok((train, None)),
         }
     }
+
+    /// Training images, and those that are validated on if there are to be any: the data's own validation part, or else a
+    /// part of the training images, as large as was asked for or as is usual.
+    pub fn set_aside(
+        &self,
+        train: Part,
+        (asked, usual): (Option<f64>, Option<f64>),
+        progress: Progress,
+    ) -> Result<(Part, Option<Part>)> {
+        let labelled = |part: &&Part| part.labels().is_some();
+        if train.labels().is_none() {
+            return Ok((train, None));
+        }
+        if let Some(validation) = self.set.validation.as_ref().filter(labelled) {
+            let instead = match asked {
+                Some(_) => ", so --val-split sets nothing aside",
+                None => "",
+            };
+            progress.note(format_args!(
+                "note: the data has a validation part: its {} images are validated on{instead}",
+                validation.len()
+            ));
+            return Ok((train, Some(validation.clone())));
+        }
+        let Some(part) = asked.or(usual).filter(|part| *part > 0.) else {
+            return Ok((train, None));
+        };
+        let (train, validation) = train.split_stratified(1. - part, self.seed)?;
+        if asked.is_none() {
+            progress.note(format_args!(
+                "note: {} training images are set aside to decide by (--val-split)",
+                validation.len()
+            ));
+        }
+        Ok((train, Some(validation)))
+    }
 }
 
 /// Channels of the images that the network is given: those that were named, or those that the images have. Of files each
@@ -191,17 +232,6 @@ fn normalisation(options: &Data, progress: Progress) -> Result<Normalisation> {
         |numbers: &Option<Numbers>, usual| numbers.clone().map_or_else(|| vec![usual], |n| n.0);
     let (mean, std) = (or(&options.mean, 0.), or(&options.std, 1.));
     Ok(Normalisation::on(range, mean, std)?)
-}
-
-/// Training images, and those that are validated on if there are to be any.
-pub(super) fn set_aside(train: Part, part: Option<f64>, seed: u64) -> Result<(Part, Option<Part>)> {
-    match part.filter(|part| *part > 0. && train.labels().is_some()) {
-        None => Ok((train, None)),
-        Some(part) => {
-            let (train, validation) = train.split_stratified(1. - part, seed)?;
-            Ok((train, Some(validation)))
-        }
-    }
 }
 
 fn too_few(train: &Part, path: &Path) -> anyhow::Error {
@@ -244,6 +274,9 @@ pub(super) struct Ready {
     pub analysis: Analysis,
     /// The images are noise, because none were named.
     pub synthetic: bool,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
 }
 
 /// Part of the training images that is set aside to decide by where nobody says otherwise.
@@ -275,22 +308,21 @@ pub(super) fn for_pruning(
             images: synthetic_images(data, &analysis)?,
             analysis,
             synthetic: true,
+            classes: Classes::default(),
+            warnings: Vec::new(),
         });
     };
     let (train, test) = opened.split(path, progress)?;
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
     let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
-    let asked = beyond.and_then(|b| b.training.val_split);
-    let decides = beyond.is_some_and(|b| b.decides);
-    let val_split = asked.or(decides.then_some(VALIDATED));
-    let (train, validation) = set_aside(train, val_split, data.seed)?;
-    if let (None, Some(validation)) = (asked, &validation) {
-        progress.note(format_args!(
-            "note: {} training images are set aside to decide by (--val-split)",
-            validation.len()
-        ));
-    }
+    let (train, validation) = match beyond {
+        Some(beyond) => {
+            let usual = beyond.decides.then_some(VALIDATED);
+            opened.set_aside(train, (beyond.training.val_split, usual), progress)?
+        }
+        None => (train, None),
+    };
     let learns = train.labels().is_some() || beyond.is_some_and(|b| b.distills);
     let training = match beyond {
         Some(beyond) => opened.training(beyond.training.augment.0),
@@ -308,6 +340,8 @@ pub(super) fn for_pruning(
         images,
         analysis,
         synthetic: false,
+        classes: opened.classes,
+        warnings: opened.warnings,
     })
 }
 
@@ -332,14 +366,36 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
     })
 }
 
+impl Data {
+    /// What the labels mean.
+    fn labelling(&self) -> Result<Labelling> {
+        let read = |file: &PathBuf| ClassNames::read(file);
+        Ok(Labelling {
+            classes: self.classes.as_ref().map(read).transpose()?,
+            first: self.first_class,
+        })
+    }
+
+    /// All that decides what the labels are, as far as it was named.
+    pub(super) fn label_settings(&self) -> Result<Settings> {
+        let labelling = self.labelling()?;
+        let names = labelling.classes.map(|names| json!(names.fingerprint()));
+        let first = (labelling.first > 0).then(|| json!(labelling.first));
+        let settings = [("classes", names), ("first-class", first)];
+        let named = settings.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        Ok(named.collect())
+    }
+}
+
 /// Images to measure networks on.
 pub(super) struct Measuring {
     pub part: Part,
     /// What they are of the data set: `test`, `train` or, where no data was named, `noise`.
     pub name: &'static str,
     pub loader: Loader,
-    /// The classes' names by number.
-    pub classes: Vec<String>,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
     /// Channels, height and width as the network is given them.
     pub shape: Vec<i64>,
 }
@@ -359,7 +415,8 @@ impl Measuring {
                 part: images.calibration,
                 name: "noise",
                 loader: images.plain,
-                classes: Vec::new(),
+                classes: Classes::default(),
+                warnings: Vec::new(),
                 shape: analysis.input_shape,
             });
         };
@@ -380,7 +437,8 @@ impl Measuring {
             name,
             shape: loader.output_shape(part)?.map(|n| n as i64).to_vec(),
             loader,
-            classes: opened.set.classes.clone(),
+            classes: opened.classes,
+            warnings: opened.warnings,
         })
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use super::classes::Knows;
 use super::fitting::Fitting;
 use super::images::Measuring;
 use super::{blame, interface};
@@ -57,6 +58,37 @@ impl Subject {
 }
 
 impl Measuring {
+    /// Warns of networks that may number their classes otherwise than the data does; gives the first such doubt.
+    ///
+    /// # Errors
+    /// If a network cannot run, whose code does not show how many classes it knows.
+    pub fn doubts(
+        &mut self,
+        subjects: &[Subject],
+        device: Device,
+        progress: Progress,
+    ) -> Result<Option<String>> {
+        if self.part.labels().is_none() {
+            return Ok(None);
+        }
+        let mut first = None;
+        for subject in subjects {
+            let doubt = self.classes.doubt(Knows {
+                path: &subject.path,
+                archive: &subject.archive,
+                analysis: &subject.analysis,
+                images: (&self.part, &self.loader),
+                device,
+            })?;
+            if let Some(doubt) = doubt {
+                progress.warn(&doubt);
+                self.warnings.push(doubt.clone());
+                first.get_or_insert(doubt);
+            }
+        }
+        Ok(first)
+    }
+
     /// Lets batches be of a size that these networks can run in. Without `--batch-size` they become smaller where memory
     /// is short.
     ///
@@ -200,7 +232,7 @@ impl Measure<'_> {
                 .iter()
                 .map(|t| Latency::of(t.batch, t.seconds[at].clone()));
             let macs = subject.analysis.macs();
-            let quality = || Quality::of(&predictions[at], &self.images.classes);
+            let quality = || Quality::of(&predictions[at], &self.images.classes.names);
             profiles.push(Profile {
                 model: subject.path.display().to_string(),
                 file_size: std::fs::metadata(&subject.path).map_or(0, |m| m.len()),

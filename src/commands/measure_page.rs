@@ -9,6 +9,12 @@ use crate::page::{Code, Column, Facts, Headline, Section, Table};
 use crate::report::{accuracy, thousands};
 use crate::robustness::Row;
 
+/// Sentences on why the figures may not be what they seem, to stand behind others.
+pub(super) fn warned(warnings: &[String]) -> String {
+    let sentence = |warning: &String| format!(" WARNING: {warning}.");
+    warnings.iter().map(sentence).collect()
+}
+
 /// Measurements of networks; the first is the one that the others are held against.
 pub(super) struct Measurements<'a> {
     /// What each is called in charts.

@@ -5,6 +5,8 @@ mod manual;
 mod remove;
 
 #[cfg(feature = "torch")]
+mod classes;
+#[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
 mod eval;
@@ -172,7 +174,7 @@ fn scoring_settings(
     search: crate::cli::Search,
     selection: &crate::cli::Selection,
     analysis: &Analysis,
-) -> Settings {
+) -> Result<Settings> {
     use serde_json::json;
     fn text<T: ToString>(option: &Option<T>) -> serde_json::Value {
         json!(option.as_ref().map(ToString::to_string))
@@ -192,7 +194,8 @@ fn scoring_settings(
         ),
     ];
     let settings: Settings = settings.into_iter().collect();
-    settings.and(data.image_settings())
+    let labels = data.label_settings()?;
+    Ok(settings.and(data.image_settings()).and(labels))
 }
 
 /// The device to run on, after setting the number of threads.

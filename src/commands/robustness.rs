@@ -44,7 +44,7 @@ pub(super) fn plan(
         None => None,
         Some(path) => {
             let shape = images.loader.output_shape(&images.part)?;
-            let foreign = open_foreign(path, &images.classes, options, seed)?;
+            let foreign = open_foreign(path, &images.classes.names, options, seed)?;
             let loader = images.loader.with_shape(shape);
             loader
                 .output_shape(&foreign.part)

@@ -162,6 +162,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         images,
         analysis,
         synthetic,
+        ..
     } = for_pruning(
         model,
         &archive,
@@ -354,7 +355,7 @@ fn settings(
         options.search,
         &options.selection,
         analysis,
-    );
+    )?;
     let more = [
         ("model", json!(fingerprint(archive)?)),
         ("race", json!(options.scoring.races(RACES))),

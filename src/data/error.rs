@@ -116,6 +116,22 @@ pub enum Problem {
         /// Number of classes.
         classes: usize,
     },
+    /// A label that comes before the one that was said to be the first.
+    #[error("label {label} is less than --first-class {first}; name the least label that there is")]
+    LabelBeforeFirst {
+        /// The label.
+        label: i64,
+        /// The first class's.
+        first: i64,
+    },
+    /// Class folders that the list of the network's classes does not have.
+    #[error("class folder {folders} is not among the classes that {} names (--classes)", file.display())]
+    UnnamedClass {
+        /// Their names.
+        folders: String,
+        /// The list.
+        file: PathBuf,
+    },
     /// Classes that the training part does not have.
     #[error("class folder {0} does not exist in the training part")]
     UnknownClass(String),

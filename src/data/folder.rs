@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::classes::ClassNames;
 use super::decode::probe;
 use super::error::{Problem, Result, listed};
 use super::part::{Part, Pixels, Store};
@@ -31,7 +32,7 @@ pub(super) fn is_image_folder(folder: &Path) -> Result<bool> {
 }
 
 /// A data set with a folder for each part, or of one part.
-pub(super) fn open(folder: &Path) -> Result<Found> {
+pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
     let mut walk = Walk::new();
     let top = walk.level(folder)?;
     let (named, others): (Vec<_>, Vec<_>) = top
@@ -73,7 +74,7 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
                 folders,
             },
         };
-        return whole.alone(notes);
+        return whole.alone(given, notes);
     }
     let left_out = sisters.len() + top.images.len();
     if left_out > 0 {
@@ -84,11 +85,16 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
             listed(sisters.into_iter().chain(loose))
         ));
     }
-    parts(folder, splits, notes)
+    parts(folder, splits, given, notes)
 }
 
 /// A data set of these parts.
-fn parts(folder: &Path, splits: Vec<Split>, mut notes: Vec<String>) -> Result<Found> {
+fn parts(
+    folder: &Path,
+    splits: Vec<Split>,
+    given: Option<&ClassNames>,
+    mut notes: Vec<String>,
+) -> Result<Found> {
     let mut found: [Option<Split>; 3] = Default::default();
     for split in splits {
         let name = name_of(&split.folder);
@@ -105,13 +111,24 @@ fn parts(folder: &Path, splits: Vec<Split>, mut notes: Vec<String>) -> Result<Fo
         let mut found = found.iter().flatten();
         found.find(|split| split.listing.classes().count() >= least)
     };
-    let classes = match classes(2).or_else(|| classes(1)) {
-        Some(split) => split.class_names()?,
-        None => Vec::new(),
-    };
+    let first = classes(2).or_else(|| classes(1));
+    let classes = first.map_or(Ok(Vec::new()), |split| split.class_names(given))?;
+    let first = first.map(|split| split.folder.clone());
     let mut part = |split: Option<Split>| {
-        let part = split.map(|split| split.into_part(&classes, &mut notes));
-        part.transpose()
+        let Some(split) = split else {
+            return Ok(None);
+        };
+        if Some(&split.folder) != first.as_ref()
+            && classes.len() > 1
+            && let Some(name) = split.only_folder_beyond(&classes)
+        {
+            notes.push(format!(
+                "{}: there are no class folders (its images lie in {name}), so its images are taken as unlabelled",
+                split.folder.display(),
+            ));
+            return split.unlabelled().map(Some);
+        }
+        split.into_part(&classes, given, &mut notes).map(Some)
     };
     let [train, validation, test] = found;
     Ok(Found {
@@ -144,7 +161,7 @@ struct Split {
 
 impl Split {
     /// It is all there is.
-    fn alone(self, mut notes: Vec<String>) -> Result<Found> {
+    fn alone(self, given: Option<&ClassNames>, mut notes: Vec<String>) -> Result<Found> {
         for class in self.listing.classes() {
             let (inner, direct) = class.inside();
             if !direct && inner.iter().all(|name| part_called(name).is_some()) {
@@ -153,9 +170,9 @@ impl Split {
                 return Err(Problem::PartsInside { class, parts }.at(&self.folder));
             }
         }
-        let classes = self.class_names()?;
+        let classes = self.class_names(given)?;
         Ok(Found {
-            train: Some(self.into_part(&classes, &mut notes)?),
+            train: Some(self.into_part(&classes, given, &mut notes)?),
             validation: None,
             test: None,
             classes: Some(classes),
@@ -164,7 +181,7 @@ impl Split {
     }
 
     /// The names of all classes in the order of their numbers; none where the images lie side by side.
-    fn class_names(&self) -> Result<Vec<String>> {
+    fn class_names(&self, given: Option<&ClassNames>) -> Result<Vec<String>> {
         let classes: Vec<_> = self.listing.classes().collect();
         if let [only] = classes[..]
             && self.listing.images.is_empty()
@@ -176,9 +193,10 @@ impl Split {
         }
         let folders = &self.listing.folders;
         let empty = folders.iter().filter(|folder| folder.images.is_empty());
-        match classes.len() {
-            0 => Ok(Vec::new()),
-            n if n < folders.len() => {
+        match (classes.len(), given) {
+            (_, Some(given)) => Ok(given.names().to_vec()),
+            (0, None) => Ok(Vec::new()),
+            (n, None) if n < folders.len() => {
                 let empty = listed(empty.map(|folder| folder.name.clone()));
                 Err(Problem::EmptyClass(empty).at(&self.folder))
             }
@@ -186,8 +204,28 @@ impl Split {
         }
     }
 
+    /// The name of its only folder, if that is none of the classes.
+    fn only_folder_beyond(&self, classes: &[String]) -> Option<String> {
+        let mut folders = self.listing.classes();
+        match (folders.next(), folders.next()) {
+            (Some(only), None) if !classes.contains(&only.name) => Some(only.name.clone()),
+            _ => None,
+        }
+    }
+
+    fn unlabelled(self) -> Result<Part> {
+        let deeper = self.listing.folders.into_iter().flat_map(|f| f.images);
+        let images = self.listing.images.into_iter().chain(deeper).collect();
+        part(&self.folder, images, None)
+    }
+
     /// The labelled images, or where there are no class folders the unlabelled ones.
-    fn into_part(self, classes: &[String], notes: &mut Vec<String>) -> Result<Part> {
+    fn into_part(
+        self,
+        classes: &[String],
+        given: Option<&ClassNames>,
+        notes: &mut Vec<String>,
+    ) -> Result<Part> {
         let Split { folder, listing } = self;
         let Listing { images, folders } = listing;
         let folders: Vec<_> = folders
@@ -199,16 +237,15 @@ impl Split {
         let unknown: Vec<_> = unknown.map(|folder| folder.name.clone()).collect();
         match (folders.as_slice(), unknown.as_slice()) {
             ([], _) => return part(&folder, images, None),
-            ([only], [name]) if classes.len() > 1 => {
-                notes.push(format!(
-                    "{}: there are no class folders (its images lie in {name}), so its images are taken as unlabelled",
-                    folder.display(),
-                ));
-                let images = images.into_iter().chain(only.images.iter().cloned());
-                return part(&folder, images.collect(), None);
-            }
             (_, []) => {}
-            _ => return Err(Problem::UnknownClass(listed(unknown)).at(&folder)),
+            _ => {
+                let folders = listed(unknown);
+                let problem = match given.map(|given| given.file().to_owned()) {
+                    Some(file) => Problem::UnnamedClass { folders, file },
+                    None => Problem::UnknownClass(folders),
+                };
+                return Err(problem.at(&folder));
+            }
         }
         if let Some(first) = images.first() {
             notes.push(format!(

@@ -8,6 +8,7 @@
 mod augment;
 mod bounded;
 mod cifar;
+mod classes;
 mod decode;
 mod error;
 mod folder;
@@ -29,12 +30,14 @@ use std::path::{Path, PathBuf};
 pub use augment::Augment;
 #[cfg(feature = "torch")]
 pub(crate) use augment::stream as random_stream;
+pub use classes::{ClassNames, Labelling, Numbered};
 pub use error::{DataError, Problem};
 pub use loader::{Batch, Batches, Loader, ahead};
 pub use normalisation::{Normalisation, PixelRange};
 pub use part::{Part, Samples, synthetic};
 pub use transform::{InputSize, Transform};
 
+use classes::MOST_CLASSES;
 use error::Result;
 
 /// The layouts on disk that are understood.
@@ -57,6 +60,17 @@ impl Format {
         (data_batch_1.bin, or train.bin and test.bin), a folder of the MNIST family \
         (train-images-idx3-ubyte[.gz]), an .npz file (x_train, y_train, ..., or images and labels), \
         a folder of images with a folder for each class, below train/ and test/ or directly";
+}
+
+impl Format {
+    /// Where the numbers of its classes come from.
+    fn numbered(self) -> Numbered {
+        match self {
+            Format::Cifar10 | Format::Cifar100 => Numbered::ByFormat,
+            Format::Idx | Format::Npz => Numbered::ByLabel,
+            Format::ImageFolder => Numbered::ByFolder,
+        }
+    }
 }
 
 impl fmt::Display for Format {
@@ -86,6 +100,8 @@ pub struct DataSet {
     /// The classes' names in the order of their numbers; their numbers where the data names none. Empty
     /// without labels.
     pub classes: Vec<String>,
+    /// Where their numbers come from.
+    pub numbered: Numbered,
     /// The only folder of a class among image folders, which most often is one of unlabelled images inside another:
     /// the labels were left out.
     pub only_class: Option<String>,
@@ -111,15 +127,24 @@ struct Found {
 ///
 /// A [`DataError`] that names the file: missing, not recognised, truncated, inconsistent, empty.
 pub fn open(path: &Path) -> Result<DataSet> {
+    open_labelled(path, &Labelling::default())
+}
+
+/// The same with labels that mean what the data does not say itself.
+///
+/// # Errors
+///
+/// Those of [`open`], and labels that cannot be understood in this way.
+pub fn open_labelled(path: &Path, labelling: &Labelling) -> Result<DataSet> {
     let format = recognise(path)?;
     let found = match format {
         Format::Cifar10 => cifar::open_cifar10(path),
         Format::Cifar100 => cifar::open_cifar100(path),
         Format::Idx => idx::open(path),
         Format::Npz => npz::open(path),
-        Format::ImageFolder => folder::open(path),
+        Format::ImageFolder => folder::open(path, labelling.classes.as_ref()),
     }?;
-    DataSet::new(path, format, found)
+    DataSet::new(path, format, found, labelling)
 }
 
 impl DataSet {
@@ -130,7 +155,7 @@ impl DataSet {
             .flatten()
     }
 
-    fn new(path: &Path, format: Format, mut found: Found) -> Result<Self> {
+    fn new(path: &Path, format: Format, mut found: Found, labelling: &Labelling) -> Result<Self> {
         let labelled = |part: &Option<Part>| part.as_ref().is_some_and(|p| p.labels().is_some());
         // Some data sets keep the labels of their test part to themselves.
         if found.test.is_none() || (labelled(&found.validation) && !labelled(&found.test)) {
@@ -142,6 +167,7 @@ impl DataSet {
             validation: found.validation,
             test: found.test,
             classes: Vec::new(),
+            numbered: format.numbered(),
             only_class: None,
             notes: found.notes,
         };
@@ -158,14 +184,36 @@ impl DataSet {
             };
             return Err(problem.at(other.path()));
         }
-        set.classes = set.checked_classes(found.classes)?;
+        if labelling.first > 0 {
+            set.count_from(labelling.first)
+                .map_err(|problem| problem.at(path))?;
+        }
+        let mut names = found.classes;
+        if let Some(given) = &labelling.classes {
+            set.numbered = Numbered::ByFile(given.file().to_owned());
+            names = Some(given.names().to_vec());
+        }
+        set.classes = set.checked_classes(names)?;
         set.leave_out_an_only_class();
         Ok(set)
     }
 
+    /// Brings labels that are numbers from `first` on to numbers from 0 on.
+    fn count_from(&mut self, first: u32) -> Result<(), Problem> {
+        if self.numbered != Numbered::ByLabel {
+            let what = "--first-class is for labels that are numbers; here the data set itself says which class has number 0";
+            return Err(Problem::Malformed(what.to_owned()));
+        }
+        for part in [&mut self.train, &mut self.validation, &mut self.test] {
+            part.iter_mut()
+                .try_for_each(|part| part.count_from(first))?;
+        }
+        Ok(())
+    }
+
     /// The number of a class comes from the names of all: with one alone it means nothing.
     fn leave_out_an_only_class(&mut self) {
-        if self.format != Format::ImageFolder || self.classes.len() != 1 {
+        if self.numbered != Numbered::ByFolder || self.classes.len() != 1 {
             return;
         }
         self.only_class = self.classes.pop();
@@ -175,9 +223,7 @@ impl DataSet {
 
     /// Every label is the number of a class; without names there are as many classes as the largest label says.
     fn checked_classes(&self, names: Option<Vec<String>>) -> Result<Vec<String>> {
-        /// Above any data set of labelled images known, and small enough to name them all.
-        const MOST: usize = 1 << 16;
-        let limit = names.as_ref().map_or(MOST, Vec::len);
+        let limit = names.as_ref().map_or(MOST_CLASSES, Vec::len);
         let mut classes = 0;
         for part in self.parts() {
             for (image, &label) in part.labels().unwrap_or_default().iter().enumerate() {

@@ -99,6 +99,24 @@ impl Part {
         self.labels = None;
     }
 
+    /// From now on the first class is 0, which was `first` before.
+    pub(super) fn count_from(&mut self, first: u32) -> Result<(), Problem> {
+        let first = i64::from(first);
+        let Some(labels) = &self.labels else {
+            return Ok(());
+        };
+        if let Some(&label) = labels.iter().find(|label| **label < first) {
+            return Err(Problem::LabelBeforeFirst { label, first });
+        }
+        self.labels = Some(labels.iter().map(|label| label - first).collect());
+        Ok(())
+    }
+
+    /// Whether its labels are those of the folders that its images lie in.
+    pub fn is_labelled_by_folders(&self) -> bool {
+        matches!(self.store.pixels, Pixels::Files(_)) && self.labels.is_some()
+    }
+
     /// The class of all images, where it is one alone.
     pub fn only_label(&self) -> Option<i64> {
         let (first, rest) = self.labels()?.split_first()?;

@@ -75,11 +75,26 @@ pub(crate) fn check_scores(
     }
     match labels.iter().max() {
         Some(highest) if highest >= classes => bail!(
-            "the network knows {classes} classes (0 to {}), but {} has a label {highest}; name the data set that the \
-             network was trained for",
+            "the network knows {classes} classes (0 to {}), but {} has a label {highest}; {}",
             classes - 1,
-            part.path().display()
+            part.path().display(),
+            fitting_labels(part, *classes)
         ),
         _ => Ok(()),
+    }
+}
+
+/// What to do where labels are no numbers of the network's classes.
+fn fitting_labels(part: &Part, classes: i64) -> String {
+    const OTHER: &str = "name the data set that the network was trained for";
+    if part.is_labelled_by_folders() {
+        return format!("{OTHER}, or the network's classes in their order with --classes FILE");
+    }
+    let labels = part.labels().unwrap_or_default();
+    match labels.iter().min().zip(labels.iter().max()) {
+        Some((least @ 1.., highest)) if highest - least < classes => format!(
+            "its labels go from {least} to {highest}: if the first class is {least}, add --first-class {least}; else {OTHER}"
+        ),
+        _ => OTHER.to_owned(),
     }
 }

@@ -18,6 +18,8 @@ mod shapes;
 mod stdout;
 
 #[cfg(feature = "torch")]
+mod classes;
+#[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
 mod failures;

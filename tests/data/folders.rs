@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ckaprune::data::{DataSet, Format, Part, open};
+use ckaprune::data::{ClassNames, DataSet, Format, Labelling, Part, open, open_labelled};
 use tempfile::tempdir;
 
 use super::files::{grey, write};
@@ -193,6 +193,57 @@ fn a_folder_above_the_data_set_is_refused() {
         );
     }
     refused(dir.path(), &["cars holds parts of its own (test, train)"]);
+}
+
+fn named(folder: &Path, names: &str) -> DataSet {
+    let file = folder.join("classes.txt");
+    fs::write(&file, names).unwrap();
+    let classes = Some(ClassNames::read(&file).unwrap());
+    let labelling = Labelling { classes, first: 0 };
+    open_labelled(folder, &labelling).unwrap()
+}
+
+#[test]
+fn a_list_of_classes_numbers_folders_whatever_is_missing_or_empty() {
+    let dir = tempdir().unwrap();
+    images(
+        dir.path(),
+        &[
+            "train/cow/1.png",
+            "train/ant/1.png",
+            "test/bee/1.png",
+            "val/pile/1.png",
+        ],
+    );
+    fs::create_dir_all(dir.path().join("train/spider")).unwrap();
+    let set = named(dir.path(), "bee\nwasp\ncow\nant\n");
+    assert_eq!(labels(&set.train), [3, 2]);
+    assert_eq!(labels(&set.test), [0]);
+    assert_eq!(set.classes.len(), 4);
+    assert!(set.notes[0].contains("no class folders"), "{:?}", set.notes);
+}
+
+#[test]
+fn one_class_folder_is_labelled_if_a_list_says_which_class_it_is() {
+    let dir = tempdir().unwrap();
+    images(dir.path(), &["cow/1.png"]);
+    let set = named(dir.path(), "bee\ncow\n");
+    assert_eq!((labels(&set.train), set.only_class), (&[1][..], None));
+}
+
+#[test]
+fn folders_that_a_list_does_not_name_are_listed() {
+    let dir = tempdir().unwrap();
+    images(dir.path(), &["ant/1.png", "cow/1.png", "bee/1.png"]);
+    let file = dir.path().join("classes.txt");
+    fs::write(&file, "bee\nfly\n").unwrap();
+    let classes = Some(ClassNames::read(&file).unwrap());
+    let error = open_labelled(dir.path(), &Labelling { classes, first: 0 }).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("class folder ant, cow is not among"),
+        "{message}"
+    );
 }
 
 #[cfg(unix)]

@@ -37,6 +37,9 @@ struct EvalReport {
     versus: Option<Versus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gates: Vec<Verdict>,
+    /// Why the figures may not be what they seem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
@@ -62,7 +65,12 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         subjects.push(Subject::of(baseline, archive, &request)?);
     }
     subjects.push(model);
-    let images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
+    let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
+    let doubt = images.doubts(&subjects, device, progress)?;
+    if let Some((gate, _)) = limits.asked().find(|(gate, _)| gate.rests_on_labels()) {
+        let what = format!("The gate {} cannot be checked by such numbers", gate.name());
+        images.classes.check(doubt.as_ref(), &what)?;
+    }
     let measure = Measure {
         images: &images,
         device,
@@ -94,6 +102,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         baseline: found.profiles.pop(),
         versus: found.versus.pop(),
         gates,
+        warnings: images.warnings,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
@@ -191,10 +200,11 @@ impl EvalReport {
         Page {
             title: format!("Evaluation of {}", file_name(&self.profile.model)),
             subtitle: format!(
-                "Measured on the {} images; {}, {}.",
+                "Measured on the {} images; {}, {}.{}",
                 self.part,
                 self.device,
-                counted(self.threads, "thread")
+                counted(self.threads, "thread"),
+                measure_page::warned(&self.warnings)
             ),
             headlines: measure_page::headlines(&self.profile, self.versus.as_ref()),
             sections,

@@ -38,6 +38,7 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         images,
         analysis,
         synthetic,
+        ..
     } = for_pruning(model, &archive, &options.data, search, None, progress)?;
     check(path, &analysis)?;
     let other = match &other {

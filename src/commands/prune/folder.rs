@@ -74,7 +74,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("pretrain", json!(options.pretrain)),
         ("pretrain-lr", json!(options.pretrain_lr)),
     ];
-    let scoring = scoring_settings(model, data, *search, selection, analysis);
+    let scoring = scoring_settings(model, data, *search, selection, analysis)?;
     Ok(scoring
         .and(more.into_iter().collect())
         .and(training.settings()))

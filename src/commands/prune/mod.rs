@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tch::Device;
 
+use super::classes::{Knows, LEARNS};
 use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
@@ -82,6 +83,8 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         images,
         analysis,
         synthetic,
+        classes,
+        mut warnings,
     } = for_pruning(
         &options.model,
         &archive,
@@ -105,6 +108,19 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     require_candidates(path, &analysis, &run.rules)?;
     announce(options, &run, &images, &analysis, synthetic)?;
     check_fit(options, &run, &images, &analysis).map_err(blame(path))?;
+    if images.has_labels() {
+        let doubt = classes.doubt(Knows {
+            path,
+            archive: &archive,
+            analysis: &analysis,
+            images: (&images.calibration, &images.plain),
+            device,
+        })?;
+        if let Some(why) = rests_on_labels(options) {
+            classes.check(doubt.as_ref(), why)?;
+        }
+        warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
+    }
     if options.dry_run {
         return dry_run::run(options, &run, (&archive, &analysis), &images, &output);
     }
@@ -189,6 +205,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         rolled_back: state.rolled_back,
         final_tuning,
         epochs,
+        warnings,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {
@@ -256,6 +273,23 @@ fn prepared(
             progress,
         ),
         folder: options.run_dir.clone(),
+    }
+}
+
+/// What labels decide in this run.
+fn rests_on_labels(options: &Prune) -> Option<&'static str> {
+    let Prune {
+        training,
+        pretrain,
+        final_epochs,
+        ..
+    } = options;
+    let learns = training.epochs > 0 || *pretrain > 0 || *final_epochs > 0;
+    match (options.max_drop, options.pick) {
+        _ if learns => Some(LEARNS),
+        (Some(_), _) => Some("--max-drop would decide by such numbers"),
+        (_, Pick::Best) => Some("--pick best would decide by such numbers"),
+        _ => None,
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) struct PruneReport {
     /// Fine-tuning epochs that the exported network has behind it.
     #[serde(skip)]
     pub epochs: usize,
+    /// Why the figures may not be what they seem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl PruneReport {

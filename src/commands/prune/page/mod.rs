@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::report::PruneReport;
 use crate::blocks::show_shape;
+use crate::commands::measure_page::warned;
 use crate::commands::report_files::Document;
 use crate::criteria::{Score, Value};
 use crate::page::charts::{
@@ -55,11 +56,12 @@ fn subtitle(report: &PruneReport) -> String {
         None => String::new(),
     };
     format!(
-        "{} of {} blocks removed, chosen by {} on {images}. Written to {}.{stopped}",
+        "{} of {} blocks removed, chosen by {} on {images}. Written to {}.{stopped}{}",
         removed.len(),
         before.blocks,
         report.word(),
-        report.output
+        report.output,
+        warned(&report.warnings)
     )
 }
 

@@ -93,6 +93,7 @@ fn report() -> PruneReport {
         rolled_back: vec![iteration(9)],
         final_tuning: None,
         epochs: 7,
+        warnings: Vec::new(),
     }
 }
 
