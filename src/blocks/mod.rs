@@ -8,12 +8,15 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod attributes;
 mod cuts;
+mod elsewhere;
 mod guess;
 mod naming;
 mod region;
 mod residual;
 mod spans;
+mod twins;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,10 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
-use crate::program::{Attribute, CallIndex, Mention, ModuleId, Network, Program, ValueId};
+use crate::program::{Attribute, CallIndex, Mention, ModuleId, Network, Program, Uses, ValueId};
 pub use cuts::{Cut, cuts};
+pub use elsewhere::{Bypass, Otherwise};
 pub use guess::guess_input_shape;
 use region::{Graph, Region};
+use twins::Twins;
 
 /// Why a block cannot be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,12 @@ pub enum Reason {
     CallNotPlain,
     /// The shape of its input or of its output could not be told.
     UnknownShape,
+    /// Code besides the call that `forward` makes speaks of it, in another way than a call that could be taken out.
+    UsedElsewhere {
+        class: String,
+        method: String,
+        otherwise: Otherwise,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -62,6 +73,14 @@ impl fmt::Display for Reason {
             Reason::SharedModule => f.write_str("its module hangs in several places"),
             Reason::UnknownShape => {
                 f.write_str("the shape of its input or output could not be told")
+            }
+            Reason::UsedElsewhere {
+                class,
+                method,
+                otherwise,
+            } => {
+                let class = class.rsplit('.').next().unwrap_or_default();
+                write!(f, "`{method}` of {class} {otherwise}")
             }
             Reason::CallNotPlain => f.write_str(
                 "its input or its output is no plain expression in the code of one method",
@@ -127,6 +146,8 @@ pub struct Block {
     pub stage: usize,
     /// `None`: the block can be removed.
     pub obstacle: Option<Reason>,
+    /// Where else it is called: in branches that never run, and in other methods.
+    pub elsewhere: Vec<Bypass>,
     /// Number of parameters.
     pub params: i64,
     pub macs: Macs,
@@ -166,6 +187,13 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
         .collect();
     naming::number_stages(&mut blocks);
     naming::name_by_place(network, program, &mut blocks);
+    let (uses, mut twins) = (Uses::of(&network.sources), Twins::of(network));
+    for block in blocks.iter_mut().filter(|b| b.obstacle.is_none()) {
+        match elsewhere::bypasses(network, program, (&uses, &mut twins), block) {
+            Ok(bypasses) => block.elsewhere = bypasses,
+            Err(reason) => block.obstacle = Some(reason),
+        }
+    }
     blocks
 }
 
@@ -194,6 +222,7 @@ fn block(
         input: region.input,
         output: region.output,
         obstacle: obstacle(network, program, uses, region, any_span),
+        elsewhere: Vec::new(),
         input_shape,
         output_shape,
         stage: 0,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
-use crate::program::{Attribute, ModuleId, ModuleTree, Network, Sources};
+use crate::program::{Attribute, Found, ModuleId, ModuleTree, Network, Sources, Uses};
 
 pub(super) struct ClassEditor<'a> {
     network: &'a Network,
@@ -119,11 +119,14 @@ impl<'a> ClassEditor<'a> {
         file
     }
 
-    /// The method of the owner's class that reads its attribute, if one does.
-    pub fn method_using(&self, owner: ModuleId, name: &str) -> Option<&str> {
-        let class = self.sources.class(self.class_of(owner))?;
-        let method = class.methods().find(|m| mentions(m, name))?;
-        Some(&method.name)
+    /// What the code speaks of as it stands.
+    pub fn uses(&self) -> Uses<'_> {
+        Uses::of(&self.sources)
+    }
+
+    /// Every place that speaks of an attribute, as far as `uses` was made of the code as it stands.
+    pub fn of_attribute<'u>(&self, uses: &Uses<'u>, owner: ModuleId, name: &str) -> Vec<Found<'u>> {
+        uses.of_attribute(self.network, |module| self.class_of(module), owner, name)
     }
 
     /// Takes an attribute, a module or a tensor, out of its owner's class.
@@ -165,20 +168,6 @@ impl<'a> ClassEditor<'a> {
         swept.retain(|qualified| after.contains(qualified) || !before.contains(qualified));
         swept
     }
-}
-
-/// Whether the method reads attribute `name` of its own object.
-fn mentions(method: &Function, name: &str) -> bool {
-    let Some(receiver) = method.params.first().map(|p| &p.name) else {
-        return false;
-    };
-    let mut found = false;
-    crate::program::ast::walk(&method.body, &mut |expression| {
-        if let Some((Expr::Name(object), attribute)) = expression.as_attribute() {
-            found |= object == receiver && attribute == name;
-        }
-    });
-    found
 }
 
 /// A container says its length in a method of its own: one less where that was the number of its modules.

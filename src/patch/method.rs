@@ -69,6 +69,36 @@ pub(super) fn clean_up(method: &mut Function, before: &Reads) {
     merge_aliases(method);
 }
 
+/// Removes the names that a method gives to attributes and never speaks of them by.
+pub(super) fn drop_unread_names(method: &mut Function) {
+    loop {
+        let reads = reads(&method.body);
+        if !drop_unread_names_in(&mut method.body, &reads) {
+            return;
+        }
+    }
+}
+
+fn drop_unread_names_in(body: &mut Vec<Stmt>, reads: &Reads) -> bool {
+    let is_name = |statement: &Stmt| match statement {
+        Stmt::Assign(assign) => match (assign.targets.as_slice(), assign.values.as_slice()) {
+            ([Expr::Name(name)], [value]) => {
+                value.as_attribute().is_some() && reads.get(name).is_none_or(|n| *n == 0)
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    let before = body.len();
+    body.retain(|statement| !is_name(statement));
+    let mut dropped = body.len() < before;
+    for block in body.iter_mut().flat_map(Stmt::blocks_mut) {
+        dropped |= drop_unread_names_in(block, reads);
+        keep_block(block);
+    }
+    dropped
+}
+
 fn is_call(expression: &Expr, wanted: CallId) -> bool {
     matches!(expression, Expr::Call { id, .. } if *id == wanted)
 }

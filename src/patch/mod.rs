@@ -6,7 +6,6 @@
 
 #![forbid(unsafe_code)]
 
-mod attributes;
 mod classes;
 mod constants;
 mod method;
@@ -21,10 +20,14 @@ pub use unbake::unbake;
 use crate::analysis::Analysis;
 use crate::archive::network::{module_name, source_file};
 use crate::archive::{Archive, NetworkError};
-use crate::blocks::{Block, Reason};
+use crate::blocks::attributes::used_by_block_alone;
+use crate::blocks::{Block, Bypass, Reason};
 use crate::program::Sources;
 use crate::program::ast::CallId;
-use crate::program::{Emitter, Mention, ModuleId, Network, Program, ProgramError, Skip, ValueId};
+use crate::program::{
+    Emitter, How, Mention, ModuleId, Network, Program, ProgramError, Skip, ValueId,
+};
+use crate::resolution::{Unresolved, resolve};
 use classes::ClassEditor;
 use constants::{read_by, renumber, renumbered_text};
 use method::Reads;
@@ -55,6 +58,8 @@ pub enum PatchError {
     Unreadable(#[from] NetworkError),
     #[error("without these blocks the network cannot run: {0}")]
     Refused(#[from] ProgramError),
+    #[error("without these blocks libtorch could not load the network: {0}")]
+    Unresolved(#[from] Unresolved),
 }
 
 /// The removal of a set of blocks.
@@ -75,6 +80,8 @@ struct Removal {
     stand_in: Mention,
     /// The block is that call, of one module.
     is_call: bool,
+    /// Where else it is called.
+    elsewhere: Vec<Bypass>,
     /// The calls in the same code that write memory for the block alone.
     writes: Vec<CallId>,
     /// Modules and tensors that nothing else needs, by owner and attribute.
@@ -117,6 +124,7 @@ impl Patch {
         } = analysis;
         let (patched, constants) = self.edit(archive, network)?;
         let reread = patched.network()?;
+        resolve(&reread)?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
         let after = Program::new(&reread, &shape)?;
         let skips: Vec<Skip> = self.removals.iter().map(|r| r.skip.clone()).collect();
@@ -141,17 +149,19 @@ impl Patch {
         network: &Network,
     ) -> Result<(Archive, BTreeSet<usize>), PatchError> {
         let mut classes = ClassEditor::new(network);
-        let mut dropped = Vec::new();
+        let mut dropped: Vec<(ModuleId, &str)> = Vec::new();
         let mut edited: BTreeMap<(ModuleId, &str), Reads> = BTreeMap::new();
         // The last block first: what stands in for it may be the output of one before it, which goes as well.
         for removal in self.removals.iter().rev() {
-            let code = classes.method_mut(removal.caller, &removal.method);
-            let code = code.ok_or_else(|| removal.call_not_found())?;
-            edited
-                .entry((removal.caller, &removal.method))
-                .or_insert_with(|| method::reads(&code.body));
-            if !method::replace_call(code, removal.call, &removal.stand_in) {
-                return Err(removal.call_not_found());
+            for (module, name, call, stand_in) in removal.calls() {
+                let code = classes.method_mut(module, name);
+                let code = code.ok_or_else(|| removal.call_not_found())?;
+                edited
+                    .entry((module, name))
+                    .or_insert_with(|| method::reads(&code.body));
+                if !method::replace_call(code, call, stand_in) {
+                    return Err(removal.call_not_found());
+                }
             }
         }
         for removal in &self.removals {
@@ -164,18 +174,10 @@ impl Patch {
                 method::clean_up(code, before);
             }
         }
-        for removal in &self.removals {
-            for (owner, name) in &removal.attributes {
-                if let Some(user) = classes.method_using(*owner, name) {
-                    // A module that was called as a whole is used up; of a span, what others use stays.
-                    if removal.is_call {
-                        return Err(removal.still_used(classes.class_of(*owner), user));
-                    }
-                    continue;
-                }
-                classes.remove_attribute(*owner, name);
-                dropped.push((*owner, name));
-            }
+        self.drop_unread_names(&mut classes);
+        for (owner, name) in self.unused(&classes)? {
+            classes.remove_attribute(owner, name);
+            dropped.push((owner, name));
         }
         let mut patched = archive.clone();
         let mut sources = classes.swept_sources();
@@ -194,6 +196,43 @@ impl Patch {
             }
         }
         Ok((patched, constants))
+    }
+
+    /// Takes out the names for what is to go that no code uses.
+    fn drop_unread_names(&self, classes: &mut ClassEditor) {
+        let uses = classes.uses();
+        let attributes = self.removals.iter().flat_map(|r| &r.attributes);
+        let named: BTreeSet<(ModuleId, String)> = attributes
+            .flat_map(|(owner, name)| classes.of_attribute(&uses, *owner, name))
+            .filter(|found| found.usage.how == How::Named)
+            .map(|found| (found.owner, found.usage.method.to_owned()))
+            .collect();
+        drop(uses);
+        for (module, method) in named {
+            if let Some(code) = classes.method_mut(module, &method) {
+                method::drop_unread_names(code);
+            }
+        }
+    }
+
+    /// The attributes that go with the blocks: those that no code speaks of.
+    fn unused(&self, classes: &ClassEditor) -> Result<Vec<(ModuleId, &str)>, PatchError> {
+        let uses = classes.uses();
+        let mut unused = Vec::new();
+        for removal in &self.removals {
+            for (owner, name) in &removal.attributes {
+                match classes.of_attribute(&uses, *owner, name).first() {
+                    None => unused.push((*owner, name.as_str())),
+                    // A module that was called as a whole is used up; of a span, what others use stays.
+                    Some(found) if removal.is_call => {
+                        let class = classes.class_of(found.owner);
+                        return Err(removal.still_used(class, found.usage.method));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(unused)
     }
 }
 
@@ -216,14 +255,23 @@ impl Removal {
             call,
             stand_in,
             is_call: block.call.is_some(),
+            elsewhere: block.elsewhere.clone(),
             writes: writes_in_code(program, block),
-            attributes: attributes::used_by_block_alone(network, program, block),
+            attributes: used_by_block_alone(network, program, block),
             skip: Skip {
                 statements: block.statements.clone(),
                 input: block.input,
                 output: block.output,
             },
         })
+    }
+
+    /// Every call to take out: the method that makes it, and what takes its place.
+    fn calls(&self) -> impl Iterator<Item = (ModuleId, &str, CallId, &Mention)> {
+        let own = (self.caller, self.method.as_str(), self.call, &self.stand_in);
+        let others = self.elsewhere.iter();
+        let others = others.map(|b| (b.module, b.method.as_str(), b.call, &b.stand_in));
+        std::iter::once(own).chain(others)
     }
 
     fn call_not_found(&self) -> PatchError {

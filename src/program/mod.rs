@@ -23,6 +23,7 @@ mod sites;
 mod slice;
 mod source;
 mod tap;
+mod uses;
 mod value;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub use print::{print, print_statements};
 pub use sites::Mention;
 pub use source::Sources;
 pub use tap::Tap;
+pub use uses::{Found, How, Of, Use, Uses};
 pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
 pub(crate) use ops::statement_macs;
@@ -295,6 +297,11 @@ impl Program {
 /// Whether the operator gives the memory it is given another shape.
 pub(crate) fn is_view(operator: &str) -> bool {
     ops::is_view(operator)
+}
+
+/// Whether the operator writes memory or draws random numbers.
+pub(crate) fn is_impure(operator: &str) -> bool {
+    ops::is_impure(operator)
 }
 
 pub(crate) fn is_activation(operator: &str) -> bool {

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::blocks::Block;
+use super::Block;
 use crate::program::{Attribute, ModuleId, Network, Operand, Program};
 
 /// The attributes to take away with a block: by owner and name, none inside another.
-pub(super) fn used_by_block_alone(
+pub(crate) fn used_by_block_alone(
     network: &Network,
     program: &Program,
     block: &Block,

@@ -2,7 +2,9 @@
 
 #![cfg(feature = "torch")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod elsewhere;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,313 @@
+//! Where the code of all methods speaks of modules and of what they hold, whether it ever runs or not.
+//!
+//! A class does not know where its objects hang, so it is read once for all of them: what its methods speak of is told
+//! by paths from their own object on, `blocks.2` for `getattr(self.blocks, "2")`.
+
+use std::collections::HashMap;
+
+use super::ast::{Arg, Assign, CallId, Class, Expr, Function, Item, Stmt};
+use super::{ModuleId, Network, Sources};
+
+/// What a method does with a module or a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum How<'a> {
+    /// It calls a method of it.
+    Called {
+        method: &'a str,
+        id: CallId,
+        args: &'a [Arg],
+    },
+    /// It gives it a name, by which it speaks of it elsewhere if at all.
+    Named,
+    /// It picks one of the modules in it by a number.
+    Picked,
+    /// It hands it on or computes with it, in this call if in any.
+    Read { within: Option<CallId> },
+}
+
+/// One place where a method speaks of something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Use<'a> {
+    pub method: &'a str,
+    pub how: How<'a>,
+}
+
+/// What one class's methods speak of: a tree of names.
+#[derive(Debug, Default)]
+struct Spoken<'a> {
+    nodes: Vec<Node<'a>>,
+}
+
+#[derive(Debug, Default)]
+struct Node<'a> {
+    children: HashMap<&'a str, usize>,
+    uses: Vec<Use<'a>>,
+}
+
+/// The places where a network's code speaks of what hangs somewhere.
+#[derive(Debug, Default)]
+pub struct Uses<'a> {
+    classes: HashMap<String, Spoken<'a>>,
+}
+
+/// A place where code speaks of something, seen from that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found<'a> {
+    /// The module whose method it is.
+    pub owner: ModuleId,
+    pub usage: Use<'a>,
+    pub of: Of,
+}
+
+/// What a use is of, seen from a module or a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Itself,
+    /// Something that hangs in it.
+    Inside,
+    /// The module it hangs in.
+    Holder,
+    /// A module around that.
+    Around,
+}
+
+impl<'a> Uses<'a> {
+    /// Reads all classes.
+    #[must_use]
+    pub fn of(sources: &'a Sources) -> Self {
+        let mut classes = HashMap::new();
+        for (module, file) in sources.files() {
+            for item in &file.items {
+                if let Item::Class(class) = item {
+                    let name = format!("{module}.{}", class.name);
+                    classes.entry(name).or_insert_with(|| Spoken::of(class));
+                }
+            }
+        }
+        Uses { classes }
+    }
+
+    /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells the
+    /// class of a module.
+    #[must_use]
+    pub fn of_attribute<'c>(
+        &self,
+        network: &Network,
+        class_of: impl Fn(ModuleId) -> &'c str,
+        owner: ModuleId,
+        name: &str,
+    ) -> Vec<Found<'a>> {
+        let mut found = Vec::new();
+        // Names from the module at hand down to the attribute, in reverse.
+        let mut names = vec![name.to_owned()];
+        let mut at = Some(owner);
+        while let Some(module) = at {
+            if let Some(spoken) = self.classes.get(class_of(module)) {
+                spoken.collect(module, &names, &mut found);
+            }
+            let inner = network.modules.get(module);
+            at = inner.parent;
+            names.push(inner.path.rsplit('.').next().unwrap_or_default().to_owned());
+        }
+        found
+    }
+}
+
+impl<'a> Spoken<'a> {
+    fn of(class: &'a Class) -> Self {
+        let mut spoken = Spoken {
+            nodes: vec![Node::default()],
+        };
+        for method in class.methods() {
+            if let Some(receiver) = method.params.first() {
+                let mut reader = Reader {
+                    spoken: &mut spoken,
+                    method: &method.name,
+                    bound: bindings(method),
+                    modules: HashMap::from([(receiver.name.as_str(), 0)]),
+                };
+                reader.statements(&method.body);
+            }
+        }
+        spoken
+    }
+
+    fn child(&mut self, node: usize, name: &'a str) -> usize {
+        if let Some(child) = self.nodes[node].children.get(name) {
+            return *child;
+        }
+        let child = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[node].children.insert(name, child);
+        child
+    }
+
+    /// What is said of the attribute that `names`, in reverse, lead to.
+    fn collect(&self, owner: ModuleId, names: &[String], found: &mut Vec<Found<'a>>) {
+        let mut add = |node: &Node<'a>, of: Of| {
+            // A call of what is around it is followed in the code of that.
+            let around = matches!(of, Of::Holder | Of::Around);
+            let uses = node.uses.iter();
+            let uses =
+                uses.filter(|u| !around || !matches!(u.how, How::Called { .. } | How::Named));
+            found.extend(uses.map(|usage| Found {
+                owner,
+                usage: *usage,
+                of,
+            }));
+        };
+        let mut node = &self.nodes[0];
+        for (left, name) in names.iter().enumerate().rev() {
+            let of = if left == 0 { Of::Holder } else { Of::Around };
+            add(node, of);
+            match node.children.get(name.as_str()) {
+                Some(child) => node = &self.nodes[*child],
+                None => return,
+            }
+        }
+        add(node, Of::Itself);
+        let mut open: Vec<usize> = node.children.values().copied().collect();
+        while let Some(child) = open.pop() {
+            let node = &self.nodes[child];
+            add(node, Of::Inside);
+            open.extend(node.children.values());
+        }
+    }
+}
+
+/// How often a method binds each variable.
+fn bindings(method: &Function) -> HashMap<&str, usize> {
+    fn count<'a>(statements: &'a [Stmt], bound: &mut HashMap<&'a str, usize>) {
+        for statement in statements {
+            let targets: Vec<&Expr> = match statement {
+                Stmt::Assign(assign) => assign.targets.iter().collect(),
+                Stmt::For { targets, .. } => targets.iter().collect(),
+                Stmt::With { items, .. } => items.iter().filter_map(|(_, n)| n.as_ref()).collect(),
+                Stmt::Function(function) => {
+                    for param in &function.params {
+                        *bound.entry(&param.name).or_default() += 1;
+                    }
+                    Vec::new()
+                }
+                _ => Vec::new(),
+            };
+            for target in targets {
+                target.walk(&mut |part| {
+                    if let Expr::Name(name) = part {
+                        *bound.entry(name).or_default() += 1;
+                    }
+                });
+            }
+            for block in statement.blocks() {
+                count(block, bound);
+            }
+        }
+    }
+    let mut bound = HashMap::new();
+    for param in &method.params {
+        *bound.entry(param.name.as_str()).or_default() += 1;
+    }
+    count(&method.body, &mut bound);
+    bound
+}
+
+struct Reader<'s, 'a> {
+    spoken: &'s mut Spoken<'a>,
+    method: &'a str,
+    bound: HashMap<&'a str, usize>,
+    /// The variables that stand for what hangs at a place, as far as they were met.
+    modules: HashMap<&'a str, usize>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn statements(&mut self, statements: &'a [Stmt]) {
+        for statement in statements {
+            match statement {
+                Stmt::Assign(assign) => self.assign(assign),
+                other => {
+                    for expression in other.expressions() {
+                        self.expression(expression, None);
+                    }
+                }
+            }
+            for block in statement.blocks() {
+                self.statements(block);
+            }
+        }
+    }
+
+    /// A variable that is bound once is another name for what it is bound to.
+    fn assign(&mut self, assign: &'a Assign) {
+        if let ([Expr::Name(name)], [value]) = (assign.targets.as_slice(), assign.values.as_slice())
+            && self.bound.get(name.as_str()) == Some(&1)
+            && let Some(node) = self.place(value)
+        {
+            self.modules.insert(name, node);
+            return self.note(node, How::Named);
+        }
+        for target in &assign.targets {
+            if !matches!(target, Expr::Name(_)) {
+                self.expression(target, None);
+            }
+        }
+        for value in &assign.values {
+            self.expression(value, None);
+        }
+    }
+
+    /// The place an expression stands for.
+    fn place(&mut self, expression: &'a Expr) -> Option<usize> {
+        let expression = expression.unparenthesised();
+        if let Expr::Name(name) = expression {
+            return self.modules.get(name.as_str()).copied();
+        }
+        let (base, name) = expression.as_attribute()?;
+        let base = self.place(base)?;
+        Some(self.spoken.child(base, name))
+    }
+
+    fn note(&mut self, node: usize, how: How<'a>) {
+        let method = self.method;
+        self.spoken.nodes[node].uses.push(Use { method, how });
+    }
+
+    fn expression(&mut self, expression: &'a Expr, within: Option<CallId>) {
+        if let Some(node) = self.place(expression) {
+            return self.note(node, How::Read { within });
+        }
+        match expression {
+            Expr::Call {
+                id, callee, args, ..
+            } => {
+                match callee.unparenthesised() {
+                    Expr::Attribute { base, name } => match self.place(base) {
+                        Some(node) => {
+                            let (method, id) = (name.as_str(), *id);
+                            self.note(node, How::Called { method, id, args });
+                        }
+                        None => self.expression(base, Some(*id)),
+                    },
+                    Expr::Name(_) => {}
+                    other => self.expression(other, Some(*id)),
+                }
+                for arg in args {
+                    self.expression(&arg.value, Some(*id));
+                }
+            }
+            Expr::Index { base, args } => {
+                match self.place(base) {
+                    Some(node) => self.note(node, How::Picked),
+                    None => self.expression(base, within),
+                }
+                for arg in args {
+                    self.expression(arg, within);
+                }
+            }
+            other => {
+                for part in other.children() {
+                    self.expression(part, within);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+"""Networks whose blocks are spoken of in more places than the one that runs. Writes the archives beside it.
+
+    python surgery.py [NAME...]     all of them, or those whose file name starts with a NAME
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import make  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+HERE = Path(__file__).parent
+WIDTH = 4
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = make.conv(WIDTH, WIDTH)
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        y = self.norm(self.conv(x))
+        if mask is not None:
+            y = y * mask
+        return F.relu(x + y)
+
+
+class Trunk(nn.Module):
+    """Blocks that are attributes of their own, and a second method over them."""
+
+    def __init__(self):
+        super().__init__()
+        self.l1, self.l2, self.l3 = Block(), Block(), Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.l3(self.l2(self.l1(x)))
+
+    @torch.jit.export
+    def features(self, x: Tensor) -> Tensor:
+        return torch.cat([self.l1(x), self.l3(self.l2(x))], 1)
+
+
+class Walks(nn.Module):
+    """Walks over its blocks in a branch that never runs, in other methods, and from another class."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.trunk = Trunk()
+        self.blocks = nn.ModuleList(Block() for _ in range(3))
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        x = self.trunk(self.stem(x))
+        if mask is not None:
+            for block in self.blocks:
+                x = block(x, mask)
+        else:
+            for block in self.blocks:
+                x = block(x)
+        return self.fc(x.mean([2, 3]))
+
+    @torch.jit.export
+    def features(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        found = [self.trunk.features(x)]
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return torch.cat(found, 1)
+
+    @torch.jit.export
+    def upto(self, x: Tensor, count: int) -> Tensor:
+        x = self.stem(x)
+        for i, block in enumerate(self.blocks):
+            if i < count:
+                x = block(mask=None, x=x)
+        return x
+
+    @torch.jit.export
+    def encode_image(self, x: Tensor) -> Tensor:
+        x = self.trunk.l3(self.trunk.l2(self.stem(x)))
+        return self.fc(self.blocks[1](x).mean([2, 3]))
+
+
+class SkippableTrunk(Trunk):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = x if 0 in skip else self.l1(x)
+        x = x if 1 in skip else self.l2(x)
+        return x if 2 in skip else self.l3(x)
+
+    @torch.jit.export
+    def features(self, x: Tensor, skip: List[int]) -> Tensor:
+        a = x if 0 in skip else self.l1(x)
+        b = x if 1 in skip else self.l2(x)
+        return torch.cat([a, b if 2 in skip else self.l3(b)], 1)
+
+
+class SkippableWalks(Walks):
+    """The same network; leaves out the blocks whose running number, `trunk` first, is in `skip`."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = SkippableTrunk()
+
+    def forward(self, x: Tensor, skip: List[int], mask: Optional[Tensor] = None) -> Tensor:
+        x = self.trunk(self.stem(x), skip)
+        for i, block in enumerate(self.blocks):
+            if i + 3 not in skip:
+                x = block(x, mask)
+        return self.fc(x.mean([2, 3]))
+
+    @torch.jit.export
+    def features(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x)
+        found = [self.trunk.features(x, skip)]
+        for i, block in enumerate(self.blocks):
+            if i + 3 not in skip:
+                x = block(x)
+            found.append(x)
+        return torch.cat(found, 1)
+
+    @torch.jit.export
+    def upto(self, x: Tensor, skip: List[int], count: int) -> Tensor:
+        x = self.stem(x)
+        for i, block in enumerate(self.blocks):
+            if i < count and i + 3 not in skip:
+                x = block(x)
+        return x
+
+    @torch.jit.export
+    def encode_image(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x)
+        x = x if 1 in skip else self.trunk.l2(x)
+        x = x if 2 in skip else self.trunk.l3(x)
+        x = x if 4 in skip else self.blocks[1](x)
+        return self.fc(x.mean([2, 3]))
+
+
+@torch.jit.interface
+class Layer(nn.Module):
+    def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        pass
+
+
+class Beside(nn.Module):
+    """Blocks that cannot go, each for a reason of its own, and one behind an interface that can."""
+
+    only: Layer
+
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.read = nn.Sequential(Block(), Block())
+        self.picked = nn.ModuleList([Block(), Block()])
+        self.only = Block()
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.read[1](self.read[0](self.stem(x)))
+        for block in self.picked:
+            x = block(x)
+        return self.fc(self.only.forward(x, None).mean([2, 3])) + 0.0 * self.read[1].conv.weight.abs().mean()
+
+    @torch.jit.export
+    def one(self, x: Tensor, number: int) -> Tensor:
+        layer: Layer = self.picked[number]
+        return layer.forward(self.stem(x), None)
+
+
+def scripted(network):
+    return torch.jit.script(make.randomised(network))
+
+
+def skippable():
+    return torch.jit.script(make.same_weights(SkippableWalks(), make.randomised(Walks())))
+
+
+def traced():
+    # What is exported anyway cannot be traced as well.
+    for exported in (Walks.features, Walks.upto, Walks.encode_image, Trunk.features):
+        del exported._torchscript_modifier
+    inputs = {method: make.example() for method in ("forward", "features", "encode_image")}
+    return torch.jit.trace_module(make.randomised(Walks()), inputs)
+
+
+def frozen():
+    return torch.jit.freeze(scripted(Walks()), preserved_attrs=["features", "upto", "encode_image"])
+
+
+ARCHIVES = {
+    "beside_scripted.pt": lambda: scripted(Beside()),
+    "walks_frozen.pt": frozen,
+    "walks_scripted.pt": lambda: scripted(Walks()),
+    "walks_skippable.pt": skippable,
+    "walks_traced.pt": traced,
+}
+
+
+def main(wanted):
+    torch.set_grad_enabled(False)
+    for name, archive in ARCHIVES.items():
+        if wanted and not name.startswith(tuple(wanted)):
+            continue
+        child = os.fork()
+        if child == 0:
+            archive().save(HERE / name)
+            make.shrink(HERE / name)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise SystemExit(f"{name} could not be made")
+        print(f"{(HERE / name).stat().st_size:8} {name}")
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
+    main(sys.argv[1:])

@@ -1,0 +1,152 @@
+//! Blocks that branches which never run, other methods and other classes speak of: they leave all of these, or none.
+
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::Archive;
+use ckaprune::blocks::{Otherwise, Reason};
+use ckaprune::patch::Patch;
+use ckaprune::resolution::resolve;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{CModule, IValue, Tensor};
+
+use crate::common::{FIXTURE_INPUT, open, tests};
+use crate::{input, load, numbers};
+
+fn field(name: &str) -> Archive {
+    open(&tests().join("archives/field").join(name))
+}
+
+fn analysed(archive: &Archive) -> Analysis {
+    Analysis::of(archive, &Request::shape(&FIXTURE_INPUT)).unwrap()
+}
+
+fn without(archive: &Archive, paths: &[String]) -> Archive {
+    let analysis = analysed(archive);
+    let patch = Patch::remove(&analysis, paths).unwrap();
+    let patched = patch.apply(archive, &analysis).unwrap();
+    resolve(&patched.network().unwrap()).unwrap();
+    patched
+}
+
+/// A method, and its arguments behind the picture.
+type Call = (&'static str, Vec<IValue>);
+
+fn given(module: &CModule, (method, more): &Call, skip: Option<&[i64]>) -> Vec<f32> {
+    let mut args = vec![IValue::Tensor(input())];
+    args.extend(skip.map(|skip| IValue::IntList(skip.to_vec())));
+    args.extend(more.iter().map(|value| match value {
+        IValue::Tensor(tensor) => IValue::Tensor(tensor.shallow_clone()),
+        IValue::Int(n) => IValue::Int(*n),
+        _ => unreachable!(),
+    }));
+    match tch::no_grad(|| module.method_is(method, &args).unwrap()) {
+        IValue::Tensor(tensor) => numbers(&tensor),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Everything one may call of the network, or, in a trace, what was traced.
+fn calls(export: &str) -> Vec<Call> {
+    let mask = Tensor::from_slice(&[0.5f32, 2., -1., 0.]).reshape([4, 1, 1]);
+    let mut calls = vec![
+        ("forward", vec![]),
+        ("features", vec![]),
+        ("encode_image", vec![]),
+    ];
+    if export != "traced" {
+        calls.extend((0..4).map(|count| ("upto", vec![IValue::Int(count)])));
+        calls.push(("forward", vec![IValue::Tensor(mask)]));
+    }
+    calls
+}
+
+fn assert_all_methods_skip(export: &str, gone: &[usize]) {
+    let archive = field(&format!("walks_{export}.pt"));
+    let analysis = analysed(&archive);
+    let paths: Vec<String> = gone
+        .iter()
+        .map(|i| analysis.blocks[*i].path.clone())
+        .collect();
+    let pruned = load(&without(&archive, &paths));
+    let reference = load(&field("walks_skippable.pt"));
+    let skip: Vec<i64> = gone.iter().map(|i| *i as i64).collect();
+    for call in calls(export) {
+        let found = given(&pruned, &call, None);
+        let expected = given(&reference, &call, Some(&skip));
+        assert_eq!(found, expected, "{export} without {paths:?}: {call:?}");
+    }
+}
+
+#[test]
+fn a_block_leaves_dead_branches_other_methods_and_other_classes() {
+    for export in ["scripted", "traced"] {
+        let analysis = analysed(&field(&format!("walks_{export}.pt")));
+        assert!(analysis.blocks.iter().all(|b| b.is_removable()), "{export}");
+        for block in 0..6 {
+            assert_all_methods_skip(export, &[block]);
+        }
+        assert_all_methods_skip(export, &[0, 1, 2, 3, 4, 5]);
+    }
+}
+
+#[test]
+fn random_sets_of_blocks_leave_all_methods() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for export in ["scripted", "traced"] {
+        for _ in 0..4 {
+            let count = rng.random_range(2..6);
+            let mut gone: Vec<usize> = [0, 1, 2, 3, 4, 5]
+                .sample(&mut rng, count)
+                .copied()
+                .collect();
+            gone.sort_unstable();
+            assert_all_methods_skip(export, &gone);
+        }
+    }
+}
+
+#[test]
+fn blocks_that_leave_one_after_another_leave_all_methods() {
+    let mut archive = field("walks_scripted.pt");
+    let reference = load(&field("walks_skippable.pt"));
+    for (i, path) in ["trunk.l2", "blocks.1", "blocks.0", "trunk.l3"]
+        .iter()
+        .enumerate()
+    {
+        archive = without(&archive, &[(*path).to_owned()]);
+        let skip = &[1, 4, 3, 2][..=i];
+        for call in calls("scripted") {
+            let found = given(&load(&archive), &call, None);
+            assert_eq!(
+                found,
+                given(&reference, &call, Some(skip)),
+                "{skip:?}: {call:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
+    let analysis = analysed(&field("beside_scripted.pt"));
+    let reason = |path: &str| match &analysis.block(path).unwrap().obstacle {
+        None => None,
+        Some(Reason::UsedElsewhere {
+            method, otherwise, ..
+        }) => Some((method.as_str(), *otherwise)),
+        Some(other) => panic!("{path}: {other}"),
+    };
+    assert_eq!(reason("read.0"), None);
+    assert_eq!(reason("read.1"), Some(("forward", Otherwise::ReadsInside)));
+    assert_eq!(reason("picked.0"), Some(("one", Otherwise::PicksByNumber)));
+    assert_eq!(reason("picked.1"), Some(("one", Otherwise::PicksByNumber)));
+    // Behind an interface.
+    assert_eq!(reason("only"), None);
+    let pruned = without(
+        &field("beside_scripted.pt"),
+        &["read.0".to_owned(), "only".to_owned()],
+    );
+    let module = load(&pruned);
+    assert_eq!(given(&module, &("forward", vec![]), None).len(), 5 * 5);
+}
