@@ -63,7 +63,7 @@ def follow(ckaprune: program.Ckaprune, archive: Path, data: Path, options: List[
 def row(model: Path, seed: str, options: argparse.Namespace) -> List[str]:
     ckaprune = program.Ckaprune(options.ckaprune)
     given = ["--mean", options.mean, "--std", options.std, "--samples", options.samples, "--seed", seed]
-    given += ["--threads", str(options.threads)]
+    given += ["--threads", str(options.threads), "--min-blocks-per-stage", "2"]
     given += ["--batch-size", str(options.batch_size)] if options.batch_size else []
     decisions = []
     with tempfile.TemporaryDirectory(prefix="ckaprune-race-") as folder:

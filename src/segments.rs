@@ -10,12 +10,11 @@ use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::{self, Block, Cut};
 use crate::inference::{self, Kernel, Layer};
-use crate::interface::InterfaceError;
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
     Emitter, Network, Operand, Program, Skip, Span, Tap, ValueId, print, tensor_list_method,
 };
-use crate::representation::representation;
+use crate::representation::{Compared, NoRepresentation};
 
 /// Prefix of every method added to a root class.
 const PREFIX: &str = "ckaprune_";
@@ -64,19 +63,6 @@ pub struct Pieces {
     functions: Vec<Function>,
 }
 
-/// Why a network cannot be run piecewise.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoRepresentation {
-    #[error("the network has no last linear or convolutional layer whose input could be compared")]
-    NoLayer,
-    #[error(
-        "how the network computes its class scores cannot be followed, so there is nothing to compare"
-    )]
-    NotFollowed,
-    #[error(transparent)]
-    Interface(#[from] InterfaceError),
-}
-
 impl Pieces {
     /// Plans the pieces for all removable blocks.
     ///
@@ -86,13 +72,18 @@ impl Pieces {
         let Analysis {
             network, blocks, ..
         } = analysis;
-        let (program, representation) = &compared(analysis)?;
-        let representation = *representation;
-        let end = behind(program, representation);
+        let compared = Compared::of(analysis)?;
+        let Compared {
+            program,
+            value: representation,
+            end,
+            ..
+        } = &compared;
+        let (representation, end) = (*representation, *end);
         let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks
             .iter()
-            .filter(|b| b.is_removable() && b.statements.end <= end && makes(program, b.output))
+            .filter(|b| b.is_removable() && compared.shows(b))
             .collect();
         let inner = cuts.iter().filter(|c| c.position < end);
         let boundaries = boundaries(inner, &removable, program.input);
@@ -105,7 +96,7 @@ impl Pieces {
             network,
             program,
             layers: Vec::new(),
-            functions: Vec::new(),
+            functions: compared.methods(network),
         };
 
         let segments = (0..boundaries.len())
@@ -157,7 +148,7 @@ impl Pieces {
             without: Vec::new(),
         };
         let whole = writer.write("whole".into(), &span, Form::AsWritten);
-        let is_cut = cuts.iter().any(|c| c.value == representation);
+        let is_cut = !compared.is_joined() && cuts.iter().any(|c| c.value == representation);
         let head = match program.output.operand {
             Operand::Value(output) if is_cut && program.is_tensor(output) => {
                 let span = Span {
@@ -220,35 +211,6 @@ impl Pieces {
     }
 }
 
-/// The program towards the class scores alone, as other outputs would keep values alive across every cut; and the value
-/// in it that the method compares.
-fn compared(analysis: &Analysis) -> Result<(Program, ValueId), NoRepresentation> {
-    let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
-    let scores = interface
-        .scores
-        .value
-        .ok_or(NoRepresentation::NotFollowed)?;
-    let program = analysis.program.towards(scores);
-    let representation = representation(&program).ok_or(NoRepresentation::NoLayer)?;
-    Ok((program, representation))
-}
-
-/// The value that the method compares, and the place behind the statement that gives it.
-///
-/// # Errors
-/// If there is none.
-pub fn representation_place(analysis: &Analysis) -> Result<(ValueId, usize), NoRepresentation> {
-    let (program, representation) = compared(analysis)?;
-    Ok((representation, behind(&program, representation)))
-}
-
-/// The place behind the statement that gives a value.
-fn behind(program: &Program, value: ValueId) -> usize {
-    let mut statements = program.statements.iter();
-    let gives = statements.position(|s| s.outputs.contains(&value));
-    gives.map_or(0, |i| i + 1)
-}
-
 /// Collects methods, and the layers they share.
 struct Writer<'a> {
     network: &'a Network,
@@ -276,14 +238,6 @@ impl Writer<'_> {
         self.functions.push(emitter.method(&name, &code, weights));
         Method { name, layers }
     }
-}
-
-/// Whether the value is computed: a block on the way to another output is not.
-fn makes(program: &Program, value: ValueId) -> bool {
-    program
-        .statements
-        .iter()
-        .any(|s| s.outputs.contains(&value))
 }
 
 fn skip(block: &Block) -> Skip {

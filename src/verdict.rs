@@ -42,6 +42,40 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
     why
 }
 
+/// Why none of a network's blocks can be removed, each reason once: one sentence, without a full stop at its end.
+#[must_use]
+pub fn obstacles(analysis: &Analysis) -> String {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for block in &analysis.blocks {
+        let Some(reason) = &block.obstacle else {
+            continue;
+        };
+        let reason = reason.to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, paths)) => paths.push(&block.path),
+            None => reasons.push((reason, vec![&block.path])),
+        }
+    }
+    if reasons.is_empty() {
+        return why_nothing_is_removable(analysis);
+    }
+    let told = reasons
+        .iter()
+        .map(|(reason, paths)| format!("{}: {reason}", some_of(paths)));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// The first of these paths, and how many more there are: the names of all of many blocks tell little.
+#[must_use]
+pub fn some_of(paths: &[&str]) -> String {
+    const NAMED: usize = 3;
+    let named = paths[..paths.len().min(NAMED)].join(", ");
+    match paths.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// How many blocks a wider search would offer.
 fn removable_spans(analysis: &Analysis) -> usize {
     if analysis.request.search.candidates == Candidates::All {

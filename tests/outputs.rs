@@ -5,7 +5,7 @@ mod common;
 use ckaprune::dtype::Dtype;
 use ckaprune::interface::{Interface, InterfaceError};
 use ckaprune::output::{OutputKey, Step, choose};
-use ckaprune::program::{Attribute, Network, TensorInfo};
+use ckaprune::program::{Attribute, Network, Statement, TensorInfo, ValueId};
 use ckaprune::representation::representation;
 use common::{FIXTURE_INPUT, Written, class, network, program};
 
@@ -103,7 +103,10 @@ fn convolutions_represented(name: &str, key: &str) -> usize {
     let program = program(&network, &FIXTURE_INPUT);
     let key: OutputKey = key.parse().unwrap();
     let outlet = choose(&network, &program, Some(&key)).unwrap();
-    let represented = representation(&program.towards(outlet.value.unwrap())).unwrap();
+    let represented = representation(&program.towards(outlet.value.unwrap()));
+    let [represented] = represented[..] else {
+        panic!("{represented:?}");
+    };
     let before = program.towards(represented);
     let is_convolution = |name: Option<&str>| matches!(name, Some("conv2d" | "_convolution"));
     let operators = before.statements.iter().map(|s| s.operator());
@@ -210,4 +213,78 @@ fn half_precision_is_too_coarse_to_train() {
         interface("double_scripted.pt").unwrap().check_trainable(),
         Ok(())
     );
+}
+
+/// What the representation of such a network is made by, part by part.
+fn represented_by(body: &str) -> Vec<String> {
+    let linear = class("Linear", "return torch.linear(x, self.weight, None)");
+    let network = Written::new(&format!("{}{linear}", class("Net", body)))
+        .module("a", "Linear")
+        .tensor("a.weight", &[3, 3])
+        .module("b", "Linear")
+        .tensor("b.weight", &[3, 3])
+        .tensor("t", &[1])
+        .network();
+    let program = program(&network, &FIXTURE_INPUT);
+    let maker = |value: &ValueId| {
+        let gives = |s: &&Statement| s.outputs.contains(value);
+        let statement = program.statements.iter().find(gives).unwrap();
+        statement.operator().unwrap().to_owned()
+    };
+    let scores = choose(&network, &program, None).unwrap().value.unwrap();
+    representation(&program.towards(scores))
+        .iter()
+        .map(maker)
+        .collect()
+}
+
+#[test]
+fn one_head_is_represented_by_its_input_whatever_is_done_to_its_scores() {
+    for last in [
+        "return torch.softmax(y, 1)",
+        "return torch.mul(y, self.t)",
+        "return torch.type_as(y, x)",
+        "return torch.view(y, [torch.size(x, 0), -1])",
+        "return torch.add(y, torch.zeros_like(h))",
+        "return torch.relu_(y)",
+    ] {
+        let body = format!("a = self.a\nh = torch.mean(x, [2, 3])\ny = (a).forward(h, )\n{last}");
+        assert_eq!(represented_by(&body), ["mean"], "{last}");
+    }
+}
+
+#[test]
+fn all_last_layers_count_and_no_others() {
+    let heads = "a = self.a\nb = self.b\nh = torch.mean(x, [2, 3])\ng = torch.amax(x, [2, 3])\n";
+    for last in [
+        "return torch.add((a).forward(h, ), (b).forward(g, ))",
+        "return torch.cat([(a).forward(h, ), (b).forward(g, )], 1)",
+        "return torch.mul((a).forward(h, ), torch.sigmoid((b).forward(g, )))",
+        "y = (a).forward(h, )\nz = torch.add_(y, (b).forward(g, ))\nreturn y",
+        "y, z, = [(a).forward(h, ), (b).forward(g, )]\nreturn torch.sub(y, z)",
+    ] {
+        assert_eq!(
+            represented_by(&format!("{heads}{last}")),
+            ["mean", "amax"],
+            "{last}"
+        );
+    }
+    let chain = format!("{heads}return (b).forward(torch.relu((a).forward(h, )), )");
+    assert_eq!(represented_by(&chain), ["relu"]);
+    let twice = format!("{heads}return torch.add((a).forward(h, ), (b).forward(h, ))");
+    assert_eq!(represented_by(&twice), ["mean"]);
+}
+
+#[test]
+fn where_the_stream_runs_past_the_last_layers_the_scores_are_compared() {
+    let body = "a = self.a\nb = self.b\nh = torch.mean(x, [2, 3])\n";
+    for last in [
+        "y = torch.add(h, (a).forward(h, ))\nreturn torch.add(y, (b).forward(y, ))",
+        "y = (a).forward(h, )\nreturn torch.add(y, (b).forward(torch.relu(y), ))",
+    ] {
+        assert_eq!(represented_by(&format!("{body}{last}")), ["add"], "{last}");
+    }
+    // Both inputs are looked at together, when one of them is no more what its layer has seen.
+    let overwritten = "y = (a).forward(h, )\ng = torch.copy_(h, torch.neg(h))\nreturn torch.sub(y, (b).forward(g, ))";
+    assert_eq!(represented_by(&format!("{body}{overwritten}")), ["sub"]);
 }

@@ -91,8 +91,8 @@ pub struct Selection {
     /// Remove none but these blocks: path globs, parted by commas
     #[arg(long, value_name = "GLOBS")]
     pub only: Option<Globs>,
-    /// Blocks that stay in each stage at least
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Blocks that stay in each stage at least, those that change the shape counted
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub min_blocks_per_stage: usize,
 }
 

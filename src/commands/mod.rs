@@ -256,13 +256,12 @@ fn require_candidates<'a>(
     rules
         .check(&analysis.blocks)
         .with_context(|| path.display().to_string())?;
-    let candidates = rules.candidates(&analysis.blocks);
+    let candidates = rules.candidates(analysis);
     if candidates.is_empty() {
         bail!(
-            "{}: no block may be removed: of those that `ckaprune inspect` calls removable, --keep, --only and \
-             --min-blocks-per-stage {} leave none",
+            "{}: no block may be removed: {}",
             path.display(),
-            rules.min_blocks_per_stage
+            rules.why_no_candidate(analysis)
         );
     }
     Ok(candidates)

@@ -7,7 +7,6 @@ use super::value::{Name, Score, Value};
 use super::{block_influence, cka, cka_debiased, consensus, l1, random};
 use crate::blocks::Block;
 use crate::score::{Ended, Job, Reuse, Scoring, Tally};
-use crate::segments::{Form, Pieces};
 
 /// What a criterion may look at.
 pub struct Look<'a> {
@@ -21,18 +20,12 @@ pub struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// The blocks to measure: those whose absence the class scores can tell. A block on the way to another output
-    /// alone is no candidate, whatever the criterion.
+    /// The blocks to measure.
     ///
     /// # Errors
     /// If one of them is not in the network.
     pub fn blocks(&self) -> Result<Vec<&'a Block>> {
-        let pieces = Pieces::of(self.job.analysis, Form::AsWritten).ok();
-        let matters = |path: &&String| {
-            let detours = pieces.as_ref().map(|p| &p.detours);
-            detours.is_none_or(|all| all.iter().any(|d| d.path == **path))
-        };
-        let wanted = self.job.wanted.iter().filter(matters);
+        let wanted = self.job.wanted.iter();
         let found = wanted.map(|path| self.job.analysis.block(path));
         found
             .collect::<Option<Vec<_>>>()

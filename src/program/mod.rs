@@ -33,7 +33,7 @@ pub use builder::CodePlace;
 pub use emit::{Code, Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
-pub use parse::{ParseError, parse};
+pub use parse::{ParseError, methods_of, parse};
 pub use print::{print, print_statements};
 pub use sites::Mention;
 pub use source::Sources;

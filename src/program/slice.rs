@@ -2,21 +2,64 @@
 
 use std::collections::HashSet;
 
-use super::{Op, Operand, Program, Statement, Val, ValueId};
+use super::{Argument, Known, Op, Operand, Program, Statement, Val, Value, ValueId};
 
 impl Program {
     /// The program as if it gave `output` alone. Statements which that does not need do nothing, but keep their places.
     #[must_use]
     pub fn towards(&self, output: ValueId) -> Program {
-        let mut sliced = self.clone();
-        sliced.output = Val {
+        let mut sliced = self.needing(&[output]);
+        sliced.give(output);
+        sliced
+    }
+
+    /// The program as if it gave one tensor: what the method of the root class makes of each of these values, n × some
+    /// features, side by side. What is added for it stands behind all statements there are.
+    #[must_use]
+    pub fn joined(&self, values: &[ValueId], method: &str) -> (Program, ValueId) {
+        let mut joined = self.needing(values);
+        let called = format!("self.{method}");
+        let mut parts = Vec::new();
+        for value in values {
+            let part = joined.add(called.clone(), vec![Operand::Value(*value)]);
+            parts.push(Operand::Value(part));
+        }
+        let columns = Operand::Literal("1".into());
+        let parts = vec![Operand::List(parts), columns];
+        let whole = joined.add("torch.cat".into(), parts);
+        joined.give(whole);
+        (joined, whole)
+    }
+
+    /// Adds a call that gives a tensor.
+    fn add(&mut self, function: String, args: Vec<Operand>) -> ValueId {
+        let output = ValueId(self.values.len() as u32);
+        self.values.push(Value {
+            known: Known::Tensor {
+                shape: None,
+                item: None,
+            },
+            root: output,
+        });
+        self.statements
+            .push(Statement::added(function, args, output));
+        output
+    }
+
+    fn give(&mut self, output: ValueId) {
+        self.output = Val {
             operand: Operand::Value(output),
             known: self.value(output).known.clone(),
             object: None,
         };
+    }
+
+    /// With nothing that these values do not need; all statements keep their places.
+    fn needing(&self, values: &[ValueId]) -> Program {
+        let mut sliced = self.clone();
         let root = |v: ValueId| self.value(v).root;
-        let mut needed = HashSet::from([output]);
-        let mut memory = HashSet::from([root(output)]);
+        let mut needed: HashSet<ValueId> = values.iter().copied().collect();
+        let mut memory: HashSet<ValueId> = values.iter().map(|v| root(*v)).collect();
         for statement in sliced.statements.iter_mut().rev() {
             let writes = statement.impure && statement.reads().any(|v| memory.contains(&root(v)));
             let gives = statement.outputs.iter().any(|v| needed.contains(v));
@@ -32,6 +75,20 @@ impl Program {
 }
 
 impl Statement {
+    /// A call that is in no code of the network.
+    pub(super) fn added(function: String, args: Vec<Operand>, output: ValueId) -> Statement {
+        let args = args.into_iter().map(|value| Argument { name: None, value });
+        Statement {
+            op: Op::Call(function),
+            args: args.collect(),
+            outputs: vec![output],
+            call: None,
+            impure: false,
+            macs: None,
+            no_grad: false,
+        }
+    }
+
     /// A statement that does nothing, in the place of this one.
     fn nothing(of: &Statement) -> Statement {
         Statement {

@@ -1,6 +1,6 @@
 //! Values of the program that somebody looks at while it runs.
 
-use super::{Argument, Known, Op, Operand, Program, Statement, Value, ValueId};
+use super::{Known, Operand, Program, Statement, Value, ValueId};
 
 /// A value to look at, and when: in front of the statement at `position`, as later ones may write over its memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +43,6 @@ impl Program {
 }
 
 fn call(tap: &Tap, output: ValueId) -> Statement {
-    Statement {
-        op: Op::Call(format!("self.{}", tap.method)),
-        args: vec![Argument {
-            name: None,
-            value: Operand::Value(tap.value),
-        }],
-        outputs: vec![output],
-        call: None,
-        impure: false,
-        macs: None,
-        no_grad: false,
-    }
+    let called = format!("self.{}", tap.method);
+    Statement::added(called, vec![Operand::Value(tap.value)], output)
 }

@@ -2,6 +2,7 @@
 //! (arXiv 2405.17081, algorithm 1).
 
 mod iteration;
+mod next;
 mod pick;
 mod removal;
 mod rules;
@@ -17,9 +18,8 @@ use anyhow::Result;
 
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
-use crate::blocks::Block;
 use crate::cli::Reference;
-use crate::criteria::{self, Score};
+use crate::criteria;
 use crate::data::{Loader, Part};
 use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Distillation, Teacher, Training};
@@ -29,7 +29,6 @@ use crate::repair::Step;
 use crate::score::Scoring;
 use crate::torch::Module;
 use removal::Bench;
-use scorer::Scorer;
 
 pub use iteration::{Figures, Iteration, Tuning};
 pub use pick::Pick;
@@ -163,75 +162,6 @@ impl Run {
             saved(&state)?;
         };
         Ok((state, stop))
-    }
-
-    /// Scores the candidates and removes the best of them; why not, if there is none.
-    fn remove_next(
-        &self,
-        (bench, scorer): (&Bench, &mut Scorer),
-        state: &mut State,
-        analysis: &Analysis,
-        whole: &Figures,
-        saved: &mut dyn FnMut(&State) -> Result<()>,
-    ) -> Result<ControlFlow<Stop, Begun>> {
-        let number = state.iterations.len() + 1;
-        let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
-        let mut candidates = self.rules.candidates(&analysis.blocks);
-        candidates.retain(|b| !tried.contains(&b.path));
-        if candidates.is_empty() {
-            if !tried.is_empty() {
-                return Ok(ControlFlow::Break(Stop::MaxDrop));
-            }
-            self.warn_of_end(number - 1);
-            return Ok(ControlFlow::Break(Stop::NoCandidates));
-        }
-        let scores = scorer.scores(state, analysis, &candidates, saved)?;
-        let chosen = self.choose(analysis, &candidates, &scores, whole);
-        let mut iteration = Iteration::of(number, &chosen, scores);
-        let archive = bench.remove(&state.archive, analysis, &mut iteration)?;
-        Ok(ControlFlow::Continue(Begun { archive, iteration }))
-    }
-
-    /// Paths of the blocks to remove together, the best first.
-    fn choose(
-        &self,
-        analysis: &Analysis,
-        candidates: &[&Block],
-        scores: &[Score],
-        whole: &Figures,
-    ) -> Vec<String> {
-        let is_candidate = |b: &&Block| candidates.iter().any(|c| c.path == b.path);
-        let best_first = scores
-            .iter()
-            .filter_map(|s| analysis.block(&s.path))
-            .filter(is_candidate);
-        let now = Figures::new(analysis, None);
-        let enough = |gone: &[&Block]| {
-            let without = Figures {
-                macs: now.macs - gone.iter().map(|b| b.macs.count).sum::<i64>(),
-                params: now.params - gone.iter().map(|b| b.params).sum::<i64>(),
-                ..now
-            };
-            self.targets.met(0, whole, &without).is_some()
-        };
-        let chosen = self.rules.choose(
-            &analysis.blocks,
-            best_first,
-            self.blocks_per_iteration,
-            enough,
-        );
-        chosen.into_iter().map(|b| b.path.clone()).collect()
-    }
-
-    fn warn_of_end(&self, done: usize) {
-        let asked = self
-            .targets
-            .iterations
-            .map_or(String::new(), |n| format!(" of {n}"));
-        self.scoring.progress.warn(format_args!(
-            "stopping after {done}{asked} iterations: no candidate is left (--min-blocks-per-stage {}, --keep, --only)",
-            self.rules.min_blocks_per_stage
-        ));
     }
 
     /// Whether networks are fine-tuned: there are images to learn from, with labels or a teacher.

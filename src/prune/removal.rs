@@ -11,7 +11,6 @@ use crate::data::Part;
 use crate::eval::throughput;
 use crate::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
 use crate::interrupt;
-use crate::patch::Patch;
 use crate::repair::{Repaired, Step, Workshop};
 use crate::settings::fingerprint;
 use crate::torch::Module;
@@ -62,18 +61,11 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The network without these blocks, repaired; fills in what was measured.
+    /// A network whose blocks have just been removed, repaired; fills in what was measured.
     ///
     /// # Errors
-    /// Those of removal, repair and measuring.
-    pub fn remove(
-        &self,
-        archive: &Archive,
-        analysis: &Analysis,
-        iteration: &mut Iteration,
-    ) -> Result<Archive> {
-        let patch = Patch::remove(analysis, &iteration.removed)?;
-        let mut pruned = patch.apply(archive, analysis)?;
+    /// Those of repair and measuring.
+    pub fn repaired(&self, mut pruned: Archive, iteration: &mut Iteration) -> Result<Archive> {
         if let Some(workshop) = &self.workshop {
             let Repaired { archive, steps } =
                 workshop.repair(&pruned, &iteration.removed, &self.run.repair)?;

@@ -2,8 +2,11 @@
 
 use anyhow::{Result, bail};
 
+use crate::analysis::Analysis;
 use crate::blocks::Block;
 use crate::options::Globs;
+use crate::representation::Compared;
+use crate::verdict::{obstacles, some_of};
 
 /// Which blocks may go.
 #[derive(Clone, Debug)]
@@ -15,13 +18,56 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The removable blocks that may go next.
+    /// The removable blocks that may go next: for every criterion those whose absence the class scores can tell. What a
+    /// block on the way to another output alone is worth, nobody measures.
     #[must_use]
-    pub fn candidates<'a>(&self, blocks: &'a [Block]) -> Vec<&'a Block> {
-        blocks
-            .iter()
-            .filter(|b| self.may_go(b, blocks, &[]))
-            .collect()
+    pub fn candidates<'a>(&self, analysis: &'a Analysis) -> Vec<&'a Block> {
+        let blocks = &analysis.blocks;
+        let shown = shown(analysis).into_iter();
+        shown.filter(|b| self.may_go(b, blocks, &[])).collect()
+    }
+
+    /// Why there is no candidate: one sentence, without a full stop at its end.
+    #[must_use]
+    pub fn why_no_candidate(&self, analysis: &Analysis) -> String {
+        let blocks = &analysis.blocks;
+        let removable: Vec<&Block> = blocks.iter().filter(|b| b.is_removable()).collect();
+        if removable.is_empty() {
+            return obstacles(analysis);
+        }
+        let shown = shown(analysis);
+        let listed = |blocks: &[&Block]| {
+            let paths: Vec<&str> = blocks.iter().map(|b| b.path.as_str()).collect();
+            some_of(&paths)
+        };
+        if shown.is_empty() {
+            return format!(
+                "the class scores do not depend on any block that could go: what is on the way to another output alone \
+                 stays ({})",
+                listed(&removable)
+            );
+        }
+        let selected: Vec<&Block> = shown.iter().copied().filter(|b| self.selects(b)).collect();
+        if selected.is_empty() {
+            let options = [("--keep", &self.keep), ("--only", &self.only)];
+            let given = options.into_iter().filter(|(_, globs)| globs.is_some());
+            let given: Vec<&str> = given.map(|(option, _)| option).collect();
+            return format!(
+                "{} leaves none of those that could go ({})",
+                given.join(" with "),
+                listed(&shown)
+            );
+        }
+        format!(
+            "--min-blocks-per-stage {} keeps what could go ({})",
+            self.min_blocks_per_stage,
+            listed(&selected)
+        )
+    }
+
+    fn selects(&self, block: &Block) -> bool {
+        !self.keep.as_ref().is_some_and(|g| g.matches(&block.path))
+            && self.only.as_ref().is_none_or(|g| g.matches(&block.path))
     }
 
     /// Whether a block may go after others have gone.
@@ -29,9 +75,7 @@ impl Rules {
         let of_stage = |b: &&Block| b.stage == block.stage;
         let left = blocks.iter().filter(of_stage).count();
         let gone = gone.iter().copied().filter(of_stage).count();
-        let selected = !self.keep.as_ref().is_some_and(|g| g.matches(&block.path))
-            && self.only.as_ref().is_none_or(|g| g.matches(&block.path));
-        block.is_removable() && selected && left - gone > self.min_blocks_per_stage
+        block.is_removable() && self.selects(block) && left - gone > self.min_blocks_per_stage
     }
 
     /// The blocks to remove together: from the best on, at most `count`, until `enough` says so of those taken.
@@ -74,4 +118,13 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// The removable blocks whose absence the class scores can tell; all of them where what is compared cannot be told
+/// either.
+fn shown(analysis: &Analysis) -> Vec<&Block> {
+    let compared = Compared::of(analysis).ok();
+    let is_shown = |b: &&Block| compared.as_ref().is_none_or(|c| c.shows(b));
+    let removable = analysis.blocks.iter().filter(|b| b.is_removable());
+    removable.filter(is_shown).collect()
 }

@@ -10,7 +10,7 @@ use crate::cli::Reference;
 use crate::criteria::{Criterion, Found, Look, Score, ranking};
 use crate::data::{Loader, Part};
 use crate::interrupt::{self, Stopped};
-use crate::score::{Against, Job, Reuse, Scoring, representation};
+use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
 
 /// Scores the candidates of each iteration.
 pub(super) struct Scorer<'a> {
@@ -35,7 +35,7 @@ impl Scorer<'_> {
         saved: &mut dyn FnMut(&State) -> Result<()>,
     ) -> Result<Vec<Score>> {
         // A removal that was rolled back has left the network, and so the scores, as they were.
-        if let Some(tried) = state.tried().next() {
+        if let Some(tried) = state.tried().last() {
             return Ok(tried.candidates.clone());
         }
         if state.scores.is_empty() {
@@ -61,10 +61,21 @@ impl Scorer<'_> {
     ) -> Result<Found> {
         let begun = std::mem::take(&mut state.scoring);
         let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+        self.compared(state, analysis, &wanted, self.scoring, begun)
+    }
+
+    fn compared(
+        &mut self,
+        state: &State,
+        analysis: &Analysis,
+        wanted: &[String],
+        scoring: Scoring,
+        begun: Vec<Tally>,
+    ) -> Result<Found> {
         let job = Job {
             archive: &state.archive,
             analysis,
-            wanted: &wanted,
+            wanted,
             images: self.images,
             range: 0..self.images.0.len(),
             against: self
@@ -74,12 +85,45 @@ impl Scorer<'_> {
         };
         let look = Look {
             job: &job,
-            scoring: &self.scoring,
+            scoring: &scoring,
             seed: self.seed,
             iteration: state.iterations.len(),
             stop: &interrupt::is_asked,
         };
         self.criterion.measure(&look, begun)
+    }
+
+    /// Whether one of these blocks fell behind in a race before it had seen all images.
+    pub fn has_dropped(&self, scores: &[Score], paths: &[String]) -> bool {
+        let mut of_paths = scores.iter().filter(|s| paths.contains(&s.path));
+        self.scoring.race.is_some() && of_paths.any(|s| s.samples < self.images.0.len())
+    }
+
+    /// The scores with all candidates compared on all images: what the race left out, because of it a block would be
+    /// picked that had fallen behind.
+    ///
+    /// # Errors
+    /// Those of scoring; and [`Stopped`].
+    pub fn finished(
+        &mut self,
+        state: &State,
+        analysis: &Analysis,
+        scores: Vec<Score>,
+    ) -> Result<Vec<Score>> {
+        let images = self.images.0.len();
+        let (done, dropped): (Vec<Score>, _) =
+            scores.into_iter().partition(|s| s.samples >= images);
+        let wanted: Vec<String> = dropped.into_iter().map(|s| s.path).collect();
+        let exact = Scoring {
+            race: None,
+            ..self.scoring
+        };
+        let Found::Values(found) = self.compared(state, analysis, &wanted, exact, Vec::new())?
+        else {
+            bail!(Stopped);
+        };
+        let done = done.into_iter().map(|s| (s.path, s.value, s.samples));
+        Ok(ranking(done.chain(found).collect()))
     }
 }
 

@@ -72,7 +72,9 @@ impl Pass<'_> {
                 return Ok((tally, false));
             }
             let live: Vec<usize> = tally.live().collect();
-            let next = self.next_comparison(&tally).filter(|_| live.len() > 1);
+            let next = self
+                .next_comparison(&tally)
+                .filter(|_| live.len() > self.winners());
             let size = self.loader.batch_size().get();
             let until = next.unwrap_or(usize::MAX) - tally.seen.len();
             let round = batches
@@ -143,6 +145,11 @@ impl Pass<'_> {
         Ok(features)
     }
 
+    /// So many candidates are never compared any further.
+    fn winners(&self) -> usize {
+        self.race.map_or(1, |race| race.winners.get())
+    }
+
     fn next_comparison(&self, tally: &Tally) -> Option<usize> {
         let mut comparisons = self.comparisons.iter().copied();
         comparisons.find(|at| *at > tally.seen.len())
@@ -165,7 +172,8 @@ impl Pass<'_> {
         }
         let all = self.job.images.0.len();
         let margin = race.margin(self.detours.len(), self.comparisons.len());
-        let behind = race::fallen_behind(&influences, tally.seen.len(), all, margin);
+        let seen = (tally.seen.len(), all);
+        let behind = race::fallen_behind(&influences, race.winners, seen, margin);
         for ((candidate, influence), behind) in live.iter().zip(&influences).zip(behind) {
             if behind {
                 tally.drop_out(*candidate, influence.cka);

@@ -4,6 +4,8 @@
 //! either similarity. What one image does to each similarity is known ([`crate::cka::Influence`]); the difference of two
 //! has the variance of the images' differences.
 
+use std::num::NonZeroUsize;
+
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::cka::Influence;
@@ -11,13 +13,18 @@ use crate::cka::Influence;
 /// When candidates are compared, and how sure one has to be to drop one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Race {
-    /// Probability that no candidate is dropped in the whole race that would have won it.
+    /// Probability that none of the `winners` is dropped in the whole race.
     pub confidence: f64,
+    /// So many of the best are looked for: all that may be picked.
+    pub winners: NonZeroUsize,
 }
 
 impl Default for Race {
     fn default() -> Self {
-        Race { confidence: 0.99 }
+        Race {
+            confidence: 0.99,
+            winners: NonZeroUsize::MIN,
+        }
     }
 }
 
@@ -38,29 +45,45 @@ pub fn comparisons(samples: usize, features: usize) -> Vec<usize> {
 }
 
 impl Race {
-    /// Standard errors by which a candidate has to be behind: each comparison may err a little, all of them together
-    /// no more than the confidence allows (Bonferroni).
+    /// Standard errors by which a candidate has to be behind another: each decision may err a little, all of them
+    /// together no more than the confidence allows (Bonferroni). A winner is only dropped if as many as there are winners
+    /// seem to be ahead of it, one of which is none. So what may err is each winner beside each candidate that is truly
+    /// behind it, at each comparison.
     #[must_use]
     pub fn margin(&self, candidates: usize, comparisons: usize) -> f64 {
-        let decisions = (candidates.saturating_sub(1) * comparisons).max(1) as f64;
+        let behind = |place| candidates.saturating_sub(place);
+        let pairs: usize = (1..=self.winners.get().min(candidates)).map(behind).sum();
+        let decisions = pairs.saturating_mul(comparisons).max(1) as f64;
         Normal::standard().inverse_cdf(1. - (1. - self.confidence) / decisions)
     }
 }
 
-/// Which of the candidates are behind the best by more than `margin` standard errors of the difference. `seen` of `all`
-/// images have been seen; the influences are those of some of them, the same for every candidate.
+/// Which of the candidates are behind each of the `winners` best by more than `margin` standard errors of the difference.
+/// `seen` of `all` images have been seen; the influences are those of some of them, the same for every candidate.
 #[must_use]
-pub fn fallen_behind(candidates: &[Influence], seen: usize, all: usize, margin: f64) -> Vec<bool> {
-    let Some(leader) = candidates.iter().max_by(|a, b| a.cka.total_cmp(&b.cka)) else {
-        return Vec::new();
-    };
+pub fn fallen_behind(
+    candidates: &[Influence],
+    winners: NonZeroUsize,
+    (seen, all): (usize, usize),
+    margin: f64,
+) -> Vec<bool> {
+    let mut best: Vec<&Influence> = candidates.iter().collect();
+    // Of equal ones the later comes first.
+    best.reverse();
+    best.sort_by(|a, b| b.cka.total_cmp(&a.cka));
+    if best.len() <= winners.get() {
+        return vec![false; candidates.len()];
+    }
+    best.truncate(winners.get());
     // What remains unknown is the part of the images that is not seen yet (finite population correction).
     let unseen = 1. - seen as f64 / all as f64;
     let is_behind = |candidate: &Influence| {
-        let differences = &leader.samples - &candidate.samples;
-        let scale = seen as f64 / differences.len() as f64;
-        let variance = differences.dot(&differences) * scale * unseen;
-        leader.cka - candidate.cka > margin * variance.sqrt()
+        best.iter().all(|leader| {
+            let differences = &leader.samples - &candidate.samples;
+            let scale = seen as f64 / differences.len() as f64;
+            let variance = differences.dot(&differences) * scale * unseen;
+            leader.cka - candidate.cka > margin * variance.sqrt()
+        })
     };
     candidates.iter().map(is_behind).collect()
 }
@@ -70,6 +93,8 @@ mod tests {
     use ndarray::Array1;
 
     use super::*;
+
+    const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
     /// A candidate with this similarity, whose images move it by these amounts.
     fn candidate(cka: f64, samples: &[f64]) -> Influence {
@@ -85,7 +110,7 @@ mod tests {
         let lone = [0.1, -0.1, -0.2, 0.2];
         let pair = |other: &[f64]| {
             let both = [candidate(0.9, &shared), candidate(0.89, other)];
-            fallen_behind(&both, 4, 1000, 3.)
+            fallen_behind(&both, ONE, (4, 1000), 3.)
         };
         assert_eq!(pair(&shared), [false, true]);
         assert_eq!(pair(&lone), [false, false]);
@@ -94,8 +119,8 @@ mod tests {
     #[test]
     fn the_fewer_images_are_left_the_less_is_unknown() {
         let both = [candidate(0.9, &[0.008; 4]), candidate(0.85, &[-0.008; 4])];
-        assert_eq!(fallen_behind(&both, 4, 1000, 3.), [false, false]);
-        assert_eq!(fallen_behind(&both, 4, 5, 3.), [false, true]);
+        assert_eq!(fallen_behind(&both, ONE, (4, 1000), 3.), [false, false]);
+        assert_eq!(fallen_behind(&both, ONE, (4, 5), 3.), [false, true]);
     }
 
     #[test]
@@ -105,18 +130,64 @@ mod tests {
             [candidate(0.9, &up), candidate(0.85, &down)]
         };
         for seen in [100, 10_000] {
-            let some = fallen_behind(&both(50), seen, 1 << 40, 3.);
-            assert_eq!(some, fallen_behind(&both(seen), seen, 1 << 40, 3.));
+            let some = fallen_behind(&both(50), ONE, (seen, 1 << 40), 3.);
+            assert_eq!(some, fallen_behind(&both(seen), ONE, (seen, 1 << 40), 3.));
         }
     }
 
     #[test]
     fn more_comparisons_need_wider_margins() {
-        let race = Race { confidence: 0.95 };
+        let race = Race {
+            confidence: 0.95,
+            winners: ONE,
+        };
         // One-sided 5 %.
         assert!((race.margin(2, 1) - 1.645).abs() < 1e-3);
         assert!(race.margin(25, 4) > race.margin(25, 1));
         assert!(race.margin(1, 0).is_finite());
+    }
+
+    #[test]
+    fn a_candidate_stays_while_it_may_be_one_of_the_winners() {
+        let places = [0.9, 0.8, 0.7, 0.6].map(|cka| candidate(cka, &[0.; 4]));
+        let behind = |winners: usize| {
+            let winners = winners.try_into().unwrap();
+            fallen_behind(&places, winners, (4, 1000), 3.)
+        };
+        assert_eq!(behind(1), [false, true, true, true]);
+        assert_eq!(behind(2), [false, false, true, true]);
+        assert_eq!(behind(4), [false; 4]);
+        assert_eq!(behind(9), [false; 4]);
+    }
+
+    #[test]
+    fn one_sure_leader_is_not_enough_where_two_win() {
+        // The first varies against the last, the second does not.
+        let all = [
+            candidate(0.9, &[0.5, -0.5, 0.5, -0.5]),
+            candidate(0.8, &[0.; 4]),
+            candidate(0.7, &[0.; 4]),
+        ];
+        let two = 2.try_into().unwrap();
+        assert_eq!(fallen_behind(&all, two, (4, 1000), 3.), [false; 3]);
+    }
+
+    #[test]
+    fn every_pair_that_may_be_mistaken_has_its_share_of_the_error() {
+        let margin = |winners: usize| {
+            let winners = winners.try_into().unwrap();
+            Race {
+                confidence: 0.95,
+                winners,
+            }
+            .margin(5, 1)
+        };
+        // One in five beside the four others; of two winners the second has three behind it.
+        let of = |pairs: f64| Normal::standard().inverse_cdf(1. - 0.05 / pairs);
+        assert_eq!(margin(1), of(4.));
+        assert_eq!(margin(2), of(7.));
+        assert_eq!(margin(5), of(10.));
+        assert_eq!(margin(50), of(10.));
     }
 
     #[test]

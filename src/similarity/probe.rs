@@ -1,6 +1,6 @@
 //! A network that gives the Gram matrices of its blocks' outputs.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tch::{Device, Tensor};
 
 use super::{Layer, LayerKind, Skipped};
@@ -8,9 +8,10 @@ use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::data::Batch;
 use crate::dtype::Dtype;
-use crate::program::ast::{Function, Item, Member};
-use crate::program::{Dim, Program, Tap, ValueId, parse};
-use crate::segments::{representation_place, with_taps};
+use crate::program::ast::Function;
+use crate::program::{Dim, Program, Tap, ValueId, methods_of};
+use crate::representation::Compared;
+use crate::segments::with_taps;
 use crate::torch::{Module, explain};
 
 /// Name of the method that gives the Gram matrices.
@@ -28,7 +29,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All blocks, removable or not, and behind them the representation where it is known.
+    /// All blocks, removable or not, and behind them the representation where it is known: the input of each of the last
+    /// layers.
     #[must_use]
     pub fn of(analysis: &Analysis) -> Self {
         let program = &analysis.program;
@@ -48,15 +50,20 @@ impl Plan {
             plan.add(program, layer, block.output, block.statements.end, GRAM);
         }
         let path = "representation";
-        match representation_place(analysis) {
-            Ok((value, place)) => {
-                let layer = Layer {
-                    kind: LayerKind::Representation,
-                    path: path.into(),
-                    stage: None,
-                    output_shape: program.sample_shape(value),
-                };
-                plan.add(program, layer, value, place, GRAM_OF_CHANNELS);
+        match Compared::of(analysis) {
+            Ok(compared) => {
+                for (number, (value, place)) in (1..).zip(compared.places()) {
+                    let layer = Layer {
+                        kind: LayerKind::Representation,
+                        path: match compared.is_joined() {
+                            true => format!("{path}.{number}"),
+                            false => path.into(),
+                        },
+                        stage: None,
+                        output_shape: program.sample_shape(value),
+                    };
+                    plan.add(program, layer, value, place, GRAM_OF_CHANNELS);
+                }
             }
             Err(error) => plan.skipped.push(Skipped {
                 path: path.into(),
@@ -182,15 +189,5 @@ class Methods(Module):
     return self.{GRAM}(torch.mean(features, [2]))
 "
     );
-    let file = parse(&text)?;
-    let class = file.items.into_iter().find_map(|item| match item {
-        Item::Class(class) => Some(class),
-        _ => None,
-    });
-    let members = class.context("methods without their class")?.members;
-    let methods = members.into_iter().filter_map(|member| match member {
-        Member::Method(method) => Some(method),
-        _ => None,
-    });
-    Ok(methods.collect())
+    Ok(methods_of(&text)?)
 }

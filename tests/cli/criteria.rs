@@ -37,7 +37,9 @@ fn each_criterion_scores_and_prunes_by_its_own_order() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     for criterion in CRITERIA {
         let key = criterion.replace('-', "_");
-        let document = place.json(&score(&format!("--criterion {criterion}")));
+        let document = place.json(&score(&format!(
+            "--criterion {criterion} --min-blocks-per-stage 2"
+        )));
         assert_eq!(document["criterion"], criterion);
         let found = ranking(&document, &key);
         assert_eq!(found.len(), 6, "{criterion}");
@@ -51,7 +53,9 @@ fn each_criterion_scores_and_prunes_by_its_own_order() {
         let ends = [found[0].1, found[5].1];
         assert_eq!(spread["min"].as_f64().unwrap(), ends[0].min(ends[1]));
         assert_eq!(spread["max"].as_f64().unwrap(), ends[0].max(ends[1]));
-        let line = format!("{PRUNE} --epochs 0 --json --force --criterion {criterion}");
+        let line = format!(
+            "{PRUNE} --epochs 0 --json --force --criterion {criterion} --min-blocks-per-stage 2"
+        );
         let report = place.json(&line);
         assert_eq!(report["removed"][0], found[0].0, "{criterion}");
         assert_eq!(report["iterations"][0]["distribution"], *spread);

@@ -42,7 +42,9 @@ fn several_blocks_go_together_and_no_more_than_a_target_needs() {
     let report = place.json(&targeted("--target-macs 0.99 --blocks-per-iteration 3"));
     assert_eq!(report["removed"].as_array().unwrap().len(), 1);
     // No stage loses more than it may, however many are asked for.
-    let report = place.json(&targeted("--iterations 1 --blocks-per-iteration 99"));
+    let report = place.json(&targeted(
+        "--iterations 1 --blocks-per-iteration 99 --min-blocks-per-stage 2",
+    ));
     assert_eq!(report["removed"].as_array().unwrap().len(), 3);
 }
 
@@ -158,7 +160,7 @@ fn a_network_is_trained_first_and_last_where_that_is_asked_for() {
 fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     let place = Place::with_unlabelled(&["basic_scripted.pt"]);
     let line = PRUNE.replace("data.npz", "unlabelled.npz");
-    let said = place.done(&format!("{line} --distill --json"));
+    let said = place.done(&format!("{line} --distill --json --min-blocks-per-stage 2"));
     assert!(
         said.stderr.contains(
             "the images have no labels: fine-tuning learns from the unpruned network alone"

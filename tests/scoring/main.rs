@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod criteria;
+mod heads;
 mod race;
 mod statistics;
 

@@ -5,7 +5,10 @@ use ckaprune::score::{Race, ranking};
 use super::*;
 
 const RACING: Scoring = Scoring {
-    race: Some(Race { confidence: 0.99 }),
+    race: Some(Race {
+        confidence: 0.99,
+        winners: NonZeroUsize::MIN,
+    }),
     ..SCORING
 };
 
@@ -41,4 +44,20 @@ fn too_few_images_for_a_comparison_are_all_seen() {
     let case = Case::of(&open(&fixture("basic_scripted.pt")), 40);
     let raced = ranking(&case.tallies(RACING)).unwrap();
     assert!(raced.iter().all(|s| s.samples == 40));
+}
+
+#[test]
+fn whatever_may_be_picked_sees_all_images() {
+    let case = Case::of(&open(&fixture("basic_scripted.pt")), 600);
+    let exact = ranking(&case.tallies(SCORING)).unwrap();
+    for winners in 1..=exact.len() {
+        let race = Some(Race {
+            confidence: 0.99,
+            winners: winners.try_into().unwrap(),
+        });
+        let raced = ranking(&case.tallies(Scoring { race, ..SCORING })).unwrap();
+        for (found, expected) in raced.iter().zip(&exact).take(winners) {
+            assert_eq!((&found.path, found.samples), (&expected.path, 600));
+        }
+    }
 }

@@ -73,7 +73,7 @@ pub(super) fn run(
     output: &std::path::Path,
 ) -> Result<Outcome> {
     let path = &options.model.model;
-    let candidates = run.rules.candidates(&analysis.blocks);
+    let candidates = run.rules.candidates(analysis);
     let candidates: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
     let removals = removals(run, analysis);
     let peak = Peak::begin();
@@ -110,7 +110,7 @@ pub(super) fn run(
 
 /// How many blocks may go, one after another, until a stage or a target says no.
 fn removals(run: &Run, analysis: &Analysis) -> usize {
-    let best_first = analysis.blocks.iter().filter(|b| b.is_removable());
+    let best_first = run.rules.candidates(analysis).into_iter();
     let most = run.targets.iterations.unwrap_or(usize::MAX);
     let most = most.saturating_mul(run.blocks_per_iteration);
     let (params, macs) = (analysis.params() as f64, analysis.macs().count as f64);

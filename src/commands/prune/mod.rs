@@ -5,6 +5,7 @@ mod folder;
 mod page;
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -33,7 +34,7 @@ use crate::prune::{
 use crate::repair::Step;
 use crate::report::{BlockReport, SCHEMA};
 use crate::run_dir::{self, RunDir};
-use crate::score::Scoring;
+use crate::score::{Race, Scoring};
 use crate::torch::{self, Module};
 use folder::{check_apart, check_progress, how_to_go_on, open_run_dir, to_go_on};
 use report::PruneReport;
@@ -266,12 +267,15 @@ fn prepared(
             .then_some(options.training.distillation()),
         repair,
         interface: interface.clone(),
-        scoring: options.scoring.settings(
-            options.scoring.races(RACES),
-            &options.data,
-            device,
-            progress,
-        ),
+        scoring: Scoring {
+            race: (options.scoring.races(RACES)).then_some(Race {
+                winners: pickable(options),
+                ..Race::default()
+            }),
+            ..options
+                .scoring
+                .settings(false, &options.data, device, progress)
+        },
         folder: options.run_dir.clone(),
     }
 }
@@ -291,6 +295,12 @@ fn rests_on_labels(options: &Prune) -> Option<&'static str> {
         (_, Pick::Best) => Some("--pick best would decide by such numbers"),
         _ => None,
     }
+}
+
+/// Blocks that may be picked by the scores of one iteration: those that go together, and as many with every retry.
+fn pickable(options: &Prune) -> NonZeroUsize {
+    let attempts = NonZeroUsize::MIN.saturating_add(options.retries);
+    options.blocks_per_iteration.saturating_mul(attempts)
 }
 
 /// Refuses a run that cannot fit the memory.

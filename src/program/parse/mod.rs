@@ -34,7 +34,24 @@ pub fn parse(text: &str) -> Result<File, ParseError> {
     parse_within(text, &mut left)
 }
 
-/// The same, for as many tokens as are left, of which it takes its own.
+/// The methods of the only class in a text.
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn methods_of(text: &str) -> Result<Vec<Function>, ParseError> {
+    let items = parse(text)?.items.into_iter();
+    let members = items.flat_map(|item| match item {
+        Item::Class(class) => class.members,
+        _ => Vec::new(),
+    });
+    let methods = members.filter_map(|member| match member {
+        Member::Method(method) => Some(method),
+        _ => None,
+    });
+    Ok(methods.collect())
+}
+
+/// The same as [`parse`], for as many tokens as are left, of which it takes its own.
 pub(super) fn parse_within(text: &str, left: &mut usize) -> Result<File, ParseError> {
     let tokens = lex(text, *left)?;
     *left = left.saturating_sub(tokens.len());

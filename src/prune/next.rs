@@ -1,0 +1,125 @@
+//! The next removal of a run: scored, chosen, done.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+
+use super::removal::Bench;
+use super::scorer::Scorer;
+use super::{Begun, Figures, Iteration, Run, State, Stop};
+use crate::analysis::Analysis;
+use crate::archive::Archive;
+use crate::blocks::Block;
+use crate::criteria::Score;
+use crate::patch::{Patch, PatchError};
+
+impl Run {
+    /// Scores the candidates and removes the best of them; why not, if there is none.
+    pub(super) fn remove_next(
+        &self,
+        (bench, scorer): (&Bench, &mut Scorer),
+        state: &mut State,
+        analysis: &Analysis,
+        whole: &Figures,
+        saved: &mut dyn FnMut(&State) -> Result<()>,
+    ) -> Result<ControlFlow<Stop, Begun>> {
+        let number = state.iterations.len() + 1;
+        let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
+        let mut candidates = self.rules.candidates(analysis);
+        candidates.retain(|b| !tried.contains(&b.path));
+        if candidates.is_empty() {
+            if !tried.is_empty() {
+                return Ok(ControlFlow::Break(Stop::MaxDrop));
+            }
+            self.warn_of_end(number - 1, &self.rules.why_no_candidate(analysis));
+            return Ok(ControlFlow::Break(Stop::NoCandidates));
+        }
+        let mut scores = scorer.scores(state, analysis, &candidates, saved)?;
+        loop {
+            let chosen = self.choose(analysis, &candidates, &scores, whole);
+            if chosen.is_empty() {
+                self.warn_of_end(number - 1, "none of those left can be taken out");
+                return Ok(ControlFlow::Break(Stop::NoCandidates));
+            }
+            // Stages that may lose no more, and blocks that cannot go, let others be picked than those the race looks for.
+            if scorer.has_dropped(&scores, &chosen) {
+                scores = scorer.finished(state, analysis, scores)?;
+                continue;
+            }
+            match without(&state.archive, analysis, &chosen) {
+                Ok(pruned) => {
+                    let mut iteration = Iteration::of(number, &chosen, scores);
+                    let archive = bench.repaired(pruned, &mut iteration)?;
+                    return Ok(ControlFlow::Continue(Begun { archive, iteration }));
+                }
+                Err(error) => {
+                    let stay = those_that_stay(&state.archive, analysis, &chosen);
+                    self.scoring.progress.warn(format_args!(
+                        "{} stays, and the next candidate is tried: {error}",
+                        stay.join(", ")
+                    ));
+                    candidates.retain(|b| !stay.contains(&b.path));
+                }
+            }
+        }
+    }
+
+    /// Paths of the blocks to remove together, the best first.
+    fn choose(
+        &self,
+        analysis: &Analysis,
+        candidates: &[&Block],
+        scores: &[Score],
+        whole: &Figures,
+    ) -> Vec<String> {
+        let is_candidate = |b: &&Block| candidates.iter().any(|c| c.path == b.path);
+        let best_first = scores
+            .iter()
+            .filter_map(|s| analysis.block(&s.path))
+            .filter(is_candidate);
+        let now = Figures::new(analysis, None);
+        let enough = |gone: &[&Block]| {
+            let without = Figures {
+                macs: now.macs - gone.iter().map(|b| b.macs.count).sum::<i64>(),
+                params: now.params - gone.iter().map(|b| b.params).sum::<i64>(),
+                ..now
+            };
+            self.targets.met(0, whole, &without).is_some()
+        };
+        let chosen = self.rules.choose(
+            &analysis.blocks,
+            best_first,
+            self.blocks_per_iteration,
+            enough,
+        );
+        chosen.into_iter().map(|b| b.path.clone()).collect()
+    }
+
+    fn warn_of_end(&self, done: usize, why: &str) {
+        let asked = self
+            .targets
+            .iterations
+            .map_or(String::new(), |n| format!(" of {n}"));
+        self.scoring.progress.warn(format_args!(
+            "stopping after {done}{asked} iterations: no candidate is left: {why}"
+        ));
+    }
+}
+
+fn without(
+    archive: &Archive,
+    analysis: &Analysis,
+    paths: &[String],
+) -> Result<Archive, PatchError> {
+    Patch::remove(analysis, paths)?.apply(archive, analysis)
+}
+
+/// Of blocks that cannot go together, those that cannot go alone either; the last of them, if each could.
+fn those_that_stay(archive: &Archive, analysis: &Analysis, paths: &[String]) -> Vec<String> {
+    let cannot_go = |path: &&String| without(archive, analysis, &[(*path).clone()]).is_err();
+    let stay: Vec<String> = paths.iter().filter(cannot_go).cloned().collect();
+    match stay.is_empty() {
+        true => paths.last().cloned().into_iter().collect(),
+        false => stay,
+    }
+}
