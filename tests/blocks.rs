@@ -217,6 +217,29 @@ fn what_is_no_residual_block_is_not_listed() {
     }
 }
 
+/// However the branch is scaled or the sum is spelled: the input stays as it is.
+#[test]
+fn every_spelling_of_an_identity_and_something_added_is_removable() {
+    for body in [
+        "return torch.add(x, torch.neg(x), alpha=0.2)",
+        "return torch.sub(x, torch.neg(x))",
+        "return torch.sub(x, torch.neg(x), alpha=2)",
+        "return torch.rsub(torch.neg(x), x)",
+        // Python's `sum` begins with nothing.
+        "return torch.add(torch.add(x, 0), torch.neg(x))",
+        "return torch.add(torch.mul(x, 1.), torch.neg(x))",
+        "return torch.add(torch.neg(x), torch.contiguous(torch.clone(torch.div(x, 1))))",
+        "return torch.add(torch.neg(x), torch.view(x, torch.size(x)))",
+        "y = torch.neg(x)\ny0 = torch.add_(y, torch.mul(x, 1))\nreturn y0",
+    ] {
+        assert_eq!(
+            verdicts(with_block(body)),
+            [("block".to_owned(), None)],
+            "{body}"
+        );
+    }
+}
+
 #[test]
 fn an_addition_that_is_no_identity_is_never_removable() {
     for body in [
@@ -226,12 +249,14 @@ fn an_addition_that_is_no_identity_is_never_removable() {
         // A scaled skip or branch.
         "return torch.add(torch.neg(x), x, alpha=2)",
         "return torch.add(torch.mul(x, 2), torch.neg(x))",
-        // The same numbers, yet computed: nobody knows.
-        "return torch.add(torch.mul(x, 1), torch.neg(x))",
         // Something behind the addition that is no activation.
         "return torch.neg(torch.add(x, torch.exp(x)))",
         "return torch.mul(torch.add(x, torch.exp(x)), 2)",
-        "return torch.sub(x, torch.neg(x))",
+        // The skip is what is subtracted, or what is scaled.
+        "return torch.sub(torch.neg(x), x)",
+        "return torch.rsub(x, torch.neg(x))",
+        "return torch.add(torch.neg(x), torch.mul(x, 0.5))",
+        "return torch.add(torch.add(x, 1), torch.neg(x))",
     ] {
         let found = verdicts(with_block(body));
         assert!(

@@ -133,6 +133,18 @@ fn linear_layers_and_matrix_products() {
 }
 
 #[test]
+fn a_matrix_on_a_vector_costs_its_elements() {
+    assert_macs("torch.mv(x, w)", &[12], &[12], 12);
+    assert_macs("torch.vdot(w, w)", &[1], &[12], 12);
+}
+
+#[test]
+fn a_convolution_padded_by_a_word_costs_what_any_other_does() {
+    let text = "torch._convolution_mode(x, w, None, [1, 1], \"same\", [2, 2], 1)";
+    assert_macs(text, &[4, 8, 8], &[6, 4, 3, 3], 6 * 64 * 4 * 9);
+}
+
+#[test]
 fn attention_is_its_two_products() {
     // Scores 7×12×7 and weighted values 7×7×12, in 2 heads.
     let text = "torch.scaled_dot_product_attention(x, x, x)";
@@ -157,7 +169,7 @@ fn an_einsum_costs_one_for_each_combination_of_its_letters() {
 
 #[test]
 fn operators_that_hide_products_make_the_count_a_lower_bound() {
-    for text in ["ops.torchvision.deform_conv2d(x, w)", "torch.mv(x, w)"] {
+    for text in ["ops.torchvision.deform_conv2d(x, w)", "torch.kron(x, w)"] {
         let found = macs_of(&expression(text, &[12]), &[12]);
         assert_eq!(
             found,

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Archive, ArchiveError, NodeId, Pickle, Section, TensorRef};
 use crate::dtype::Dtype;
 use crate::program::{
-    Attribute, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
+    Attribute, Dim, Item, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
 };
 
 /// Why a readable archive holds no network the analysis understands.
@@ -50,7 +50,7 @@ impl Archive {
         let nodes = constants.items(constants.root()).unwrap_or_default();
         let constant_items = (0..)
             .zip(nodes)
-            .filter_map(|(i, node)| Some((i, self.integer_constant(*node)?)))
+            .filter_map(|(i, node)| Some((i, self.constant_item(*node)?)))
             .collect();
         let constants = nodes
             .iter()
@@ -72,14 +72,30 @@ impl Archive {
         })
     }
 
-    /// The number in a constant tensor that is one 64-bit integer alone in its storage.
-    fn integer_constant(&self, node: NodeId) -> Option<i64> {
+    /// The number in a constant tensor that is one number alone in its storage.
+    fn constant_item(&self, node: NodeId) -> Option<Item> {
         let tensor = self.constants().tensor(node)?.ok()?;
-        if !tensor.shape.is_empty() || tensor.dtype != Dtype::Int64 || tensor.storage_len != 1 {
+        if !tensor.shape.is_empty() || tensor.storage_len != 1 {
             return None;
         }
         let bytes = self.storage(Section::Constants, &tensor.storage).ok()?;
-        bytes.try_into().ok().map(i64::from_le_bytes)
+        match tensor.dtype {
+            Dtype::Int64 => {
+                let n = bytes.try_into().ok().map(i64::from_le_bytes)?;
+                Some(Item::Int(Dim::fixed(n)))
+            }
+            Dtype::Float32 => bytes
+                .try_into()
+                .ok()
+                .map(f32::from_le_bytes)
+                .map(Item::Single),
+            Dtype::Float64 => bytes
+                .try_into()
+                .ok()
+                .map(f64::from_le_bytes)
+                .map(Item::Double),
+            _ => None,
+        }
     }
 
     /// The object of the module at `path` in [`Archive::data`].

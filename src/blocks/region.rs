@@ -129,22 +129,44 @@ fn is_number(program: &Program, value: ValueId) -> bool {
     )
 }
 
-/// The two tensors that a plain addition adds.
-pub(super) fn addition(program: &Program, statement: &Statement) -> Option<(ValueId, ValueId)> {
-    if statement.operator() != Some("add") {
-        return None;
-    }
-    let scaled = statement
-        .arg(2, "alpha")
-        .is_some_and(|alpha| alpha.int() != Some(1));
+/// A sum of two tensors, one of which may be scaled or subtracted.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    pub left: ValueId,
+    pub right: ValueId,
+    /// The sides that it takes as they are.
+    whole: (bool, bool),
+}
+
+/// The sum that a statement computes: `x + y`, `x + alpha·y`, `x − y`.
+pub(super) fn addition(program: &Program, statement: &Statement) -> Option<Sum> {
+    let alpha = statement.arg(2, "alpha");
+    let plain = alpha.is_none_or(|alpha| alpha.int() == Some(1));
+    let whole = match statement.operator()? {
+        "add" => (true, plain),
+        "sub" | "subtract" => (true, false),
+        "rsub" => (false, true),
+        _ => return None,
+    };
     match (statement.arg(0, "self"), statement.arg(1, "other")) {
-        (Some(Operand::Value(a)), Some(Operand::Value(b)))
-            if !scaled && program.is_tensor(*a) && program.is_tensor(*b) =>
+        (Some(Operand::Value(left)), Some(Operand::Value(right)))
+            if program.is_tensor(*left)
+                && program.is_tensor(*right)
+                && (whole == (true, true) || alike(program, *left, *right)) =>
         {
-            Some((*a, *b))
+            Some(Sum {
+                left: *left,
+                right: *right,
+                whole,
+            })
         }
         _ => None,
     }
+}
+
+/// What is taken from a tensor of another shape, such as its mean, makes no residual sum.
+fn alike(program: &Program, left: ValueId, right: ValueId) -> bool {
+    program.shape(left).is_some() && program.shape(left) == program.shape(right)
 }
 
 /// A part of the program with one tensor in and one out.
@@ -180,8 +202,8 @@ impl Region {
     /// activation behind it.
     pub fn of_sum(graph: &Graph, at: usize) -> Option<Self> {
         let statement = &graph.program.statements[at];
-        let (left, right) = addition(graph.program, statement)?;
-        let (input, first) = graph.dominator(left, right)?;
+        let sum = addition(graph.program, statement)?;
+        let (input, first) = graph.dominator(sum.left, sum.right)?;
         let mut activations = 0..1;
         let activated = |s: &Statement| {
             let activation = s.operator().is_some_and(is_activation);
@@ -190,7 +212,7 @@ impl Region {
         let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
         let first = graph.begin_of_preparations(input, &(first..end));
         let region = Self::of_span(graph, first..end)?;
-        region.joins(left, right).then_some(region)
+        region.joins(&sum).then_some(region)
     }
 
     /// The region of these statements, in the code of the innermost method that can speak of both its ends.
@@ -234,9 +256,9 @@ impl Region {
         })
     }
 
-    /// Whether both values come from the region's input.
-    pub fn joins(&self, left: ValueId, right: ValueId) -> bool {
-        self.depends.contains(&left) && self.depends.contains(&right)
+    /// Whether both sides come from the region's input.
+    pub fn joins(&self, sum: &Sum) -> bool {
+        self.depends.contains(&sum.left) && self.depends.contains(&sum.right)
     }
 
     /// Whether `inner` lies in this region and is less than it.
@@ -276,10 +298,21 @@ fn flow(
         if statement.op == Op::Alias && carries(&same) {
             same.extend(&statement.outputs);
         }
+        let keeps = |set: &HashSet<ValueId>, output: &ValueId| {
+            let of = program.value(*output).same_as;
+            of.is_some_and(|of| set.contains(&of))
+        };
+        let unchanged = statement.outputs.iter().filter(|v| keeps(&same, v));
+        let unchanged: Vec<ValueId> = unchanged.copied().collect();
+        same.extend(unchanged);
         let passes = statement.op == Op::Alias || statement.operator().is_some_and(is_activation);
         let skip = |v: ValueId| same.contains(&v) || sums.contains(&v);
-        let sum = addition(program, statement)
-            .is_some_and(|(a, b)| (skip(a) != skip(b)) && keeps_shape(program, a, b, statement));
+        let sum = addition(program, statement).is_some_and(|sum| {
+            let (left, right) = (skip(sum.left), skip(sum.right));
+            let whole = (left && sum.whole.0) || (right && sum.whole.1);
+            left != right && whole && keeps_shape(program, sum.left, sum.right, statement)
+        });
+        let passes = passes || statement.outputs.iter().any(|v| keeps(&sums, v));
         if sum || (passes && carries(&sums)) {
             sums.extend(&statement.outputs);
         }

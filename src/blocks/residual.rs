@@ -41,13 +41,13 @@ impl Sums {
         let mut owners: BTreeMap<Option<CallIndex>, Region> = BTreeMap::new();
         let mut spans = Vec::new();
         for (i, statement) in graph.program.statements.iter().enumerate() {
-            let Some((left, right)) = addition(graph.program, statement) else {
+            let Some(sum) = addition(graph.program, statement) else {
                 continue;
             };
             // Of two calls that span the same statements, the deeper one.
             let owner = calls
                 .iter()
-                .filter(|r| r.statements.contains(&i) && r.joins(left, right))
+                .filter(|r| r.statements.contains(&i) && r.joins(&sum))
                 .min_by_key(|r| (r.statements.len(), std::cmp::Reverse(r.call)));
             if let Some(owner) = owner {
                 owners.insert(owner.call, owner.clone());

@@ -131,7 +131,11 @@ impl<'a> Builder<'a> {
     pub fn value(&mut self, known: Known, alias_of: Option<ValueId>) -> ValueId {
         let id = ValueId(self.values.len() as u32);
         let root = alias_of.map_or(id, |other| self.values[other.0 as usize].root);
-        self.values.push(Value { known, root });
+        self.values.push(Value {
+            known,
+            root,
+            same_as: None,
+        });
         id
     }
 
@@ -233,6 +237,16 @@ impl<'a> Builder<'a> {
     pub fn costs(&mut self, macs: i64) {
         if let Some(statement) = self.statements.last_mut() {
             statement.macs = Some(macs);
+        }
+    }
+
+    /// Notes that the last statement gives the elements of its first argument, unchanged.
+    pub fn keeps_elements(&mut self, made: &Val) {
+        let first = self.statements.last().and_then(|s| s.args.first());
+        if let (Some(Operand::Value(of)), Operand::Value(made)) =
+            (first.map(|a| &a.value), &made.operand)
+        {
+            self.values[made.0 as usize].same_as = Some(*of);
         }
     }
 

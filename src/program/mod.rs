@@ -39,7 +39,7 @@ pub use sites::Mention;
 pub use source::Sources;
 pub use tap::Tap;
 pub use uses::{Found, How, Of, Use, Uses};
-pub use value::{Dim, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
+pub use value::{Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
 pub(crate) use ops::statement_macs;
 
@@ -53,8 +53,8 @@ pub struct Network {
     pub sources: Sources,
     /// The tensors code refers to as `CONSTANTS.cN`.
     pub constants: Vec<TensorInfo>,
-    /// The numbers in those constants that are one integer: traced code computes sizes with them.
-    pub constant_items: HashMap<usize, i64>,
+    /// The numbers in those constants that are one: traced code computes sizes with them.
+    pub constant_items: HashMap<usize, Item>,
 }
 
 impl Network {
@@ -112,6 +112,8 @@ pub struct Value {
     pub known: Known,
     /// The value whose memory this one may share; itself if none.
     pub root: ValueId,
+    /// The value whose elements it has, unchanged and in the same shape, in memory of its own or not.
+    pub same_as: Option<ValueId>,
 }
 
 /// What a statement does.
@@ -286,6 +288,13 @@ impl Program {
                 .try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?))
         });
         elements.max().unwrap_or(0)
+    }
+
+    /// Whether it holds observers of a quantisation to come, which may be switched on still.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        let mut operators = self.statements.iter().filter_map(Statement::operator);
+        operators.any(|operator| operator == "fused_moving_avg_obs_fake_quant")
     }
 
     #[must_use]

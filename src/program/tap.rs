@@ -26,6 +26,7 @@ impl Program {
                 item: None,
             },
             root,
+            same_as: None,
         }));
         let mut calls: Vec<(usize, Statement)> = taps
             .iter()

@@ -76,6 +76,14 @@ impl Dim {
     }
 }
 
+/// The number in a tensor without dimensions, of the precision that arithmetic on it has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    Int(Dim),
+    Single(f32),
+    Double(f64),
+}
+
 /// The sizes of a tensor, outermost first.
 pub type Shape = Vec<Dim>;
 
@@ -212,7 +220,7 @@ pub enum Known {
         /// `None`: a tensor of unknown shape.
         shape: Option<Shape>,
         /// The number in a tensor made of one (`NumToTensor` in traced code).
-        item: Option<Dim>,
+        item: Option<Item>,
     },
     Int(Dim),
     Float(f64),

@@ -73,6 +73,13 @@ impl Engine {
     ) -> Result<Self> {
         let engine = Self::of(archive, analysis, device, Form::AsWritten)?;
         if !engine.fits(sample)? {
+            if analysis.program.observes() {
+                bail!(
+                    "its observers move with every batch that runs through it (fused_moving_avg_obs_fake_quant), so it \
+                     gives other scores each time; call model.apply(torch.ao.quantization.disable_observer) before it \
+                     is exported"
+                );
+            }
             bail!(
                 "run in pieces the network gives other scores than as a whole; this is a bug: please report it"
             );

@@ -19,6 +19,53 @@ fn a_backbone_under_no_grad_is_pruned_as_any_other() {
     assert_eq!(removable(&place, "less.pt"), 2);
 }
 
+/// Shapes are known behind each of these, so every block can go, and the MACs are exact.
+const FOLLOWED: [&str; 13] = [
+    "channel_swap_scripted",
+    "channel_swap_traced",
+    "sum_traced",
+    "scaled_scripted",
+    "minus_traced",
+    "norm_traced",
+    "channel_attention_traced",
+    "fourier_traced",
+    "same_word_traced",
+    "same_padding_traced",
+    "weight_norm_traced",
+    "spectral_norm_traced",
+    "fake_quantised_traced",
+];
+
+#[test]
+fn every_block_behind_these_operators_can_go() {
+    for name in FOLLOWED {
+        let model = format!("field/{name}.pt");
+        let place = Place::with(&[&model]);
+        assert_eq!(removable(&place, &model), 3, "{name}");
+        let report = place.json(&format!("inspect --model {model} --input-size 8 --json"));
+        assert_eq!(report["macs_exact"], true, "{name}");
+        assert_eq!(
+            report["not_followed"].as_array().unwrap().len(),
+            0,
+            "{name}"
+        );
+    }
+}
+
+/// Scoring compares what it computes piece by piece with the whole.
+#[cfg(feature = "torch")]
+#[test]
+fn networks_of_these_operators_are_scored() {
+    for name in FOLLOWED {
+        let model = format!("field/{name}.pt");
+        let place = Place::with(&[&model]);
+        let ranking = place.json(&format!(
+            "score --model {model} --input-size 8 --samples 8 --json"
+        ));
+        assert_eq!(ranking["blocks"].as_array().unwrap().len(), 3, "{name}");
+    }
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn a_backbone_under_no_grad_is_scored_and_run() {

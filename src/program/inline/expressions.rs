@@ -194,7 +194,7 @@ impl<'a> Inliner<'a> {
                 known: match item {
                     Some(n) => Known::Tensor {
                         shape: Some(Vec::new()),
-                        item: Some(Dim::fixed(*n)),
+                        item: Some(*n),
                     },
                     None => tensor_of(&info.shape),
                 },

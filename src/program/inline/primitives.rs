@@ -6,7 +6,7 @@ use crate::program::ast::{Arg, Expr, unquoted};
 use crate::program::builder::{positional, short_name};
 use crate::program::ops::{self, Args};
 use crate::program::value::{Known, Operand, Val};
-use crate::program::{Argument, Attribute, Op};
+use crate::program::{Argument, Attribute, Op, Statement, ValueId};
 
 impl<'a> Inliner<'a> {
     /// The words of the language that look like functions.
@@ -149,9 +149,16 @@ impl<'a> Inliner<'a> {
         Ok(match known {
             Known::List(pieces) => self.pieces(function, arguments(args), &pieces),
             _ if results > 1 => self.several(function, args, results),
-            known => self
-                .builder
-                .emit(Op::Call(function.into()), arguments(args), known),
+            known => {
+                let same = ops::is_identity(name, &Args(&args), &known);
+                let made = self
+                    .builder
+                    .emit(Op::Call(function.into()), arguments(args), known);
+                if same {
+                    self.builder.keeps_elements(&made);
+                }
+                made
+            }
         })
     }
 
@@ -228,7 +235,11 @@ impl<'a> Inliner<'a> {
                 Operand::Constant(index) => return Some(self.network.constants.get(*index)?.dtype),
                 Operand::Value(id) => {
                     let made_by = self.builder.made_by(*id)?;
-                    if !ops::is_view(made_by.operator()?) {
+                    let operator = made_by.operator()?;
+                    if made_of_integers(made_by, *id) {
+                        return Some(Dtype::Int64);
+                    }
+                    if !ops::is_view(operator) {
                         return None;
                     }
                     operand = &made_by.args.first()?.value;
@@ -291,6 +302,38 @@ impl<'a> Inliner<'a> {
             Some(Some(_)) => self.refuse("size: no such dimension"),
             Some(None) => opaque("a size at an unknown dimension"),
         }
+    }
+}
+
+/// Whether an operator makes integers of what it is given here.
+fn made_of_integers(statement: &Statement, value: ValueId) -> bool {
+    const INT32: i64 = 3;
+    const INT64: i64 = 4;
+    let kind = statement
+        .args
+        .iter()
+        .find(|a| a.name.as_deref() == Some("dtype"));
+    let kind = kind.map(|a| &a.value);
+    let plain = match kind {
+        None | Some(Operand::Literal(_)) => kind.is_none_or(|k| {
+            k.int().is_some_and(|n| n == INT32 || n == INT64) || *k == Val::none().operand
+        }),
+        _ => false,
+    };
+    let mut positional = statement.args.iter().filter(|a| a.name.is_none());
+    match statement.operator() {
+        Some("tensor") => plain && statement.arg(0, "data").is_some_and(|v| v.ints().is_some()),
+        Some("arange") => plain && positional.all(|a| a.value.int().is_some()),
+        Some("argsort" | "argmax" | "argmin" | "randperm" | "searchsorted" | "bucketize") => true,
+        Some(
+            "sort" | "topk" | "max" | "min" | "median" | "mode" | "kthvalue" | "cummax" | "cummin",
+        ) => statement.outputs.get(1) == Some(&value),
+        // Behind the device, or alone.
+        Some("to") => [1, 2].iter().any(|at| {
+            let kind = statement.arg(*at, "dtype").and_then(Operand::int);
+            kind == Some(INT64) || kind == Some(INT32)
+        }),
+        _ => false,
     }
 }
 

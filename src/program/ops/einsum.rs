@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Args;
+use super::{Args, ShapeResult};
 use crate::program::value::{Dim, Known, Shape, Val, element_count};
 
 /// An equation whose every letter has a size.
@@ -76,7 +76,11 @@ fn implicit_output(operands: &[Vec<char>]) -> Vec<char> {
     output
 }
 
-pub(super) fn shape(args: &Args) -> Option<Shape> {
+pub(super) fn shape(_: &str, args: &Args) -> ShapeResult {
+    Ok(shape_of(args))
+}
+
+fn shape_of(args: &Args) -> Option<Shape> {
     let Known::Str(text) = &args.at(0)?.known else {
         return None;
     };

@@ -24,21 +24,26 @@ pub(crate) fn statement_macs(
         _ => None,
     };
     match operator {
-        "conv1d" | "conv2d" | "conv3d" => {
+        "conv1d" | "conv2d" | "conv3d" | "_convolution_mode" | "conv_depthwise3d" => {
             let weight = shape(1)?;
             output()?.checked_mul(elements(weight.get(1..)?)?)
         }
-        "_convolution" if matches!(statement.arg(6, "transposed"), Some(Operand::Literal(t)) if t == "False") =>
+        "_convolution" | "convolution" if matches!(statement.arg(6, "transposed"), Some(Operand::Literal(t)) if t == "False") =>
         {
             let weight = shape(1)?;
             output()?.checked_mul(elements(weight.get(1..)?)?)
         }
         // Every input element meets every weight behind its channel once.
-        "_convolution" | "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" => {
-            elements(&shape(0)?)?.checked_mul(elements(shape(1)?.get(1..)?)?)
-        }
+        "_convolution" | "convolution" | "conv_transpose1d" | "conv_transpose2d"
+        | "conv_transpose3d" => elements(&shape(0)?)?.checked_mul(elements(shape(1)?.get(1..)?)?),
         "linear" => output()?.checked_mul(shape(1)?.last()?.known()?),
-        "matmul" | "mm" | "bmm" => output()?.checked_mul(elements(&[*shape(0)?.last()?])?),
+        "matmul" | "mm" | "bmm" | "linalg_matmul" => {
+            output()?.checked_mul(elements(&[*shape(0)?.last()?])?)
+        }
+        // One for each element of the matrix or of one of the vectors.
+        "mv" | "dot" | "vdot" => elements(&shape(0)?),
+        "addmv" => elements(&shape(1)?),
+        "outer" | "ger" | "addr" => output(),
         "addmm" | "baddbmm" => output()?.checked_mul(elements(&[*shape(1)?.last()?])?),
         "scaled_dot_product_attention" => {
             let (query, key, value) = (shape(0)?, shape(1)?, shape(2)?);
@@ -83,21 +88,13 @@ const HOLDS_PRODUCTS: &[&str] = &[
     "gru_cell",
     "bilinear",
     "tensordot",
-    "mv",
-    "dot",
-    "vdot",
     "inner",
-    "outer",
     "kron",
-    "addmv",
-    "addr",
     "addbmm",
     "chain_matmul",
     "linalg_multi_dot",
-    "linalg_matmul",
     "__matmul__",
     "cdist",
-    "convolution",
     "conv_tbc",
     "_transformer_encoder_layer_fwd",
 ];

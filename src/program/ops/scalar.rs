@@ -1,6 +1,6 @@
 //! Arithmetic on numbers, truth values, texts and lists that are known before the network runs.
 
-use super::{Args, lists};
+use super::{Args, items, lists};
 use crate::program::value::{Dim, Known, Val};
 
 /// Longer texts are not put together.
@@ -42,7 +42,7 @@ pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
         "NumToTensor" => {
             return Some(Known::Tensor {
                 shape: Some(vec![]),
-                item: first.as_dim(),
+                item: items::of(first),
             });
         }
         "floor" => return Some(Known::Int(Dim::fixed(number(first)?.floor() as i64))),
@@ -91,45 +91,6 @@ fn length(value: &Val) -> Option<Known> {
     Some(Known::Int(Dim::fixed(length as i64)))
 }
 
-/// The number a value is, or the one in a tensor made of one.
-pub(super) fn item(value: &Val) -> Option<Dim> {
-    match value.known {
-        Known::Int(n) => Some(n),
-        Known::Tensor { item, .. } => item,
-        _ => None,
-    }
-}
-
-/// The integer in the result of arithmetic on tensors of one integer: how traced code computes sizes.
-pub(super) fn item_arithmetic(name: &str, args: &Args) -> Option<Dim> {
-    let [(None, a), rest @ ..] = args.0 else {
-        return None;
-    };
-    let a = item(a)?;
-    let known = match (name, rest) {
-        ("neg", []) => return Some(a.negated()),
-        ("clone" | "detach" | "alias" | "contiguous", []) => return Some(a),
-        ("add" | "sub" | "mul" | "floor_divide" | "remainder", [(None, b)]) => {
-            int_arithmetic(name, a, item(b)?)
-        }
-        ("add" | "sub", [(None, b), (_, scale)]) if scale.as_int() == Some(1) => {
-            int_arithmetic(name, a, item(b)?)
-        }
-        ("rsub", [(None, b)]) => int_arithmetic("sub", item(b)?, a),
-        ("rsub", [(None, b), (_, scale)]) if scale.as_int() == Some(1) => {
-            int_arithmetic("sub", item(b)?, a)
-        }
-        ("div", [(None, b), (_, rounding)]) if rounding.known == Known::Str("floor".into()) => {
-            int_arithmetic("floordiv", a, item(b)?)
-        }
-        _ => None,
-    };
-    match known {
-        Some(Known::Int(n)) => Some(n),
-        _ => None,
-    }
-}
-
 fn number(value: &Val) -> Option<f64> {
     match value.known {
         Known::Int(n) => n.known().map(|n| n as f64),
@@ -161,7 +122,7 @@ pub(super) fn compare<T: PartialOrd>(name: &str, a: &T, b: &T) -> Option<Known> 
     }))
 }
 
-fn int_arithmetic(name: &str, a: Dim, b: Dim) -> Option<Known> {
+pub(super) fn int_arithmetic(name: &str, a: Dim, b: Dim) -> Option<Known> {
     match name {
         "add" => return a.plus(b).map(Known::Int),
         "sub" => return a.plus(b.negated()).map(Known::Int),

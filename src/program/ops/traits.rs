@@ -67,7 +67,19 @@ pub(in crate::program) fn is_view(name: &str) -> bool {
     may_alias(name)
         && !matches!(
             name,
-            "to" | "type_as" | "float" | "index" | "pad" | "meshgrid" | "broadcast_tensors"
+            "to" | "type_as"
+                | "float"
+                | "half"
+                | "double"
+                | "bfloat16"
+                | "cpu"
+                | "cuda"
+                | "conj"
+                | "_conj"
+                | "index"
+                | "pad"
+                | "meshgrid"
+                | "broadcast_tensors"
         )
 }
 
@@ -137,6 +149,39 @@ pub(in crate::program) fn may_alias(name: &str) -> bool {
         "pad",
         "broadcast_tensors",
         "meshgrid",
+        "moveaxis",
+        "broadcast_to",
+        "ravel",
+        "mT",
+        "mH",
+        "adjoint",
+        "matrix_H",
+        "view_as_complex",
+        "view_as_real",
+        "real",
+        "imag",
+        "atleast_1d",
+        "atleast_2d",
+        "atleast_3d",
+        "_reshape_alias",
+        "_unsafe_view",
+        "unsafe_chunk",
+        "unsafe_split",
+        "unsafe_split_with_sizes",
+        "hsplit",
+        "vsplit",
+        "dsplit",
+        "resolve_conj",
+        "resolve_neg",
+        "positive",
+        "data",
+        "half",
+        "double",
+        "bfloat16",
+        "cpu",
+        "cuda",
+        "conj",
+        "_conj",
     ];
     VIEWS.contains(&name)
 }
@@ -164,6 +209,8 @@ pub(in crate::program) fn is_activation(name: &str) -> bool {
         "dropout",
         "feature_dropout",
         "prelu",
+        "fake_quantize_per_tensor_affine",
+        "fused_moving_avg_obs_fake_quant",
     ];
     ACTIVATIONS.contains(&name)
 }

@@ -3,6 +3,7 @@
     python shapes.py [NAME...]      all of them, or those whose file name starts with a NAME
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -57,6 +58,114 @@ class Quiet(nn.Module):
         return y
 
 
+class ChannelSwap(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x[:, [2, 1, 0]])
+
+
+class SumBlock(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(sum([x, self.branch(x)]))
+
+
+class ScaledBlock(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.branch(x), alpha=0.2)
+
+
+class MinusBlock(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.branch(x)
+
+
+class NormOfAll(Block):
+    """Scales each channel by its norm beside the others'."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        g = x.norm(p=2, dim=(2, 3), keepdim=True)
+        return x + self.branch(x * (g / (g.mean(1, keepdim=True) + 1e-6)))
+
+
+class ChannelAttention(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        q = F.normalize(self.branch(x).flatten(2), dim=-1)
+        k = F.normalize(x.flatten(2), dim=-1)
+        weights = (q @ k.transpose(-2, -1)).softmax(-1)
+        return x + (weights @ x.flatten(2)).reshape(b, c, h, w)
+
+
+class Fourier(Block):
+    def __init__(self):
+        super().__init__()
+        self.filter = nn.Parameter(torch.randn(WIDTH, 8, 5, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(self.norm(x)) * torch.view_as_complex(self.filter)
+        return x + self.conv(torch.fft.irfft2(spectrum, s=(8, 8)))
+
+
+class SameWord(Block):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(WIDTH, WIDTH, 3, padding="same", dilation=2, bias=False)
+
+
+class SamePadding(nn.Conv2d):
+    """As TensorFlow pads: what it takes is computed from the size of the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        amounts = []
+        for size, kernel, stride in zip(x.shape[-1:-3:-1], self.kernel_size, self.stride):
+            total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            amounts += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, amounts), self.weight, self.bias, self.stride)
+
+
+def padded():
+    network = Net()
+    network.stem = SamePadding(3, WIDTH, 3, 2)
+    return network
+
+
+def weight_normed():
+    network = Net()
+    for block in network.blocks:
+        nn.utils.weight_norm(block.conv)
+    return network
+
+
+def spectral_normed():
+    network = Net()
+    for block in network.blocks:
+        nn.utils.parametrizations.spectral_norm(block.conv)
+    return network
+
+
+class Quantisable(Block):
+    def __init__(self):
+        super().__init__()
+        self.add = torch.ao.nn.quantized.FloatFunctional()
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.add.add(x, self.branch(x)))
+
+
+def prepared_for_quantisation():
+    network = make.randomised(Net(Quantisable))
+    for block in network.blocks:
+        block.add.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare_qat(network.train())
+    prepared(make.example())
+    prepared.apply(torch.ao.quantization.disable_observer)
+    return torch.jit.trace(prepared.eval(), make.example())
+
+
 def scripted(network):
     return torch.jit.script(make.randomised(network).eval())
 
@@ -72,6 +181,19 @@ def frozen(network):
 ARCHIVES = {
     "no_grad_frozen.pt": lambda: frozen(Quiet()),
     "no_grad_scripted.pt": lambda: scripted(Quiet()),
+    "channel_swap_scripted.pt": lambda: scripted(ChannelSwap()),
+    "channel_swap_traced.pt": lambda: traced(ChannelSwap()),
+    "sum_traced.pt": lambda: traced(Net(SumBlock)),
+    "scaled_scripted.pt": lambda: scripted(Net(ScaledBlock)),
+    "minus_traced.pt": lambda: traced(Net(MinusBlock)),
+    "norm_traced.pt": lambda: traced(Net(NormOfAll)),
+    "channel_attention_traced.pt": lambda: traced(Net(ChannelAttention)),
+    "fourier_traced.pt": lambda: traced(Net(Fourier)),
+    "same_word_traced.pt": lambda: traced(Net(SameWord)),
+    "same_padding_traced.pt": lambda: traced(padded()),
+    "weight_norm_traced.pt": lambda: traced(weight_normed()),
+    "spectral_norm_traced.pt": lambda: traced(spectral_normed()),
+    "fake_quantised_traced.pt": prepared_for_quantisation,
 }
 
 
