@@ -40,6 +40,7 @@ impl Program {
                 item: None,
             },
             root: output,
+            same_as: None,
         });
         self.statements
             .push(Statement::added(function, args, output));
