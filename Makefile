@@ -59,6 +59,7 @@ $(TARGET)/zoo/installed: tests/zoo/requirements.txt
 
 zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision)
 	$(ZOO_PYTHON) tests/zoo/operators.py
+	$(ZOO_PYTHON) tests/zoo/transforms.py --ckaprune $(TARGET)/release/ckaprune
 	$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO)
 
 # The zoo's Python where it was made; without torch the comparison says so and is skipped.

@@ -10,12 +10,12 @@ use super::*;
 use crate::blocks::{Candidates, Granularity};
 #[cfg(feature = "torch")]
 use crate::criteria;
-use crate::data::PixelRange;
+use crate::data::{Interpolation, PixelRange, ResizeTo};
 #[cfg(feature = "torch")]
 use crate::memory::Memory;
 #[cfg(feature = "torch")]
 use crate::options::Shard;
-use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Size};
+use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Sides, Size};
 use crate::output::OutputKey;
 #[cfg(feature = "torch")]
 use crate::robustness::options::{self as robustness, Attacks, Corruptions, Epsilon, Severities};
@@ -62,6 +62,19 @@ pub struct Data {
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
+    /// Resize images so that the shorter side has so many pixels, or to HEIGHTxWIDTH, as torchvision and Pillow do, before
+    /// the centre is cut out
+    #[arg(long, value_name = "SIDE", value_parser = options::resize)]
+    pub resize: Option<ResizeTo>,
+    /// Cut the centre out of resized images, SIDE or HEIGHTxWIDTH; it is the input [default: --input-size]
+    #[arg(long, value_name = "SIZE")]
+    pub crop: Option<Sides>,
+    /// Part of the shorter side that --crop leaves, instead of --resize: 0.875 is --resize 256 for --crop 224
+    #[arg(long, value_name = "PART", conflicts_with = "resize", allow_negative_numbers = true, value_parser = options::crop_pct)]
+    pub crop_pct: Option<f64>,
+    /// How images are resized [default: bilinear]
+    #[arg(long, value_enum)]
+    pub interpolation: Option<Interpolation>,
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
     pub samples: SampleCount,

@@ -15,11 +15,8 @@ use crate::blocks::Search;
 use crate::cli::{Data, Model, Training};
 use crate::criteria;
 use crate::data::{
-    self, Augment, ClassNames, DataSet, Format, InputSize, Labelling, Loader, Normalisation, Part,
-    Samples, Transform, synthetic,
+    self, Augment, ClassNames, DataSet, Labelling, Loader, Part, Samples, Transform, synthetic,
 };
-use crate::interface::image_channels;
-use crate::options::Numbers;
 use crate::progress::Progress;
 use crate::prune::Images;
 use crate::settings::Settings;
@@ -30,20 +27,6 @@ const SYNTHETIC_SAMPLES: usize = 1024;
 const USUAL_BATCH: u32 = 128;
 /// Part of the training images that is set aside for measuring where there is no test part.
 const HELD_OUT: f64 = 0.1;
-
-impl Data {
-    /// All that decides which pixels a network sees but their size.
-    pub(super) fn image_settings(&self) -> Settings {
-        let text = |numbers: &Option<Numbers>| json!(numbers.as_ref().map(ToString::to_string));
-        let settings = [
-            ("data", json!(self.data)),
-            ("pixel-range", json!(self.pixel_range)),
-            ("mean", text(&self.mean)),
-            ("std", text(&self.std)),
-        ];
-        settings.into_iter().collect()
-    }
-}
 
 /// A data set, opened and prepared as the options say.
 pub(super) struct Opened {
@@ -64,17 +47,7 @@ impl Opened {
         };
         check_data(path)?;
         let set = data::open_labelled(path, &options.labelling()?)?;
-        let channels = channels(options, archive, &set)?;
-        let size = options.input_size.map(|s| InputSize {
-            channels,
-            height: s.height,
-            width: s.width,
-        });
-        let transform = Transform {
-            normalisation: normalisation(options, progress)?,
-            channels: Some(channels),
-            size,
-        };
+        let transform = options.transform(archive, &set, progress)?;
         let mut warnings = set.notes.clone();
         warnings.extend(set.only_class.iter().map(|class| {
             format!(
@@ -198,42 +171,6 @@ impl Opened {
     }
 }
 
-/// Channels of the images that the network is given: those that were named, or those that the images have. Of files each
-/// may have its own; they are brought to those that the network takes.
-fn channels(options: &Data, archive: &Archive, set: &DataSet) -> Result<usize> {
-    if let Some(channels) = options.input_size.and_then(|size| size.channels) {
-        return Ok(channels);
-    }
-    let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
-    if set.format != Format::ImageFolder {
-        return Ok(own);
-    }
-    let sides = options
-        .input_size
-        .map_or([height, width], |size| [size.height, size.width]);
-    let taken = image_channels(&archive.network()?, Some(sides.map(|side| side as i64)));
-    Ok(match taken {
-        Some(1) => 1,
-        Some(3) => 3,
-        _ => own,
-    })
-}
-
-/// What `--mean`, `--std` and `--pixel-range` make of pixels.
-fn normalisation(options: &Data, progress: Progress) -> Result<Normalisation> {
-    let range = options.pixel_range;
-    if options.mean.is_none() && options.std.is_none() {
-        progress.note(format_args!(
-            "note: no --mean and --std: the network sees pixels from 0 to {} as they are",
-            range.brightest()
-        ));
-    }
-    let or =
-        |numbers: &Option<Numbers>, usual| numbers.clone().map_or_else(|| vec![usual], |n| n.0);
-    let (mean, std) = (or(&options.mean, 0.), or(&options.std, 1.));
-    Ok(Normalisation::on(range, mean, std)?)
-}
-
 fn too_few(train: &Part, path: &Path) -> anyhow::Error {
     anyhow!(
         "{}: there is no test part, and {} training images are too few to set some of each class aside; name a data \
@@ -303,7 +240,7 @@ pub(super) fn for_pruning(
     progress: Progress,
 ) -> Result<Ready> {
     let (Some(opened), Some(path)) = (Opened::open(data, archive, progress)?, &data.data) else {
-        let analysis = analyse(model, archive, data.input_size, search)?;
+        let analysis = analyse(model, archive, data.input()?, search)?;
         return Ok(Ready {
             images: synthetic_images(data, &analysis)?,
             analysis,
@@ -405,7 +342,7 @@ impl Measuring {
     /// named.
     pub fn open(model: &Model, archive: &Archive, data: &Data, progress: Progress) -> Result<Self> {
         let Some(opened) = Opened::open(data, archive, progress)? else {
-            let analysis = analyse(model, archive, data.input_size, Search::default())?;
+            let analysis = analyse(model, archive, data.input()?, Search::default())?;
             let images = synthetic_images(data, &analysis)?;
             let shape = crate::blocks::show_shape(&analysis.input_shape);
             progress.warn(format_args!(

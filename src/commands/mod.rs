@@ -25,6 +25,8 @@ mod measure;
 #[cfg(feature = "torch")]
 mod measure_page;
 #[cfg(feature = "torch")]
+mod pixels;
+#[cfg(feature = "torch")]
 mod prune;
 #[cfg(feature = "torch")]
 mod report_files;

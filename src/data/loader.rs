@@ -14,6 +14,7 @@ use super::decode::decode;
 use super::error::{DataError, Problem, Result};
 use super::normalisation::Tables;
 use super::part::{Part, Pixels, noise};
+use super::resizing::Resizing;
 use super::transform::{InputSize, Raster, Sample, Transform};
 
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
@@ -126,6 +127,10 @@ impl Loader {
             part,
             shape,
             resizes: self.transform.size.is_some(),
+            resizing: self
+                .transform
+                .resizing
+                .filter(|_| self.transform.size.is_some()),
             tables: self.transform.normalisation.tables(shape[0])?,
             augment: self.augment,
             epoch,
@@ -314,6 +319,7 @@ struct Painter<'a> {
     shape: [usize; 3],
     /// Whether that shape was asked for, not found.
     resizes: bool,
+    resizing: Option<Resizing>,
     tables: Tables,
     augment: Option<(Augment, u64)>,
     epoch: u64,
@@ -330,13 +336,13 @@ impl Painter<'_> {
         match &store.pixels {
             Pixels::Bytes(bytes) => {
                 let image = borrowed(store.shape, &bytes[range])
-                    .fit(self.shape)
+                    .fit(self.shape, self.resizing)
                     .map_err(stored)?;
                 self.write(index, &image, out, byte);
             }
             Pixels::Unit(floats) => {
                 let image = borrowed(store.shape, &floats[range])
-                    .fit(self.shape)
+                    .fit(self.shape, self.resizing)
                     .map_err(stored)?;
                 let unit = |channel: usize, pixel: f32| self.tables.unit(channel, pixel);
                 self.write(index, &image, out, unit);
@@ -363,7 +369,9 @@ impl Painter<'_> {
                     shape,
                     pixels: Cow::Owned(bytes),
                 };
-                let image = image.fit(self.shape).map_err(|problem| problem.at(path))?;
+                let image = image
+                    .fit(self.shape, self.resizing)
+                    .map_err(|problem| problem.at(path))?;
                 self.write(index, &image, out, byte);
             }
         }

@@ -19,6 +19,8 @@ mod normalisation;
 mod npy;
 mod npz;
 mod part;
+mod resample;
+mod resizing;
 mod transform;
 mod walk;
 
@@ -35,6 +37,8 @@ pub use error::{DataError, Problem};
 pub use loader::{Batch, Batches, Loader, ahead};
 pub use normalisation::{Normalisation, PixelRange};
 pub use part::{Part, Samples, synthetic};
+pub use resample::Interpolation;
+pub use resizing::{ResizeTo, Resizing};
 pub use transform::{InputSize, Transform};
 
 use classes::MOST_CLASSES;

@@ -7,6 +7,8 @@ use image::{ImageBuffer, Luma};
 
 use super::error::Problem;
 use super::normalisation::Normalisation;
+use super::resample::Weighable;
+use super::resizing::{Resizing, centre};
 
 /// The input a network wants. Images of another size are resized, so that the shorter side (relative to the input)
 /// fits, by antialiased bilinear interpolation, and their centre is cut out. Grey becomes colour by three equal
@@ -30,10 +32,12 @@ pub struct Transform {
     pub channels: Option<usize>,
     /// Without one, images keep the size they are stored in.
     pub size: Option<InputSize>,
+    /// How images are brought to that size, where it is not the way that [`InputSize`] tells of.
+    pub resizing: Option<Resizing>,
 }
 
 /// A pixel that can be mixed with others.
-pub(super) trait Sample: image::Primitive + 'static {
+pub(super) trait Sample: image::Primitive + Weighable + 'static {
     fn luma(red: Self, green: Self, blue: Self) -> Self;
 }
 
@@ -59,8 +63,24 @@ pub(super) struct Raster<'a, T: Clone> {
 
 impl<T: Sample> Raster<'_, T> {
     /// The image in exactly the shape `target`.
-    pub fn fit(self, target: [usize; 3]) -> Result<Self, Problem> {
-        self.with_channels(target[0])?.resized(target[1], target[2])
+    pub fn fit(self, target: [usize; 3], resizing: Option<Resizing>) -> Result<Self, Problem> {
+        let image = self.with_channels(target[0])?;
+        match resizing {
+            None => image.resized(target[1], target[2]),
+            Some(resizing) => image.prepared(target[1], target[2], resizing),
+        }
+    }
+
+    fn prepared(self, height: usize, width: usize, resizing: Resizing) -> Result<Self, Problem> {
+        let [channels, own_height, own_width] = self.shape;
+        let mut pixels = Vec::with_capacity(channels * height * width);
+        for plane in self.pixels.chunks_exact(own_height * own_width) {
+            pixels.extend(resizing.apply(plane, [own_height, own_width], [height, width])?);
+        }
+        Ok(Self {
+            shape: [channels, height, width],
+            pixels: Cow::Owned(pixels),
+        })
     }
 
     fn with_channels(self, channels: usize) -> Result<Self, Problem> {
@@ -142,11 +162,6 @@ impl<T: Sample> Raster<'_, T> {
     }
 }
 
-/// Where a window begins that lies in the middle; a half is rounded to even, as torchvision's centre crop does.
-fn centre(outer: usize, inner: usize) -> usize {
-    ((outer - inner) as f64 / 2.0).round_ties_even() as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,29 +175,35 @@ mod tests {
 
     #[test]
     fn grey_and_colour_convert_into_each_other() {
-        let colour = raster([3, 1, 1], &[255_u8, 0, 0]).fit([1, 1, 1]).unwrap();
+        let colour = raster([3, 1, 1], &[255_u8, 0, 0])
+            .fit([1, 1, 1], None)
+            .unwrap();
         assert_eq!(colour.pixels[..], [76]);
         // Pillow's convert("L"), where the three weights in thousandths would round up.
         let colour = raster([3, 1, 1], &[176_u8, 30, 169])
-            .fit([1, 1, 1])
+            .fit([1, 1, 1], None)
             .unwrap();
         assert_eq!(colour.pixels[..], [89]);
-        let white = raster([3, 1, 1], &[255_u8; 3]).fit([1, 1, 1]).unwrap();
+        let white = raster([3, 1, 1], &[255_u8; 3])
+            .fit([1, 1, 1], None)
+            .unwrap();
         assert_eq!(white.pixels[..], [255]);
-        let grey = raster([1, 1, 2], &[0.25_f32, 0.5]).fit([3, 1, 2]).unwrap();
+        let grey = raster([1, 1, 2], &[0.25_f32, 0.5])
+            .fit([3, 1, 2], None)
+            .unwrap();
         assert_eq!(grey.pixels[..], [0.25, 0.5, 0.25, 0.5, 0.25, 0.5]);
     }
 
     #[test]
     fn channels_that_do_not_convert_are_refused() {
-        assert!(raster([4, 1, 1], &[0_u8; 4]).fit([3, 1, 1]).is_err());
+        assert!(raster([4, 1, 1], &[0_u8; 4]).fit([3, 1, 1], None).is_err());
     }
 
     #[test]
     fn a_wide_image_loses_its_sides_and_not_its_height() {
         // Columns 0..8 by two rows, each pixel its column: half the size covers 1 x 2, the middle.
         let pixels: Vec<f32> = (0..16).map(|at| (at % 8) as f32 / 8.0).collect();
-        let fitted = raster([1, 2, 8], &pixels).fit([1, 1, 2]).unwrap();
+        let fitted = raster([1, 2, 8], &pixels).fit([1, 1, 2], None).unwrap();
         assert_eq!(fitted.shape, [1, 1, 2]);
         let [left, right] = fitted.pixels[..] else {
             panic!("{:?}", fitted.pixels);
@@ -198,14 +219,16 @@ mod tests {
     fn every_channel_is_resized_on_its_own() {
         let mut pixels = vec![10_u8; 16];
         pixels.extend([200; 16]);
-        let fitted = raster([2, 4, 4], &pixels).fit([2, 2, 2]).unwrap();
+        let fitted = raster([2, 4, 4], &pixels).fit([2, 2, 2], None).unwrap();
         assert_eq!(fitted.pixels[..], [10, 10, 10, 10, 200, 200, 200, 200]);
     }
 
     #[test]
     fn an_image_like_a_thread_is_refused_not_blown_up() {
         let thread = vec![0_u8; 100_000];
-        let problem = raster([1, 1, 100_000], &thread).fit([1, 224, 224]).err();
+        let problem = raster([1, 1, 100_000], &thread)
+            .fit([1, 224, 224], None)
+            .err();
         assert!(matches!(problem, Some(Problem::TooElongated { .. })));
     }
 }

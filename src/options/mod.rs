@@ -10,7 +10,7 @@ use std::str::FromStr;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
-use crate::data::{Augment, Samples};
+use crate::data::{Augment, ResizeTo, Samples};
 
 use config::CONFIG_NAME;
 pub use config::with_config;
@@ -59,6 +59,48 @@ impl FromStr for Size {
             _ => Err("expected a side (32), height x width (224x224) or channels x height x width (3x32x32)".into()),
         }
     }
+}
+
+/// A height and a width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    pub height: usize,
+    pub width: usize,
+}
+
+impl FromStr for Sides {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(Size {
+                channels: None,
+                height,
+                width,
+            }) => Ok(Sides { height, width }),
+            _ => Err("expected a side (224) or height x width (192x256)".into()),
+        }
+    }
+}
+
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
+/// What images are resized to: a shorter side (256), or height x width.
+///
+/// # Errors
+/// What was expected instead.
+pub fn resize(text: &str) -> Result<ResizeTo, String> {
+    let sides: Sides = text
+        .parse()
+        .map_err(|_| "expected a shorter side (256) or height x width (192x256)")?;
+    Ok(match text.trim().parse() {
+        Ok(side) => ResizeTo::Shorter(side),
+        Err(_) => ResizeTo::Exactly(sides.height, sides.width),
+    })
 }
 
 /// A number of images, or `all`.
@@ -300,6 +342,15 @@ pub fn positive(text: &str) -> Result<f64, String> {
 pub fn part(text: &str) -> Result<f64, String> {
     number_in(text, |x| (0. ..1.).contains(&x))
         .ok_or_else(|| "expected a number from 0 to below 1".into())
+}
+
+/// A part of a side, or all of it.
+///
+/// # Errors
+/// What was expected instead.
+pub fn crop_pct(text: &str) -> Result<f64, String> {
+    number_in(text, |x| x > 0. && x <= 1.)
+        .ok_or_else(|| "expected a number above 0, up to 1, such as 0.875".into())
 }
 
 /// A part of something, or all of it.

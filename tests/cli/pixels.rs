@@ -1,4 +1,4 @@
-//! From the pixels of files to what a network sees: channels, scale.
+//! From the pixels of files to what a network sees: channels, scale, size.
 
 use std::path::Path;
 
@@ -130,4 +130,77 @@ fn the_scale_of_pixels_is_part_of_a_run() {
     place.done(line);
     let message = place.refused(&format!("{line} --resume --pixel-range 255 --force"));
     assert!(message.contains("pixel-range"), "{message}");
+}
+
+/// Portrait and landscape images of several sizes.
+fn several_sizes(place: &Place, folder: &str) {
+    five_classes(place, folder, |place, image, name| {
+        let (width, height) = [(13, 17), (20, 12), (8, 8), (30, 11)][(image % 4) as usize];
+        let picture = RgbImage::from_fn(width, height, |x, y| Rgb(pixel(image, x, y)));
+        save(place, name, |path| picture.save(path));
+    });
+}
+
+#[test]
+fn images_are_resized_and_cropped_as_the_options_say() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    several_sizes(&place, "data");
+    let loss = |options: &str| {
+        evaluate(&place, "basic_scripted.pt", &format!("data {options}"))["loss"].clone()
+    };
+    let usual = loss("--resize 10 --crop 8");
+    assert_eq!(usual, loss("--crop-pct 0.8 --input-size 8"));
+    assert_eq!(
+        usual,
+        loss("--resize 10 --crop 8x8 --interpolation bilinear --input-size 3x8x8")
+    );
+    let others = [
+        "--resize 10 --crop 8 --interpolation bicubic",
+        "--resize 9 --crop 8",
+        "--crop 8",
+        "--resize 8x8",
+        "--input-size 8",
+    ];
+    for other in others {
+        assert_ne!(usual, loss(other), "{other}");
+    }
+    place.write(
+        "run.json",
+        r#"{"resize": 10, "crop": 8, "interpolation": "bicubic"}"#,
+    );
+    assert_eq!(loss("--config run.json"), loss(others[0]));
+}
+
+#[test]
+fn sizes_that_leave_the_input_open_or_contradict_each_other_are_refused() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    several_sizes(&place, "data");
+    for (options, wanted) in [
+        ("--resize 10", "--crop"),
+        ("--interpolation bicubic", "--crop"),
+        ("--crop-pct 0.8", "--crop"),
+        ("--crop 8 --input-size 10", "two sizes"),
+        ("--crop-pct 0.8 --crop 8x6", "square"),
+        ("--crop-pct 0.8 --crop 8 --resize 10", "cannot be used with"),
+        ("--resize 3x8x8", "shorter side"),
+    ] {
+        let message = place.refused(&format!(
+            "score --model basic_scripted.pt --data data {options}"
+        ));
+        assert!(message.contains(wanted), "{options}: {message}");
+    }
+}
+
+#[test]
+fn how_images_are_resized_is_part_of_a_run() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    several_sizes(&place, "data");
+    let line = "prune --model basic_scripted.pt --data data --iterations 1 --epochs 0 --device cpu --threads 1 \
+                --crop 8 --resize 10 --run-dir run";
+    place.done(line);
+    for other in ["--resize 12", "--interpolation bicubic"] {
+        let message = place.refused(&format!("{line} --resume --force {other}"));
+        let option = other.split(' ').next().unwrap().trim_start_matches('-');
+        assert!(message.contains(option), "{message}");
+    }
 }

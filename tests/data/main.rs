@@ -7,3 +7,4 @@ mod files;
 mod folders;
 mod formats;
 mod parts;
+mod resizing;
