@@ -10,7 +10,7 @@ use crate::admission::admit;
 use crate::archive::{Archive, Limits};
 use crate::dtype::Dtype;
 use crate::failure::Failure;
-use crate::interface::Interface;
+use crate::interface::{Interface, Scale};
 use crate::output::Step;
 use crate::segments::TENSOR_LIST;
 
@@ -286,11 +286,23 @@ impl Module {
             .map_err(explain)
     }
 
-    /// Runs `forward` on a batch and takes the class scores out of what it gives.
+    /// Class scores of a batch, as softmax is taken of them: where the network gives probabilities, their logarithms.
+    ///
+    /// # Errors
+    /// Those of [`output`](Self::output).
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let scores = self.output(images)?;
+        match self.interface.scale {
+            Scale::Probabilities => logarithms(&scores).map_err(explain),
+            Scale::Scores | Scale::LogProbabilities | Scale::Independent => Ok(scores),
+        }
+    }
+
+    /// Runs `forward` on a batch and takes the class scores out of what it gives, as they are.
     ///
     /// # Errors
     /// If the network raises an error, or the class scores are not where they should be.
-    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+    pub fn output(&self, images: &Tensor) -> Result<Tensor> {
         let output = self
             .inner
             .forward_is(&[IValue::Tensor(images.shallow_clone())])
@@ -338,6 +350,15 @@ impl Module {
             other => bail!("method {name} gives {}", kind_of(&other)),
         }
     }
+}
+
+/// Of probabilities. One that is too small to be told from 0 counts as the smallest that can be.
+fn logarithms(probabilities: &Tensor) -> Result<Tensor, TchError> {
+    let (kind, least) = match probabilities.f_kind()? {
+        Kind::Double => (Kind::Double, f64::MIN_POSITIVE),
+        _ => (Kind::Float, f64::from(f32::MIN_POSITIVE)),
+    };
+    probabilities.f_to_kind(kind)?.f_clamp_min(least)?.f_log()
 }
 
 /// What lies behind one step.

@@ -147,6 +147,7 @@ fn of_two_types(body: &str) -> Dtype {
             shape: vec![3, 3],
             dtype,
             parameter: true,
+            requires_grad: true,
             storage: storage.into(),
         })
     };
@@ -193,6 +194,7 @@ fn numbers_that_are_not_real_or_too_short_are_refused() {
             shape: vec![3, 3],
             dtype,
             parameter: true,
+            requires_grad: true,
             storage: "w".into(),
         };
         let network = Written::new(&class("Net", "return torch.linear(x, self.w, None)"))

@@ -60,6 +60,7 @@ impl Archive {
                     shape: Vec::new(),
                     dtype: Dtype::UInt8,
                     parameter: false,
+                    requires_grad: false,
                     storage: String::new(),
                 }),
             })
@@ -129,6 +130,7 @@ fn describe(tensor: &TensorRef, section: Section, parameter: bool) -> TensorInfo
         shape: tensor.shape.clone(),
         dtype: tensor.dtype,
         parameter,
+        requires_grad: tensor.requires_grad,
         storage: format!("{section:?}/{}@{}", tensor.storage, tensor.offset),
     }
 }

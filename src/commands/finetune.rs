@@ -9,12 +9,17 @@ use serde_json::json;
 use super::classes::{Knows, LEARNS};
 use super::fitting::Fitting;
 use super::images::{Opened, analyse_for};
-use super::{Outcome, blame, free_output, interface, open_device, open_model, save, show};
+use super::{
+    Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
+    open_device, open_model, save, show,
+};
+use crate::analysis::Analysis;
 use crate::blocks::Search;
 use crate::cli::Finetune;
 use crate::eval::{Metrics, evaluate};
 use crate::export::{advise, check_file};
 use crate::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
+use crate::interface::Scale;
 use crate::interrupt::{self, Interrupt, Stopped};
 use crate::report::SCHEMA;
 use crate::run_dir::{resumption, stopped};
@@ -35,6 +40,9 @@ struct FinetuneReport {
     validation: Vec<f64>,
     /// The epoch, counted from 1, whose weights were written.
     kept_epoch: usize,
+    /// What the network gives in place of scores before softmax; absent where it gives those.
+    #[serde(skip_serializing_if = "Scale::is_usual")]
+    scores: Scale,
     /// In the epochs alone, without validation; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     train_images_per_second: Option<f64>,
@@ -47,7 +55,7 @@ struct FinetuneReport {
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let progress = options.talk.progress();
     let path = &options.model.model;
-    let archive = open_model(path)?;
+    let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "finetuned")?;
     check_checkpoint(options, &output)?;
     let device = open_device(&options.machine)?;
@@ -63,6 +71,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     interface
         .check_trainable()
         .map_err(|e| blame(path)(e.into()))?;
+    note_scale(path, interface.scale, progress);
+    note_caveats(&analysis, progress);
     let mut warnings = opened.warnings.clone();
     if train.labels().is_some() {
         let doubt = opened.classes.doubt(Knows {
@@ -100,6 +110,10 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         Some(teacher) => {
             let archive = open_model(teacher)?;
             taught_by = Some(fingerprint(&archive)?);
+            // Its scores may be on another scale than its student's.
+            let own = Analysis::of(&archive, &analysis.request).ok();
+            let own = own.and_then(|a| a.interface.ok());
+            let interface = own.as_ref().unwrap_or(interface);
             let module = Module::load(&archive, device, interface).map_err(blame(teacher))?;
             Some(Teacher::new(
                 module,
@@ -167,6 +181,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         train_losses: trained.losses,
         validation: trained.validation,
         kept_epoch: trained.kept,
+        scores: interface.scale,
         train_images_per_second: trained.images_per_second,
         before,
         after,

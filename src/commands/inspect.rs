@@ -11,7 +11,7 @@ use crate::admission;
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
 use crate::cli::Inspect;
-use crate::interface::{InterfaceError, is_quantised};
+use crate::interface::{InterfaceError, Scale, is_quantised};
 use crate::report::{self, BlockReport, ReceptiveField, SCHEMA, number, percent, thousands};
 use crate::tree::{TreeNode, tree};
 use crate::verdict::why_nothing_is_removable;
@@ -29,6 +29,9 @@ struct InspectReport {
     /// False if some code could not be followed, so that `macs` is a lower bound.
     macs_exact: bool,
     quantised: bool,
+    /// What the network gives in place of scores before softmax; absent where it gives those.
+    #[serde(skip_serializing_if = "Scale::is_usual")]
+    scores: Scale,
     stages: usize,
     blocks: Vec<BlockReport>,
     /// Why no block is removable.
@@ -84,6 +87,7 @@ impl InspectReport {
             macs: macs.count,
             macs_exact: macs.exact,
             quantised: is_quantised(&analysis.network, &analysis.program),
+            scores: (analysis.interface.as_ref()).map_or(Scale::default(), |i| i.scale),
             stages: analysis.blocks.last().map_or(0, |b| b.stage + 1),
             nothing_removable: none.then(|| why_nothing_is_removable(analysis)),
             blocks,

@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 use super::classes::Knows;
 use super::fitting::Fitting;
 use super::images::Measuring;
-use super::{blame, interface};
+use super::{blame, interface, note_scale};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cka::cka;
@@ -20,6 +20,7 @@ use crate::eval::{
     Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
     predict,
 };
+use crate::interface::Scale;
 use crate::memory::{Peak, Work};
 use crate::progress::Progress;
 use crate::report;
@@ -49,6 +50,11 @@ impl Subject {
             analysis: analysis.with_context(|| path.display().to_string())?,
             archive,
         })
+    }
+
+    fn scale(&self) -> Scale {
+        let interface = self.analysis.interface.as_ref();
+        interface.map(|i| i.scale).unwrap_or_default()
     }
 
     pub fn load(&self, device: Device) -> Result<Module> {
@@ -139,6 +145,9 @@ pub(super) struct Profile {
     /// False if some code could not be followed, so that `macs` is a lower bound.
     pub macs_exact: bool,
     pub blocks: usize,
+    /// What the network gives in place of scores before softmax; absent where it gives those.
+    #[serde(default, skip_serializing_if = "Scale::is_usual")]
+    pub scores: Scale,
     /// Absent without labels.
     #[serde(flatten)]
     pub quality: Option<Quality>,
@@ -210,6 +219,7 @@ impl Measure<'_> {
     pub fn run(&self, subjects: &[Subject]) -> Result<Measured> {
         let mut predictions = Vec::new();
         for subject in subjects {
+            note_scale(&subject.path, subject.scale(), self.progress);
             predictions.push(self.predictions(subject).map_err(blame(&subject.path))?);
         }
         let mut robust = Vec::new();
@@ -240,6 +250,7 @@ impl Measure<'_> {
                 macs: macs.count,
                 macs_exact: macs.exact,
                 blocks: subject.analysis.blocks.len(),
+                scores: subject.scale(),
                 quality: predictions[at].is_labelled().then(quality),
                 robustness: robust.get(at).cloned(),
                 latency: latency.collect(),

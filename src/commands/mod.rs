@@ -276,6 +276,40 @@ fn interface<'a>(path: &Path, analysis: &'a Analysis) -> Result<&'a Interface> {
     interface.with_context(|| path.display().to_string())
 }
 
+/// The network in evaluation mode, in which it is measured and written, whatever mode it was saved in.
+#[cfg(feature = "torch")]
+fn in_evaluation_mode(
+    path: &Path,
+    mut archive: Archive,
+    progress: crate::progress::Progress,
+) -> Result<Archive> {
+    let network = archive.network();
+    let network = network.with_context(|| path.display().to_string())?;
+    if crate::patch::to_evaluation_mode(&mut archive, &network) > 0 {
+        progress.note(format_args!(
+            "note: {}: saved in training mode; it is measured and written in evaluation mode",
+            path.display()
+        ));
+    }
+    Ok(archive)
+}
+
+/// Says once what the class scores of a network are, where they are not the usual thing.
+#[cfg(feature = "torch")]
+fn note_scale(path: &Path, scale: crate::interface::Scale, progress: crate::progress::Progress) {
+    if let Some(note) = scale.note() {
+        progress.note(format_args!("note: {}: {note}", path.display()));
+    }
+}
+
+/// Says once what training this network comes to.
+#[cfg(feature = "torch")]
+fn note_caveats(analysis: &Analysis, progress: crate::progress::Progress) {
+    for caveat in crate::finetune::caveats(analysis) {
+        progress.note(format_args!("note: {caveat}"));
+    }
+}
+
 /// Puts the model's name before an error, unless it is about another file, which it names itself.
 #[cfg(feature = "torch")]
 fn blame(model: &Path) -> impl Fn(anyhow::Error) -> anyhow::Error {

@@ -73,7 +73,7 @@ pub fn throughput<const N: usize>(modules: [&Module; N], images: &Tensor) -> Res
 
 fn time_forward(module: &Module, images: &Tensor) -> Result<Duration> {
     let begun = Instant::now();
-    let scores = tch::no_grad(|| module.forward(images))?;
+    let scores = tch::no_grad(|| module.output(images))?;
     // Reading a number waits for the device.
     scores
         .f_sum(Kind::Float)

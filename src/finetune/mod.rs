@@ -1,5 +1,6 @@
 //! Training through libtorch, on the archive's own parameters.
 
+mod caveats;
 mod checkpoint;
 mod course;
 mod epochs;
@@ -21,6 +22,8 @@ use crate::archive::Archive;
 use crate::data::{Loader, Part};
 use crate::eval::unlabelled;
 use crate::interface::Interface;
+use crate::patch::{unmoved_statistics, with_usual_momentum};
+use crate::program::Program;
 use crate::progress::Progress;
 use crate::segments::with_tensor_list;
 use crate::torch::Module;
@@ -29,6 +32,7 @@ use epochs::Epochs;
 use optimizer::Optimizer;
 use precision::Precision;
 
+pub use caveats::caveats;
 pub use checkpoint::Checkpoint;
 pub use layout::may_lie_channels_last;
 pub use mix::Mixing;
@@ -160,18 +164,19 @@ pub fn finetune(
     let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
     let image = lessons.loader.output_shape(lessons.train)?;
-    let channels_last = may_lie_channels_last(&network, &image.map(|n| n as i64), device);
-    let mut module = Module::load(
-        &with_tensor_list(&trainable, &network, &state.operands()),
-        device,
-        interface,
-    )?;
+    let program = Program::new(&network, &image.map(|n| n as i64)).ok();
+    let channels_last = may_lie_channels_last(&network, program.as_ref(), device);
+    let mut instrumented = with_tensor_list(&trainable, &network, &state.operands());
+    if program.as_ref().map_or(0, unmoved_statistics) > 0 {
+        with_usual_momentum(&mut instrumented)?;
+    }
+    let mut module = Module::load(&instrumented, device, interface)?;
     module.set_training(true)?;
     let tensors = module.tensors()?;
     let optimizer = Optimizer::new(
         training.method,
         training.weight_decay,
-        tensors.iter().zip(state.is_parameter.iter().copied()),
+        tensors.iter().zip(state.learns.iter().copied()),
     )?;
     let course = Course {
         training,

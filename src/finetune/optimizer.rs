@@ -1,6 +1,6 @@
 //! The optimisers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
 use crate::torch::explain;
@@ -30,6 +30,9 @@ pub struct Optimizer {
     gradients: Vec<Tensor>,
 }
 
+const NOTHING_LEARNS: &str = "no parameter that may be trained takes part in the class scores with a gradient: the network \
+    runs under torch.no_grad(), or detaches what it computes; export it without that to train it";
+
 /// One parameter, and what the optimiser remembers of it.
 struct Parameter {
     tensor: Tensor,
@@ -42,7 +45,7 @@ struct Parameter {
 }
 
 impl Optimizer {
-    /// Over those of the tensors that are parameters.
+    /// Over those of the tensors that learn.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -66,7 +69,7 @@ impl Optimizer {
                 steps: 0,
             })
         };
-        let parameters = tensors.filter(|(_, is_parameter)| *is_parameter);
+        let parameters = tensors.filter(|(_, learns)| *learns);
         let parameters = parameters.map(|(tensor, _)| parameter(tensor));
         Ok(Optimizer {
             method,
@@ -87,6 +90,9 @@ impl Optimizer {
         clip_norm: Option<f64>,
     ) -> Result<()> {
         self.gradients.clear();
+        if !loss.requires_grad() {
+            bail!(NOTHING_LEARNS);
+        }
         let inputs: Vec<&Tensor> = self.parameters.iter().map(|p| &p.tensor).collect();
         let gradients = Tensor::f_run_backward(&[loss], &inputs, false, false).map_err(explain)?;
         let step = || -> Result<(), TchError> {

@@ -4,13 +4,13 @@ use anyhow::{Context, Result, bail};
 use tch::Tensor;
 
 use crate::archive::{Archive, Section};
-use crate::patch::{thaw, unbake};
+use crate::patch::{thaw, to_evaluation_mode, unbake};
 use crate::program::{ModuleId, ModuleTree, Network, Operand, TensorInfo};
 use crate::progress::Progress;
 use crate::torch;
 
 /// The archive in a form that trains: weights that freezing made constants are parameters again, and training switches
-/// that tracing made literals switch again.
+/// that tracing made literals switch again, and are off.
 pub fn trainable(archive: &Archive, progress: Progress) -> Result<(Archive, Network)> {
     let mut trainable = archive.clone();
     let mut network = archive.network()?;
@@ -24,7 +24,10 @@ pub fn trainable(archive: &Archive, progress: Progress) -> Result<(Archive, Netw
             network = trainable.network()?;
         }
     }
-    if unbake(&mut trainable, &network) > 0 {
+    let unbaked = unbake(&mut trainable, &network);
+    // Its switches would be on as soon as it is loaded.
+    let flags = to_evaluation_mode(&mut trainable, &network);
+    if unbaked + flags > 0 {
         network = trainable.network()?;
     }
     Ok((trainable, network))
@@ -33,7 +36,8 @@ pub fn trainable(archive: &Archive, progress: Progress) -> Result<(Archive, Netw
 /// The tensors of a network that training changes: parameters and buffers.
 pub struct State {
     names: Vec<(ModuleId, String)>,
-    pub is_parameter: Vec<bool>,
+    /// Which of them are parameters that learn.
+    pub learns: Vec<bool>,
 }
 
 impl State {
@@ -45,19 +49,25 @@ impl State {
                 "the network has no parameters to train, and no constants that were weights; export it without torch.jit.freeze"
             );
         }
+        // Where nothing may be trained, somebody saved a network that only ran; held are parts of one that learned.
+        let is_free = |info: &TensorInfo| info.parameter && info.requires_grad;
+        let none_is_free = !tensors.iter().any(|(_, _, info)| is_free(info));
         Ok(State {
             names: tensors
                 .iter()
                 .map(|(module, name, _)| (*module, (*name).to_owned()))
                 .collect(),
-            is_parameter: tensors.iter().map(|(_, _, info)| info.parameter).collect(),
+            learns: tensors
+                .iter()
+                .map(|(_, _, info)| is_free(info) || (none_is_free && info.parameter))
+                .collect(),
         })
     }
 
     /// Of these tensors alone.
     pub fn of_tensors(names: Vec<(ModuleId, String)>) -> Self {
         State {
-            is_parameter: vec![false; names.len()],
+            learns: vec![false; names.len()],
             names,
         }
     }

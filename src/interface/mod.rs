@@ -1,6 +1,8 @@
 //! How a network is run: what it takes, and where in what it gives the class scores are.
 
 mod channels;
+mod scale;
+mod training_mode;
 
 use std::collections::HashSet;
 
@@ -9,6 +11,8 @@ use crate::output::{self, Outlet, OutputError, OutputKey};
 use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
 
 pub use channels::image_channels;
+pub use scale::Scale;
+pub use training_mode::{TrainingMode, draws};
 
 /// What has to be known of a network to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Interface {
     /// Element type that its input has to have.
     pub element: Dtype,
     pub scores: Outlet,
+    /// What the class scores are.
+    pub scale: Scale,
     /// Some of its layers compute with quantised weights.
     pub quantised: bool,
     /// Some of its code runs under `torch.autocast()`.
@@ -28,6 +34,7 @@ impl Default for Interface {
         Interface {
             element: Dtype::Float32,
             scores: Outlet::default(),
+            scale: Scale::default(),
             quantised: false,
             autocast: false,
         }
@@ -59,6 +66,8 @@ pub enum InterfaceError {
          compared with the whole; export it without that `with` statement"
     )]
     Autocast,
+    #[error("traced in training mode: {0} in the code; call `model.eval()` before tracing")]
+    TracedInTraining(TrainingMode),
 }
 
 impl Interface {
@@ -75,11 +84,16 @@ impl Interface {
         if let Some(tensor) = tensors(network).find(odd) {
             return Err(InterfaceError::Element(tensor.dtype));
         }
+        if let Some(mode) = TrainingMode::traced(network, program) {
+            return Err(InterfaceError::TracedInTraining(mode));
+        }
+        let scores = output::choose(network, program, key)?;
         Ok(Interface {
+            scale: Scale::of(program, scores.value),
             quantised: is_quantised(network, program),
             autocast: program.autocast,
             element: element(network, program),
-            scores: output::choose(network, program, key)?,
+            scores,
         })
     }
 

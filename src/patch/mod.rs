@@ -8,12 +8,16 @@
 
 mod classes;
 mod constants;
+mod evaluation;
 mod method;
+mod momentum;
 mod thaw;
 mod unbake;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use evaluation::to_evaluation_mode;
+pub use momentum::{unmoved_statistics, with_usual_momentum};
 pub use thaw::thaw;
 pub use unbake::unbake;
 

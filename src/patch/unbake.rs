@@ -7,23 +7,7 @@
 use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::program::ast::{Class, Expr, Item, walk_mut};
-use crate::program::{Network, print};
-
-/// Operators with a training switch, and the position of it among their arguments.
-const SWITCHES: &[(&str, usize)] = &[
-    ("torch.batch_norm", 5),
-    ("torch.instance_norm", 5),
-    ("torch.dropout", 2),
-    ("torch.dropout_", 2),
-    ("torch.feature_dropout", 2),
-    ("torch.feature_dropout_", 2),
-    ("torch.alpha_dropout", 2),
-    ("torch.alpha_dropout_", 2),
-    ("torch.feature_alpha_dropout", 2),
-    ("torch.feature_alpha_dropout_", 2),
-    ("torch.rrelu", 3),
-    ("torch.rrelu_", 3),
-];
+use crate::program::{Network, print, training_switch};
 
 /// Replaces the literal training switches in the methods of modules by `self.training`; returns how many there were.
 ///
@@ -61,11 +45,10 @@ fn unbake_class(class: &mut Class) -> usize {
             let Expr::Call { callee, args, .. } = expression else {
                 return;
             };
-            let function = callee.dotted().unwrap_or_default();
-            let Some((_, position)) = SWITCHES.iter().find(|(name, _)| *name == function) else {
+            let Some(position) = training_switch(callee) else {
                 return;
             };
-            if let Some(switch) = args.get_mut(*position)
+            if let Some(switch) = args.get_mut(position)
                 && matches!(&switch.value, Expr::Name(literal) if literal == "False")
             {
                 let object = Box::new(Expr::Name(receiver.clone()));

@@ -17,6 +17,8 @@ pub struct TensorInfo {
     pub dtype: Dtype,
     /// Listed in the class's `__parameters__`; the others are buffers or plain attributes.
     pub parameter: bool,
+    /// Training may change it.
+    pub requires_grad: bool,
     /// Identity of the storage: tensors that share memory have the same.
     pub storage: String,
 }

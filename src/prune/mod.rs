@@ -164,12 +164,16 @@ impl Run {
         Ok((state, stop))
     }
 
-    /// Whether networks are fine-tuned: there are images to learn from, with labels or a teacher.
+    /// Whether networks are fine-tuned after each removal.
     #[must_use]
     pub fn trains(&self, images: &Images) -> bool {
-        images.train.is_some()
-            && self.training.epochs > 0
-            && (images.has_labels() || self.distillation.is_some())
+        self.training.epochs > 0 && self.can_train(images)
+    }
+
+    /// Whether there are images to learn from, with labels or a teacher.
+    #[must_use]
+    pub fn can_train(&self, images: &Images) -> bool {
+        images.train.is_some() && (images.has_labels() || self.distillation.is_some())
     }
 
     /// The unpruned network, to learn from.

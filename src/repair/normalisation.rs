@@ -8,6 +8,7 @@ use super::Workshop;
 use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::finetune::{State, trainable};
+use crate::patch::{unmoved_statistics, with_usual_momentum};
 use crate::program::{ModuleId, Operand};
 use crate::segments::with_tensor_list;
 use crate::torch::{self, Module, explain};
@@ -24,8 +25,12 @@ impl Workshop<'_> {
             return Ok(None);
         }
         let (mut repaired, network) = trainable(archive, self.progress)?;
-        let state = State::of_tensors(statistics(&Analysis::of(&repaired, &analysis.request)?));
-        let instrumented = with_tensor_list(&repaired, &network, &state.operands());
+        let retrained = Analysis::of(&repaired, &analysis.request)?;
+        let state = State::of_tensors(statistics(&retrained));
+        let mut instrumented = with_tensor_list(&repaired, &network, &state.operands());
+        if unmoved_statistics(&retrained.program) > 0 {
+            with_usual_momentum(&mut instrumented)?;
+        }
         let mut module = Module::load(&instrumented, self.device, self.interface)?;
         module.set_training(true)?;
         let tensors = module.tensors()?;

@@ -11,6 +11,7 @@ use crate::archive::Archive;
 use crate::data::Batch;
 use crate::dtype::Dtype;
 use crate::inference::{Kernel, Layer, Norm};
+use crate::interface::draws;
 use crate::program::Operand;
 use crate::segments::{Detour, Form, Method, Pieces};
 use crate::torch::{self, Module, explain};
@@ -78,6 +79,12 @@ impl Engine {
                     "its observers move with every batch that runs through it (fused_moving_avg_obs_fake_quant), so it \
                      gives other scores each time; call model.apply(torch.ao.quantization.disable_observer) before it \
                      is exported"
+                );
+            }
+            if let Some(operator) = draws(&analysis.program) {
+                bail!(
+                    "the network draws random numbers in evaluation mode as well ({operator}), so no two passes give the \
+                     same scores and nothing can be compared; export it without that"
                 );
             }
             bail!(
@@ -204,7 +211,7 @@ impl Engine {
         }
         match &self.pieces.head {
             Some(head) => {
-                let scores = tch::no_grad(|| self.module.forward(&images))?;
+                let scores = tch::no_grad(|| self.module.output(&images))?;
                 self.close(&self.method(head, &whole)?, &scores)
             }
             None => Ok(true),

@@ -57,3 +57,5 @@ mod statistics;
 mod targets;
 #[cfg(feature = "torch")]
 mod training;
+#[cfg(feature = "torch")]
+mod training_modes;

@@ -129,6 +129,7 @@ impl Written {
             shape: shape.to_vec(),
             dtype: Dtype::Float32,
             parameter: true,
+            requires_grad: true,
             storage: storage.into(),
         };
         self.set(path, Attribute::Tensor(info))

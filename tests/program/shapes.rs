@@ -30,6 +30,7 @@ fn shape_for(body: &str, input: &[i64]) -> String {
             shape: vec![5],
             dtype,
             parameter: false,
+            requires_grad: false,
             storage: format!("{dtype:?}"),
         })
     };
@@ -104,6 +105,7 @@ fn the_numbers_in_constants_are_read_where_the_archive_has_them() {
         shape: vec![],
         dtype: Dtype::Int64,
         parameter: false,
+        requires_grad: false,
         storage: "c0".into(),
     });
     assert_eq!(shown(&program(&net, &[4, 8, 8]).output.known), "?");

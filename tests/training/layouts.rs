@@ -5,7 +5,7 @@ use ckaprune::program::Network;
 use tch::Device;
 
 use super::common::images::easy_images;
-use super::common::{Written, class, fixture, open};
+use super::common::{Written, class, fixture, open, program};
 use super::train;
 
 /// Under `ONEDNN_MAX_CPU_ISA=AVX2` this is where uxlfoundation/oneDNN#6035 shows, as other losses or as an end of the
@@ -32,8 +32,9 @@ fn convolution(weight: &[i64], arguments: &str) -> Network {
         .network()
 }
 
-fn may(network: &Network) -> bool {
-    may_lie_channels_last(network, &[6, 8, 8], Device::Cpu)
+fn may(network: &Network, channels: i64) -> bool {
+    let program = program(network, &[channels, 8, 8]);
+    may_lie_channels_last(network, Some(&program), Device::Cpu)
 }
 
 #[test]
@@ -47,14 +48,15 @@ fn images_lie_channels_last_unless_a_narrow_convolution_of_one_pixel_leaves_pixe
         ([4, 2, 1, 1], "[3, 3], [0, 0], [1, 1], 3".into(), false),
     ] {
         assert_eq!(
-            may(&convolution(&weight, &arguments)),
+            may(&convolution(&weight, &arguments), 6),
             expected,
             "{weight:?} {arguments}"
         );
     }
     let wide = convolution(&[4, 8, 1, 1], &format!("[2, 2], {plain}"));
-    assert!(may_lie_channels_last(&wide, &[8, 8, 8], Device::Cpu));
-    assert!(!may_lie_channels_last(&wide, &[8, 8, 8], Device::Cuda(0)));
+    assert!(may(&wide, 8));
+    let on_a_gpu = may_lie_channels_last(&wide, Some(&program(&wide, &[8, 8, 8])), Device::Cuda(0));
+    assert!(!on_a_gpu);
 }
 
 #[test]
@@ -75,8 +77,8 @@ fn what_is_not_followed_may_be_such_a_convolution() {
             .tensor("weight", shape)
             .network()
     };
-    assert!(!may(&network(&[6, 6, 1, 1])));
-    assert!(may(&network(&[6, 6, 3, 3])));
+    assert!(!may(&network(&[6, 6, 1, 1]), 6));
+    assert!(may(&network(&[6, 6, 3, 3]), 6));
     let computed = class(
         "Net",
         "return torch.conv2d(x, torch.mul(self.scale, self.direction), None, [2, 2])",
@@ -84,5 +86,5 @@ fn what_is_not_followed_may_be_such_a_convolution() {
     let computed = Written::new(&computed)
         .tensor("scale", &[4, 1, 1, 1])
         .tensor("direction", &[4, 6, 1, 1]);
-    assert!(!may(&computed.network()));
+    assert!(!may(&computed.network(), 6));
 }

@@ -84,6 +84,7 @@ pub(super) fn run(
         images,
         candidates: &candidates,
         seed: options.data.seed,
+        trains: super::trains_at_all(options, run, images),
     };
     let mut seconds = trial.seconds().map_err(blame(path))?;
     seconds.run = whole(options, run, images, seconds, removals);
@@ -129,7 +130,7 @@ fn removals(run: &Run, analysis: &Analysis) -> usize {
 /// The whole run, as if every network took what the unpruned one does.
 fn whole(options: &Prune, run: &Run, images: &Images, seconds: Seconds, removals: usize) -> f64 {
     let iterations = removals.div_ceil(run.blocks_per_iteration) as f64;
-    let tuned = match run.trains(images) {
+    let tuned = match run.can_train(images) {
         true => iterations * run.training.epochs as f64 + options.final_epochs as f64,
         false => 0.,
     };
@@ -150,6 +151,8 @@ struct Trial<'a> {
     images: &'a Images,
     candidates: &'a [String],
     seed: u64,
+    /// Some network of the run will be trained.
+    trains: bool,
 }
 
 impl Trial<'_> {
@@ -161,9 +164,7 @@ impl Trial<'_> {
             false => extrapolated(&images.calibration, self.seed, |part| self.repair(part))?,
         };
         let epoch = match &images.train {
-            Some(train) if self.run.trains(images) || self.run.training.epochs > 0 => {
-                extrapolated(train, self.seed, |part| self.train(part))?
-            }
+            Some(train) if self.trains => extrapolated(train, self.seed, |part| self.train(part))?,
             _ => 0.,
         };
         let measuring = match &images.test {

@@ -16,7 +16,8 @@ use super::fitting::Fitting;
 use super::images::{Ready, Use, for_pruning, warn_synthetic};
 use super::report_files::Document;
 use super::{
-    Outcome, blame, free_output, interface, open_device, open_model, require_candidates, save, show,
+    Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
+    open_device, open_model, require_candidates, save, show,
 };
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
@@ -71,7 +72,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     options.scoring.check()?;
     let progress = options.talk.progress();
     let path = &options.model.model;
-    let archive = open_model(path)?;
+    let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "pruned")?;
     if let Some(folder) = &options.run_dir {
         for file in [Some(&output), options.output.export_weights.as_ref()] {
@@ -100,7 +101,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     )?;
     let interface = interface(path, &analysis)?;
     let run = prepared(options, interface, &images, synthetic, device, progress);
-    let fit = if run.trains(&images) || options.pretrain > 0 {
+    let fit = if trains_at_all(options, &run, &images) {
         interface.check_trainable()
     } else {
         interface.check_prunable()
@@ -159,7 +160,10 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         Some(run_dir) => run_dir.archive(picked)?,
         None => bail!("iteration {picked} was not kept"),
     };
-    let epochs = run.training.epochs * picked + options.final_epochs;
+    let epochs = match run.can_train(&images) {
+        true => run.training.epochs * picked + options.final_epochs,
+        false => 0,
+    };
     let (pruned, final_tuning) =
         finished(options, &run, (&original, pruned), picked, &images).map_err(blame(path))?;
     let baseline = match options.baseline {
@@ -192,6 +196,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         output: output.display().to_string(),
         input_shape: analysis.input_shape.clone(),
         samples: images.calibration.len(),
+        scores: run.interface.scale,
         criterion: run.criterion,
         synthetic,
         seed: options.data.seed,
@@ -303,6 +308,12 @@ fn pickable(options: &Prune) -> NonZeroUsize {
     options.blocks_per_iteration.saturating_mul(attempts)
 }
 
+/// Whether any network is trained: first, after a removal, or last.
+fn trains_at_all(options: &Prune, run: &Run, images: &Images) -> bool {
+    options.pretrain > 0
+        || (run.can_train(images) && run.training.epochs + options.final_epochs > 0)
+}
+
 /// Refuses a run that cannot fit the memory.
 fn check_fit(options: &Prune, run: &Run, images: &Images, analysis: &Analysis) -> Result<()> {
     let Scoring {
@@ -314,7 +325,7 @@ fn check_fit(options: &Prune, run: &Run, images: &Images, analysis: &Analysis) -
     let batch = images.plain.batch_size().get();
     let train = images.train.as_ref().map_or(0, Part::len);
     let test = images.test.as_ref().map_or(0, Part::len);
-    let (work, images) = match run.trains(images) || options.pretrain > 0 {
+    let (work, images) = match trains_at_all(options, run, images) {
         true => (options.training.work(), train),
         false => (Work::Forward, test),
     };
@@ -330,6 +341,10 @@ fn announce(
     synthetic: bool,
 ) -> Result<()> {
     let progress = run.scoring.progress;
+    note_scale(&options.model.model, run.interface.scale, progress);
+    if trains_at_all(options, run, images) {
+        note_caveats(analysis, progress);
+    }
     if options.reference == Reference::Original && !run.criterion.compares() {
         bail!(
             "--reference original needs a criterion that compares representations: cka, cka-debiased or consensus"
@@ -395,7 +410,7 @@ fn finished(
     picked: usize,
     images: &Images,
 ) -> Result<(Archive, Option<Tuning>)> {
-    if options.final_epochs == 0 || !run.trains(images) {
+    if options.final_epochs == 0 || !run.can_train(images) {
         return Ok((pruned, None));
     }
     let training = Training {

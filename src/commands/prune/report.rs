@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::criteria;
+use crate::interface::Scale;
 use crate::page::{Column, Table};
 use crate::prune::{Figures, Iteration, Stop, Tuning};
 use crate::report::{bar, percent, text_of, thousands};
@@ -18,6 +19,9 @@ pub(super) struct PruneReport {
     pub input_shape: Vec<i64>,
     /// Calibration images.
     pub samples: usize,
+    /// What the network gives in place of scores before softmax; absent where it gives those.
+    #[serde(skip_serializing_if = "Scale::is_usual")]
+    pub scores: Scale,
     pub criterion: criteria::Name,
     /// The calibration images were random noise.
     pub synthetic: bool,

@@ -6,6 +6,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import make  # noqa: E402
@@ -14,7 +15,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 HERE = Path(__file__).parent
-WIDTH = 8
+WIDTH = 4
 
 
 class Widths(nn.Module):
@@ -76,7 +77,103 @@ def counted(network, batches: int):
     return torch.jit.script(network)
 
 
-ARCHIVES = {f"widths_{width}.pt": lambda width=width: scripted(Widths(width)) for width in (3, 4, 6, 12)}
+class Normalised(nn.Module):
+    """A network and what follows its scores."""
+
+    def __init__(self, network: nn.Module, *behind: nn.Module):
+        super().__init__()
+        self.net = network
+        self.behind = nn.Sequential(*behind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.behind(self.net(x))
+
+
+class Maps(nn.Module):
+    """Softmax over maps of one pixel, then a view and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.net(x).unsqueeze(2).unsqueeze(3)
+        return self.drop(F.softmax(x, dim=1).flatten(1))
+
+
+class Both(nn.Module):
+    """Scores and probabilities."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        x = self.net(x)
+        return x, x.softmax(-1)
+
+
+class Dropping(Net):
+    """As one writes it who wants dropout whatever the mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(F.relu(self.stem(x)))
+        return self.fc(F.dropout(x, 0.5).mean([2, 3]))
+
+
+def saved_training(make_archive, network):
+    """In training mode, whatever it was made in."""
+    archive = make_archive(network)
+    archive.train()
+    return archive
+
+
+def partly_training():
+    """A block alone is in training mode."""
+    archive = traced(Net(drop=0.5))
+    getattr(archive.blocks, "1").train()
+    return archive
+
+
+def traced_training(network):
+    network = make.randomised(network).train()
+    return torch.jit.trace(network, make.example(), check_trace=False)
+
+
+def held(network, free):
+    """All parameters but those whose names begin so say requires_grad=False."""
+    network = make.randomised(network)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(free))
+    return network
+
+
+ARCHIVES = {f"widths_{width}.pt": lambda width=width: scripted(Widths(width)) for width in (3, 4, 6, 12)} | {
+    "net_scripted.pt": lambda: scripted(Net()),
+    "net_traced.pt": lambda: traced(Net()),
+    "flags_traced.pt": lambda: saved_training(traced, Net()),
+    "flags_part_traced.pt": partly_training,
+    "flags_scripted.pt": lambda: saved_training(scripted, Net()),
+    "momentum_none_traced.pt": lambda: traced(Net(momentum=None)),
+    "momentum_zero_scripted.pt": lambda: scripted(Net(momentum=0.0)),
+    "momentum_none_scripted.pt": lambda: counted(Net(momentum=None), 0),
+    "momentum_many_scripted.pt": lambda: counted(Net(momentum=None), 50_000_000),
+    "held_scripted.pt": lambda: torch.jit.script(held(Net(), "fc")),
+    "held_traced.pt": lambda: torch.jit.trace(held(Net(), ("fc", "blocks.2")), make.example()),
+    "held_all_scripted.pt": lambda: torch.jit.script(held(Net(), "none")),
+    "softmax_scripted.pt": lambda: scripted(Normalised(Net(), nn.Softmax(1))),
+    "softmax_maps_traced.pt": lambda: traced(Maps()),
+    "log_softmax_traced.pt": lambda: traced(Normalised(Net(), nn.LogSoftmax(dim=-1))),
+    "softmax_both_scripted.pt": lambda: scripted(Both()),
+    "softmax_images_scripted.pt": lambda: scripted(Normalised(Net(), nn.Softmax(0))),
+    "sigmoid_scripted.pt": lambda: scripted(Normalised(Net(), nn.Sigmoid())),
+    "training_traced.pt": lambda: traced_training(Net(drop=0.2)),
+    "training_norm_traced.pt": lambda: traced_training(Net()),
+    "always_drops_scripted.pt": lambda: scripted(Dropping()),
+}
+# What they give is not the same twice.
+RANDOM = ("training_traced", "always_drops")
 
 
 def main(wanted):
@@ -87,6 +184,8 @@ def main(wanted):
         # TorchScript numbers class names per process.
         child = os.fork()
         if child == 0:
+            if name.startswith(RANDOM):
+                make.check = lambda *_: None
             archive().save(HERE / name)
             make.shrink(HERE / name)
             os._exit(0)

@@ -75,6 +75,7 @@ fn report() -> PruneReport {
         model: "models/<b>resnet56.pt".into(),
         output: "pruned.pt".into(),
         input_shape: vec![3, 32, 32],
+        scores: crate::interface::Scale::default(),
         samples: 1024,
         criterion: criteria::Name::Cka,
         synthetic: false,

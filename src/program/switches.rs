@@ -1,0 +1,50 @@
+//! The arguments by which operators are told whether the network is being trained.
+
+use super::Sources;
+use super::ast::{Class, Expr, Item, walk};
+
+/// Operators with a training switch, and the position of it among their arguments.
+const SWITCHES: &[(&str, usize)] = &[
+    ("torch.batch_norm", 5),
+    ("torch.instance_norm", 5),
+    ("torch.dropout", 2),
+    ("torch.dropout_", 2),
+    ("torch.feature_dropout", 2),
+    ("torch.feature_dropout_", 2),
+    ("torch.alpha_dropout", 2),
+    ("torch.alpha_dropout_", 2),
+    ("torch.feature_alpha_dropout", 2),
+    ("torch.feature_alpha_dropout_", 2),
+    ("torch.rrelu", 3),
+    ("torch.rrelu_", 3),
+];
+
+/// Whether a training switch in the methods of some class is this literal, `True` or `False`: then that code was traced.
+#[must_use]
+pub fn has_literal_switch(sources: &Sources, literal: &str) -> bool {
+    let mut found = false;
+    let items = sources.files().flat_map(|(_, file)| &file.items);
+    let classes = items.filter_map(|item| match item {
+        Item::Class(class) => Some(class),
+        _ => None,
+    });
+    for method in classes.flat_map(Class::methods) {
+        walk(&method.body, &mut |expression| {
+            if let Expr::Call { callee, args, .. } = expression
+                && let Some(position) = training_switch(callee)
+            {
+                let switch = args.get(position).map(|a| &a.value);
+                found |= matches!(switch, Some(Expr::Name(name)) if name == literal);
+            }
+        });
+    }
+    found
+}
+
+/// The position of the training switch among the arguments of a function that has one.
+#[must_use]
+pub fn training_switch(callee: &Expr) -> Option<usize> {
+    let function = callee.dotted()?;
+    let (_, position) = SWITCHES.iter().find(|(name, _)| *name == function)?;
+    Some(*position)
+}

@@ -1,0 +1,136 @@
+//! Networks that end in softmax are measured and trained as those that do not.
+
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::Archive;
+use ckaprune::eval::{Quality, predict};
+use ckaprune::finetune::{Distillation, Session, Teacher, Training, finetune};
+use ckaprune::interface::{Interface, Scale};
+use ckaprune::torch::Module;
+use tch::{Device, Kind, Tensor};
+
+use super::common::images::easy_images;
+use super::common::{fixture, open};
+use super::{Lessons, QUIET, lessons, loader, random_numbers};
+
+fn interface(archive: &Archive, output: Option<&str>) -> Interface {
+    let request = Request {
+        output: output.map(|key| key.parse().unwrap()),
+        ..Request::shape(&[3, 8, 8])
+    };
+    Analysis::of(archive, &request).unwrap().interface.unwrap()
+}
+
+#[test]
+fn what_a_network_ends_in_is_seen() {
+    for (name, output, scale) in [
+        ("net_scripted.pt", None, Scale::Scores),
+        ("softmax_scripted.pt", None, Scale::Probabilities),
+        ("softmax_maps_traced.pt", None, Scale::Probabilities),
+        ("log_softmax_traced.pt", None, Scale::LogProbabilities),
+        ("softmax_both_scripted.pt", Some("0"), Scale::Scores),
+        ("softmax_both_scripted.pt", Some("1"), Scale::Probabilities),
+        // Over the images, which makes no probabilities of classes.
+        ("softmax_images_scripted.pt", None, Scale::Scores),
+        ("sigmoid_scripted.pt", None, Scale::Independent),
+    ] {
+        let archive = open(&fixture(&format!("field/{name}")));
+        assert_eq!(interface(&archive, output).scale, scale, "{name}");
+    }
+}
+
+const NORMALISED: [(&str, Option<&str>); 4] = [
+    ("field/softmax_scripted.pt", None),
+    ("field/softmax_maps_traced.pt", None),
+    ("field/log_softmax_traced.pt", None),
+    ("field/softmax_both_scripted.pt", Some("1")),
+];
+
+fn quality(archive: &Archive, interface: &Interface) -> Quality {
+    let (_folder, part) = easy_images();
+    let module = Module::load(archive, Device::Cpu, interface).unwrap();
+    let predictions = predict(&module, &part, &loader(), QUIET, "measuring").unwrap();
+    Quality::of(&predictions, &[])
+}
+
+#[test]
+fn loss_and_calibration_are_those_of_the_scores_before_softmax() {
+    let plain = open(&fixture("field/net_scripted.pt"));
+    let expected = quality(&plain, &Interface::default());
+    for (name, output) in NORMALISED {
+        let archive = open(&fixture(name));
+        let found = quality(&archive, &interface(&archive, output));
+        assert_eq!(found.rate, expected.rate, "{name}");
+        assert!(
+            (found.loss - expected.loss).abs() < 1e-4,
+            "{name}: {}",
+            found.loss
+        );
+        let apart = found.calibration_error - expected.calibration_error;
+        assert!(apart.abs() < 1e-4, "{name}: {}", found.calibration_error);
+    }
+}
+
+/// Losses of an epoch, learned from labels and from a teacher.
+fn losses(archive: &Archive, interface: &Interface) -> Vec<f64> {
+    let (_folder, part) = easy_images();
+    let loader = loader();
+    let teacher = Module::load(archive, Device::Cpu, interface).unwrap();
+    let distillation = Distillation {
+        temperature: 4.,
+        weight: 0.5,
+    };
+    let mut teacher = Teacher::new(teacher, distillation, &loader);
+    let lessons = Lessons {
+        teacher: Some(&mut teacher),
+        ..lessons(&part, &loader)
+    };
+    let training = Training {
+        epochs: 3,
+        ..Training::default()
+    };
+    let _alone = random_numbers();
+    let trained = finetune(
+        archive,
+        interface,
+        lessons,
+        &training,
+        Session::at(0),
+        Device::Cpu,
+        QUIET,
+    );
+    trained.unwrap().losses
+}
+
+#[test]
+fn training_is_that_of_the_scores_before_softmax() {
+    let plain = open(&fixture("field/net_scripted.pt"));
+    let expected = losses(&plain, &Interface::default());
+    // Not that with dropout behind it, which draws.
+    for (name, output) in NORMALISED
+        .into_iter()
+        .filter(|(name, _)| !name.contains("maps"))
+    {
+        let archive = open(&fixture(name));
+        let found = losses(&archive, &interface(&archive, output));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 1e-3,
+                "{name}: {found}, not {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_probability_that_rounds_to_nothing_has_a_finite_logarithm_and_gradient() {
+    let archive = open(&fixture("field/softmax_scripted.pt"));
+    let module = Module::load(&archive, Device::Cpu, &interface(&archive, None)).unwrap();
+    let images = Tensor::full([2, 3, 8, 8], 1e6, (Kind::Float, Device::Cpu));
+    let images = images.set_requires_grad(true);
+    let scores = module.forward(&images).unwrap();
+    assert!(scores.min().double_value(&[]) < -80., "{scores:?}");
+    scores.sum(Kind::Float).backward();
+    for tensor in [scores, images.grad()] {
+        assert!(tensor.isfinite().all().int64_value(&[]) == 1);
+    }
+}
