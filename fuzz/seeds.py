@@ -63,7 +63,10 @@ def data():
     grey, rgb = png(2, 2, 0, b"\0ab\0cd"), png(2, 1, 2, b"\0abcdef")
     cifar = b"\x01" + bytes(3072)
     half = lambda first: first + gzip.compress(b"\0\0\x08\x01\0\0\0\x02\0\x01", mtime=0).ljust(len(first), b"\0")
-    return [b"\0" + idx, b"\1" + half(zipped), b"\2" + cifar, b"\2" + cifar * 2, b"\3\1" + cifar,
+    images, labels = npy("|u1", (2, 2, 2, 2), bytes(range(16))), npy("<i8", (2,), struct.pack("<2q", 0, 1))
+    rows = npy("<f4", (2, 2), struct.pack("<4f", 0, 1, 1, 0))
+    lists = [b"a\nb\n10\n", b'["10", "a", "b"]', b'{"0": ["b", "bee"], "1": ["a"], "2": ["10"]}', b'{"a": 0, "b": 1, "10": 2}']
+    return [b"\xfd" + images + labels, b"\xfd" + images + rows, b"\xfe" + images, *(b"\xff" + names for names in lists), b"\0" + idx, b"\1" + half(zipped), b"\2" + cifar, b"\2" + cifar * 2, b"\3\1" + cifar,
             b"\4" + npz(zipfile.ZIP_STORED), b"\4" + npz(zipfile.ZIP_DEFLATED), b"\5" + grey, b"\5" + rgb,
             b"\6" + bmp + bytes(4), b"\6" + gif, b"\6" + tiff, b"\7" + ppm, b"\7RIFF"]
 

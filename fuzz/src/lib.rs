@@ -13,7 +13,7 @@ use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::network::{module_name, source_file};
 use ckaprune::archive::{Archive, Limits, Pickle, Section};
 use ckaprune::blocks::{Candidates, Granularity, Search};
-use ckaprune::data::{InputSize, Loader, Transform, open};
+use ckaprune::data::{ClassNames, InputSize, Labelling, Loader, Transform, open_labelled};
 use ckaprune::patch::{Patch, PatchError};
 use ckaprune::program::{parse as parse_source, print as print_source};
 use ckaprune::report::BlockReport;
@@ -200,6 +200,11 @@ pub fn patch(bytes: &[u8]) {
     }
 }
 
+/// First bytes for arrays in files of their own, several of them, and a list of classes.
+const ARRAY: u8 = 253;
+const ARRAYS: u8 = 254;
+const CLASSES: u8 = 255;
+
 /// Files of a data set; the first byte says which.
 pub fn data(bytes: &[u8]) {
     let Some((which, content)) = bytes.split_first() else {
@@ -212,7 +217,27 @@ pub fn data(bytes: &[u8]) {
         fs::write(path, content).expect("it can be written");
     };
     let half = content.len() / 2;
+    let mut labelling = Labelling::default();
     let name = match which % 8 {
+        _ if *which == ARRAY => {
+            write("x_test.npy", &content[..half]);
+            write("y_test.npy", &content[half..]);
+            "x_test.npy"
+        }
+        _ if *which == ARRAYS => {
+            write("fog.npy", content);
+            write("labels.npy", content);
+            ""
+        }
+        _ if *which == CLASSES => {
+            for name in ["a", "b/c", "10"] {
+                write(&format!("{name}/1.ppm"), b"P6 1 1 255\n123");
+            }
+            write("classes", content);
+            labelling.classes = ClassNames::read(&folder.path().join("classes")).ok();
+            labelling.first = (content.len() % 3) as u32;
+            ""
+        }
         0 => {
             write("train-images-idx3-ubyte", content);
             write("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 2, 0, 1]);
@@ -253,7 +278,7 @@ pub fn data(bytes: &[u8]) {
             ""
         }
     };
-    let Ok(set) = open(&folder.path().join(name)) else {
+    let Ok(set) = open_labelled(&folder.path().join(name), &labelling) else {
         return;
     };
     let transform = Transform {

@@ -36,7 +36,7 @@ pub struct Model {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    /// CIFAR binary folder, IDX folder (MNIST family), .npz, or image folder with a directory per class
+    /// CIFAR binary folder, IDX folder (MNIST family), .npz or .npy arrays, or image folder with a directory per class
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: Option<PathBuf>,
     /// Names of the network's classes in the order of their numbers, one a line or as JSON, that give image folders

@@ -9,6 +9,7 @@ use tch::Device;
 
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
+use crate::data;
 use crate::memory::{Footprint, Memory, Work, available, known};
 use crate::progress::Progress;
 use crate::report::counted;
@@ -163,7 +164,7 @@ fn size_in_memory(path: &Path) -> u64 {
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let is_array = |file: &PathBuf| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        file.is_file() && (name.ends_with(".bin") || name.ends_with("ubyte"))
+        file.is_file() && data::is_array(&name)
     };
     files
         .filter(is_array)

@@ -45,6 +45,12 @@ pub(super) fn is_cifar100(names: &[String]) -> bool {
     CIFAR100.matches(names)
 }
 
+/// What is downloaded as the Python version: pickles, which are programs.
+pub(super) fn is_pickled(names: &[String]) -> bool {
+    let is = |wanted| names.iter().any(|name| name == wanted);
+    is("data_batch_1") || (is("train") && is("test") && is("meta"))
+}
+
 pub(super) fn open_cifar10(folder: &Path) -> Result<Found> {
     CIFAR10.open(folder)
 }

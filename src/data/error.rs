@@ -101,12 +101,31 @@ pub enum Problem {
         expected: &'static str,
     },
     /// Labels for another number of images.
-    #[error("{images} images but {labels} labels")]
+    #[error("{images} images but {labels} labels; every image needs one")]
     CountMismatch {
         /// Number of images.
         images: usize,
         /// Number of labels.
         labels: usize,
+    },
+    /// Labels of images that show several classes, or none.
+    #[error(
+        "the labels name {ones} classes for image {image}: several classes an image (multi-label) are another task than \
+         choosing one, which is what is trained and measured here; save one class number an image"
+    )]
+    SeveralClasses {
+        /// Number of the image.
+        image: usize,
+        /// Classes that it is said to have.
+        ones: usize,
+    },
+    /// A folder of arrays that are each a set of images.
+    #[error("holds several arrays of images ({names}): name one of them, as in --data {}", example.display())]
+    SeveralArrays {
+        /// Their names.
+        names: String,
+        /// The first one's file.
+        example: PathBuf,
     },
     /// A label no class has.
     #[error("label {label} is outside 0..{classes}")]
@@ -208,7 +227,10 @@ pub enum Problem {
     #[error("cannot be decoded: {0}")]
     Undecodable(#[source] image::ImageError),
     /// NaN, infinity, or pixels on another scale.
-    #[error("pixel value {0}; floating-point pixels must lie in 0..1")]
+    #[error(
+        "pixel value {0}; floating-point pixels must lie in 0..1: divide those of 0..255 by 255, undo a normalisation before \
+         saving (x * std + mean, clipped) and name it with --mean and --std"
+    )]
     PixelRange(f32),
 }
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod augment;
 mod bounded;
 mod cifar;
@@ -17,6 +18,7 @@ mod jpeg;
 mod loader;
 mod normalisation;
 mod npy;
+mod npy_files;
 mod npz;
 mod part;
 mod resample;
@@ -53,8 +55,10 @@ pub enum Format {
     Cifar100,
     /// `train-images-idx3-ubyte` and its kin, as the MNIST family has them, plain or gzipped.
     Idx,
-    /// NumPy arrays.
+    /// NumPy arrays in one file.
     Npz,
+    /// NumPy arrays in files of their own.
+    Npy,
     /// Encoded images, a folder for each class, or unlabelled in one folder.
     ImageFolder,
 }
@@ -62,7 +66,7 @@ pub enum Format {
 impl Format {
     const KNOWN: &'static str = "a folder of CIFAR-10 or CIFAR-100 in its binary version \
         (data_batch_1.bin, or train.bin and test.bin), a folder of the MNIST family \
-        (train-images-idx3-ubyte[.gz]), an .npz file (x_train, y_train, ..., or images and labels), \
+        (train-images-idx3-ubyte[.gz]), an .npz file (x_train, y_train, ..., or images and labels) or such arrays as .npy files, \
         a folder of images with a folder for each class, below train/ and test/ or directly";
 }
 
@@ -71,7 +75,7 @@ impl Format {
     fn numbered(self) -> Numbered {
         match self {
             Format::Cifar10 | Format::Cifar100 => Numbered::ByFormat,
-            Format::Idx | Format::Npz => Numbered::ByLabel,
+            Format::Idx | Format::Npz | Format::Npy => Numbered::ByLabel,
             Format::ImageFolder => Numbered::ByFolder,
         }
     }
@@ -84,6 +88,7 @@ impl fmt::Display for Format {
             Format::Cifar100 => "CIFAR-100 (binary)",
             Format::Idx => "IDX",
             Format::Npz => "npz",
+            Format::Npy => "npy",
             Format::ImageFolder => "image folder",
         })
     }
@@ -146,6 +151,8 @@ pub fn open_labelled(path: &Path, labelling: &Labelling) -> Result<DataSet> {
         Format::Cifar100 => cifar::open_cifar100(path),
         Format::Idx => idx::open(path),
         Format::Npz => npz::open(path),
+        Format::Npy if path.is_dir() => npy_files::open_folder(path),
+        Format::Npy => npy_files::open_file(path),
         Format::ImageFolder => folder::open(path, labelling.classes.as_ref()),
     }?;
     DataSet::new(path, format, found, labelling)
@@ -247,23 +254,46 @@ impl DataSet {
     }
 }
 
+/// Whether a file of this name is read into memory as a part of a data set.
+#[must_use]
+pub fn is_array(name: &str) -> bool {
+    let stem = name.strip_suffix(".npy");
+    name.ends_with(".bin") || name.ends_with("ubyte") || stem.is_some_and(arrays::is_of_a_part)
+}
+
 fn recognise(path: &Path) -> Result<Format> {
     let meta = fs::metadata(path).map_err(|e| Problem::from(e).at(path))?;
     if meta.is_file() {
-        if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("npz"))
-        {
-            return Ok(Format::Npz);
-        }
-        let found = "a single file that is not .npz; name the folder that holds it".to_owned();
-        return Err(Problem::Unrecognised { found }.at(path));
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        return match extension.to_str().unwrap_or_default() {
+            "npz" => Ok(Format::Npz),
+            "npy" => Ok(Format::Npy),
+            extension => {
+                let instead = instead_of(extension);
+                let found = format!("a single file that is neither .npz nor .npy; {instead}");
+                Err(Problem::Unrecognised { found }.at(path))
+            }
+        };
     }
     if let Some(format) = recognise_folder(path)? {
         return Ok(format);
     }
     let found = describe(path)?;
     Err(Problem::Unrecognised { found }.at(path))
+}
+
+/// What to do with a file of a kind that is not read.
+fn instead_of(extension: &str) -> &'static str {
+    match extension {
+        "zip" | "tar" | "tgz" | "gz" | "xz" | "bz2" | "7z" | "rar" => {
+            "unpack it and name the folder"
+        }
+        "pkl" | "pickle" | "pt" | "pth" | "mat" | "h5" | "hdf5" | "parquet" | "arrow" | "lmdb"
+        | "tfrecord" => {
+            "save its arrays with np.savez(\"data.npz\", x_train=..., y_train=..., x_test=..., y_test=...)"
+        }
+        _ => "name the folder that holds it",
+    }
 }
 
 fn recognise_folder(path: &Path) -> Result<Option<Format>> {
@@ -276,6 +306,8 @@ fn recognise_folder(path: &Path) -> Result<Option<Format>> {
         Some(Format::Idx)
     } else if folder::is_image_folder(path)? {
         Some(Format::ImageFolder)
+    } else if npy_files::is_npy_folder(&names) {
+        Some(Format::Npy)
     } else {
         None
     })
@@ -293,6 +325,9 @@ fn describe(path: &Path) -> Result<String> {
         }
     }
     let names: Vec<_> = entries.iter().take(5).map(|entry| name_of(entry)).collect();
+    if cifar::is_pickled(&names) {
+        return Ok("CIFAR in its Python version (pickles); get the binary version".to_owned());
+    }
     Ok(match entries.len() {
         0 => "an empty folder".to_owned(),
         n if n > names.len() => format!("{} and {} more", names.join(", "), n - names.len()),

@@ -26,6 +26,11 @@ struct Header {
     shape: Vec<usize>,
 }
 
+/// The shape that an array announces.
+pub(super) fn shape(mut reader: impl Read) -> Result<Vec<usize>, Problem> {
+    Ok(Header::read(&mut reader)?.shape)
+}
+
 /// Reads an array that fills the rest of `reader`.
 pub(super) fn read(mut reader: impl Read) -> Result<Npy, Problem> {
     let header = Header::read(&mut reader)?;
@@ -96,6 +101,9 @@ fn array<T>(shape: ndarray::Shape<IxDyn>, elements: Vec<T>) -> Result<ArrayD<T>,
 fn unsupported(descr: &str) -> Problem {
     Problem::Malformed(if descr.ends_with('O') {
         "an array of Python objects, as images of several sizes give: save one array of one size"
+            .to_owned()
+    } else if descr.contains(['U', 'S']) {
+        "an array of texts; save the numbers of the classes instead, in the network's order"
             .to_owned()
     } else {
         format!("an array of type {descr:?}; images are uint8 or float32, labels integers")

@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::archive::Archive;
 use image::RgbImage;
 use ndarray::{Array1, Array4};
 use serde_json::Value;
 
 use crate::images::{CLASSES, colours, npy};
-use crate::place::{Place, Said};
+use crate::place::{Place, Said, fixture};
 
 const HOW: &str = "--mean 0.5 --std 0.25 --batch-size 20 --device cpu --threads 1";
 
@@ -225,6 +227,57 @@ fn folders_named_by_numbers_are_sorted_as_text_and_that_is_said() {
     assert!(
         accuracy(&said.json()) > 0.7 && !said.stderr.contains("warning"),
         "{said:#?}"
+    );
+}
+
+#[test]
+fn how_many_classes_a_network_knows_is_found_by_running_it_where_its_code_does_not_tell() {
+    let place = place();
+    let known = |model: &str| {
+        let archive = Archive::open(&fixture(model)).unwrap();
+        let analysis = Analysis::of(&archive, &Request::shape(&[3, 8, 8]));
+        analysis.unwrap().classes()
+    };
+    assert_eq!(known("basic_scripted.pt"), Some(5));
+    assert_eq!(known("field/masked_scripted.pt"), None);
+    place.write(
+        "net.pt",
+        std::fs::read(fixture("field/masked_scripted.pt")).unwrap(),
+    );
+    place.folders("subset", |class| SUBSET[class]);
+    let said = place.done(&eval("subset"));
+    assert!(said.stderr.contains("net.pt KNOWS 5 CLASSES"), "{said:#?}");
+    place.folders("all", |class| Some(["a", "b", "c", "d", "e"][class]));
+    let said = place.done(&eval("all"));
+    assert!(!said.stderr.contains("warning"), "{said:#?}");
+}
+
+#[test]
+fn images_of_many_channels_go_through_every_command() {
+    let place = Place::with(&[]);
+    place.write(
+        "net.pt",
+        std::fs::read(fixture("field/bands_scripted.pt")).unwrap(),
+    );
+    let images = Array4::from_shape_fn((40, 13, 8, 8), |(n, c, y, x)| {
+        ((n * 31 + c * 17 + y * 5 + x * 3) % 100) as f32 / 100.
+    });
+    let (_, labels) = colours(40, 0);
+    let bands = [("images", npy(&images)), ("labels", npy(&labels))];
+    place.npz("bands.npz", &bands);
+    let values = |value: &str| [value; 13].join(",");
+    let data = "--model net.pt --data bands.npz --batch-size 20 --device cpu --threads 1 --quiet";
+    let one = place.json(&format!(
+        "eval {data} --mean 0.5 --std 0.25 --passes 0 --json"
+    ));
+    let all = format!("--mean {} --std {}", values("0.5"), values("0.25"));
+    let each = place.json(&format!("eval {data} {all} --passes 0 --json"));
+    assert_eq!(one["loss"], each["loss"]);
+    place.done(&format!("prune {data} {all} --iterations 1 --samples 20"));
+    let said = place.refused(&format!("eval {data} --mean 0.5,0.4,0.3"));
+    assert!(
+        said.contains("mean has 3 values") && said.contains("13 channels"),
+        "{said}"
     );
 }
 

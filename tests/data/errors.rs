@@ -286,7 +286,12 @@ fn npz_arrays_that_are_no_images_or_labels() {
             ("labels", &Array2::<u8>::zeros((2, 10))),
         ],
     );
-    assert_problem!(&path, "labels.npy", None, Problem::Shape { .. });
+    assert_problem!(
+        &path,
+        "labels.npy",
+        None,
+        Problem::SeveralClasses { image: 0, ones: 0 }
+    );
     npz(
         &path,
         false,

@@ -10,7 +10,7 @@ use tempfile::tempdir;
 use super::files::{cifar10, colour, grey, gzip, idx, mnist, npz, write};
 
 /// Pixels in 0..255 of all images in one batch.
-fn pixels(part: &Part) -> Array4<f32> {
+pub fn pixels(part: &Part) -> Array4<f32> {
     let size = NonZeroUsize::new(part.len()).unwrap();
     let loader = Loader::new(size, Transform::default());
     let batch = loader.batches(part, 0).unwrap().next().unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! Data sets as a user has them: every test writes its own to a temporary folder.
 
+mod arrays;
 mod batches;
 mod damaged;
 mod errors;

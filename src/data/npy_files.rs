@@ -1,0 +1,193 @@
+//! NumPy arrays in files of their own: of the parts of a data set, or of images under several names that share their
+//! labels, as the corruptions of CIFAR-10-C.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::arrays::{self, Arrays, Kinds};
+use super::error::{Problem, Result, listed};
+use super::npy::{self, Npy};
+use super::part::Part;
+use super::{Found, file_names};
+
+const ENDING: &str = ".npy";
+
+/// What labels are called beside images of any name.
+const LABELS: [&str; 2] = ["labels", "y"];
+/// What an array of images is called by, and the array of their labels in its place.
+const WORDS: [(&str, &str); 4] = [
+    ("images", "labels"),
+    ("image", "label"),
+    ("data", "labels"),
+    ("x", "y"),
+];
+
+pub(super) fn is_npy_folder(names: &[String]) -> bool {
+    names.iter().any(|name| name.ends_with(ENDING))
+}
+
+/// A folder of arrays of one data set.
+pub(super) fn open_folder(folder: &Path) -> Result<Found> {
+    let mut files = Files::of(folder)?;
+    if let Some(found) = arrays::parts(&mut files, folder)? {
+        return Ok(found);
+    }
+    let several = Kinds::of(&mut files).images;
+    if let [(first, _), _, ..] = several.as_slice() {
+        let example = files.place(first);
+        let names = listed(several.iter().map(|(name, _)| name.clone()));
+        return Err(Problem::SeveralArrays { names, example }.at(folder));
+    }
+    let found = format!("arrays: {}", arrays::shown(&mut files));
+    Err(Problem::Unrecognised { found }.at(folder))
+}
+
+/// One array of images, with the labels that lie beside it.
+pub(super) fn open_file(path: &Path) -> Result<Found> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut files = Files::of(folder)?;
+    let (count, store) = arrays::read_images(&mut files, path, &stem)?;
+    let mut notes = Vec::new();
+    let beside = companions(&stem)
+        .into_iter()
+        .find_map(|name| files.spelled(&name));
+    let labels = match beside.filter(|name| **name != *stem) {
+        Some(name) => {
+            let labels = arrays::read_labels(&mut files, &name)?;
+            let place = files.place(&name);
+            Some(repeated(labels, count, &mut notes, &place))
+        }
+        None => {
+            let wanted: Vec<_> = companions(&stem)
+                .iter()
+                .map(|name| format!("{name}{ENDING}"))
+                .collect();
+            notes.push(format!(
+                "{}: there is no {} beside it, so its images are taken as unlabelled",
+                path.display(),
+                wanted.join(" or ")
+            ));
+            None
+        }
+    };
+    let part = Some(Part::new(store, count, labels)?);
+    let (train, test) = match arrays::is_test(&stem) {
+        true => (None, part),
+        false => (part, None),
+    };
+    Ok(Found {
+        train,
+        validation: None,
+        test,
+        classes: None,
+        notes,
+    })
+}
+
+/// What the labels of images of this name may be called, the likeliest first.
+fn companions(stem: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (images, labels) in WORDS {
+        let mut found = false;
+        let words = stem.split_inclusive(['_', '-', '.']).map(|word| {
+            let (bare, end) = match word.strip_suffix(['_', '-', '.']) {
+                Some(bare) => (bare, &word[bare.len()..]),
+                None => (word, ""),
+            };
+            found |= bare.eq_ignore_ascii_case(images);
+            match bare.eq_ignore_ascii_case(images) {
+                true => format!("{labels}{end}"),
+                false => word.to_owned(),
+            }
+        });
+        let name: String = words.collect();
+        if found {
+            names.push(name);
+        }
+    }
+    names.extend(LABELS.map(str::to_owned));
+    names.dedup();
+    names
+}
+
+/// A label for each image, of those that stand for each of several blocks of images.
+fn repeated(labels: Vec<i64>, images: usize, notes: &mut Vec<String>, place: &Path) -> Vec<i64> {
+    let count = labels.len();
+    if count == 0 || count >= images || images % count != 0 {
+        return labels;
+    }
+    let times = images / count;
+    notes.push(format!(
+        "{}: {count} labels for {images} images: they are repeated {times} times, as for the severities of CIFAR-10-C",
+        place.display()
+    ));
+    labels.repeat(times)
+}
+
+/// Files of arrays in a folder.
+struct Files<'a> {
+    folder: &'a Path,
+    names: Vec<String>,
+}
+
+impl<'a> Files<'a> {
+    fn of(folder: &'a Path) -> Result<Self> {
+        let names = file_names(folder)?;
+        let stems = names.iter().filter_map(|name| name.strip_suffix(ENDING));
+        let names = stems.map(str::to_owned).collect();
+        Ok(Files { folder, names })
+    }
+
+    fn with<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(BufReader<File>) -> Result<T, Problem>,
+    ) -> Result<T> {
+        let place = self.place(name);
+        let file = File::open(&place).map_err(Problem::from);
+        let result = file.and_then(|file| read(BufReader::new(file)));
+        result.map_err(|problem| problem.at(place))
+    }
+}
+
+impl Arrays for Files<'_> {
+    fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}{ENDING}"))
+    }
+
+    fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
+        self.with(name, npy::shape)
+    }
+
+    fn read(&mut self, name: &str) -> Result<Npy> {
+        self.with(name, npy::read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::companions;
+
+    #[test]
+    fn labels_are_called_as_their_images_are() {
+        for (images, labels) in [
+            ("x_test", "y_test"),
+            ("cifar10.1_v6_data", "cifar10.1_v6_labels"),
+            ("train_images", "train_labels"),
+            ("images", "labels"),
+            ("brightness", "labels"),
+            ("X", "y"),
+        ] {
+            assert_eq!(companions(images)[0], labels, "{images}");
+        }
+    }
+}
