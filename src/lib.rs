@@ -34,6 +34,7 @@ pub mod inference;
 pub mod interface;
 pub mod interrupt;
 pub mod invocation;
+pub mod lineage;
 pub mod matrix;
 pub mod memory;
 pub mod options;

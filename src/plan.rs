@@ -19,6 +19,10 @@ pub struct Plan {
     pub candidates: Candidates,
     /// Paths, in the order of removal.
     pub blocks: Vec<String>,
+    /// The same, those together that were removed at once: each step names blocks of the network that the steps before
+    /// have left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Vec<String>>,
 }
 
 impl Plan {
@@ -31,6 +35,26 @@ impl Plan {
             granularity: search.granularity,
             candidates: search.candidates,
             blocks: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// To remove these, step by step.
+    #[must_use]
+    pub fn with_steps(&self, steps: Vec<Vec<String>>) -> Self {
+        Plan {
+            blocks: steps.concat(),
+            steps,
+            ..self.clone()
+        }
+    }
+
+    /// What to remove, step by step.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Vec<String>> {
+        match self.steps.is_empty() {
+            true => vec![self.blocks],
+            false => self.steps,
         }
     }
 
@@ -52,6 +76,9 @@ impl Plan {
         }
         if plan.blocks.is_empty() {
             bail!("{shown}: the plan removes nothing");
+        }
+        if !plan.steps.is_empty() && plan.steps.concat() != plan.blocks {
+            bail!("{shown}: its steps are not those of its blocks");
         }
         Ok(plan)
     }

@@ -332,11 +332,8 @@ impl RunDir {
 
     /// Writes what the folder says, and before it the archives that it speaks of for the first time.
     fn write(&self, archives: &[(PathBuf, &Archive)]) -> Result<()> {
-        let removed = self.run.iterations.iter().flat_map(|i| i.removed.clone());
-        let plan = Plan {
-            blocks: removed.collect(),
-            ..self.plan.clone()
-        };
+        let steps = self.run.iterations.iter().map(|i| i.removed.clone());
+        let plan = self.plan.with_steps(steps.collect());
         let stage = || {
             let archives = archives.iter();
             let mut files: Vec<Staged> = archives

@@ -7,7 +7,8 @@ use super::{Outcome, analyse, free_output, open_model, require_blocks, save, sho
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::cli::Remove;
-use crate::patch::{Patch, thaw};
+use crate::lineage::Lineage;
+use crate::patch::thaw;
 use crate::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
 
@@ -61,33 +62,36 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
             analyse(&options.model, &archive, options.input_size, search)?
         }
     };
-    let blocks = plan.map_or_else(|| options.blocks.clone(), |plan| plan.blocks);
+    let steps = plan.map_or_else(|| vec![options.blocks.clone()], Plan::into_steps);
     require_blocks(path, &before)?;
     let named = || path.display().to_string();
-    let patch = Patch::remove(&before, &blocks).with_context(named)?;
-    let mut pruned = patch.apply(&archive, &before).with_context(named)?;
+    let (mut pruned, _) = Lineage::replay(&archive, &before, &steps).with_context(named)?;
     if options.thaw {
         thaw_weights(&mut pruned).with_context(named)?;
     }
     let after = Analysis::of(&pruned, &before.request)?;
     save(&pruned, &output, &options.output)?;
-    let wanted = |p: &String| blocks.contains(p);
+    let removed = in_running_order(&before, &steps.concat());
     let report = RemoveReport {
         schema: SCHEMA,
         command: "remove",
         model: path.display().to_string(),
         output: output.display().to_string(),
-        removed: before
-            .blocks
-            .iter()
-            .map(|b| b.path.clone())
-            .filter(wanted)
-            .collect(),
+        removed,
         before: Size::of(&before),
         after: Size::of(&after),
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
+}
+
+/// The blocks of a network among these paths in the order in which they ran, and behind them those that only came to be
+/// when others had gone.
+fn in_running_order(network: &Analysis, paths: &[String]) -> Vec<String> {
+    let ran = network.blocks.iter().map(|b| &b.path);
+    let ran = ran.filter(|path| paths.contains(path));
+    let later = paths.iter().filter(|path| network.block(path).is_none());
+    ran.chain(later).cloned().collect()
 }
 
 fn thaw_weights(archive: &mut Archive) -> Result<()> {

@@ -104,19 +104,8 @@ impl<'a> Emitter<'a> {
     /// programs that compute the same in the same way have the same text.
     #[must_use]
     pub fn normal_form(&self, without: &[Skip]) -> String {
-        let span = Span {
-            input: self.program.input,
-            output: self.program.input,
-            statements: 0..self.program.statements.len(),
-            without: without.to_vec(),
-        };
-        let mut output = self.program.output.operand.clone();
-        output.rename(&|v| span.stand_in(v));
-        let mut body: Vec<Stmt> = self
-            .needed(&span, output.values().into_iter().collect())
-            .iter()
-            .flat_map(|s| self.statement(s))
-            .collect();
+        let (output, needed) = self.whole(without);
+        let mut body: Vec<Stmt> = needed.iter().flat_map(|(_, s)| self.statement(s)).collect();
         body.push(Stmt::Return(vec![operand(self.network, &output)]));
         let mut numbers = HashMap::new();
         super::ast::walk_mut(&mut body, &mut |expression| {
@@ -132,8 +121,35 @@ impl<'a> Emitter<'a> {
         super::print_statements(&body, 0)
     }
 
+    /// The statements, by number, that are left of the program without some regions.
+    #[must_use]
+    pub fn left(&self, without: &[Skip]) -> Vec<usize> {
+        let (_, needed) = self.whole(without);
+        needed.into_iter().map(|(i, _)| i).collect()
+    }
+
+    /// What the program gives without some regions, and the statements it needs for that.
+    fn whole(&self, without: &[Skip]) -> (Operand, Vec<(usize, Statement)>) {
+        let span = Span {
+            input: self.program.input,
+            output: self.program.input,
+            statements: 0..self.program.statements.len(),
+            without: without.to_vec(),
+        };
+        let mut output = self.program.output.operand.clone();
+        output.rename(&|v| span.stand_in(v));
+        let needed = self.needed_places(&span, output.values().into_iter().collect());
+        (output, needed)
+    }
+
     /// The statements of a span that these values need, in order, reading what stands for the outputs left out.
-    fn needed(&self, span: &Span, mut needed: HashSet<ValueId>) -> Vec<Statement> {
+    fn needed(&self, span: &Span, needed: HashSet<ValueId>) -> Vec<Statement> {
+        let needed = self.needed_places(span, needed);
+        needed.into_iter().map(|(_, statement)| statement).collect()
+    }
+
+    /// The same with the number of each.
+    fn needed_places(&self, span: &Span, mut needed: HashSet<ValueId>) -> Vec<(usize, Statement)> {
         let left_out = |i: usize| span.without.iter().any(|skip| skip.statements.contains(&i));
         let mut kept = Vec::new();
         for i in span.statements.clone().rev().filter(|i| !left_out(*i)) {
@@ -144,7 +160,7 @@ impl<'a> Emitter<'a> {
                     statement.rename(&|v| span.stand_in(v));
                 }
                 needed.extend(statement.reads());
-                kept.push(statement);
+                kept.push((i, statement));
             }
         }
         kept.reverse();

@@ -25,6 +25,7 @@ use crate::eval::{Metrics, evaluate};
 use crate::finetune::{Distillation, Teacher, Training};
 use crate::interface::Interface;
 use crate::interrupt;
+use crate::lineage::Lineage;
 use crate::repair::Step;
 use crate::score::Scoring;
 use crate::torch::Module;
@@ -100,6 +101,8 @@ impl Run {
     ) -> Result<(State, Stop)> {
         let progress = self.scoring.progress;
         let began = Analysis::of(original, request)?;
+        let done: Vec<_> = state.iterations.iter().map(|i| i.removed.clone()).collect();
+        let (_, mut lineage) = Lineage::replay(original, &began, &done)?;
         let mut bench = Bench::new(self, images, original, &began)?;
         let mut scorer = self.scorer(original, &began, images)?;
         if self.targets.latency.is_some() && state.original_latency.is_none() {
@@ -122,7 +125,7 @@ impl Run {
             }
             interrupt::check()?;
             let mut analysis = Analysis::of(&state.archive, request)?;
-            keep_names(&mut analysis, &began, &state.iterations);
+            lineage.name(&mut analysis);
             if state.begun.is_none() {
                 let begun = Instant::now();
                 let tools = (&bench, &mut scorer);
@@ -157,6 +160,7 @@ impl Run {
                 state.rolled_back.push(iteration);
             } else {
                 state.archive = archive;
+                lineage.follow(&analysis, &iteration.removed);
                 state.iterations.push(iteration);
             }
             saved(&state)?;
@@ -217,23 +221,6 @@ impl Run {
         };
         let module = Module::load(archive, self.scoring.device, &self.interface)?;
         evaluate(&module, part, &images.plain, self.scoring.progress, what).map(Some)
-    }
-}
-
-/// Gives the blocks the names they had when the run began: a name by place, `stage2.block3`, would be another after
-/// each removal.
-fn keep_names(analysis: &mut Analysis, began: &Analysis, iterations: &[Iteration]) {
-    let is_left = |path: &&String| !iterations.iter().any(|i| i.removed.contains(*path));
-    let left: Vec<&String> = began
-        .blocks
-        .iter()
-        .map(|b| &b.path)
-        .filter(is_left)
-        .collect();
-    if left.len() == analysis.blocks.len() {
-        for (block, path) in analysis.blocks.iter_mut().zip(left) {
-            block.path.clone_from(path);
-        }
     }
 }
 

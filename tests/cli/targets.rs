@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, strings};
+use crate::place::{Place, fixture, strings};
 use crate::prune::PRUNE;
 
 /// Without a number of iterations, and quick.
@@ -139,6 +139,33 @@ fn a_plan_replays_a_run_on_the_original() {
         &plan("empty.json"),
         "remove --model basic_scripted.pt --plan empty.json --blocks stage1.1",
     ]));
+}
+
+/// After the first of two blocks in a larger one is gone, the larger one may go next.
+#[test]
+fn a_plan_with_blocks_in_one_another_replays_to_the_same_bytes() {
+    for (export, keep) in [
+        ("scripted", "outer.1.*"),
+        ("frozen", "stage1.block3,stage1.block4"),
+    ] {
+        let place = Place::with_data(&[]);
+        let model = fixture(&format!("field/nested_{export}.pt"));
+        place.write("nested.pt", std::fs::read(model).unwrap());
+        let report = place.json(
+            &targeted(&format!(
+                "--iterations 2 --repair none --run-dir run --keep {keep}"
+            ))
+            .replace("basic_scripted.pt", "nested.pt"),
+        );
+        let removed = report["removed"].as_array().unwrap();
+        assert_eq!(removed.len(), 2, "{report:#}");
+        place.done("remove --model nested.pt --plan run/plan.json --output replayed.pt");
+        let left = place.read("nested.pruned.pt");
+        assert!(
+            place.read("replayed.pt") == left,
+            "{export} without {removed:?}"
+        );
+    }
 }
 
 #[test]

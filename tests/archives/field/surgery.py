@@ -174,6 +174,37 @@ class Beside(nn.Module):
         return layer.forward(self.stem(x), None)
 
 
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = make.conv(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.conv(x))
+
+
+class Outer(nn.Module):
+    """A skip around two blocks: while both are there it is no block itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.h1, self.h2, self.last = Plain(), Plain(), make.conv(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.last(self.h2(self.h1(x)))
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.outer = nn.Sequential(Outer(), Outer())
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.outer(self.stem(x)).mean([2, 3]))
+
+
 def scripted(network):
     return torch.jit.script(make.randomised(network))
 
@@ -196,6 +227,8 @@ def frozen():
 
 ARCHIVES = {
     "beside_scripted.pt": lambda: scripted(Beside()),
+    "nested_frozen.pt": lambda: torch.jit.freeze(scripted(Nested())),
+    "nested_scripted.pt": lambda: scripted(Nested()),
     "walks_frozen.pt": frozen,
     "walks_scripted.pt": lambda: scripted(Walks()),
     "walks_skippable.pt": skippable,
