@@ -259,8 +259,11 @@ fn an_addition_that_is_no_identity_is_never_removable() {
         "return torch.add(torch.add(x, 1), torch.neg(x))",
     ] {
         let found = verdicts(with_block(body));
+        let whole = found
+            .iter()
+            .filter(|(path, _)| path == "block" || path == "block.block2");
         assert!(
-            found.iter().all(|(_, obstacle)| obstacle.is_some()),
+            whole.clone().all(|(_, obstacle)| obstacle.is_some()),
             "{body}: {found:?}"
         );
     }
@@ -275,6 +278,63 @@ fn an_addition_that_broadcasts_is_no_identity() {
     let found = verdicts(with_block(body));
     assert!(
         found.iter().all(|(_, obstacle)| obstacle.is_some()),
+        "{found:?}"
+    );
+}
+
+/// The layer in front changes the shape and stays; the sum behind it can go.
+#[test]
+fn a_sum_behind_a_layer_that_changes_the_shape_is_a_block() {
+    let net = with_block(
+        "
+        pool = torch.avg_pool2d(x, [2, 2], [2, 2])
+        return torch.add(pool, torch.neg(pool))
+        ",
+    );
+    assert_verdicts(net, &[("block.block1", None)]);
+    let net = with_block("return torch.tanh(torch.exp(torch.add(x, torch.neg(x))))");
+    assert_verdicts(net, &[("block.block1", None)]);
+}
+
+/// Transformers on images: flattened to tokens for one sum, folded back behind it.
+#[test]
+fn a_skip_that_is_rearranged_and_comes_back_is_the_identity() {
+    let tokens = |back: &str| {
+        with_block(&format!(
+            "
+            y = torch.transpose(torch.flatten(x, 2), 1, 2)
+            y0 = torch.add(y, torch.neg(y))
+            y1 = {back}
+            return torch.add(y1, torch.exp(y1))
+            "
+        ))
+    };
+    assert_verdicts(
+        tokens("torch.reshape(torch.permute(y0, [0, 2, 1]), [-1, 4, 8, 8])"),
+        &[("block", None)],
+    );
+    let found = verdicts(tokens("torch.reshape(y0, [-1, 4, 8, 8])"));
+    assert!(found.iter().all(|(path, _)| path != "block"), "{found:?}");
+}
+
+/// Traced code computes windows and padding from sizes, as tensors that hold a number.
+#[test]
+fn sizes_computed_as_tensors_are_no_second_input() {
+    let net = with_block(
+        "
+        h = ops.prim.NumToTensor(torch.size(x, 2))
+        _0 = int(h)
+        w = ops.prim.NumToTensor(torch.size(x, 3))
+        y = torch.neg(x)
+        n = torch.mul(h, w)
+        z = torch.reshape(torch.reshape(y, [-1, 4, int(n)]), [-1, 4, _0, int(w)])
+        y0 = torch.add(x, z)
+        return torch.add(torch.exp(y0), torch.neg(y0))
+        ",
+    );
+    let found = verdicts(net);
+    assert!(
+        found.contains(&("block.block1".to_owned(), None)),
         "{found:?}"
     );
 }
@@ -347,7 +407,7 @@ fn a_block_that_changes_the_shape_stays() {
     let net = with_block(
         "
         pool = torch.avg_pool2d(x, [2, 2], [2, 2])
-        return torch.add(pool, torch.neg(pool))
+        return torch.add(pool, torch.max_pool2d(torch.neg(x), [2, 2], [2, 2]))
         ",
     );
     let reason = Reason::ChangesShape {

@@ -12,9 +12,11 @@ pub(crate) mod attributes;
 mod cuts;
 mod elsewhere;
 mod guess;
+mod layout;
 mod naming;
 mod region;
 mod residual;
+mod skip;
 mod spans;
 mod twins;
 

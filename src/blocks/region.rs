@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::cuts::Lifetimes;
-use crate::program::{CallIndex, Known, Op, Operand, Program, Statement, ValueId, is_activation};
+use super::skip;
+use crate::program::{CallIndex, Known, Operand, Program, Statement, ValueId, is_activation};
 
 /// The program with what the search for regions asks of it again and again.
 pub(super) struct Graph<'a> {
@@ -125,7 +126,13 @@ impl<'a> Graph<'a> {
 fn is_number(program: &Program, value: ValueId) -> bool {
     matches!(
         program.value(value).known,
-        Known::Int(_) | Known::Float(_) | Known::Bool(_) | Known::Str(_) | Known::None
+        Known::Int(_)
+            | Known::Float(_)
+            | Known::Bool(_)
+            | Known::Str(_)
+            | Known::None
+            // Traced code computes with sizes as tensors.
+            | Known::Tensor { item: Some(_), .. }
     )
 }
 
@@ -135,7 +142,7 @@ pub(super) struct Sum {
     pub left: ValueId,
     pub right: ValueId,
     /// The sides that it takes as they are.
-    whole: (bool, bool),
+    pub whole: (bool, bool),
 }
 
 /// The sum that a statement computes: `x + y`, `x + alpha·y`, `x − y`.
@@ -240,7 +247,7 @@ impl Region {
         statements: Range<usize>,
     ) -> Option<Self> {
         let (input, output) = graph.ends(&statements)?;
-        let (depends, sums) = flow(
+        let (depends, sums) = skip::flow(
             graph.program,
             &graph.program.statements[statements.clone()],
             input,
@@ -274,58 +281,5 @@ impl Region {
 
     pub fn overlaps(&self, other: &Region) -> bool {
         self.statements.start < other.statements.end && other.statements.start < self.statements.end
-    }
-}
-
-/// What depends on `input`, and which of it is `input` plus something (activations behind the sum included).
-fn flow(
-    program: &Program,
-    statements: &[Statement],
-    input: ValueId,
-) -> (HashSet<ValueId>, HashSet<ValueId>) {
-    let mut depends = HashSet::from([input]);
-    let mut same = HashSet::from([input]);
-    let mut sums = HashSet::new();
-    for statement in statements {
-        if statement.reads().any(|v| depends.contains(&v)) {
-            depends.extend(&statement.outputs);
-        }
-        let first = statement.args.first().and_then(|a| match a.value {
-            Operand::Value(id) => Some(id),
-            _ => None,
-        });
-        let carries = |set: &HashSet<ValueId>| first.is_some_and(|v| set.contains(&v));
-        if statement.op == Op::Alias && carries(&same) {
-            same.extend(&statement.outputs);
-        }
-        let keeps = |set: &HashSet<ValueId>, output: &ValueId| {
-            let of = program.value(*output).same_as;
-            of.is_some_and(|of| set.contains(&of))
-        };
-        let unchanged = statement.outputs.iter().filter(|v| keeps(&same, v));
-        let unchanged: Vec<ValueId> = unchanged.copied().collect();
-        same.extend(unchanged);
-        let passes = statement.op == Op::Alias || statement.operator().is_some_and(is_activation);
-        let skip = |v: ValueId| same.contains(&v) || sums.contains(&v);
-        let sum = addition(program, statement).is_some_and(|sum| {
-            let (left, right) = (skip(sum.left), skip(sum.right));
-            let whole = (left && sum.whole.0) || (right && sum.whole.1);
-            left != right && whole && keeps_shape(program, sum.left, sum.right, statement)
-        });
-        let passes = passes || statement.outputs.iter().any(|v| keeps(&sums, v));
-        if sum || (passes && carries(&sums)) {
-            sums.extend(&statement.outputs);
-        }
-    }
-    (depends, sums)
-}
-
-/// An addition that broadcasts its skip is no identity.
-fn keeps_shape(program: &Program, a: ValueId, b: ValueId, statement: &Statement) -> bool {
-    let shape = |v: ValueId| program.shape(v);
-    let out = statement.outputs.first().and_then(|v| shape(*v));
-    match (shape(a), shape(b), out) {
-        (Some(a), Some(b), Some(out)) => a == out && b == out,
-        _ => true,
     }
 }

@@ -69,10 +69,11 @@ impl Sums {
 
     /// Module calls, and spans where no module call is around them alone.
     fn blocks(&self) -> Vec<Region> {
-        let spans = self.spans.iter().filter(|(_, owner)| match owner {
+        let spans = self.spans.iter().filter(|(span, owner)| match owner {
             None => true,
-            // A network in a wrapper: the wrapper owns all the sums in its own code.
-            Some(owner) => !self.owners[*owner].skips && self.halves_of(*owner).len() > 1,
+            Some(owner) if self.owners[*owner].skips => false,
+            // A layer that changes the shape in front of the sum; a network in a wrapper, which owns all its sums.
+            Some(owner) => span.skips || self.halves_of(*owner).len() > 1,
         });
         let spans = spans.map(|(span, _)| span);
         self.owners.iter().chain(spans).cloned().collect()
