@@ -48,6 +48,7 @@ FUZZ_SECONDS ?= 1200
 fuzz: ## Run the fuzz targets for 20 minutes each (needs cargo-fuzz and a nightly compiler; fuzz/README.md)
 	@fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
+# ZOO names models, FAMILIES those of timm ("all"); only what is named runs, or everything.
 ZOO_JOBS ?= 1
 ZOO_PYTHON ?= $(TARGET)/zoo/bin/python
 
@@ -57,10 +58,11 @@ $(TARGET)/zoo/installed: tests/zoo/requirements.txt
 	$(TARGET)/zoo/bin/pip install --quiet --requirement $<
 	@touch $@
 
-zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision)
+zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision, timm)
 	$(ZOO_PYTHON) tests/zoo/operators.py
 	$(ZOO_PYTHON) tests/zoo/transforms.py --ckaprune $(TARGET)/release/ckaprune
-	$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO)
+	$(if $(if $(ZOO),,$(FAMILIES)),,$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO))
+	$(if $(if $(FAMILIES),,$(ZOO)),,$(ZOO_PYTHON) tests/zoo/sweep.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(FAMILIES))
 
 # The zoo's Python where it was made; without torch the comparison says so and is skipped.
 BENCH_PYTHON ?= $(or $(wildcard $(ZOO_PYTHON)),$(PYTHON))

@@ -10,7 +10,6 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Optional, Sequence
@@ -21,16 +20,11 @@ import exports
 import macs
 import models
 import removal
+from table import Row, first_line, listed, markdown
 
 TOLERANCE = 1e-5
 HEADER = ["model", "export", "blocks (removable/found)", "removals exact / tried", "MACs (ours)", "fvcore", "note"]
 MODES = {"block": [], "fine": ["--granularity", "fine"], "all": ["--candidates", "all"]}
-
-
-@dataclass
-class Row:
-    cells: List[str]
-    faults: List[str] = field(default_factory=list)
 
 
 class Zoo:
@@ -180,18 +174,6 @@ class Zoo:
         return outcome
 
 
-def first_line(error: Exception) -> str:
-    """Of a TorchScript error, the line that says what went wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    plain = [line for line in lines if "Traceback" not in line and "most recent call" not in line]
-    return (plain or [type(error).__name__])[0][:200]
-
-
-def listed(items) -> str:
-    shown = sorted(items)
-    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
-
-
 def check_model(name: str, program: Path, wanted: Sequence[str], threads: int) -> List[Row]:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(threads)
@@ -201,17 +183,6 @@ def check_model(name: str, program: Path, wanted: Sequence[str], threads: int) -
     faults = [f"  {row.cells[1]}: {fault}" for row in rows for fault in row.faults]
     print("\n".join([f"{name}: {time.monotonic() - start:.0f} s", *faults]), file=sys.stderr, flush=True)
     return rows
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    def line(cells) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    out = [line(HEADER), "|---|---|---:|---:|---:|---:|---|"]
-    for row in rows:
-        failed = [f"**{len(row.faults)} failed**: {row.faults[0]}"] if row.faults else []
-        out.append(line([*row.cells[:-1], "; ".join(filter(None, [*failed, row.cells[-1]]))]))
-    return "\n".join(out)
 
 
 def main() -> int:
@@ -234,7 +205,7 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         tasks = [pool.submit(check_model, name, program, wanted, threads) for name in names]
         rows = [row for task in tasks for row in task.result()]
-    print(markdown(rows))
+    print(markdown(HEADER, "llrrrrl", rows))
     failed = sum(bool(row.faults) for row in rows)
     print(f"{len(names)} models in {time.monotonic() - start:.0f} s; {failed} of {len(rows)} rows failed", file=sys.stderr)
     return 1 if failed else 0

@@ -1,0 +1,35 @@
+"""The tables that go to stdout, and messages cut to a line."""
+
+from dataclasses import dataclass, field
+from typing import List, Sequence
+
+
+@dataclass
+class Row:
+    cells: List[str]
+    faults: List[str] = field(default_factory=list)
+
+
+def markdown(header: Sequence[str], align: str, rows: Sequence[Row]) -> str:
+    """Faults stand in front of the last cell. `align` has a letter for each column: l or r."""
+
+    def line(cells) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    out = [line(header), "|" + "".join("---:|" if letter == "r" else "---|" for letter in align)]
+    for row in rows:
+        failed = [f"**{len(row.faults)} failed**: {row.faults[0]}"] if row.faults else []
+        out.append(line([*row.cells[:-1], "; ".join(filter(None, [*failed, row.cells[-1]]))]))
+    return "\n".join(out)
+
+
+def first_line(error: Exception) -> str:
+    """Of a TorchScript error, the line that says what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = [line for line in lines if "Traceback" not in line and "most recent call" not in line]
+    return (plain or [type(error).__name__])[0][:200]
+
+
+def listed(items) -> str:
+    shown = sorted(items)
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
