@@ -75,6 +75,9 @@ pub struct Data {
     /// How images are resized [default: bilinear]
     #[arg(long, value_enum)]
     pub interpolation: Option<Interpolation>,
+    /// Leave out image files that cannot be decoded, instead of refusing them, and say how many
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
     pub samples: SampleCount,

@@ -11,7 +11,7 @@ use super::{Outcome, file_name, open_archive, open_device, robustness, show};
 use crate::cli::{Compare, Model};
 use crate::invocation::Invocation;
 use crate::page::Page;
-use crate::report::{self, SCHEMA, counted, thousands};
+use crate::report::{self, SCHEMA, counted, is_zero, thousands};
 
 #[derive(Serialize)]
 struct CompareReport {
@@ -27,6 +27,9 @@ struct CompareReport {
     /// Why the figures may not be what they seem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: usize,
 }
 
 #[derive(Serialize)]
@@ -60,7 +63,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     let subjects: Vec<Subject> = opened
         .map(|(path, archive)| Subject::of(path, archive, &request))
         .collect::<Result<_>>()?;
-    let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
+    let plan = robustness::plan(&options.robustness, &images, &options.data, progress)?;
     let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
     images.doubts(&subjects, device, progress)?;
     let measure = Measure {
@@ -91,6 +94,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
         warnings: images.warnings,
+        skipped: images.skipped,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {

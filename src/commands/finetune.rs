@@ -9,6 +9,7 @@ use serde_json::json;
 use super::classes::{Knows, LEARNS};
 use super::fitting::Fitting;
 use super::images::{Opened, analyse_for};
+use super::unusable::{Wanted, examine};
 use super::{
     Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
     open_device, open_model, save, show,
@@ -21,7 +22,7 @@ use crate::export::{advise, check_file};
 use crate::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
 use crate::interface::Scale;
 use crate::interrupt::{self, Interrupt, Stopped};
-use crate::report::SCHEMA;
+use crate::report::{SCHEMA, is_zero};
 use crate::run_dir::{resumption, stopped};
 use crate::settings::{Settings, fingerprint};
 use crate::torch::Module;
@@ -50,6 +51,9 @@ struct FinetuneReport {
     after: Option<Metrics>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: usize,
 }
 
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
@@ -74,6 +78,13 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     note_scale(path, interface.scale, progress);
     note_caveats(&analysis, progress);
     let mut warnings = opened.warnings.clone();
+    let asked = options.training.val_split;
+    let (mut train, mut validation) = opened.set_aside(train, (asked, None), progress)?;
+    let mut test = test;
+    let wanted = [Some(&mut train), validation.as_mut(), test.as_mut()];
+    let wanted = wanted.into_iter().flatten().map(Wanted::whole).collect();
+    let skipped = examine(&options.data, &plain, wanted, progress)?;
+    warnings.extend(skipped.warning);
     if train.labels().is_some() {
         let doubt = opened.classes.doubt(Knows {
             path,
@@ -102,8 +113,6 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     };
     let before = measure(&archive).map_err(blame(path))?;
     let loader = opened.training(options.training.augment.0);
-    let asked = options.training.val_split;
-    let (train, validation) = opened.set_aside(train, (asked, None), progress)?;
     let mut taught_by = None;
     let mut teacher = match &options.teacher {
         None => None,
@@ -186,6 +195,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         before,
         after,
         warnings,
+        skipped: skipped.files,
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)

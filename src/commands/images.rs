@@ -9,6 +9,7 @@ use serde_json::json;
 use super::analyse;
 use super::classes::Classes;
 use super::fitting::{check_count, check_data};
+use super::unusable::{Wanted, examine};
 use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -214,6 +215,8 @@ pub(super) struct Ready {
     pub classes: Classes,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// Files that were left out.
+    pub skipped: usize,
 }
 
 /// Part of the training images that is set aside to decide by where nobody says otherwise.
@@ -247,6 +250,7 @@ pub(super) fn for_pruning(
             synthetic: true,
             classes: Classes::default(),
             warnings: Vec::new(),
+            skipped: 0,
         });
     };
     let (train, test) = opened.split(path, progress)?;
@@ -265,7 +269,7 @@ pub(super) fn for_pruning(
         Some(beyond) => opened.training(beyond.training.augment.0),
         None => plain.clone(),
     };
-    let images = Images {
+    let mut images = Images {
         calibration: train.draw(data.samples.0, data.seed),
         train: Some(train).filter(|_| learns),
         validation,
@@ -273,12 +277,21 @@ pub(super) fn for_pruning(
         training,
         plain,
     };
+    let mut wanted = vec![Wanted::draw(&mut images.calibration)];
+    if beyond.is_some() {
+        let whole = [&mut images.train, &mut images.validation, &mut images.test];
+        wanted.extend(whole.into_iter().flatten().map(Wanted::whole));
+    }
+    let skipped = examine(data, &images.plain, wanted, progress)?;
+    let mut warnings = opened.warnings;
+    warnings.extend(skipped.warning);
     Ok(Ready {
         images,
         analysis,
         synthetic: false,
         classes: opened.classes,
-        warnings: opened.warnings,
+        warnings,
+        skipped: skipped.files,
     })
 }
 
@@ -333,6 +346,8 @@ pub(super) struct Measuring {
     pub classes: Classes,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// Files that were left out.
+    pub skipped: usize,
     /// Channels, height and width as the network is given them.
     pub shape: Vec<i64>,
 }
@@ -354,6 +369,7 @@ impl Measuring {
                 loader: images.plain,
                 classes: Classes::default(),
                 warnings: Vec::new(),
+                skipped: 0,
                 shape: analysis.input_shape,
             });
         };
@@ -369,13 +385,18 @@ impl Measuring {
             progress.warn("the images have no labels: no accuracy is measured");
         }
         let loader = opened.plain();
+        let mut part = part.clone();
+        let skipped = examine(data, &loader, vec![Wanted::whole(&mut part)], progress)?;
+        let mut warnings = opened.warnings;
+        warnings.extend(skipped.warning);
         Ok(Measuring {
-            part: part.clone(),
+            shape: loader.output_shape(&part)?.map(|n| n as i64).to_vec(),
+            part,
             name,
-            shape: loader.output_shape(part)?.map(|n| n as i64).to_vec(),
             loader,
             classes: opened.classes,
-            warnings: opened.warnings,
+            warnings,
+            skipped: skipped.files,
         })
     }
 

@@ -38,6 +38,8 @@ mod score;
 mod statistics;
 #[cfg(feature = "torch")]
 mod training;
+#[cfg(feature = "torch")]
+mod unusable;
 
 use std::path::{Path, PathBuf};
 

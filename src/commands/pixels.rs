@@ -26,6 +26,7 @@ impl Data {
             ("crop", text(self.crop.as_ref())),
             ("crop-pct", json!(self.crop_pct)),
             ("interpolation", json!(self.interpolation)),
+            ("skip-bad", json!(self.skip_bad)),
         ];
         settings.into_iter().collect()
     }

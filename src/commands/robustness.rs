@@ -6,9 +6,11 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::Measuring;
+use super::unusable::{Wanted, examine};
 use crate::cli;
 use crate::data::{self, Part};
 use crate::export::{check_file, write_whole};
+use crate::progress::Progress;
 use crate::report::{SCHEMA, json};
 use crate::robustness::{Foreign, Plan, Predictions, same_classes};
 
@@ -27,8 +29,10 @@ struct Document<'a> {
 pub(super) fn plan(
     options: &cli::Robustness,
     images: &Measuring,
-    seed: u64,
+    data: &cli::Data,
+    progress: Progress,
 ) -> Result<Option<Plan>> {
+    let seed = data.seed;
     if !options.is_asked() {
         return Ok(None);
     }
@@ -44,11 +48,17 @@ pub(super) fn plan(
         None => None,
         Some(path) => {
             let shape = images.loader.output_shape(&images.part)?;
-            let foreign = open_foreign(path, &images.classes.names, options, seed)?;
+            let mut foreign = open_foreign(path, &images.classes.names, options, seed)?;
             let loader = images.loader.with_shape(shape);
             loader
                 .output_shape(&foreign.part)
                 .with_context(|| path.display().to_string())?;
+            examine(
+                data,
+                &loader,
+                vec![Wanted::draw(&mut foreign.part)],
+                progress,
+            )?;
             Some(foreign)
         }
     };

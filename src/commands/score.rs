@@ -22,7 +22,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::memory::Work;
 use crate::progress::Progress;
 use crate::prune::Rules;
-use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
+use crate::report::{self, BlockReport, SCHEMA, is_zero, number, percent, thousands};
 use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
 use crate::settings::{Settings, fingerprint};
 use crate::torch;
@@ -35,6 +35,9 @@ pub(super) struct Scored {
     /// Calibration images.
     pub samples: usize,
     synthetic: bool,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    skipped: usize,
     macs: i64,
     /// All blocks in the order in which they run; `cka`, `rank` and `samples` where scored.
     blocks: Vec<BlockReport>,
@@ -162,6 +165,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         images,
         analysis,
         synthetic,
+        skipped,
         ..
     } = for_pruning(
         model,
@@ -199,6 +203,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         input_shape: analysis.input_shape.clone(),
         samples: images.calibration.len(),
         synthetic,
+        skipped,
         macs: analysis.macs().count,
         blocks: BlockReport::all(&analysis),
     };

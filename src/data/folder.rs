@@ -269,7 +269,11 @@ fn part(folder: &Path, files: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Result<
     let Some(first) = files.first() else {
         return Err(Problem::Empty.at(folder));
     };
-    let shape = probe(first)?;
+    // One file that cannot be read does not stand for all.
+    let shape = match files.iter().find_map(|file| probe(file).ok()) {
+        Some(shape) => shape,
+        None => probe(first)?,
+    };
     let count = files.len();
     let store = Store {
         path: folder.to_owned(),

@@ -118,23 +118,11 @@ impl Loader {
     ///
     /// Settings that do not fit the images. Reading an image may fail later, in its batch.
     pub fn batches<'a>(&'a self, part: &'a Part, epoch: u64) -> Result<Batches<'a>> {
-        let shape = self.output_shape(part)?;
         let mut order: Vec<usize> = (0..part.len()).collect();
         if let Some(seed) = self.shuffle {
             order.shuffle(&mut stream(*b"shuffle ", seed, epoch, 0));
         }
-        let painter = Painter {
-            part,
-            shape,
-            resizes: self.transform.size.is_some(),
-            resizing: self
-                .transform
-                .resizing
-                .filter(|_| self.transform.size.is_some()),
-            tables: self.transform.normalisation.tables(shape[0])?,
-            augment: self.augment,
-            epoch,
-        };
+        let painter = self.painter(part, self.augment, epoch)?;
         Ok(Batches {
             painter,
             batch_size: self.batch_size.get(),
@@ -142,6 +130,34 @@ impl Loader {
             order,
             next: 0,
         })
+    }
+
+    fn painter<'a>(
+        &self,
+        part: &'a Part,
+        augment: Option<(Augment, u64)>,
+        epoch: u64,
+    ) -> Result<Painter<'a>> {
+        let shape = self.output_shape(part)?;
+        let has_size = self.transform.size.is_some();
+        Ok(Painter {
+            part,
+            shape,
+            resizes: has_size,
+            resizing: self.transform.resizing.filter(|_| has_size),
+            tables: self.transform.normalisation.tables(shape[0])?,
+            augment,
+            epoch,
+        })
+    }
+
+    /// One that changes nothing at random.
+    pub(super) fn plain_painter<'a>(&self, part: &'a Part) -> Result<Painter<'a>> {
+        self.painter(part, None, 0)
+    }
+
+    pub(super) fn thread_count(&self) -> usize {
+        self.threads.get()
     }
 
     /// Channels × height × width of the images this makes of `part`.
@@ -313,7 +329,7 @@ impl Batches<'_> {
 
 /// Brings single images to their final form.
 #[derive(Debug)]
-struct Painter<'a> {
+pub(super) struct Painter<'a> {
     part: &'a Part,
     /// Of the output.
     shape: [usize; 3],
@@ -326,6 +342,11 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
+    /// Whether the stored image `index` can be brought to its final form.
+    pub(super) fn check(&self, index: usize) -> Result<()> {
+        self.paint(index, &mut zeros(1, self.shape)?)
+    }
+
     /// Writes the stored image `index` to `out`.
     fn paint(&self, index: usize, out: &mut [f32]) -> Result<()> {
         let store = &self.part.store;

@@ -23,6 +23,7 @@ mod npz;
 mod part;
 mod resample;
 mod resizing;
+mod survey;
 mod transform;
 mod walk;
 
@@ -41,6 +42,7 @@ pub use normalisation::{Normalisation, PixelRange};
 pub use part::{Part, Samples, synthetic};
 pub use resample::Interpolation;
 pub use resizing::{ResizeTo, Resizing};
+pub use survey::Survey;
 pub use transform::{InputSize, Transform};
 
 use classes::MOST_CLASSES;

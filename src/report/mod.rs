@@ -183,6 +183,12 @@ pub fn interval([low, high]: [f64; 2]) -> String {
     format!("{:.2} to {:.2} %", 100. * low, 100. * high)
 }
 
+/// Whether a count is not worth a field in a document.
+#[must_use]
+pub fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// `1 thread`, `2 threads`
 #[must_use]
 pub fn counted(n: usize, word: &str) -> String {

@@ -18,6 +18,8 @@ mod shapes;
 mod stdout;
 
 #[cfg(feature = "torch")]
+mod bad_files;
+#[cfg(feature = "torch")]
 mod candidates;
 #[cfg(feature = "torch")]
 mod classes;

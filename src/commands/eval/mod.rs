@@ -14,7 +14,7 @@ use crate::cli::{Eval, Robustness};
 use crate::gates::{Gate, Verdict};
 use crate::invocation::Invocation;
 use crate::page::Page;
-use crate::report::{SCHEMA, counted, text_of};
+use crate::report::{SCHEMA, counted, is_zero, text_of};
 use text::{profile_text, versus_text};
 
 #[derive(Serialize)]
@@ -40,6 +40,9 @@ struct EvalReport {
     /// Why the figures may not be what they seem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: usize,
 }
 
 pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
@@ -53,7 +56,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     }
     let device = open_device(&options.machine)?;
     let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
-    let plan = robustness::plan(&options.robustness, &images, options.data.seed)?;
+    let plan = robustness::plan(&options.robustness, &images, &options.data, progress)?;
     limits.require(|gate| obstacle(gate, options, &images))?;
     let request = images.request(&options.model);
     let model = Subject::of(path, archive, &request)?;
@@ -103,6 +106,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         versus: found.versus.pop(),
         gates,
         warnings: images.warnings,
+        skipped: images.skipped,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {

@@ -87,6 +87,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         synthetic,
         classes,
         mut warnings,
+        skipped,
     } = for_pruning(
         &options.model,
         &archive,
@@ -212,6 +213,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         final_tuning,
         epochs,
         warnings,
+        skipped,
     };
     let reported = report_files.map_or(Ok(()), |files| {
         let document = Document {

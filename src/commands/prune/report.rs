@@ -8,7 +8,7 @@ use crate::criteria;
 use crate::interface::Scale;
 use crate::page::{Column, Table};
 use crate::prune::{Figures, Iteration, Stop, Tuning};
-use crate::report::{bar, percent, text_of, thousands};
+use crate::report::{bar, is_zero, percent, text_of, thousands};
 
 #[derive(Serialize)]
 pub(super) struct PruneReport {
@@ -52,6 +52,9 @@ pub(super) struct PruneReport {
     /// Why the figures may not be what they seem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub skipped: usize,
 }
 
 impl PruneReport {

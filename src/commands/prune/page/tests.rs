@@ -95,6 +95,7 @@ fn report() -> PruneReport {
         final_tuning: None,
         epochs: 7,
         warnings: Vec::new(),
+        skipped: 0,
     }
 }
 
