@@ -151,3 +151,94 @@ fn fields_and_default_values_are_code_as_well() {
         matches!(check_sources(&sources), Err(Refused::Call { what, .. }) if what == "torch.save")
     );
 }
+
+/// Of a module with methods that have names of operators which may not be called, in a network with `body` as `forward`.
+fn refused_beside_shadows(body: &str, further: &str) -> Option<String> {
+    let text = format!(
+        "class Shadow(Module):\n  inner : __torch__.Shadow\n  scale : Tensor\n  any : Any\n  def resize_(self: __torch__.Shadow,\n    \
+         x: Tensor) -> Tensor:\n    return x\n  def set_(self: __torch__.Shadow,\n    x: Tensor) -> Tensor:\n    return (self).resize_(x, )\n\
+         class Script:\n  def __init__(self: __torch__.Script) -> NoneType:\n    pass\n  def save(self: __torch__.Script) -> int:\n    return 1\n\
+         class Like(ModuleInterface):\n  def resize_(self, x: Tensor) -> Tensor:\n    pass\n\
+         class Fields(NamedTuple):\n  a : Tensor\n  b : __torch__.Shadow\n\
+         {further}\
+         class Net(Module):\n  shadow : __torch__.Shadow\n  like : __torch__.Like\n  held : List[__torch__.Shadow]\n  maybe : Optional[__torch__.Shadow]\n  \
+         def forward(self: __torch__.Net,\n    x: Tensor,\n    o: __torch__.Shadow,\n    u) -> Tensor:\n{body}    return x\n"
+    );
+    let mut sources = Sources::default();
+    sources.add("__torch__", &text).unwrap();
+    match check_sources(&sources) {
+        Ok(()) => None,
+        Err(Refused::Call { what, .. }) => Some(what),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_method_by_the_name_of_a_withheld_operator_is_one_of_its_own_class_alone() {
+    for call in [
+        "_0 = (self.shadow).resize_(x, )",
+        "s = self.shadow\n    _0 = (s).set_(x, )",
+        "s = self.shadow\n    i = s.inner\n    _0 = (getattr(i, \"inner\")).resize_(x, )",
+        "_0 = (self.like).resize_(x, )",
+        "_0 = (o).resize_(x, )",
+        "t = __torch__.Script()\n    _0 = (t).save()",
+        "t : __torch__.Like = self.held[0]\n    _0 = (t).resize_(x, )",
+    ] {
+        let body = format!("    {call}\n");
+        assert_eq!(refused_beside_shadows(&body, ""), None, "{call}");
+    }
+}
+
+#[test]
+fn a_class_with_a_method_of_that_name_unlocks_no_operator_of_tensors() {
+    for call in [
+        "_0 = (x).resize_([1000000000])",
+        "_0 = x.resize_([1000000000])",
+        "_0 = (u).resize_([1000000000])",
+        "_0 = (self.shadow.scale).resize_([1000000000])",
+        "_0 = ((self.shadow).resize_(x, )).resize_([1000000000])",
+        "_0 = (torch.relu(x)).set_(x)",
+        // By way of what may hold anything.
+        "_0 = (self.shadow.any).resize_([1000000000])",
+        "_0 = (self.held[0]).resize_([1000000000])",
+        "_0 = (self.maybe).resize_([1000000000])",
+        "_0 = ([x][0]).resize_([1000000000])",
+        "_0 = ((x, x)[0]).resize_([1000000000])",
+        "_0 = ({\"a\": x}[\"a\"]).resize_([1000000000])",
+        "_0 = (__torch__.Fields(x, o).a).resize_([1000000000])",
+        "_0 = (__torch__.Fields(x, o)).resize_([1000000000])",
+        "_0 = (unchecked_cast(Tensor, x)).resize_([1000000000])",
+        "_0 = (annotate(Any, x)).resize_([1000000000])",
+        // By way of a variable that is an object at one place and a tensor at another.
+        "s = self.shadow\n    s = x\n    _0 = (s).resize_([1000000000])",
+        "if True:\n      s = self.shadow\n    else:\n      s = x\n    _0 = (s).resize_([1000000000])",
+        "o = x\n    _0 = (o).resize_([1000000000])",
+        "self = x\n    _0 = (self).resize_([1000000000])",
+        "s, t, = self.shadow, x\n    _0 = (t).resize_([1000000000])",
+        "for s in [x]:\n      _0 = (s).resize_([1000000000])",
+        "with self.shadow as s:\n      _0 = (s).resize_([1000000000])",
+        "def f(s):\n      return (s).resize_([1000000000])\n    _0 = fork(f, x)",
+        "a = b\n    b = a\n    _0 = (a).resize_([1000000000])",
+        // A class that has no such method itself.
+        "_0 = (self).resize_([1000000000])",
+    ] {
+        let body = format!("    {call}\n");
+        let refused = refused_beside_shadows(&body, "");
+        assert!(
+            matches!(refused.as_deref(), Some(".resize_()" | ".set_()")),
+            "{call}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn two_things_of_one_name_are_sure_to_be_neither() {
+    let call = "    _0 = (o).resize_([1000000000])\n";
+    let twice = "class Shadow(Module):\n  def resize_(self, x: Tensor) -> Tensor:\n    return x\n";
+    assert!(refused_beside_shadows(call, twice).is_some());
+    let function = "def Script(x: Tensor) -> Tensor:\n  return x\n";
+    let made = "    t = __torch__.Script(x)\n    _0 = (t).save()\n";
+    assert!(refused_beside_shadows(made, function).is_some());
+    let free = "def resize_(x: Tensor) -> Tensor:\n  return (x).resize_([1000000000])\n";
+    assert!(refused_beside_shadows("", free).is_some());
+}

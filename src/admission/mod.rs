@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 mod operators;
+mod receivers;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 use crate::archive::{Archive, NetworkError, Node, Pickle};
 use crate::program::Sources;
 use crate::program::ast::{Arg, Class, Expr, Function, Item, Member, Stmt};
+use receivers::{Classes, Receivers};
 
 /// Why an archive is not given to libtorch.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +69,7 @@ pub fn check(archive: &Archive, sources: &Sources) -> Result<(), Refused> {
 /// # Errors
 /// The first call that is not on the lists.
 pub fn check_sources(sources: &Sources) -> Result<(), Refused> {
-    let methods = sources
+    let methods: HashSet<&str> = sources
         .files()
         .flat_map(|(_, file)| &file.items)
         .flat_map(|item| match item {
@@ -74,12 +77,23 @@ pub fn check_sources(sources: &Sources) -> Result<(), Refused> {
             _ => Vec::new(),
         })
         .collect();
+    let known = Known {
+        methods,
+        classes: Classes::of(sources),
+    };
     for (module, file) in sources.files() {
         for item in &file.items {
-            check_item(module, item, &methods)?;
+            check_item(module, item, &known)?;
         }
     }
     Ok(())
+}
+
+/// What an archive defines itself.
+struct Known<'a> {
+    /// Names of all methods that its classes have.
+    methods: HashSet<&'a str>,
+    classes: Classes<'a>,
 }
 
 fn check_objects(pickle: &Pickle) -> Result<(), Refused> {
@@ -106,31 +120,34 @@ fn is_foreign_class(name: &str) -> bool {
         })
 }
 
-fn check_item(module: &str, item: &Item, methods: &HashSet<&str>) -> Result<(), Refused> {
-    let check = |function: &Function, place: String| {
+fn check_item<'a>(module: &str, item: &'a Item, known: &'a Known<'a>) -> Result<(), Refused> {
+    let check = |function: &'a Function, class: Option<&'a Class>, place: String| {
         Checker {
             place: &place,
-            methods,
+            known,
+            code: Some((class, function)),
+            receivers: OnceCell::new(),
             variables: variables(function),
             local_functions: local_functions(&function.body),
         }
         .function(function)
     };
     match item {
-        Item::Function(function) => check(function, format!("{module}.{}", function.name)),
+        Item::Function(function) => check(function, None, format!("{module}.{}", function.name)),
         Item::Statement(statement) => {
-            loose(module, methods).statements(std::slice::from_ref(statement))
+            loose(module, known).statements(std::slice::from_ref(statement))
         }
-        Item::Class(Class { name, members, .. }) => {
-            let class = format!("{module}.{name}");
-            for member in members {
+        Item::Class(definition) => {
+            let class = format!("{module}.{}", definition.name);
+            for member in &definition.members {
                 match member {
                     Member::Method(function) => {
-                        check(function, format!("{class}.{}", function.name))?
+                        let place = format!("{class}.{}", function.name);
+                        check(function, Some(definition), place)?;
                     }
                     Member::Field(field) => {
                         let field = Stmt::Assign(field.clone());
-                        loose(&class, methods).statements(std::slice::from_ref(&field))?;
+                        loose(&class, known).statements(std::slice::from_ref(&field))?;
                     }
                     Member::Pass => {}
                 }
@@ -141,19 +158,24 @@ fn check_item(module: &str, item: &Item, methods: &HashSet<&str>) -> Result<(), 
 }
 
 /// For statements outside functions.
-fn loose<'a>(place: &'a str, methods: &'a HashSet<&'a str>) -> Checker<'a> {
+fn loose<'p, 'a>(place: &'p str, known: &'a Known<'a>) -> Checker<'p, 'a> {
     Checker {
         place,
-        methods,
+        known,
+        code: None,
+        receivers: OnceCell::new(),
         variables: HashMap::new(),
         local_functions: HashSet::new(),
     }
 }
 
-struct Checker<'a> {
-    place: &'a str,
-    /// Names of all methods that classes of the archive have.
-    methods: &'a HashSet<&'a str>,
+struct Checker<'p, 'a> {
+    place: &'p str,
+    known: &'a Known<'a>,
+    /// The function whose code it is, and the class whose method that is.
+    code: Option<(Option<&'a Class>, &'a Function)>,
+    /// Made when it is first asked for.
+    receivers: OnceCell<Receivers<'a>>,
     /// Names that stand for values here, whatever they mean elsewhere; and whether all they ever stand for is a function
     /// of the archive.
     variables: HashMap<&'a str, bool>,
@@ -161,7 +183,7 @@ struct Checker<'a> {
     local_functions: HashSet<&'a str>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'_, 'a> {
     fn refuse(&self, what: impl Into<String>) -> Result<(), Refused> {
         Err(Refused::Call {
             what: what.into(),
@@ -248,9 +270,7 @@ impl Checker<'_> {
                     Some(full) if is_qualified(&full) => self.qualified(&full)?,
                     _ => {
                         // A value's method is one of its class, or the operator of that name.
-                        let known = self.methods.contains(name.as_str())
-                            || operators::METHODS.contains(&name.as_str());
-                        if !known && !operators::has("aten", name) {
+                        if !operators::has("aten", name) && !self.is_method(base, name) {
                             return self.refuse(format!(".{name}()"));
                         }
                         self.expression(base)?;
@@ -260,6 +280,19 @@ impl Checker<'_> {
             }
             _ => self.refuse("the result of an expression"),
         }
+    }
+
+    /// Whether a call of a method that is no operator on the list is one of a method that was read.
+    fn is_method(&self, receiver: &Expr, name: &str) -> bool {
+        let own = self.known.methods.contains(name);
+        if !operators::is_withheld(name) {
+            return own || operators::METHODS.contains(&name);
+        }
+        let Some((class, function)) = self.code else {
+            return false;
+        };
+        let receivers = || Receivers::of(&self.known.classes, class, function);
+        own && self.receivers.get_or_init(receivers).have(receiver, name)
     }
 
     /// What another thread runs has to be a function whose body is read here.

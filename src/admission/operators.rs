@@ -7,6 +7,10 @@ use std::sync::LazyLock;
 static OPERATORS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("operators.txt").lines().collect());
 
+/// What a value that is no object of a class answers to as a method, and is not on the list; written by the same script.
+static WITHHELD: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("withheld.txt").lines().collect());
+
 /// The operator that scoring puts in the place of some convolutions; it checks what it is given.
 const OWN: (&str, &str) = ("ckaprune", "winograd");
 
@@ -81,4 +85,9 @@ pub(super) const METHODS: [&str; 8] = [
 /// Whether `namespace::name` is an operator that only computes.
 pub(super) fn has(namespace: &str, name: &str) -> bool {
     (namespace, name) == OWN || OPERATORS.contains(format!("{namespace}::{name}").as_str())
+}
+
+/// Whether `value.name()` is an operator that may not be called, unless the value is an object with a method of that name.
+pub(super) fn is_withheld(name: &str) -> bool {
+    WITHHELD.contains(name)
 }

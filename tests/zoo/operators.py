@@ -1,4 +1,5 @@
-"""Writes the list of operators that a network may call: src/admission/operators.txt.
+"""Writes the list of operators that a network may call, src/admission/operators.txt, and beside it the names that a value
+answers to as methods and that are not on it: src/admission/withheld.txt.
 
     python operators.py            (says what would change; --write changes it)
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-LIST = Path(__file__).resolve().parents[2] / "src" / "admission" / "operators.txt"
+FOLDER = Path(__file__).resolve().parents[2] / "src" / "admission"
 
 EXCLUDED = re.compile(
     r"""
@@ -84,17 +85,28 @@ def listed():
     return sorted(found | {f"prim::{name}" for name in PRIM})
 
 
+def withheld(may_be_called):
+    """`x.name()` is the operator aten::name where x is no object of a class."""
+    schemas = (schema.name.partition("::") for schema in torch._C._jit_get_all_schemas())
+    names = {name for namespace, _, name in schemas if namespace == "aten"}
+    return sorted(name for name in names if f"aten::{name}" not in may_be_called)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the list")
+    parser.add_argument("--write", action="store_true", help="write the lists")
     options = parser.parse_args()
-    new = listed()
-    old = LIST.read_text().split() if LIST.exists() else []
-    for name in sorted(set(old) ^ set(new)):
-        print("+" if name in set(new) else "-", name)
-    if options.write:
-        LIST.write_text("".join(f"{name}\n" for name in new))
-    return 0 if options.write or old == new else 1
+    operators = listed()
+    changed = False
+    for file, new in [("operators.txt", operators), ("withheld.txt", withheld(set(operators)))]:
+        path = FOLDER / file
+        old = path.read_text().split() if path.exists() else []
+        changed |= old != new
+        for name in sorted(set(old) ^ set(new)):
+            print(file, "+" if name in set(new) else "-", name)
+        if options.write:
+            path.write_text("".join(f"{name}\n" for name in new))
+    return 1 if changed and not options.write else 0
 
 
 if __name__ == "__main__":
