@@ -542,7 +542,10 @@ fn a_block_around_code_that_is_not_followed_is_not_offered() {
         "child = self.child\nreturn torch.add(x, (child).forward(x, ))",
     );
     let net = Written::new(&format!("{ROOT}{block}{child}")).module("block", "Block");
-    let unknown = Some(Reason::UnknownShape);
+    let behind = "code that is not followed in block (__torch__.py:20)".to_owned();
+    let unknown = Some(Reason::UnknownShape {
+        behind: Some(behind),
+    });
     assert_verdicts(net.module("block.child", "Child"), &[("block", unknown)]);
 }
 

@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
-use crate::program::{Attribute, CallIndex, Mention, ModuleId, Network, Program, Uses, ValueId};
+use crate::program::{
+    Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
+};
 pub use cuts::{Cut, cuts};
 pub use elsewhere::{Bypass, Otherwise};
 pub use guess::guess_input_shape;
@@ -50,7 +52,10 @@ pub enum Reason {
     /// The code that holds it has no expression for its output that runs once, or none for its input.
     CallNotPlain,
     /// The shape of its input or of its output could not be told.
-    UnknownShape,
+    UnknownShape {
+        /// Where shapes ended before.
+        behind: Option<String>,
+    },
     /// Code besides the call that `forward` makes speaks of it, in another way than a call that could be taken out.
     UsedElsewhere {
         class: String,
@@ -73,8 +78,12 @@ impl fmt::Display for Reason {
             Reason::ShortcutComputes => f.write_str("its shortcut is not the identity"),
             Reason::RunsTwice => f.write_str("it runs more than once, with the same weights"),
             Reason::SharedModule => f.write_str("its module hangs in several places"),
-            Reason::UnknownShape => {
-                f.write_str("the shape of its input or output could not be told")
+            Reason::UnknownShape { behind } => {
+                f.write_str("the shape of its input or output could not be told")?;
+                match behind {
+                    Some(place) => write!(f, " behind {place}"),
+                    None => Ok(()),
+                }
             }
             Reason::UsedElsewhere {
                 class,
@@ -243,7 +252,10 @@ fn obstacle(
     any_span: bool,
 ) -> Option<Reason> {
     let (Some(from), Some(to)) = (program.shape(region.input), program.shape(region.output)) else {
-        return Some(Reason::UnknownShape);
+        let ends = program.shape_ends().into_iter().rev();
+        let before = |end: &ShapeEnd| end.statement < region.statements.end;
+        let behind = ends.filter(before).map(|end| end.place(network)).next();
+        return Some(Reason::UnknownShape { behind });
     };
     if from != to {
         let shown = |value| program.sample_shape(value).unwrap_or_default();

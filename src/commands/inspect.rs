@@ -40,11 +40,26 @@ struct InspectReport {
     /// What stands in the way of running, scoring or training it.
     #[serde(skip_serializing_if = "Option::is_none")]
     obstacle: Option<String>,
+    /// Behind these places the sizes of tensors are not known, so no block there can be told to keep its shape.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shapes_end: Vec<ShapeEndReport>,
     not_followed: Vec<NotFollowedReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeNode>,
     #[serde(skip)]
     frozen: bool,
+}
+
+#[derive(Serialize, PartialEq)]
+struct ShapeEndReport {
+    /// As the code calls it.
+    operator: String,
+    /// Of the module; empty for the root.
+    path: String,
+    /// File and line in the archive's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<String>,
+    reason: &'static str,
 }
 
 #[derive(Serialize, PartialEq)]
@@ -92,6 +107,7 @@ impl InspectReport {
             nothing_removable: none.then(|| why_nothing_is_removable(analysis)),
             blocks,
             obstacle: obstacle(analysis).map(|e| e.to_string()),
+            shapes_end: shapes_end(analysis),
             not_followed: not_followed(analysis),
             tree: None,
             frozen: analysis.network.is_frozen(),
@@ -105,6 +121,17 @@ impl InspectReport {
             out += &report::render(&self.block_table());
         }
         // Writing to a String cannot fail.
+        if !self.shapes_end.is_empty() {
+            let _ = writeln!(out, "\nshapes end:");
+        }
+        for end in &self.shapes_end {
+            let path = if end.path.is_empty() { "." } else { &end.path };
+            let line = end
+                .line
+                .as_ref()
+                .map_or(String::new(), |line| format!(" ({line})"));
+            let _ = writeln!(out, "  {path}: {}{line}: {}", end.operator, end.reason);
+        }
         if !self.not_followed.is_empty() {
             let _ = writeln!(out, "\nnot followed:");
         }
@@ -227,10 +254,36 @@ fn obstacle(analysis: &Analysis) -> Option<InterfaceError> {
     }
 }
 
-/// What was not followed, each place and reason once.
-fn not_followed(analysis: &Analysis) -> Vec<NotFollowedReport> {
+/// Where shapes end, each operator of a line once; code that is not followed is listed as such.
+fn shapes_end(analysis: &Analysis) -> Vec<ShapeEndReport> {
+    let Analysis {
+        network, program, ..
+    } = analysis;
     let mut found = Vec::new();
-    for left in &analysis.program.not_followed {
+    for end in program.shape_ends() {
+        let Some(operator) = end.operator else {
+            continue;
+        };
+        let report = ShapeEndReport {
+            operator,
+            path: network.modules.get(end.module).path.clone(),
+            line: end.line.map(|line| network.sources.show_line(line)),
+            reason: end.reason,
+        };
+        if !found.contains(&report) {
+            found.push(report);
+        }
+    }
+    found
+}
+
+/// What was not followed, each place and reason once. Where shapes end before, code that asks for them is no cause.
+fn not_followed(analysis: &Analysis) -> Vec<NotFollowedReport> {
+    let program = &analysis.program;
+    let shapes_end = !program.shape_ends().is_empty();
+    let causes = program.not_followed.iter();
+    let mut found = Vec::new();
+    for left in causes.filter(|left| !(shapes_end && left.for_want_of_shape)) {
         let report = NotFollowedReport {
             path: analysis.network.modules.get(left.module).path.clone(),
             reason: left.reason.clone(),

@@ -10,10 +10,13 @@ use super::modules::{ModuleId, ModuleTree};
 use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
-use super::{Argument, Call, CallIndex, NotFollowed, Op, Program, Statement, Value};
+use super::{Argument, Call, CallIndex, CodeLine, NotFollowed, Op, Program, Statement, Value};
 
 /// So far back a value's statement is looked for: hostile code must not make that slow.
 const RECENT: usize = 1 << 11;
+
+/// Why a branch stays whose condition asks for a shape.
+pub(super) const UNKNOWN_SHAPE: &str = "a branch on a shape that is not known";
 
 /// A place to return to when a call turns out not to be followable.
 pub(super) struct Checkpoint {
@@ -29,6 +32,7 @@ pub(super) struct Checkpoint {
     notes: Option<(CallIndex, usize, usize)>,
     no_grad: bool,
     autocast: bool,
+    line: Option<CodeLine>,
 }
 
 /// An in-place operator that became functional.
@@ -63,6 +67,8 @@ pub(super) struct Builder<'a> {
     pub no_grad: bool,
     /// Code that was followed runs under `torch.autocast()`.
     pub autocast: bool,
+    /// Where the call stands that is being followed.
+    pub line: Option<CodeLine>,
 }
 
 impl<'a> Builder<'a> {
@@ -82,6 +88,7 @@ impl<'a> Builder<'a> {
             objects: Objects::default(),
             no_grad: false,
             autocast: false,
+            line: None,
         }
     }
 
@@ -101,6 +108,7 @@ impl<'a> Builder<'a> {
             }),
             no_grad: self.no_grad,
             autocast: self.autocast,
+            line: self.line,
         }
     }
 
@@ -113,6 +121,7 @@ impl<'a> Builder<'a> {
         self.in_place_seen = to.in_place_seen;
         self.objects.return_to(&to.objects);
         (self.no_grad, self.autocast) = (to.no_grad, to.autocast);
+        self.line = to.line;
         if let Some((index, variables, expressions)) = to.notes
             && let Some(call) = self.calls.get_mut(index.0)
         {
@@ -221,16 +230,40 @@ impl<'a> Builder<'a> {
             impure,
             macs: None,
             no_grad: self.no_grad,
+            line: self.line,
         });
     }
 
     /// Notes that code of a module, or of the one whose code is being followed, stays as it is.
     pub fn leave(&mut self, module: Option<ModuleId>, reason: impl Into<String>) {
+        let reason = reason.into();
         let current = self.current_call.map(|c| self.calls[c.0].module);
         self.not_followed.push(NotFollowed {
             module: module.or(current).unwrap_or(ModuleTree::ROOT),
-            reason: reason.into(),
+            for_want_of_shape: reason.ends_with(UNKNOWN_SHAPE),
+            reason,
+            line: self.line,
         });
+    }
+
+    /// Whether a value that decides something was computed from the shape of a tensor that is not known.
+    pub fn asks_for_shape(&self, operand: &Operand) -> bool {
+        const LOOKED_AT: usize = 64;
+        let mut open = operand.values();
+        for _ in 0..LOOKED_AT {
+            let Some(value) = open.pop() else { break };
+            let Some(statement) = self.made_by(value) else {
+                continue;
+            };
+            if statement.operator().is_some_and(ops::asks_for_shape) {
+                return true;
+            }
+            let is_tensor = matches!(self.values[value.0 as usize].known, Known::Tensor { .. });
+            if !is_tensor {
+                open.extend(statement.reads());
+            }
+        }
+        false
     }
 
     /// What the last statement costs, where the statement itself does not tell.

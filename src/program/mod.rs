@@ -19,6 +19,7 @@ mod opaque;
 mod ops;
 mod parse;
 mod print;
+mod shape_ends;
 mod sites;
 mod slice;
 mod source;
@@ -36,8 +37,9 @@ pub use inline::ProgramError;
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, methods_of, parse};
 pub use print::{print, print_statements};
+pub use shape_ends::ShapeEnd;
 pub use sites::Mention;
-pub use source::Sources;
+pub use source::{CodeLine, Sources};
 pub use switches::{has_literal_switch, training_switch};
 pub use tap::Tap;
 pub use uses::{Found, How, Of, Use, Uses};
@@ -161,6 +163,8 @@ pub struct Statement {
     pub macs: Option<i64>,
     /// It stands under `torch.no_grad()`: no gradient passes it ([`Program::learns`]).
     pub no_grad: bool,
+    /// The line of code that it was made of last.
+    pub line: Option<CodeLine>,
 }
 
 impl Statement {
@@ -216,6 +220,9 @@ pub struct NotFollowed {
     /// The module whose code it is.
     pub module: ModuleId,
     pub reason: String,
+    pub line: Option<CodeLine>,
+    /// It asks for the shape of a tensor that is not known, so the cause lies before it.
+    pub for_want_of_shape: bool,
 }
 
 /// A call expression in the source code, seen from one module instance.

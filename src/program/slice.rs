@@ -87,6 +87,7 @@ impl Statement {
             impure: false,
             macs: None,
             no_grad: false,
+            line: None,
         }
     }
 
@@ -100,6 +101,7 @@ impl Statement {
             impure: false,
             macs: None,
             no_grad: of.no_grad,
+            line: of.line,
         }
     }
 }

@@ -5,17 +5,27 @@ use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 
-use super::ast::{Class, File, Function, Item};
+use super::ast::{CallId, Class, File, Function, Item};
 use super::parse::{MAX_TOKENS, ParseError, parse_within};
 
 /// The parsed source files of a network, by module name: `__torch__.torch.nn.modules.conv`.
 #[derive(Clone, Debug)]
 pub struct Sources {
     files: IndexMap<String, File>,
+    /// The line of each call in a file as it was read, by the call's number.
+    lines: HashMap<String, Vec<u32>>,
     /// Tokens that further files may have.
     tokens_left: usize,
     /// Made when it is first asked for, and anew after a change.
     index: OnceLock<Index>,
+}
+
+/// A line of a source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CodeLine {
+    /// By its place among the files.
+    file: u32,
+    line: u32,
 }
 
 /// File and item of each class and each function, by qualified name; of several by one name, the first.
@@ -55,6 +65,7 @@ impl Default for Sources {
     fn default() -> Self {
         Sources {
             files: IndexMap::new(),
+            lines: HashMap::new(),
             tokens_left: MAX_TOKENS,
             index: OnceLock::new(),
         }
@@ -67,9 +78,11 @@ impl Sources {
     /// # Errors
     /// Where the text is not TorchScript, or all files together are longer than any network's.
     pub fn add(&mut self, module: impl Into<String>, text: &str) -> Result<(), ParseError> {
-        let file = parse_within(text, &mut self.tokens_left)?;
+        let (file, lines) = parse_within(text, &mut self.tokens_left)?;
+        let module = module.into();
         self.index.take();
-        self.files.insert(module.into(), file);
+        self.lines.insert(module.clone(), lines);
+        self.files.insert(module, file);
         Ok(())
     }
 
@@ -77,6 +90,21 @@ impl Sources {
     #[must_use]
     pub fn file(&self, module: &str) -> Option<&File> {
         self.files.get(module)
+    }
+
+    /// Where a call stands in the file of this module name.
+    pub(super) fn line(&self, module: &str, call: CallId) -> Option<CodeLine> {
+        let line = *self.lines.get(module)?.get(call.0 as usize)?;
+        let file = u32::try_from(self.files.get_index_of(module)?).ok()?;
+        Some(CodeLine { file, line })
+    }
+
+    /// The line as people read it: `__torch__/net.py:12`.
+    #[must_use]
+    pub fn show_line(&self, at: CodeLine) -> String {
+        let module = self.files.get_index(at.file as usize);
+        let module = module.map_or("", |(module, _)| module.as_str());
+        format!("{}.py:{}", module.replace('.', "/"), at.line)
     }
 
     /// The file of this module name, to change it; made empty where there is none.

@@ -1,7 +1,6 @@
 //! Calls of methods and functions: followed, or left as calls where that fails.
 
 use super::branches::Outcome;
-use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
 use crate::program::ast::{Function, Param};
 use crate::program::builder::{CodePlace, positional};
@@ -68,7 +67,7 @@ impl<'a> Inliner<'a> {
                     self.flattened.insert(key(&place));
                     return self.call_method(module, name, args, site);
                 };
-                self.builder.leave(Some(module), UNDECIDED);
+                self.builder.leave(Some(module), self.undecided_by);
                 let op = Op::Method {
                     module,
                     name: name.into(),
@@ -118,8 +117,8 @@ impl<'a> Inliner<'a> {
                         self.flattened.insert(key(&place));
                         return self.call_function(qualified, args);
                     };
-                    self.builder
-                        .leave(None, format!("in `{shown}`: {UNDECIDED}"));
+                    let reason = self.undecided_by;
+                    self.builder.leave(None, format!("in `{shown}`: {reason}"));
                     return Ok(self.stay(Op::Call(qualified.into()), args, outcome));
                 }
                 Err(Stop::Opaque(reason)) if self.attributes_set == attributes_set => {

@@ -6,7 +6,7 @@ use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::{CodePlace, positional};
 use crate::program::objects::holds_object;
 use crate::program::value::{Dim, Known, Operand, Val};
-use crate::program::{Attribute, CallSite, ModuleId, Op};
+use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op};
 
 impl<'a> Inliner<'a> {
     pub(super) fn eval(&mut self, frame: &mut Frame, expression: &'a Expr) -> Step<Val> {
@@ -341,6 +341,7 @@ impl<'a> Inliner<'a> {
         if let Expr::Name(name) = callee
             && !frame.variables.contains_key(name)
         {
+            self.builder.line = self.line(frame, id);
             return self.builtin(frame, name, args, results);
         }
         if let Some(dotted) = callee.dotted()
@@ -349,6 +350,7 @@ impl<'a> Inliner<'a> {
                 .contains_key(dotted.split('.').next().unwrap_or_default())
         {
             let args = self.args(frame, args)?;
+            self.builder.line = self.line(frame, id);
             return match dotted.starts_with("__torch__.") {
                 true => self.call_function(&dotted, args),
                 false => self.primitive(&dotted, args, results),
@@ -362,6 +364,7 @@ impl<'a> Inliner<'a> {
                 _ => return opaque(format!("a method {name} of an object that is no module")),
             };
             let args = self.args(frame, args)?;
+            self.builder.line = self.line(frame, id);
             let site = CallSite {
                 place: frame.place.clone(),
                 id,
@@ -375,6 +378,20 @@ impl<'a> Inliner<'a> {
             }
             _ => opaque("a call of something that is not known"),
         }
+    }
+}
+
+impl Inliner<'_> {
+    /// Where a call of the code being followed stands.
+    fn line(&self, frame: &Frame, id: CallId) -> Option<CodeLine> {
+        let owner = &frame.place.owner;
+        let sources = &self.network.sources;
+        // The owner is a class, or the file of a free function.
+        let file = match sources.file(owner) {
+            Some(_) if frame.place.module.is_none() => owner,
+            _ => owner.rsplit_once('.')?.0,
+        };
+        sources.line(file, id)
     }
 }
 

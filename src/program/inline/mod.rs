@@ -91,6 +91,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             work,
             bindings: 0,
             made: Vec::new(),
+            undecided_by: statements::UNDECIDED,
         };
         let input = inliner.input(shape);
         let Operand::Value(input_id) = input.operand else {
@@ -182,6 +183,8 @@ struct Inliner<'a> {
     bindings: usize,
     /// The objects of classes of the archive that code has made.
     made: Vec<contexts::Made>,
+    /// Why the branch met last could not be decided.
+    undecided_by: &'static str,
 }
 
 type NamedVals = Vec<(Option<String>, Val)>;

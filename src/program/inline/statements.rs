@@ -6,7 +6,7 @@ use super::branches::{Outcome, Variables};
 use super::containers::may_change_containers;
 use super::{Flow, Frame, Inliner, MAX_STEPS, STATEMENT, Step, opaque};
 use crate::program::ast::{Assign, Expr, Stmt, walk};
-use crate::program::builder::positional;
+use crate::program::builder::{UNKNOWN_SHAPE, positional};
 use crate::program::opaque::Renaming;
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Op, emit};
@@ -59,6 +59,10 @@ impl<'a> Inliner<'a> {
                     (Some(false), Some(otherwise)) => self.block(frame, otherwise),
                     (Some(false), None) => Ok(Flow::Next),
                     (None, _) => {
+                        self.undecided_by = match self.builder.asks_for_shape(&value.operand) {
+                            true => UNKNOWN_SHAPE,
+                            false => UNDECIDED,
+                        };
                         let otherwise = otherwise.as_deref().unwrap_or_default();
                         self.undecided(frame, statement, then, otherwise)
                     }
@@ -242,7 +246,12 @@ impl<'a> Inliner<'a> {
         if held.any(|v| matches!(v.known, Known::Object(_))) {
             return opaque("control flow that data decide around an object of a class");
         }
-        self.builder.leave(None, left_because(statement));
+        let reason = match statement {
+            Stmt::If { .. } => self.undecided_by,
+            Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
+            _ => "a statement that is not followed",
+        };
+        self.builder.leave(None, reason);
         if may_change_containers(statement) {
             for name in renamed.reads.iter().chain(&renamed.writes) {
                 if let Some(value) = frame.variables.get(name).cloned() {
@@ -303,11 +312,3 @@ fn copying_work(frame: &Frame, statement: &Stmt, renamed: &Renaming) -> usize {
 
 /// Why a branch stays.
 pub(super) const UNDECIDED: &str = "a branch that data decide";
-
-fn left_because(statement: &Stmt) -> &'static str {
-    match statement {
-        Stmt::If { .. } => UNDECIDED,
-        Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
-        _ => "a statement that is not followed",
-    }
-}

@@ -28,8 +28,8 @@ use table::Rule;
 
 pub(crate) use macs::statement_macs;
 pub(super) use traits::{
-    changes_shape_in_place, functional_twin, is_activation, is_impure, is_view, may_alias,
-    mutates_container, writes_in_place,
+    asks_for_shape, changes_shape_in_place, functional_twin, is_activation, is_impure, is_view,
+    may_alias, mutates_container, writes_in_place,
 };
 
 /// The arguments of a call, with their names where they were given by name.

@@ -39,6 +39,14 @@ pub(in crate::program) fn functional_twin(name: &str) -> Option<&str> {
     TWINS.contains(&twin).then_some(twin)
 }
 
+/// Whether the operator gives a tensor's sizes or something that follows from them.
+pub(in crate::program) fn asks_for_shape(name: &str) -> bool {
+    matches!(
+        name,
+        "size" | "dim" | "len" | "numel" | "is_nested" | "sym_size" | "sym_numel" | "stride"
+    )
+}
+
 /// Whether the operator writes into its first argument.
 pub(in crate::program) fn writes_in_place(name: &str) -> bool {
     name.ends_with('_') && !name.ends_with("__")

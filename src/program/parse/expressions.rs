@@ -126,8 +126,8 @@ impl Parser<'_, '_> {
                 }
             } else if self.accept_punct("(") {
                 let (args, trailing_comma) = self.separated(")", Self::arg)?;
-                let id = CallId(self.calls);
-                self.calls += 1;
+                let id = CallId(self.calls.len() as u32);
+                self.calls.push(self.line());
                 Expr::Call {
                     id,
                     callee: base,

@@ -31,7 +31,7 @@ type Parse<T> = Result<T, ParseError>;
 /// The first place where `text` is not TorchScript as libtorch prints it.
 pub fn parse(text: &str) -> Result<File, ParseError> {
     let mut left = MAX_TOKENS;
-    parse_within(text, &mut left)
+    Ok(parse_within(text, &mut left)?.0)
 }
 
 /// The methods of the only class in a text.
@@ -51,8 +51,9 @@ pub fn methods_of(text: &str) -> Result<Vec<Function>, ParseError> {
     Ok(methods.collect())
 }
 
-/// The same as [`parse`], for as many tokens as are left, of which it takes its own.
-pub(super) fn parse_within(text: &str, left: &mut usize) -> Result<File, ParseError> {
+/// The same as [`parse`], for as many tokens as are left, of which it takes its own; and the line of each call, by its
+/// number.
+pub(super) fn parse_within(text: &str, left: &mut usize) -> Result<(File, Vec<u32>), ParseError> {
     let tokens = lex(text, *left)?;
     *left = left.saturating_sub(tokens.len());
     let mut parser = Parser {
@@ -60,13 +61,13 @@ pub(super) fn parse_within(text: &str, left: &mut usize) -> Result<File, ParseEr
         at: 0,
         depth: 0,
         height: 0,
-        calls: 0,
+        calls: Vec::new(),
     };
     let mut items = Vec::new();
     while parser.peek() != Token::End {
         items.push(parser.item()?);
     }
-    Ok(File { items })
+    Ok((File { items }, parser.calls))
 }
 
 struct Parser<'t, 'a> {
@@ -75,12 +76,19 @@ struct Parser<'t, 'a> {
     depth: usize,
     /// How high the tree of the last expression is, or that of the highest among the last bracket's entries.
     height: usize,
-    calls: u32,
+    /// The line of each call so far.
+    calls: Vec<u32>,
 }
 
 impl<'a> Parser<'_, 'a> {
     fn peek(&self) -> Token<'a> {
         self.tokens.get(self.at).map_or(Token::End, |s| s.token)
+    }
+
+    /// The line of what was read last.
+    fn line(&self) -> u32 {
+        let last = self.tokens.get(self.at.saturating_sub(1));
+        last.map_or(0, |s| u32::try_from(s.line).unwrap_or(u32::MAX))
     }
 
     fn next(&mut self) -> Token<'a> {

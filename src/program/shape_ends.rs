@@ -1,0 +1,95 @@
+//! Where shapes end: the statements behind which the analysis knows no sizes, though it knew all before.
+
+use std::collections::HashSet;
+
+use super::{CodeLine, Known, ModuleId, ModuleTree, Network, Op, Program, Statement, ValueId, ops};
+
+/// A statement of known inputs that gives a tensor of unknown shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeEnd {
+    pub statement: usize,
+    /// The operator as the code calls it; `None` for code that is not followed.
+    pub operator: Option<String>,
+    /// The module whose code it is.
+    pub module: ModuleId,
+    pub line: Option<CodeLine>,
+    pub reason: &'static str,
+}
+
+impl ShapeEnd {
+    /// `torch.nonzero in blocks.0 (__torch__/net.py:12)`
+    #[must_use]
+    pub fn place(&self, network: &Network) -> String {
+        let what = self
+            .operator
+            .as_deref()
+            .unwrap_or("code that is not followed");
+        let path = match network.modules.get(self.module).path.as_str() {
+            "" => "the root".to_owned(),
+            path => path.to_owned(),
+        };
+        let line = self.line.map(|line| network.sources.show_line(line));
+        let line = line.map_or(String::new(), |line| format!(" ({line})"));
+        format!("{what} in {path}{line}")
+    }
+}
+
+impl Program {
+    /// The places where shapes end, in order.
+    #[must_use]
+    pub fn shape_ends(&self) -> Vec<ShapeEnd> {
+        let numbers = self.numbers();
+        let statements = self.statements.iter().enumerate();
+        let ends = statements.filter_map(|(i, statement)| self.shape_end(&numbers, i, statement));
+        ends.collect()
+    }
+
+    /// The values that operators gave which give no tensor.
+    fn numbers(&self) -> HashSet<ValueId> {
+        let gives_number = |s: &&Statement| s.operator().is_some_and(ops::gives_no_tensor);
+        let statements = self.statements.iter().filter(gives_number);
+        statements.flat_map(|s| s.outputs.iter().copied()).collect()
+    }
+
+    fn shape_end(
+        &self,
+        numbers: &HashSet<ValueId>,
+        i: usize,
+        statement: &Statement,
+    ) -> Option<ShapeEnd> {
+        let operator = match (&statement.op, statement.operator()) {
+            (Op::Call(_), Some(name)) if ops::gives_no_tensor(name) => return None,
+            (Op::Call(function), _) if !function.starts_with("__torch__.") => Some(function),
+            (Op::Call(_) | Op::Method { .. } | Op::Opaque(_), _) => None,
+            _ => return None,
+        };
+        let unknown = |v: &ValueId| is_unknown(&self.value(*v).known);
+        let lost_before = |v: ValueId| match &self.value(v).known {
+            Known::Nothing => !numbers.contains(&v),
+            Known::List(items) | Known::Tuple(items) => items.iter().any(|v| is_unknown(&v.known)),
+            known => is_unknown(known),
+        };
+        if !statement.outputs.iter().any(unknown) || statement.reads().any(lost_before) {
+            return None;
+        }
+        let reason = match statement.operator().filter(|_| operator.is_some()) {
+            None => "its code is not followed",
+            Some(name) if ops::is_counted_by_data(name) => "data say how many elements it gives",
+            Some(name) if !ops::has_rule(name) => "what it gives is not known here",
+            Some(_) if statement.reads().any(|v| numbers.contains(&v)) => "data decide its sizes",
+            Some(_) => "its rule does not cover these arguments",
+        };
+        let module = statement.call.map(|call| self.calls[call.0].module);
+        Some(ShapeEnd {
+            statement: i,
+            operator: operator.cloned(),
+            module: module.unwrap_or(ModuleTree::ROOT),
+            line: statement.line,
+            reason,
+        })
+    }
+}
+
+fn is_unknown(known: &Known) -> bool {
+    matches!(known, Known::Nothing | Known::Tensor { shape: None, .. })
+}
