@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use super::{Archive, ArchiveError, NodeId, Pickle, Section, TensorRef};
+use super::{Archive, ArchiveError, Node, NodeId, Pickle, Section, TensorRef};
 use crate::dtype::Dtype;
+use crate::program::ast::{Expr, unquoted};
 use crate::program::{
     Attribute, Dim, Item, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
 };
@@ -210,7 +211,6 @@ impl TreeReader<'_> {
         parent: ModuleId,
         parameter: bool,
     ) -> Result<Attribute, ArchiveError> {
-        use super::Node;
         if let Some(tensor) = self.pickle.tensor(node) {
             return Ok(Attribute::Tensor(describe(
                 &tensor?,
@@ -242,6 +242,9 @@ impl TreeReader<'_> {
                 .collect::<Result<_, _>>()?;
             return Ok(Attribute::Dict(pairs));
         }
+        if let Some(member) = self.enum_member(node) {
+            return Ok(Attribute::Enum(member));
+        }
         Ok(match self.pickle.get(node) {
             Node::None => Attribute::None,
             Node::Bool(b) => Attribute::Bool(*b),
@@ -250,5 +253,42 @@ impl TreeReader<'_> {
             Node::Str(text) => Attribute::Str(text.clone()),
             _ => Attribute::Other,
         })
+    }
+
+    /// The member that `Class(value)` stands for, if that class is an enumeration.
+    fn enum_member(&self, node: NodeId) -> Option<String> {
+        let Node::Reduce { callable, args } = self.pickle.get(node) else {
+            return None;
+        };
+        let Node::Global { module, name } = self.pickle.get(*callable) else {
+            return None;
+        };
+        let class = format!("{module}.{name}");
+        let definition = self.sources.class(&class)?;
+        // libtorch writes the value itself where a tuple of arguments would stand.
+        let value = match self.pickle.get(*args) {
+            Node::Tuple(args) => *args.first()?,
+            _ => *args,
+        };
+        let text = match self.pickle.get(value) {
+            Node::Str(text) => text.clone(),
+            Node::Int(n) => n.to_string(),
+            _ => return None,
+        };
+        (definition.base.as_deref() == Some("Enum")).then_some(())?;
+        let mut members = definition.fields().filter_map(|field| {
+            match (field.targets.as_slice(), field.values.as_slice()) {
+                ([Expr::Name(member)], [Expr::Str(value)]) if unquoted(value) == text => {
+                    Some(member)
+                }
+                ([Expr::Name(member)], [Expr::Number(value)]) if *value == text => Some(member),
+                _ => None,
+            }
+        });
+        let member = members.next()?;
+        members
+            .next()
+            .is_none()
+            .then(|| format!("{class}.{member}"))
     }
 }

@@ -56,6 +56,8 @@ pub enum Attribute {
     Tuple(Vec<Attribute>),
     /// Keys and values in the order in which they were written.
     Dict(Vec<(Attribute, Attribute)>),
+    /// A member of an enumeration, as code names it: `__torch__.timm.layers.format.Format.NCHW`.
+    Enum(String),
     /// A value of a kind the analysis does not follow.
     Other,
 }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use super::{CodeLine, Known, ModuleId, ModuleTree, Network, Op, Program, Statement, ValueId, ops};
 
+const COUNTED_BY_DATA: &str = "data say how many elements it gives";
+
 /// A statement of known inputs that gives a tensor of unknown shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShapeEnd {
@@ -44,11 +46,25 @@ impl Program {
         ends.collect()
     }
 
-    /// The values that operators gave which give no tensor.
+    /// The values that are no tensors, though nothing more is known of them: what operators gave that give no tensor,
+    /// and what was computed from such values alone.
     fn numbers(&self) -> HashSet<ValueId> {
-        let gives_number = |s: &&Statement| s.operator().is_some_and(ops::gives_no_tensor);
-        let statements = self.statements.iter().filter(gives_number);
-        statements.flat_map(|s| s.outputs.iter().copied()).collect()
+        let mut numbers = HashSet::new();
+        for statement in &self.statements {
+            let Some(operator) = statement.operator() else {
+                continue;
+            };
+            let of_numbers = ops::computes_numbers(operator)
+                && statement.reads().all(|v| match self.value(v).known {
+                    Known::Nothing => numbers.contains(&v),
+                    Known::Tensor { .. } | Known::List(_) | Known::Tuple(_) => false,
+                    _ => true,
+                });
+            if ops::gives_no_tensor(operator) || of_numbers {
+                numbers.extend(&statement.outputs);
+            }
+        }
+        numbers
     }
 
     fn shape_end(
@@ -69,12 +85,17 @@ impl Program {
             Known::List(items) | Known::Tuple(items) => items.iter().any(|v| is_unknown(&v.known)),
             known => is_unknown(known),
         };
-        if !statement.outputs.iter().any(unknown) || statement.reads().any(lost_before) {
+        let is_number = |v: &ValueId| numbers.contains(v);
+        if !statement.outputs.iter().any(unknown)
+            || statement.outputs.iter().all(is_number)
+            || statement.reads().any(lost_before)
+        {
             return None;
         }
         let reason = match statement.operator().filter(|_| operator.is_some()) {
             None => "its code is not followed",
-            Some(name) if ops::is_counted_by_data(name) => "data say how many elements it gives",
+            Some("index" | "_unsafe_index") => COUNTED_BY_DATA,
+            Some(name) if ops::is_counted_by_data(name) => COUNTED_BY_DATA,
             Some(name) if !ops::has_rule(name) => "what it gives is not known here",
             Some(_) if statement.reads().any(|v| numbers.contains(&v)) => "data decide its sizes",
             Some(_) => "its rule does not cover these arguments",

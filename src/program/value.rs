@@ -231,7 +231,7 @@ pub enum Known {
     Tuple(Vec<Val>),
     Dict(Vec<(Val, Val)>),
     Module(ModuleId),
-    /// A function or class of the archive, by its qualified name.
+    /// A function or class of the archive, or a member of an enumeration, by its qualified name.
     Function(String),
     /// An object of a class of the archive that is no module, by its number among those made.
     Object(usize),

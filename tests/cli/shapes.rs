@@ -78,3 +78,25 @@ fn a_backbone_under_no_grad_is_scored_and_run() {
         assert_eq!(ranking["blocks"].as_array().unwrap().len(), 3);
     }
 }
+
+#[test]
+fn inspect_names_the_operator_and_the_line_where_shapes_end() {
+    let place = Place::with(&["field/counted_scripted.pt"]);
+    let line = "inspect --model field/counted_scripted.pt --input-size 8";
+    let text = place.done(line).stdout;
+    let (_, ends) = text.split_once("shapes end:\n").unwrap();
+    // Batch norms ask for the shape behind it; they are no cause.
+    assert_eq!(
+        ends,
+        "  .: torch.index (__torch__.py:13): data say how many elements it gives\n"
+    );
+    let report = place.json(&format!("{line} --json"));
+    assert_eq!(report["shapes_end"][0]["operator"], "torch.index");
+    assert_eq!(report["shapes_end"][0]["line"], "__torch__.py:13");
+    assert_eq!(report["shapes_end"].as_array().unwrap().len(), 1);
+    let reason = report["blocks"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with("behind torch.index in the root (__torch__.py:13)"),
+        "{reason}"
+    );
+}

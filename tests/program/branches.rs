@@ -1,7 +1,7 @@
 //! Branches that only data decide: what is known of their results and of what they cost all the same.
 
 use ckaprune::cost::{Macs, macs};
-use ckaprune::program::{Known, Program};
+use ckaprune::program::{Attribute, Known, Program};
 
 use crate::common::{Written, class, dedented, flat, program};
 use crate::{assert_ends_soon, forward};
@@ -255,4 +255,41 @@ fn ways_beyond_counting_end() {
         "class Net(Module):\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return (self).f0(x, )\n{levels}  def f40(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return torch.neg(x)\n"
     );
     let _ = assert_ends_soon(Written::new(&source));
+}
+
+/// `self.format` is a member of an enumeration, which the archive holds by its value.
+#[test]
+fn members_of_an_enumeration_decide() {
+    let source = "
+        class Format(Enum):
+          NCHW = \"NCHW\"
+          NHWC = \"NHWC\"
+        class Net(Module):
+          def forward(self: __torch__.Net,
+            x: Tensor) -> Tensor:
+            format = self.format
+            if torch.ne(format, __torch__.Format.NCHW):
+              y = torch.permute(x, [0, 3, 1, 2])
+            else:
+              y = torch.relu(x)
+            return y
+        ";
+    let net = Written::new(source).set("format", Attribute::Enum("__torch__.Format.NCHW".into()));
+    let flat = net.follow(&[4, 8, 8]).unwrap();
+    assert_eq!(flat, "v0 = torch.relu(v1)\nreturn v0\n");
+}
+
+#[test]
+fn the_kind_of_a_known_value_decides() {
+    let net = forward(
+        "
+        if isinstance(x, list):
+          y = torch.neg(x)
+        else:
+          y = torch.relu(x)
+        return y
+        ",
+    );
+    let flat = net.follow(&[4, 8, 8]).unwrap();
+    assert_eq!(flat, "v0 = torch.relu(v1)\nreturn v0\n");
 }

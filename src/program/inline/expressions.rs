@@ -438,6 +438,11 @@ fn attribute_value(attribute: &Attribute, parts: &mut usize) -> Option<Val> {
                 .map(|(k, v)| Some((attribute_value(k, parts)?, attribute_value(v, parts)?)))
                 .collect::<Option<_>>()?,
         ),
+        Attribute::Enum(member) => Val {
+            operand: Operand::Literal(member.clone()),
+            known: Known::Function(member.clone()),
+            object: None,
+        },
         Attribute::Tensor(_) | Attribute::Other => return None,
     })
 }

@@ -43,6 +43,13 @@ impl<'a> Inliner<'a> {
                 known: Known::Nothing,
                 object: None,
             }),
+            ("isinstance", [object, kinds]) => {
+                let object = self.eval(frame, &object.value)?;
+                match is_instance(&object.known, &kinds.value) {
+                    Some(answer) => Ok(Val::bool(answer)),
+                    None => opaque("`isinstance` of a value that is not known"),
+                }
+            }
             ("fork" | "isinstance" | "setattr" | "wait" | "awaitable", _) => {
                 opaque(format!("`{name}` is not followed"))
             }
@@ -304,6 +311,36 @@ impl<'a> Inliner<'a> {
         }
     }
 }
+
+/// Whether a value is of one of these types, by their names; of those that say what a list holds nothing is told.
+fn is_instance(known: &Known, kinds: &Expr) -> Option<bool> {
+    let own = match known {
+        Known::Tensor { .. } => "Tensor",
+        Known::Int(_) => "int",
+        Known::Float(_) => "float",
+        Known::Bool(_) => "bool",
+        Known::Str(_) => "str",
+        Known::None => "NoneType",
+        Known::List(_) => "list",
+        Known::Tuple(_) => "tuple",
+        Known::Dict(_) => "dict",
+        _ => return None,
+    };
+    match kinds.unparenthesised() {
+        Expr::Name(kind) if kind == own => Some(true),
+        Expr::Name(kind) if KINDS.contains(&kind.as_str()) => Some(false),
+        Expr::Tuple { items, .. } | Expr::List { items, .. } => items
+            .iter()
+            .map(|kind| is_instance(known, kind))
+            .try_fold(false, |any, one| Some(any || one?)),
+        _ => None,
+    }
+}
+
+/// The types of which a value has at most one.
+const KINDS: [&str; 9] = [
+    "Tensor", "int", "float", "bool", "str", "NoneType", "list", "tuple", "dict",
+];
 
 /// Whether an operator makes integers of what it is given here.
 fn made_of_integers(statement: &Statement, value: ValueId) -> bool {

@@ -10,7 +10,7 @@ pub(in crate::program) const MAX_LENGTH: usize = 1 << 10;
 pub(super) fn result(name: &str, first: &Val, args: &Args) -> Option<Known> {
     let items = match (&first.known, name) {
         (Known::List(items), _) => items,
-        (Known::Tuple(items), "slice" | "__contains__" | "list") => items,
+        (Known::Tuple(items), "slice" | "__contains__" | "list" | "any" | "all") => items,
         (Known::Dict(pairs), "__contains__") => {
             let keys: Vec<&Val> = pairs.iter().map(|(k, _)| k).collect();
             return contains(&keys, args.at(1)?);
@@ -55,10 +55,16 @@ pub(super) fn result(name: &str, first: &Val, args: &Args) -> Option<Known> {
 
 /// Whether any of the items is `wanted` (all of them, for `false`): one such item decides, whatever the others are.
 fn quantified(items: &[Val], wanted: bool) -> Option<Known> {
-    if items.iter().any(|v| v.as_bool() == Some(wanted)) {
+    let truth = |v: &Val| match v.known {
+        Known::Bool(b) => Some(b),
+        Known::Int(n) => Some(n.known()? != 0),
+        Known::Float(x) => Some(x != 0.),
+        _ => None,
+    };
+    if items.iter().any(|v| truth(v) == Some(wanted)) {
         return Some(Known::Bool(wanted));
     }
-    let all_known = items.iter().all(|v| v.as_bool().is_some());
+    let all_known = items.iter().all(|v| truth(v).is_some());
     all_known.then_some(Known::Bool(!wanted))
 }
 

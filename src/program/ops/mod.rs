@@ -144,6 +144,14 @@ pub(super) fn has_rule(name: &str) -> bool {
     table::rule(name).is_some()
 }
 
+/// Whether an operator gives a number where it is given no tensor.
+pub(super) fn computes_numbers(name: &str) -> bool {
+    matches!(
+        table::rule(name),
+        Some(Rule::Like(_) | Rule::Broadcast(_) | Rule::Reduced(..) | Rule::Several(_))
+    )
+}
+
 /// Whether an operator gives no tensor.
 pub(super) fn gives_no_tensor(name: &str) -> bool {
     matches!(table::rule(name), Some(Rule::NoTensor))

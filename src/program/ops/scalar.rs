@@ -58,6 +58,12 @@ pub(super) fn result(name: &str, args: &Args) -> Option<Known> {
             (a.len() + b.len() <= MAX_TEXT).then(|| Known::Str(format!("{a}{b}")))
         }
         (Known::Str(a), Known::Str(b)) => compare(name, a, b),
+        // Members of an enumeration.
+        (Known::Function(a), Known::Function(b)) => match name {
+            "eq" | "__is__" => Some(Known::Bool(a == b)),
+            "ne" | "__isnot__" => Some(Known::Bool(a != b)),
+            _ => None,
+        },
         _ => float_arithmetic(name, number(first)?, number(second)?),
     }
 }

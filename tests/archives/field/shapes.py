@@ -67,6 +67,18 @@ class ChannelSwap(nn.Module):
         return self.net(x[:, [2, 1, 0]])
 
 
+class Counted(nn.Module):
+    """Leaves out the rows of pixels that are black in all images."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.abs().sum([0, 1, 3]) > 0
+        return self.net(x[:, :, rows])
+
+
 class SumBlock(Block):
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(sum([x, self.branch(x)]))
@@ -183,6 +195,7 @@ ARCHIVES = {
     "no_grad_scripted.pt": lambda: scripted(Quiet()),
     "channel_swap_scripted.pt": lambda: scripted(ChannelSwap()),
     "channel_swap_traced.pt": lambda: traced(ChannelSwap()),
+    "counted_scripted.pt": lambda: scripted(Counted()),
     "sum_traced.pt": lambda: traced(Net(SumBlock)),
     "scaled_scripted.pt": lambda: scripted(Net(ScaledBlock)),
     "minus_traced.pt": lambda: traced(Net(MinusBlock)),
