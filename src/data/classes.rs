@@ -80,6 +80,21 @@ impl ClassNames {
         &self.file
     }
 
+    /// The numbers of classes that a data set has names for.
+    pub(super) fn numbers_of(&self, own: &[String]) -> Result<Vec<i64>, Problem> {
+        let number = |name: &String| self.names.iter().position(|given| given == name);
+        let unknown = own.iter().filter(|name| number(name).is_none()).cloned();
+        let unknown = listed(unknown);
+        if !unknown.is_empty() {
+            let file = self.file.clone();
+            return Err(Problem::UnnamedClass {
+                classes: unknown,
+                file,
+            });
+        }
+        Ok(own.iter().filter_map(number).map(|at| at as i64).collect())
+    }
+
     /// Tells these names in this order from others.
     #[must_use]
     pub fn fingerprint(&self) -> String {

@@ -143,16 +143,16 @@ pub enum Problem {
         /// The first class's.
         first: i64,
     },
-    /// Class folders that the list of the network's classes does not have.
-    #[error("class folder {folders} is not among the classes that {} names (--classes)", file.display())]
+    /// Classes that the list of the network's classes does not have.
+    #[error("class {classes} is not among those that {} names (--classes)", file.display())]
     UnnamedClass {
         /// Their names.
-        folders: String,
+        classes: String,
         /// The list.
         file: PathBuf,
     },
     /// Classes that the training part does not have.
-    #[error("class folder {0} does not exist in the training part")]
+    #[error("class {0} does not exist in the training part")]
     UnknownClass(String),
     /// Class folders without any image: whether they count decides the numbers of all behind them.
     #[error(

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::annotations;
 use super::classes::ClassNames;
 use super::decode::probe;
 use super::error::{Problem, Result, listed};
@@ -114,7 +115,7 @@ fn parts(
     let first = classes(2).or_else(|| classes(1));
     let classes = first.map_or(Ok(Vec::new()), |split| split.class_names(given))?;
     let first = first.map(|split| split.folder.clone());
-    let mut part = |split: Option<Split>| {
+    let mut read = |split: Option<Split>| {
         let Some(split) = split else {
             return Ok(None);
         };
@@ -122,19 +123,23 @@ fn parts(
             && classes.len() > 1
             && let Some(name) = split.only_folder_beyond(&classes)
         {
-            notes.push(format!(
-                "{}: there are no class folders (its images lie in {name}), so its images are taken as unlabelled",
-                split.folder.display(),
-            ));
-            return split.unlabelled().map(Some);
+            let (folder, images) = split.side_by_side();
+            let labels = annotations::labels(&folder, &images, &classes)?;
+            if labels.is_none() {
+                notes.push(format!(
+                    "{}: there are no class folders (its images lie in {name}), so its images are taken as unlabelled",
+                    folder.display(),
+                ));
+            }
+            return part(&folder, images, labels).map(Some);
         }
         split.into_part(&classes, given, &mut notes).map(Some)
     };
     let [train, validation, test] = found;
     Ok(Found {
-        train: part(train)?,
-        validation: part(validation)?,
-        test: part(test)?,
+        train: read(train)?,
+        validation: read(validation)?,
+        test: read(test)?,
         classes: Some(classes.clone()),
         notes,
     })
@@ -213,10 +218,11 @@ impl Split {
         }
     }
 
-    fn unlabelled(self) -> Result<Part> {
+    /// All its images, whatever folders they lie in.
+    fn side_by_side(self) -> (PathBuf, Vec<PathBuf>) {
         let deeper = self.listing.folders.into_iter().flat_map(|f| f.images);
-        let images = self.listing.images.into_iter().chain(deeper).collect();
-        part(&self.folder, images, None)
+        let images = self.listing.images.into_iter().chain(deeper);
+        (self.folder, images.collect())
     }
 
     /// The labelled images, or where there are no class folders the unlabelled ones.
@@ -239,10 +245,10 @@ impl Split {
             ([], _) => return part(&folder, images, None),
             (_, []) => {}
             _ => {
-                let folders = listed(unknown);
+                let classes = listed(unknown);
                 let problem = match given.map(|given| given.file().to_owned()) {
-                    Some(file) => Problem::UnnamedClass { folders, file },
-                    None => Problem::UnknownClass(folders),
+                    Some(file) => Problem::UnnamedClass { classes, file },
+                    None => Problem::UnknownClass(classes),
                 };
                 return Err(problem.at(&folder));
             }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod annotations;
 mod arrays;
 mod augment;
 mod bounded;
@@ -203,6 +204,14 @@ impl DataSet {
         }
         let mut names = found.classes;
         if let Some(given) = &labelling.classes {
+            if set.numbered == Numbered::ByFormat
+                && let Some(own) = names.as_ref().filter(|own| !are_numbers(own))
+            {
+                let numbers = given.numbers_of(own).map_err(|problem| problem.at(path))?;
+                let parts = [&mut set.train, &mut set.validation, &mut set.test];
+                let parts = parts.into_iter().flatten();
+                parts.for_each(|part| part.renumber(&numbers));
+            }
             set.numbered = Numbered::ByFile(given.file().to_owned());
             names = Some(given.names().to_vec());
         }
@@ -254,6 +263,12 @@ impl DataSet {
         }
         Ok(names.unwrap_or_else(|| (0..classes).map(|class| class.to_string()).collect()))
     }
+}
+
+/// Whether classes are called by their numbers.
+fn are_numbers(names: &[String]) -> bool {
+    let is_number = |(at, name): (usize, &String)| *name == at.to_string();
+    names.iter().enumerate().all(is_number)
 }
 
 /// Whether a file of this name is read into memory as a part of a data set.

@@ -34,13 +34,18 @@ pub(super) fn open_folder(folder: &Path) -> Result<Found> {
         return Ok(found);
     }
     let several = Kinds::of(&mut files).images;
-    if let [(first, _), _, ..] = several.as_slice() {
-        let example = files.place(first);
-        let names = listed(several.iter().map(|(name, _)| name.clone()));
-        return Err(Problem::SeveralArrays { names, example }.at(folder));
+    match several.as_slice() {
+        [] => {
+            let found = format!("arrays: {}", arrays::shown(&mut files));
+            Err(Problem::Unrecognised { found }.at(folder))
+        }
+        [(only, _)] => open_file(&files.place(only)),
+        [(first, _), ..] => {
+            let example = files.place(first);
+            let names = listed(several.iter().map(|(name, _)| name.clone()));
+            Err(Problem::SeveralArrays { names, example }.at(folder))
+        }
     }
-    let found = format!("arrays: {}", arrays::shown(&mut files));
-    Err(Problem::Unrecognised { found }.at(folder))
 }
 
 /// One array of images, with the labels that lie beside it.

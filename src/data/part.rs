@@ -112,6 +112,16 @@ impl Part {
         Ok(())
     }
 
+    /// From now on a class has the number at the place of its old one.
+    pub(super) fn renumber(&mut self, numbers: &[i64]) {
+        let number = |label: &i64| {
+            let at = usize::try_from(*label).ok();
+            at.and_then(|at| numbers.get(at)).copied().unwrap_or(*label)
+        };
+        let labels = self.labels.as_ref();
+        self.labels = labels.map(|labels| labels.iter().map(number).collect());
+    }
+
     /// Whether its labels are those of the folders that its images lie in.
     pub fn is_labelled_by_folders(&self) -> bool {
         matches!(self.store.pixels, Pixels::Files(_)) && self.labels.is_some()

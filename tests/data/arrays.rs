@@ -58,6 +58,7 @@ fn labels_of_one_block_serve_all_blocks_if_they_divide_evenly() {
     let set = open(&dir.path().join("fog.npy")).unwrap();
     assert_eq!(labels(&set.train), [4, 7, 4, 7, 4, 7, 4, 7, 4, 7]);
     assert!(set.notes[0].contains("repeated 5 times"), "{:?}", set.notes);
+    assert_eq!(labels(&open(dir.path()).unwrap().train).len(), 10);
     for count in [3, 20] {
         npy(dir.path(), "labels", &numbers(count));
         refused(&dir.path().join("fog.npy"), &["10 images but"]);

@@ -108,7 +108,6 @@ fn tiny_imagenet_is_read_as_it_is_downloaded() {
         ],
     );
     write(dir.path(), "train/n01/n01_boxes.txt", b"n01_0.png 0 0 1 1");
-    write(dir.path(), "val/val_annotations.txt", b"");
     let set = opened(dir.path());
     assert_eq!(set.classes, ["n01", "n02"]);
     assert_eq!(labels(&set.train), [0, 1]);
@@ -118,6 +117,45 @@ fn tiny_imagenet_is_read_as_it_is_downloaded() {
         assert!(said, "{note}");
     }
     assert_eq!(set.notes.len(), 2);
+}
+
+#[test]
+fn annotations_of_images_without_class_folders_label_them() {
+    let dir = tempdir().unwrap();
+    images(
+        dir.path(),
+        &[
+            "train/n01/images/n01_0.png",
+            "train/n02/images/n02_0.png",
+            "val/images/val_0.png",
+            "val/images/val_1.png",
+            "test/images/test_0.png",
+        ],
+    );
+    let file = "val/val_annotations.txt";
+    write(
+        dir.path(),
+        file,
+        b"val_0.png\tn02\t0\t0\t9\t9\nval_1.png\tn01\n",
+    );
+    let set = opened(dir.path());
+    // What has labels is what to report on.
+    assert_eq!(labels(&set.test), [1, 0]);
+    assert_eq!(set.notes.len(), 1, "{:?}", set.notes);
+    for (line, said) in [
+        ("val_0.png\tn02\n", "no line for val_1.png"),
+        (
+            "val_0.png\tn02\nval_1.png\tn09\n",
+            "class n09 does not exist",
+        ),
+    ] {
+        write(dir.path(), file, line.as_bytes());
+        let message = open(dir.path()).unwrap_err().to_string();
+        assert!(
+            message.contains(file) && message.contains(said),
+            "{message}"
+        );
+    }
 }
 
 #[test]
@@ -240,10 +278,7 @@ fn folders_that_a_list_does_not_name_are_listed() {
     let classes = Some(ClassNames::read(&file).unwrap());
     let error = open_labelled(dir.path(), &Labelling { classes, first: 0 }).unwrap_err();
     let message = error.to_string();
-    assert!(
-        message.contains("class folder ant, cow is not among"),
-        "{message}"
-    );
+    assert!(message.contains("class ant, cow is not among"), "{message}");
 }
 
 #[cfg(unix)]

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use ckaprune::data::{DataSet, Format, Loader, Part, Transform, open};
+use ckaprune::data::{
+    ClassNames, DataSet, Format, Labelling, Loader, Part, Transform, open, open_labelled,
+};
 use ndarray::{Array1, Array2, Array3, Array4, array};
 use tempfile::tempdir;
 
@@ -51,6 +53,26 @@ fn cifar10_without_names_has_ten_classes() {
     let set = opened(dir.path(), Format::Cifar10);
     assert!(set.train.is_none());
     assert_eq!(set.classes.len(), 10);
+}
+
+#[test]
+fn cifar_with_names_gets_the_numbers_that_a_list_gives_them() {
+    let dir = tempdir().unwrap();
+    write(dir.path(), "data_batch_1.bin", &cifar10(&[1, 0, 2]));
+    write(dir.path(), "batches.meta.txt", b"cat\ndog\ncow\n");
+    let with = |list: &str| {
+        write(dir.path(), "list.json", list.as_bytes());
+        let classes = Some(ClassNames::read(&dir.path().join("list.json")).unwrap());
+        open_labelled(dir.path(), &Labelling { classes, first: 0 })
+    };
+    let set = with(r#"["ant", "cow", "dog", "cat"]"#).unwrap();
+    assert_eq!(labels(&set.train), Some(vec![2, 3, 1]));
+    let message = with(r#"["cow", "dog"]"#).unwrap_err().to_string();
+    assert!(message.contains("class cat is not among"), "{message}");
+    // Classes without names have the numbers that they have.
+    std::fs::remove_file(dir.path().join("batches.meta.txt")).unwrap();
+    let set = with(r#"["a","b","c","d","e","f","g","h","i","j"]"#).unwrap();
+    assert_eq!(labels(&set.train), Some(vec![1, 0, 2]));
 }
 
 #[test]
