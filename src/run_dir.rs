@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
 use crate::criteria::Score;
-use crate::export::{NewFolder, Staged, TEMPORARY, advise, write_all};
+use crate::export::{NewFolder, Staged, TEMPORARY, advise, write_all, write_whole};
 use crate::plan::Plan;
 use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
 use crate::report::{SCHEMA, json};
@@ -21,6 +21,8 @@ use crate::settings::Settings;
 
 const RUN_FILE: &str = "run.json";
 const PLAN_FILE: &str = "plan.json";
+/// The page of a run, and the document beside it.
+pub const REPORT_FILES: [&str; 2] = ["report.html", "report.json"];
 /// The network of the iteration that [`RunFile::begun`] speaks of.
 const BEGUN_FILE: &str = "begun.pt";
 
@@ -99,6 +101,18 @@ pub fn keeps(folder: &Path, file: &Path) -> bool {
             || Phase::ALL.iter().any(|phase| phase.file() == name))
 }
 
+/// Names of the files in this folder that a run in it would take for its own, sorted.
+#[must_use]
+pub fn kept_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut kept: Vec<String> = names
+        .filter(|name| keeps(folder, &folder.join(name)))
+        .collect();
+    kept.sort();
+    kept
+}
+
 /// Whether there is a run in this folder to go on with.
 #[must_use]
 pub fn holds_run(folder: &Path) -> bool {
@@ -145,6 +159,8 @@ impl RunDir {
                 for phase in Phase::ALL {
                     dir.forget(phase.file());
                 }
+                // First of all files, so that whatever is cut short here can be gone on with.
+                write_whole(&file, json(&dir.run)?.as_bytes(), true)?;
                 dir.write(&[])?;
                 new.keep();
             }

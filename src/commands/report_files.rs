@@ -40,7 +40,7 @@ impl ReportFile {
     /// # Errors
     /// If one exists already (unless `force`, or it is the run's own), or cannot be written.
     pub(super) fn files(&self, force: bool, run_dir: Option<&Path>) -> Result<Option<ReportFiles>> {
-        let own = run_dir.map(|folder| folder.join("report.html"));
+        let own = run_dir.map(|folder| folder.join(run_dir::REPORT_FILES[0]));
         let Some(page) = self.report.clone().or_else(|| own.clone()) else {
             return Ok(None);
         };

@@ -52,6 +52,8 @@ mod robustness;
 #[cfg(feature = "torch")]
 mod room;
 #[cfg(feature = "torch")]
+mod run_folder;
+#[cfg(feature = "torch")]
 mod signals;
 #[cfg(feature = "torch")]
 mod statistics;

@@ -27,6 +27,32 @@ pub(super) fn check_apart(folder: &Path, file: Option<&PathBuf>) -> Result<()> {
     }
 }
 
+/// Refuses a folder for a new run in which files lie that it would write over.
+pub(super) fn check_free(options: &Prune, folder: &Path) -> Result<()> {
+    if options.resume || options.output.force || options.dry_run || run_dir::holds_run(folder) {
+        return Ok(());
+    }
+    let mut in_the_way = run_dir::kept_in(folder);
+    let report = options.report.report.as_deref();
+    for name in run_dir::REPORT_FILES {
+        let file = folder.join(name);
+        let is_written =
+            report.is_none_or(|page| page.with_extension("") == file.with_extension(""));
+        if is_written && file.exists() {
+            in_the_way.push(name.to_owned());
+        }
+    }
+    if !in_the_way.is_empty() {
+        bail!(
+            "{}: files lie in this folder that the run would write over ({}); name another --run-dir, or --force to \
+             replace them",
+            folder.display(),
+            in_the_way.join(", ")
+        );
+    }
+    Ok(())
+}
+
 /// The folder of the run: the one that was named, or a temporary one where an earlier iteration may be exported.
 pub(super) fn open_run_dir(
     options: &Prune,
@@ -74,10 +100,17 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ("pretrain", json!(options.pretrain)),
         ("pretrain-lr", json!(options.pretrain_lr)),
     ];
+    // Which iteration is exported may change from start to start, but not which images are trained on.
+    let picks = sets_images_aside(options).then(|| ("pick", json!(options.pick.to_string())));
     let scoring = scoring_settings(model, data, *search, selection, analysis)?;
     Ok(scoring
-        .and(more.into_iter().collect())
+        .and(more.into_iter().chain(picks).collect())
         .and(training.settings()))
+}
+
+/// Whether images are set aside for `--pick` alone.
+fn sets_images_aside(options: &Prune) -> bool {
+    options.pick == Pick::Best && options.max_drop.is_none() && options.training.val_split.is_none()
 }
 
 /// Refuses to go on with a run that went further than is asked for.

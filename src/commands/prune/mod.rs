@@ -37,7 +37,7 @@ use crate::report::{BlockReport, SCHEMA};
 use crate::run_dir::{self, RunDir};
 use crate::score::{Race, Scoring};
 use crate::torch::{self, Module};
-use folder::{check_apart, check_progress, how_to_go_on, open_run_dir, to_go_on};
+use folder::{check_apart, check_free, check_progress, how_to_go_on, open_run_dir, to_go_on};
 use report::PruneReport;
 
 impl From<&Selection> for Rules {
@@ -75,6 +75,7 @@ fn to_the_end(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "pruned")?;
     if let Some(folder) = &options.run_dir {
+        check_free(options, folder)?;
         for file in [Some(&output), options.output.export_weights.as_ref()] {
             check_apart(folder, file)?;
         }
