@@ -242,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_with_a_unit_is_the_whole_number_that_it_names() {
+        for n in 1..2000u32 {
+            let limit = format!("--max-macs={}.{:03}M", n / 1000, n % 1000);
+            let macs = f64::from(n * 1000);
+            assert_eq!(
+                kept(&limit, [macs - 1., macs, macs + 1.]),
+                [true, true, false],
+                "{limit}"
+            );
+        }
+        let exact = "--max-macs=125.485696M";
+        assert_eq!(
+            kept(exact, [125_485_695., 125_485_696., 125_485_697.]),
+            [true, true, false]
+        );
+        assert_eq!(limits(&["--max-params=1.5e3k"]).max_params, Some(1.5e6));
+    }
+
+    #[test]
     fn what_could_not_be_measured_is_an_error_whatever_the_gate() {
         let all = [
             "--min-accuracy=0",

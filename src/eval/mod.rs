@@ -16,7 +16,7 @@ use crate::torch::Module;
 pub use energy::{Energy, Meter};
 pub use latency::{Latency, Passes, Ratio, Spread, in_turn, throughput};
 pub use predictions::{Predictions, predict};
-pub use quality::{Bin, ClassQuality, Quality, Rate, paired_difference};
+pub use quality::{Bin, ClassQuality, Quality, Rate, paired_difference, points_lost};
 
 /// What one pass over labelled images measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

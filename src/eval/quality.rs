@@ -141,6 +141,14 @@ fn by_class(predictions: &Predictions, names: &[String]) -> Vec<ClassQuality> {
     counts.into_iter().map(class).collect()
 }
 
+/// Points of accuracy that the second network has less on the same images: the number nearest to this ratio of counts, and
+/// so equal to a limit that names it.
+#[must_use]
+pub fn points_lost(first: &Rate, second: &Rate) -> f64 {
+    let lost = first.correct as i64 - second.correct as i64;
+    (100 * lost) as f64 / first.images.max(1) as f64
+}
+
 /// By how much the second network's accuracy is higher on the same images, with the interval that holds the true
 /// difference with 95 % confidence: from the images on which just one of them is right, as McNemar's test counts them.
 #[must_use]
@@ -173,6 +181,30 @@ mod tests {
             found.add(index, Some(*label), aview1(scores));
         }
         found
+    }
+
+    /// `100 · part / of`, written out with three decimals, where it has no more.
+    fn in_points(part: usize, of: usize) -> Option<String> {
+        let thousandths = 100_000 * part;
+        (thousandths % of == 0).then(|| {
+            let thousandths = thousandths / of;
+            format!("{}.{:03}", thousandths / 1000, thousandths % 1000)
+        })
+    }
+
+    #[test]
+    fn a_drop_equals_the_limit_that_names_it() {
+        for images in 1..=500 {
+            let whole = Rate::of(images, images);
+            for lost in 0..=images {
+                let Some(limit) = in_points(lost, images) else {
+                    continue;
+                };
+                let limit: f64 = limit.parse().unwrap();
+                let points = points_lost(&whole, &Rate::of(images - lost, images));
+                assert_eq!(points, limit, "{lost} of {images}");
+            }
+        }
     }
 
     #[test]

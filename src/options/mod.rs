@@ -316,14 +316,20 @@ pub fn momentum(text: &str) -> Result<f64, String> {
 /// # Errors
 /// What was expected instead.
 pub fn count(text: &str) -> Result<f64, String> {
-    const UNITS: [(char, f64); 4] = [('k', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
+    const UNITS: [(char, i32); 4] = [('k', 3), ('M', 6), ('G', 9), ('T', 12)];
     let text = text.trim();
     let unit = UNITS
         .iter()
-        .find_map(|(unit, size)| Some((text.strip_suffix(*unit)?, *size)));
-    let (number, size) = unit.unwrap_or((text, 1.));
-    number_in(number, |x| x >= 0.)
-        .map(|number| number * size)
+        .find_map(|(unit, power)| Some((text.strip_suffix(*unit)?, *power)));
+    let (number, power) = unit.unwrap_or((text, 0));
+    // The power of ten is read with the digits: multiplied, `125.485696M` would not be the whole number that it names.
+    let (digits, own) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let power = own
+        .parse::<i32>()
+        .ok()
+        .and_then(|own| own.checked_add(power));
+    power
+        .and_then(|power| number_in(&format!("{digits}e{power}"), |x| x >= 0.))
         .ok_or_else(|| "expected a number such as 850000 or 70M (k, M, G, T)".into())
 }
 

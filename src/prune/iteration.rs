@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
+use crate::blocks::Block;
 use crate::criteria::{Distribution, Score, Value};
 use crate::eval::Metrics;
 use crate::finetune::Trained;
@@ -41,6 +42,16 @@ impl Figures {
             accuracy: metrics.map(|m| m.accuracy),
             loss: metrics.map(|m| m.loss),
             ..Figures::default()
+        }
+    }
+
+    /// Of the network without these blocks, as far as their own figures tell.
+    #[must_use]
+    pub(crate) fn without(&self, gone: &[&Block]) -> Self {
+        Figures {
+            macs: self.macs - gone.iter().map(|b| b.macs.count).sum::<i64>(),
+            params: self.params - gone.iter().map(|b| b.params).sum::<i64>(),
+            ..*self
         }
     }
 }

@@ -78,14 +78,7 @@ impl Run {
             .filter_map(|s| analysis.block(&s.path))
             .filter(is_candidate);
         let now = Figures::new(analysis, None);
-        let enough = |gone: &[&Block]| {
-            let without = Figures {
-                macs: now.macs - gone.iter().map(|b| b.macs.count).sum::<i64>(),
-                params: now.params - gone.iter().map(|b| b.params).sum::<i64>(),
-                ..now
-            };
-            self.targets.met(0, whole, &without).is_some()
-        };
+        let enough = |gone: &[&Block]| self.targets.met(0, whole, &now.without(gone)).is_some();
         let chosen = self.rules.choose(
             &analysis.blocks,
             best_first,

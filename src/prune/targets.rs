@@ -93,7 +93,8 @@ impl Targets {
 
     /// For each target on the network itself, if it was given, whether the network is within.
     fn sizes(&self, original: &Figures, now: &Figures) -> [(Stop, Option<bool>); 3] {
-        let within = |part: Option<f64>, of: i64, now: i64| Some(now as f64 <= part? * of as f64);
+        // A quotient of whole numbers is the number nearest to it, and so equal to a part that names it.
+        let within = |part: Option<f64>, of: i64, now: i64| Some(now as f64 / of as f64 <= part?);
         let quick = self
             .latency
             .map(|most| now.latency.is_some_and(|now| now <= most));
@@ -137,6 +138,19 @@ mod tests {
         assert_eq!(met(1, 60, 0.010), Some(Stop::TargetLatency));
         assert!(!targets.all_within(&whole, &figures(50, 0.015)));
         assert!(targets.all_within(&whole, &figures(50, 0.010)));
+    }
+
+    #[test]
+    fn a_part_that_is_left_exactly_is_within() {
+        for left in 0..100 {
+            let targets = Targets {
+                macs: Some(format!("0.{left:02}").parse().unwrap()),
+                ..Targets::default()
+            };
+            let met = |macs| targets.met(0, &figures(1000, 1.), &figures(macs, 1.));
+            assert_eq!(met(10 * left), Some(Stop::TargetMacs), "{left} %");
+            assert_eq!(met(10 * left + 1), None, "{left} %");
+        }
     }
 
     #[test]

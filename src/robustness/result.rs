@@ -94,15 +94,17 @@ impl Robustness {
     /// The mean accuracy of the rows that are corruptions, or this one; `None` if there are none.
     #[must_use]
     pub fn mean_accuracy(rows: &[Row], of: Option<Corruption>) -> Option<f64> {
-        let accuracies: Vec<f64> = rows
-            .iter()
-            .filter(|row| match row.condition {
-                Condition::Corruption { name, .. } => of.is_none_or(|of| of == name),
-                Condition::Attack(_) => false,
-            })
-            .map(|row| row.tally.accuracy)
-            .collect();
-        (!accuracies.is_empty()).then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64)
+        let corrupted = rows.iter().filter(|row| match row.condition {
+            Condition::Corruption { name, .. } => of.is_none_or(|of| of == name),
+            Condition::Attack(_) => false,
+        });
+        // All conditions have the same images. A sum of counts is exact, so that a limit can be met to the last image.
+        let (mut correct, mut images) = (0, 0);
+        for row in corrupted {
+            correct += row.tally.correct;
+            images += row.tally.images;
+        }
+        (images > 0).then(|| correct as f64 / images as f64)
     }
 }
 

@@ -11,6 +11,7 @@ use super::measure_page::{self, Measurements};
 use super::report_files::Document;
 use super::{Outcome, file_name, open_archive, open_device, open_model, robustness, show};
 use crate::cli::{Eval, Robustness};
+use crate::eval::points_lost;
 use crate::gates::{Gate, Verdict};
 use crate::invocation::Invocation;
 use crate::page::Page;
@@ -169,10 +170,17 @@ fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
             .and_then(|p| p.quality.as_ref())
             .filter(|quality| quality.rate.images > 0)
             .map(|quality| quality.rate.accuracy),
-        // Adding 0 makes -0 a 0.
-        Gate::MaxDrop => versus
-            .and_then(|v| v.accuracy_difference)
-            .map(|difference| -100. * difference + 0.),
+        Gate::MaxDrop => {
+            let rate = |profile: &Profile| Some(profile.quality.as_ref()?.rate);
+            let both = found
+                .profiles
+                .first()
+                .and_then(rate)
+                .zip(own.and_then(rate));
+            let measured = versus.and_then(|v| v.accuracy_difference);
+            both.filter(|_| measured.is_some())
+                .map(|(first, second)| points_lost(&first, &second))
+        }
         Gate::MaxMacs if own.is_some_and(|p| !p.macs_exact) => {
             return Err(
                 "some code of the network could not be followed, so its MACs are not known".into(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::{Outcome, blame, show};
 use crate::analysis::Analysis;
 use crate::archive::Archive;
+use crate::blocks::Block;
 use crate::cli::Prune;
 use crate::criteria::{self, Look};
 use crate::data::{Part, Samples};
@@ -16,7 +17,7 @@ use crate::finetune::Training;
 use crate::memory::{Memory, Peak};
 use crate::patch::Patch;
 use crate::progress::Progress;
-use crate::prune::{Images, Phase, Run};
+use crate::prune::{Figures, Images, Phase, Run};
 use crate::repair::Workshop;
 use crate::report::{SCHEMA, percent, thousands};
 use crate::score::{Against, Job, Scoring};
@@ -114,15 +115,8 @@ fn removals(run: &Run, analysis: &Analysis) -> usize {
     let best_first = run.rules.candidates(analysis).into_iter();
     let most = run.targets.iterations.unwrap_or(usize::MAX);
     let most = most.saturating_mul(run.blocks_per_iteration);
-    let (params, macs) = (analysis.params() as f64, analysis.macs().count as f64);
-    let enough = |gone: &[&crate::blocks::Block]| {
-        let left = |whole: f64, of: &dyn Fn(&crate::blocks::Block) -> i64| {
-            1. - gone.iter().map(|b| of(b)).sum::<i64>() as f64 / whole
-        };
-        let reached = |target: Option<f64>, left: f64| target.is_some_and(|t| left <= t);
-        reached(run.targets.macs, left(macs, &|b| b.macs.count))
-            || reached(run.targets.params, left(params, &|b| b.params))
-    };
+    let whole = Figures::new(analysis, None);
+    let enough = |gone: &[&Block]| run.targets.met(0, &whole, &whole.without(gone)).is_some();
     let chosen = run.rules.choose(&analysis.blocks, best_first, most, enough);
     chosen.len()
 }
