@@ -263,7 +263,8 @@ pub struct Robustness {
     /// Images for all this, drawn from those measured, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1000")]
     pub robust_samples: SampleCount,
-    /// File for the predicted class of each image, as it is and under each attack and corruption (JSON)
+    /// File for the predicted class of each image, as it is and under each attack and corruption (JSON); of `compare`
+    /// those of every network
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub predictions: Option<PathBuf>,
 }

@@ -2,13 +2,14 @@
 
 mod commands;
 mod groups;
+pub mod idle;
 mod values;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::error::BAD_INPUT;
 use crate::invocation::Invocation;
@@ -16,6 +17,7 @@ use crate::progress::say;
 
 pub use commands::*;
 pub use groups::*;
+use idle::idle_options;
 pub use values::*;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -36,6 +38,9 @@ pub struct Cli {
     pub command: Command,
     #[arg(skip)]
     pub invocation: Invocation,
+    /// What is to be said of options that do nothing.
+    #[arg(skip)]
+    pub idle: Vec<String>,
 }
 
 impl Cli {
@@ -69,8 +74,17 @@ impl Cli {
         let matches = Cli::known().try_get_matches_from(args);
         let matches = matches.unwrap_or_else(|error| leave(&error));
         let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| leave(&error));
+        let as_typed = Cli::known().ignore_errors(true).try_get_matches_from(typed);
+        let idle = match (
+            as_typed.as_ref().map(ArgMatches::subcommand),
+            matches.subcommand(),
+        ) {
+            (Ok(Some((_, typed))), Some((name, all))) => idle_options(name, typed, all),
+            _ => Vec::new(),
+        };
         Cli {
             invocation: Invocation::of(typed, &matches),
+            idle,
             ..cli
         }
     }

@@ -48,6 +48,9 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         archives.push(open_archive(path, "each FILE")?);
     }
     let report_files = options.report.files(options.force, None)?;
+    if let (Some(files), Some(predictions)) = (&report_files, &options.robustness.predictions) {
+        files.keep_apart(predictions, "--predictions")?;
+    }
     let (Some(first), Some(archive)) = (options.models.first(), archives.first()) else {
         anyhow::bail!("name at least two archives to compare")
     };
@@ -77,9 +80,15 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         seed: options.data.seed,
         progress,
     };
+    let found = measure.run(&subjects)?;
+    let remarks = found.remarks();
+    for remark in &remarks {
+        progress.warn(remark);
+    }
+    let predicted = robustness::keep_all(&options.robustness, &images.part, &subjects, &found);
     let Measured {
         profiles, versus, ..
-    } = measure.run(&subjects)?;
+    } = found;
     let versus = std::iter::once(None).chain(versus.into_iter().map(Some));
     let entries = profiles.into_iter().zip(versus);
     let report = CompareReport {
@@ -93,7 +102,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         models: entries
             .map(|(profile, versus)| Entry { profile, versus })
             .collect(),
-        warnings: images.warnings,
+        warnings: images.warnings.into_iter().chain(remarks).collect(),
         skipped: images.skipped,
     };
     let reported = report_files.map_or(Ok(()), |files| {
@@ -106,7 +115,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     });
     // Whatever becomes of the files, what was measured is told.
     show(options.talk, &report, || report.text())?;
-    reported?;
+    predicted.and(reported)?;
     Ok(Outcome::Done)
 }
 

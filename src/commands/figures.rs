@@ -83,7 +83,7 @@ impl Measurements<'_> {
         row("MACs", self.each(|p| Some(thousands(p.macs))));
         row(
             &format!("  of {first}'s"),
-            self.others(|v| Some(format!("×{:.3}", v.macs_ratio))),
+            self.others(|v| Some(v.macs_text())),
         );
         row("blocks", self.each(|p| Some(p.blocks.to_string())));
         row("file", self.each(|p| Some(Memory(p.file_size).to_string())));

@@ -16,11 +16,13 @@ use crate::archive::Archive;
 use crate::cka::cka;
 use crate::cli::Data;
 use crate::data::Samples;
+use crate::error::one_message;
 use crate::eval::{
     Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
     predict,
 };
 use crate::interface::Scale;
+use crate::interrupt::Stopped;
 use crate::memory::{Peak, Work};
 use crate::progress::Progress;
 use crate::report;
@@ -177,16 +179,48 @@ pub(super) struct Versus {
     /// Fraction of images for which both name the same class; absent without images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
-    /// Linear CKA of both representations; absent where one cannot be told or is constant.
+    /// Linear CKA of both representations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cka: Option<f64>,
+    /// Why there is none: a representation cannot be told or is constant, or taking it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_cka: Option<String>,
     /// Images the CKA was taken on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cka_samples: Option<usize>,
     /// Of the times of a pass, for each size of batch; below 1 is quicker.
     pub latency_ratio: Vec<Ratio>,
     pub macs_ratio: f64,
+    /// False if the MACs of one of both are a lower bound.
+    #[serde(default = "yes")]
+    pub macs_ratio_exact: bool,
     pub params_ratio: f64,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Versus {
+    /// The ratio of MACs, for people.
+    pub fn macs_text(&self) -> String {
+        let about = if self.macs_ratio_exact { "" } else { "about " };
+        format!("{about}×{:.3}", self.macs_ratio)
+    }
+
+    /// What has to be known beside the figures of this network.
+    fn remarks(&self, of: &Profile) -> Vec<String> {
+        let cka = self.no_cka.as_ref();
+        let cka =
+            cka.map(|why| format!("there is no CKA of {} with {}: {why}", of.model, self.with));
+        let macs = (!self.macs_ratio_exact).then(|| {
+            format!(
+                "some code of {} or {} could not be followed, so the ratio of their MACs is about right at most",
+                of.model, self.with
+            )
+        });
+        cka.into_iter().chain(macs).collect()
+    }
 }
 
 /// How networks are measured.
@@ -209,6 +243,14 @@ pub(super) struct Measured {
     /// What each said of every image under each condition, if any was asked for.
     pub predictions: Vec<robustness::Predictions>,
     pub versus: Vec<Versus>,
+}
+
+impl Measured {
+    /// What has to be known beside the figures.
+    pub fn remarks(&self) -> Vec<String> {
+        let others = self.versus.iter().zip(self.profiles.iter().skip(1));
+        others.flat_map(|(versus, of)| versus.remarks(of)).collect()
+    }
 }
 
 impl Measure<'_> {
@@ -371,19 +413,33 @@ impl Measure<'_> {
             let Subject {
                 archive, analysis, ..
             } = subject;
-            representation(archive, analysis, calibration, self.device, self.progress).ok()
+            let found = representation(archive, analysis, calibration, self.device, self.progress);
+            match found {
+                Err(error) if error.is::<Stopped>() => Err(error),
+                found => {
+                    let why = |error| {
+                        format!("{}: {}", subject.path.display(), one_message(&error, false))
+                    };
+                    Ok(found.map_err(why))
+                }
+            }
         };
         let reference = match others {
-            [] => None,
-            _ => representation(first),
+            [] => return Ok(Vec::new()),
+            _ => representation(first)?,
         };
         let mut all = Vec::new();
         for (at, subject) in (1..).zip(others) {
-            let own = reference.as_ref().and_then(|_| representation(subject));
-            let cka = reference
-                .as_ref()
-                .zip(own)
-                .and_then(|(a, b)| cka(a.view(), b.view()).ok());
+            let cka = match &reference {
+                Err(why) => Err(why.clone()),
+                Ok(reference) => representation(subject)?.and_then(|own| {
+                    cka(reference.view(), own.view()).map_err(|error| error.to_string())
+                }),
+            };
+            let (cka, no_cka) = match cka {
+                Ok(cka) => (Some(cka), None),
+                Err(why) => (None, Some(why)),
+            };
             let labelled = predictions[at].is_labelled();
             let (difference, interval) = paired_difference(&predictions[0], &predictions[at]);
             let agreement = predictions[0].agreement(&predictions[at]);
@@ -394,9 +450,11 @@ impl Measure<'_> {
                 accuracy_difference_interval: labelled.then_some(interval),
                 agreement: (!predictions[at].is_empty()).then_some(agreement),
                 cka,
+                no_cka,
                 cka_samples: cka.map(|_| part.len()),
                 latency_ratio: times.iter().map(ratio).collect(),
                 macs_ratio: profiles[at].macs as f64 / profiles[0].macs as f64,
+                macs_ratio_exact: profiles[at].macs_exact && profiles[0].macs_exact,
                 params_ratio: profiles[at].params as f64 / profiles[0].params as f64,
             });
         }

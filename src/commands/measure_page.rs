@@ -219,7 +219,7 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
     headlines.push(Headline {
         label: "MACs".into(),
         value: Unit::Count.show(profile.macs as f64, 0.),
-        note: ratio(versus.map(|v| v.macs_ratio)),
+        note: versus.map_or(String::new(), Versus::macs_text),
     });
     headlines.push(Headline {
         label: "parameters".into(),

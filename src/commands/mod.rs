@@ -60,6 +60,7 @@ use crate::export::{Staged, check_output, default_output, write_all};
 #[cfg(feature = "torch")]
 use crate::interface::Interface;
 use crate::options::Size;
+use crate::progress::Progress;
 #[cfg(feature = "torch")]
 use crate::prune::Rules;
 use crate::report;
@@ -83,6 +84,12 @@ pub enum Outcome {
 /// # Errors
 /// Bad usage or bad input, as one message.
 pub fn run(cli: &Cli) -> Result<Outcome> {
+    if let Some(talk) = cli.command.talk() {
+        let progress = Progress { quiet: talk.quiet };
+        for idle in &cli.idle {
+            progress.note(format_args!("note: {idle}"));
+        }
+    }
     match &cli.command {
         Command::Inspect(options) => inspect::run(options),
         Command::Remove(options) => remove::run(options),
@@ -156,8 +163,8 @@ fn file_name(path: &str) -> &str {
 
 #[cfg(feature = "torch")]
 impl Talk {
-    fn progress(self) -> crate::progress::Progress {
-        crate::progress::Progress { quiet: self.quiet }
+    fn progress(self) -> Progress {
+        Progress { quiet: self.quiet }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `eval` measures beyond plain accuracy: from options to a plan, and to the file of predictions.
+//! What `eval` and `compare` measure beyond plain accuracy: from options to a plan, and to the file of predictions.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::Measuring;
+use super::measure::{Measured, Subject};
 use super::unusable::{Wanted, examine};
 use crate::cli;
 use crate::data::{self, Part};
@@ -101,6 +102,44 @@ fn open_foreign(
         name,
         labels_match: same_classes(known, &set.classes),
     })
+}
+
+/// What several networks predicted for the same images.
+#[derive(Serialize)]
+struct Documents<'a> {
+    schema: u32,
+    data: String,
+    models: Vec<OfModel<'a>>,
+}
+
+#[derive(Serialize)]
+struct OfModel<'a> {
+    model: String,
+    #[serde(flatten)]
+    predictions: &'a Predictions,
+}
+
+/// Writes the classes that each of several networks predicted, where they are asked for.
+pub(super) fn keep_all(
+    options: &cli::Robustness,
+    part: &Part,
+    subjects: &[Subject],
+    found: &Measured,
+) -> Result<()> {
+    let Some(file) = &options.predictions else {
+        return Ok(());
+    };
+    let models = subjects.iter().zip(&found.predictions);
+    let of_model = |(subject, predictions): (&Subject, _)| OfModel {
+        model: subject.path.display().to_string(),
+        predictions,
+    };
+    let document = Documents {
+        schema: SCHEMA,
+        data: part.path().display().to_string(),
+        models: models.map(of_model).collect(),
+    };
+    write_whole(file, json(&document)?.as_bytes(), false)
 }
 
 /// Writes the predicted classes where they are asked for.

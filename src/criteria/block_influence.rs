@@ -69,9 +69,16 @@ impl Criterion for BlockInfluence {
         }
         let value = |(block, (sum, count)): (&&Block, (f64, usize))| {
             let influence = 1. - sum / count.max(1) as f64;
-            (block.path.clone(), Value::BlockInfluence(influence), images)
+            let path = block.path.clone();
+            match influence.is_finite() {
+                true => Ok((path, Value::BlockInfluence(influence), images)),
+                false => bail!(
+                    "block {path}: its influence is {influence}; what it takes or gives on these images is no number"
+                ),
+            }
         };
-        Ok(Found::Values(blocks.iter().zip(sums).map(value).collect()))
+        let values = blocks.iter().zip(sums).map(value);
+        Ok(Found::Values(values.collect::<Result<_>>()?))
     }
 }
 

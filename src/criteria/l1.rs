@@ -1,7 +1,7 @@
 //! Magnitude of the weights (as Li et al., arXiv 1608.08710, rank filters): a block of small weights is thought to do
 //! little.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
 use super::{Criterion, Found, Look, Value};
@@ -32,6 +32,11 @@ impl Criterion for L1 {
         for (path, weights) in found {
             let of_block: Vec<Tensor> = tensors.by_ref().take(weights.len()).collect();
             let mean = mean_magnitude(&of_block).map_err(explain)?;
+            if !mean.is_finite() {
+                bail!(
+                    "block {path}: the mean of its weights is {mean}; the archive holds weights that are no numbers"
+                );
+            }
             values.push((path.clone(), Value::L1(mean), 0));
         }
         Ok(Found::Values(values))

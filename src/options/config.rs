@@ -43,11 +43,12 @@ pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     if path("config").is_none() && !quiet {
         say(format_args!("note: options from {}", file.display()));
     }
-    // Behind program and subcommand come the file's options, then those that were typed.
-    let place = args
-        .iter()
+    // Behind program and subcommand come the file's options, then those that were typed. A program may have the name of a
+    // subcommand.
+    let mut words = args.iter().skip(1);
+    let place = words
         .position(|a| a.to_str() == Some(name))
-        .map_or(args.len(), |i| i + 1);
+        .map_or(args.len(), |i| i + 2);
     let mut all = args[..place].to_vec();
     all.extend(options);
     all.extend_from_slice(&args[place..]);

@@ -9,7 +9,7 @@ mod normalisation;
 use std::ops::Range;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::analysis::Analysis;
@@ -41,6 +41,8 @@ pub struct Agreement {
     /// Fraction of images to which both give the same class.
     pub same_class: f64,
     /// Kullback-Leibler divergence of the class probabilities from the other network's, in nats, negative: more is closer.
+    /// Of a network that gives none it is no number, which is null in JSON.
+    #[serde(deserialize_with = "number_or_null")]
     pub closeness: f64,
 }
 
@@ -57,8 +59,14 @@ impl Repair {
     /// too coarse a measure.
     #[must_use]
     pub fn pays(&self) -> bool {
-        self.after.closeness > self.before.closeness
+        let (before, after) = (self.before.closeness, self.after.closeness);
+        after.is_finite() && (!before.is_finite() || after > before)
     }
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let number: Option<f64> = Deserialize::deserialize(from)?;
+    Ok(number.unwrap_or(f64::NAN))
 }
 
 /// A network after its repair, and what each step did.
@@ -192,5 +200,41 @@ impl<'a> Workshop<'a> {
             answers.push(scores.f_log_softmax(-1, Kind::Float).map_err(explain)?);
         }
         Tensor::f_cat(&answers, 0).map_err(explain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repair(before: f64, after: f64) -> Repair {
+        let of = |closeness| Agreement {
+            same_class: 0.5,
+            closeness,
+        };
+        Repair {
+            step: Step::Bn,
+            before: of(before),
+            after: of(after),
+        }
+    }
+
+    #[test]
+    fn closeness_that_is_no_number_is_kept_and_read_again() {
+        for odd in [f64::NAN, f64::NEG_INFINITY] {
+            for repair in [repair(odd, -1.), repair(-1., odd), repair(odd, odd)] {
+                let text = serde_json::to_string(&repair).unwrap();
+                let read: Repair = serde_json::from_str(&text).unwrap();
+                assert_eq!(read.pays(), repair.pays(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_gives_numbers_again_pays_and_what_gives_none_does_not() {
+        assert!(repair(f64::NAN, -9.).pays());
+        assert!(!repair(-9., f64::NAN).pays());
+        assert!(!repair(f64::NAN, f64::NAN).pays());
+        assert!(repair(-2., -1.).pays() && !repair(-1., -2.).pays() && !repair(-1., -1.).pays());
     }
 }

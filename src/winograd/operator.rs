@@ -126,9 +126,13 @@ fn convolve(
         addend: addend.as_deref(),
         rectify,
     };
-    // SAFETY: nobody else knows the tensor yet. Its memory is not from Rust: it holds some numbers or other.
-    let values = unsafe { std::slice::from_raw_parts_mut(output.data()?, size.iter().product()) };
-    convolution.run(values);
+    let count: usize = size.iter().product();
+    // A tensor of nothing has no memory at all.
+    if count > 0 {
+        // SAFETY: nobody else knows the tensor yet. Its memory is not from Rust: it holds some numbers or other.
+        let values = unsafe { std::slice::from_raw_parts_mut(output.data()?, count) };
+        convolution.run(values);
+    }
     Ok(output)
 }
 
@@ -217,7 +221,7 @@ impl Handle {
         // SAFETY: the tensor is alive; where it is dense, so many elements lie one behind another.
         unsafe {
             succeeded(aoti_torch_get_numel(self.0, &raw mut count))?;
-            Ok(std::slice::from_raw_parts(self.data()?, count as usize))
+            Ok(elements(self.data()?, count as usize))
         }
     }
 
@@ -232,7 +236,7 @@ impl Handle {
         let count = sizes.iter().product();
         if is_dense || count == 0 {
             // SAFETY: so many elements lie one behind another.
-            return Ok(unsafe { std::slice::from_raw_parts(data, count) }.into());
+            return Ok(unsafe { elements(data, count) }.into());
         }
         let mut copy = Vec::with_capacity(count);
         for (image, row, column) in (0..images * height * width).map(|pixel| {
@@ -253,6 +257,19 @@ impl Handle {
 /// Strides of n × c × h × w where a pixel's channels lie side by side.
 fn channels_last([_, channels, height, width]: [usize; 4]) -> [usize; 4] {
     [height * width * channels, 1, width * channels, channels]
+}
+
+/// So many numbers one behind another.
+///
+/// # Safety
+/// They have to be there, unless there are none, and stay as they are for as long as they are looked at.
+unsafe fn elements<'a>(data: *const f32, count: usize) -> &'a [f32] {
+    match count {
+        // A tensor of nothing has no memory at all, which a slice must have.
+        0 => &[],
+        // SAFETY: as the caller says.
+        _ => unsafe { std::slice::from_raw_parts(data, count) },
+    }
 }
 
 fn succeeded(status: i32) -> Result<()> {
@@ -329,6 +346,14 @@ mod tests {
         };
         assert_eq!(read(channels_last(size)), [0., 1., 2., 3., 4., 5., 6., 7.]);
         assert_eq!(read([8, 4, 2, 1]), [0., 4., 1., 5., 2., 6., 3., 7.]);
+    }
+
+    #[test]
+    fn a_tensor_of_nothing_is_read_as_nothing() {
+        let size = [0, 2, 2, 2];
+        let nothing = counting(size, channels_last(size));
+        assert!(nothing.as_channels_last().unwrap().is_empty());
+        assert!(nothing.values().unwrap().is_empty());
     }
 
     #[test]

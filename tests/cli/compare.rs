@@ -102,3 +102,64 @@ fn a_page_and_its_document_are_written_once() {
         assert!(place.refused(&line).contains("report.html: exists already"));
     }
 }
+
+#[test]
+fn what_each_network_predicts_is_written() {
+    let place = place();
+    let line = format!(
+        "compare basic_scripted.pt pruned.pt {OPTIONS} --robust-samples 10 --predictions said.json"
+    );
+    place.done(&line);
+    let said: serde_json::Value = serde_json::from_slice(&place.read("said.json")).unwrap();
+    assert_eq!(
+        (&said["schema"], &said["data"]),
+        (&1.into(), &"data.npz".into())
+    );
+    for (model, of) in ["basic_scripted.pt", "pruned.pt"]
+        .into_iter()
+        .zip(said["models"].as_array().unwrap())
+    {
+        assert_eq!(of["model"], model);
+        let eval = OPTIONS.replace(
+            "data.npz",
+            "data.npz --robust-samples 10 --predictions alone.json",
+        );
+        place.done(&format!("eval --model {model} {eval}"));
+        let alone: serde_json::Value = serde_json::from_slice(&place.read("alone.json")).unwrap();
+        std::fs::remove_file(place.path("alone.json")).unwrap();
+        for key in ["indices", "labels", "clean", "rows"] {
+            assert_eq!(of[key], alone[key], "{model}: {key}");
+        }
+    }
+    assert!(place.refused(&line).contains("said.json: exists already"));
+}
+
+#[test]
+fn where_there_is_no_cka_the_reason_is_told() {
+    let place = Place::with_data(&["basic_scripted.pt", "constant_scripted.pt"]);
+    let line = format!("compare basic_scripted.pt constant_scripted.pt {OPTIONS} --json");
+    let said = place.done(&line);
+    let report = said.json();
+    let versus = &report["models"][1]["versus"];
+    assert_eq!(versus.get("cka"), None);
+    let why = versus["no_cka"].as_str().unwrap();
+    assert!(why.contains("constant"), "{why}");
+    let told = format!("there is no CKA of constant_scripted.pt with basic_scripted.pt: {why}");
+    assert_eq!(report["warnings"], serde_json::json!([told]));
+    assert!(said.stderr.contains(&told), "{said:#?}");
+}
+
+#[test]
+fn a_ratio_of_macs_that_are_not_all_known_is_marked() {
+    let place = Place::with_data(&["basic_scripted.pt", "quantised_head_scripted.pt"]);
+    let line = format!("compare basic_scripted.pt quantised_head_scripted.pt {OPTIONS}");
+    let said = place.done(&line);
+    assert!(said.stdout.contains("about ×"), "{said:#?}");
+    assert!(
+        said.stderr
+            .contains("the ratio of their MACs is about right at most"),
+        "{said:#?}"
+    );
+    let report = place.json(&format!("{line} --json"));
+    assert_eq!(report["models"][1]["versus"]["macs_ratio_exact"], false);
+}

@@ -182,3 +182,23 @@ fn recipes_are_understood() {
         );
     }
 }
+
+#[test]
+fn a_program_may_have_the_name_of_a_subcommand() {
+    let place = model();
+    place.write("c.json", r#"{"input-size": 16}"#);
+    for name in ["inspect", "remove"] {
+        let model = place.path("basic_scripted.pt");
+        let config = place.path("c.json");
+        let line = [
+            name,
+            "inspect",
+            "--model",
+            model.to_str().unwrap(),
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        let all = ckaprune::options::with_config(line.map(Into::into).to_vec()).unwrap();
+        assert_eq!(all[..3], [name, "inspect", "--input-size=16"]);
+    }
+}

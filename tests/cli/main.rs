@@ -30,6 +30,8 @@ mod failures;
 #[cfg(feature = "torch")]
 mod gates;
 #[cfg(feature = "torch")]
+mod idle;
+#[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
 mod kills;

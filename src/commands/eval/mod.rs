@@ -88,6 +88,10 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     };
     let mut found = measure.run(&subjects)?;
     let gates = limits.check(|gate| measured(gate, &found))?;
+    let remarks = found.remarks();
+    for remark in &remarks {
+        progress.warn(remark);
+    }
     let predicted = found.predictions.last().map_or(Ok(()), |predictions| {
         robustness::keep(&options.robustness, (path, &images.part), predictions)
     });
@@ -106,7 +110,7 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         baseline: found.profiles.pop(),
         versus: found.versus.pop(),
         gates,
-        warnings: images.warnings,
+        warnings: images.warnings.into_iter().chain(remarks).collect(),
         skipped: images.skipped,
     };
     let reported = report_files.map_or(Ok(()), |files| {

@@ -157,7 +157,7 @@ pub(super) fn versus_text(versus: &Versus) -> String {
             ),
         ));
     }
-    lines.push(("MACs", format!("×{:.3}", versus.macs_ratio)));
+    lines.push(("MACs", versus.macs_text()));
     lines.push(("parameters", format!("×{:.3}", versus.params_ratio)));
     lines
         .iter()

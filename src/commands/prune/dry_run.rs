@@ -219,8 +219,10 @@ impl Trial<'_> {
             validation: None,
             ..self.images.clone()
         };
+        // Of a few batches at the highest rate training may well diverge. Without a rate it takes the same time.
         let training = Training {
             epochs: 1,
+            learning_rate: 0.,
             ..self.run.training.clone()
         };
         let mut teacher = self.run.teacher(self.archive, &images)?;
@@ -240,9 +242,7 @@ impl Trial<'_> {
             &training,
             0,
         );
-        // A few batches at the highest rate may well diverge; the time is the same.
-        drop(trained);
-        Ok(())
+        trained.map(drop)
     }
 
     fn measure(&self, part: &Part) -> Result<()> {

@@ -1,0 +1,216 @@
+//! Options that do nothing beside others, or in a command that shares them with others.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+/// What else was asked for.
+pub struct Asked<'a>(&'a ArgMatches);
+
+impl Asked<'_> {
+    /// Whether an option was given, on the command line or in a file.
+    fn has(&self, option: &str) -> bool {
+        self.0.value_source(&id(option)) == Some(ValueSource::CommandLine)
+    }
+
+    /// Whether an option has this value, given or by default.
+    fn is(&self, option: &str, value: &str) -> bool {
+        let values = self.0.try_get_raw(&id(option)).ok().flatten();
+        values
+            .into_iter()
+            .flatten()
+            .any(|v| v.to_str() == Some(value))
+    }
+
+    /// Whether this is one of the words of an option's value.
+    fn names(&self, option: &str, word: &str) -> bool {
+        let values = self.0.try_get_raw(&id(option)).ok().flatten();
+        let mut texts = values.into_iter().flatten().filter_map(|v| v.to_str());
+        texts.any(|text| text.split(',').any(|part| part.trim() == word))
+    }
+}
+
+fn id(option: &str) -> String {
+    option.replace('-', "_")
+}
+
+/// When options do something.
+pub struct Idle {
+    pub commands: &'static [&'static str],
+    pub options: &'static [&'static str],
+    does_something: fn(&Asked) -> bool,
+    /// Behind "does nothing".
+    otherwise: &'static str,
+}
+
+const fn idle(
+    commands: &'static [&'static str],
+    options: &'static [&'static str],
+    does_something: fn(&Asked) -> bool,
+    otherwise: &'static str,
+) -> Idle {
+    Idle {
+        commands,
+        options,
+        does_something,
+        otherwise,
+    }
+}
+
+const SCORES: &[&str] = &["score", "prune"];
+const TRAINS: &[&str] = &["prune", "finetune"];
+const MEASURES: &[&str] = &["eval", "compare"];
+const SELECTION: &[&str] = &["keep", "only", "min-blocks-per-stage"];
+
+/// All of them. Where clap refuses a combination itself it is not here.
+pub const IDLE: &[Idle] = &[
+    idle(
+        TRAINS,
+        &["momentum"],
+        |o| o.is("optimizer", "sgd"),
+        "with --optimizer adamw",
+    ),
+    idle(
+        TRAINS,
+        &["milestones"],
+        |o| o.is("schedule", "steps"),
+        "without --schedule steps",
+    ),
+    idle(
+        &["prune"],
+        &["temperature", "distill-weight"],
+        |o| o.has("distill"),
+        "without --distill",
+    ),
+    idle(
+        &["finetune"],
+        &["temperature", "distill-weight"],
+        |o| o.has("teacher"),
+        "without --teacher",
+    ),
+    idle(
+        &["finetune"],
+        &["samples"],
+        |_| false,
+        "in finetune, which learns from all training images",
+    ),
+    idle(
+        SCORES,
+        &["criterion-seed"],
+        |o| o.is("criterion", "random"),
+        "without --criterion random",
+    ),
+    idle(
+        SCORES,
+        &["exact"],
+        |o| o.is("criterion", "cka"),
+        "with this --criterion, by which all blocks are compared on all images anyway",
+    ),
+    idle(
+        SCORES,
+        &["memory"],
+        |o| !o.is("criterion", "l1") && !o.is("criterion", "random"),
+        "with this --criterion",
+    ),
+    idle(
+        &["score"],
+        SELECTION,
+        |o| !o.has("map"),
+        "with --map, which compares all blocks",
+    ),
+    idle(
+        &["score"],
+        &["exact", "criterion-seed"],
+        |o| !o.has("map"),
+        "with --map",
+    ),
+    idle(
+        &["score"],
+        &[
+            "output-key",
+            "mean",
+            "std",
+            "input-size",
+            "samples",
+            "batch-size",
+            "seed",
+            "granularity",
+            "candidates",
+            "keep",
+            "only",
+            "min-blocks-per-stage",
+            "criterion",
+            "criterion-seed",
+            "race",
+            "exact",
+            "memory",
+            "force",
+            "device",
+            "threads",
+        ],
+        |o| !o.has("merge"),
+        "with --merge, which ranks what was scored before",
+    ),
+    idle(
+        &["score", "prune", "eval", "compare"],
+        &["mean", "std"],
+        |o| o.has("data") || o.has("merge"),
+        "without --data: noise is taken as it is",
+    ),
+    idle(
+        MEASURES,
+        &["epsilon"],
+        |o| o.has("attacks"),
+        "without --attacks",
+    ),
+    idle(
+        MEASURES,
+        &["pgd-steps", "pgd-step-size"],
+        |o| o.names("attacks", "pgd"),
+        "without --attacks pgd",
+    ),
+    idle(
+        MEASURES,
+        &["robust-samples"],
+        |o| {
+            ["attacks", "corruptions", "ood", "predictions"]
+                .iter()
+                .any(|other| o.has(other))
+        },
+        "without --attacks, --corruptions, --ood or --predictions",
+    ),
+    idle(
+        MEASURES,
+        &["force"],
+        |o| o.has("report"),
+        "without --report",
+    ),
+    idle(
+        &["eval"],
+        &["samples"],
+        |o| o.has("baseline") || !o.has("data"),
+        "without --baseline, on which CKA is taken",
+    ),
+];
+
+/// What to say of the options that were typed and do nothing. `all` are those of a file as well, which serves several
+/// commands.
+#[must_use]
+pub fn idle_options(command: &str, typed: &ArgMatches, all: &ArgMatches) -> Vec<String> {
+    let (typed, all) = (Asked(typed), Asked(all));
+    let mut said: Vec<(&str, String)> = Vec::new();
+    for entry in IDLE
+        .iter()
+        .filter(|entry| entry.commands.contains(&command))
+    {
+        for option in entry.options.iter().filter(|option| typed.has(option)) {
+            let is_told = said.iter().any(|(told, _)| told == option);
+            if !is_told && !(entry.does_something)(&all) {
+                said.push((
+                    option,
+                    format!("--{option} does nothing {}", entry.otherwise),
+                ));
+            }
+        }
+    }
+    said.into_iter().map(|(_, sentence)| sentence).collect()
+}
