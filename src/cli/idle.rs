@@ -59,6 +59,7 @@ const fn idle(
 const SCORES: &[&str] = &["score", "prune"];
 const TRAINS: &[&str] = &["prune", "finetune"];
 const MEASURES: &[&str] = &["eval", "compare"];
+const PIXELS: &[&str] = &["mean", "std", "resize", "crop", "crop-pct", "interpolation"];
 const SELECTION: &[&str] = &["keep", "only", "min-blocks-per-stage"];
 
 /// All of them. Where clap refuses a combination itself it is not here.
@@ -129,6 +130,10 @@ pub const IDLE: &[Idle] = &[
             "output-key",
             "mean",
             "std",
+            "resize",
+            "crop",
+            "crop-pct",
+            "interpolation",
             "input-size",
             "samples",
             "batch-size",
@@ -152,7 +157,7 @@ pub const IDLE: &[Idle] = &[
     ),
     idle(
         &["score", "prune", "eval", "compare"],
-        &["mean", "std"],
+        PIXELS,
         |o| o.has("data") || o.has("merge"),
         "without --data: noise is taken as it is",
     ),

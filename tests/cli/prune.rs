@@ -1,7 +1,9 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::place::{Place, strings};
+use ckaprune::archive::Archive;
+
+use crate::place::{Place, fixture, strings};
 
 /// Two removals on the data made by the test, the same on every machine.
 pub const PRUNE: &str = "prune --model basic_scripted.pt --iterations 2 --data data.npz --samples 40 --batch-size 20 \
@@ -251,4 +253,26 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     for part in ["scoring", "repair", "epoch", "measuring", "run"] {
         assert!(report["seconds"][part].as_f64().unwrap() > 0., "{part}");
     }
+}
+
+/// Raises an error once it is trained.
+fn untrainable() -> Vec<u8> {
+    let mut archive = Archive::open(&fixture("basic_scripted.pt")).unwrap();
+    let file = "code/__torch__.py";
+    let text = archive.source(file).unwrap();
+    let (head, body) = text.split_once("x: Tensor) -> Tensor:\n").unwrap();
+    let raise = "    if self.training:\n      ops.prim.RaiseException(\"not in training\")\n    else:\n      pass\n";
+    let text = format!("{head}x: Tensor) -> Tensor:\n{raise}{body}");
+    archive.set_source(file, text);
+    archive.to_bytes().unwrap()
+}
+
+#[test]
+fn a_trial_that_fails_in_a_dry_run_is_no_time() {
+    let place = Place::with_data(&[]);
+    place.write("untrainable.pt", untrainable());
+    let line = PRUNE.replace("basic_scripted.pt", "untrainable.pt") + " --repair none";
+    let said = place.refused(&format!("{line} --dry-run"));
+    assert!(said.contains("error: untrainable.pt: "), "{said}");
+    place.done(&format!("{line} --dry-run --epochs 0"));
 }
