@@ -207,7 +207,7 @@ pub struct Training {
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
     pub val_split: Option<f64>,
     /// Stop after so many epochs without a better validation accuracy
-    #[arg(long, value_name = "N", requires = "val_split", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
     /// Softness of a teacher's scores
     #[arg(long, value_name = "T", default_value_t = 4.0, allow_negative_numbers = true, value_parser = options::positive)]

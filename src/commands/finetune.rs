@@ -78,8 +78,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     note_scale(path, interface.scale, progress);
     note_caveats(&analysis, progress);
     let mut warnings = opened.warnings.clone();
-    let asked = options.training.val_split;
-    let (mut train, mut validation) = opened.set_aside(train, (asked, None), progress)?;
+    let (mut train, mut validation) =
+        opened.set_aside(train, (&options.training, None), progress)?;
     let mut test = test;
     let wanted = [Some(&mut train), validation.as_mut(), test.as_mut()];
     let wanted = wanted.into_iter().flatten().map(Wanted::whole).collect();

@@ -140,9 +140,10 @@ impl Opened {
     pub fn set_aside(
         &self,
         train: Part,
-        (asked, usual): (Option<f64>, Option<f64>),
+        (training, usual): (&Training, Option<f64>),
         progress: Progress,
     ) -> Result<(Part, Option<Part>)> {
+        let asked = training.val_split;
         let labelled = |part: &&Part| part.labels().is_some();
         if train.labels().is_none() {
             return Ok((train, None));
@@ -159,6 +160,12 @@ impl Opened {
             return Ok((train, Some(validation.clone())));
         }
         let Some(part) = asked.or(usual).filter(|part| *part > 0.) else {
+            if training.patience.is_some() {
+                bail!(
+                    "--patience goes by images that are validated on: set some aside with --val-split, or name a data set with \
+                     a validation part beside its test part"
+                );
+            }
             return Ok((train, None));
         };
         let (train, validation) = train.split_stratified(1. - part, self.seed)?;
@@ -260,7 +267,7 @@ pub(super) fn for_pruning(
     let (train, validation) = match beyond {
         Some(beyond) => {
             let usual = beyond.decides.then_some(VALIDATED);
-            opened.set_aside(train, (beyond.training.val_split, usual), progress)?
+            opened.set_aside(train, (beyond.training, usual), progress)?
         }
         None => (train, None),
     };

@@ -49,7 +49,7 @@ pub(super) fn plan(
         None => None,
         Some(path) => {
             let shape = images.loader.output_shape(&images.part)?;
-            let mut foreign = open_foreign(path, &images.classes.names, options, seed)?;
+            let mut foreign = open_foreign(path, &images.classes.names, options, (seed, progress))?;
             let loader = images.loader.with_shape(shape);
             loader
                 .output_shape(&foreign.part)
@@ -85,13 +85,14 @@ fn open_foreign(
     path: &Path,
     known: &[String],
     options: &cli::Robustness,
-    seed: u64,
+    (seed, progress): (u64, Progress),
 ) -> Result<Foreign> {
     let shown = path.display();
     if !path.exists() {
         bail!("{shown}: no such file or folder; --ood names a data set of images of another kind");
     }
     let set = data::open(path)?;
+    set.notes.iter().for_each(|note| progress.warn(note));
     let (part, name) = match (set.test, set.train) {
         (Some(test), _) => (test, "test"),
         (None, Some(train)) => (train, "train"),

@@ -123,7 +123,7 @@ fn companions(stem: &str) -> Vec<String> {
 /// A label for each image, of those that stand for each of several blocks of images.
 fn repeated(labels: Vec<i64>, images: usize, notes: &mut Vec<String>, place: &Path) -> Vec<i64> {
     let count = labels.len();
-    if count == 0 || count >= images || images % count != 0 {
+    if count == 0 || count >= images || !images.is_multiple_of(count) {
         return labels;
     }
     let times = images / count;

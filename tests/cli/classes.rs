@@ -359,6 +359,13 @@ fn the_validation_part_beside_a_test_part_is_validated_on() {
         "{split:#?}"
     );
     assert!(plain.get("validation").is_none());
+    tune("three.npz", "--patience 1");
+    let line = format!("finetune --model net.pt --data two.npz {HOW} --patience 1 --force");
+    let said = place.refused(&line);
+    assert!(
+        said.contains("--patience goes by images") && said.contains("--val-split"),
+        "{said}"
+    );
 
     let prune = format!(
         "prune --model net.pt --data three.npz {HOW} --iterations 1 --samples 20 --pick best --json"
