@@ -5,7 +5,7 @@
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
-use crate::interface::{Interface, InterfaceError};
+use crate::interface::{self, Input, Interface, InterfaceError, Layout};
 use crate::output::{OutputError, OutputKey};
 use crate::program::{Network, Program, ProgramError};
 
@@ -45,6 +45,8 @@ pub struct Analysis {
     pub shape_guessed: bool,
     /// How to run it, or why it cannot be run for its class scores.
     pub interface: Result<Interface, InterfaceError>,
+    /// Order and scale of the images it takes.
+    pub input: Input,
 }
 
 /// Why an archive cannot be analysed.
@@ -58,6 +60,9 @@ pub enum AnalysisError {
     Shape { shape: String, error: ProgramError },
     #[error("the network cannot be analysed: {0}")]
     NotFollowed(ProgramError),
+    /// It takes something else than images.
+    #[error("{0}")]
+    Forward(String),
     #[error("no usual input size fits this network; name it with --input-size")]
     NoShapeFits,
     /// The output that was asked for is not there.
@@ -72,18 +77,24 @@ impl Analysis {
     /// If the code cannot be read, the network refuses inputs of that shape, or has not the output that was named.
     pub fn of(archive: &Archive, request: &Request) -> Result<Self, AnalysisError> {
         let network = archive.network()?;
+        if let Some(refusal) = interface::refusal(&network) {
+            return Err(AnalysisError::Forward(refusal));
+        }
         let input_shape = match &request.input_shape {
             Some(shape) => shape.clone(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
-        let program = Program::new(&network, &input_shape).map_err(|error| match error {
+        let followed = Layout::follow(&network, &input_shape).map_err(|error| match error {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
             ProgramError::Refused { .. } => AnalysisError::Shape {
                 shape: blocks::show_shape(&input_shape),
                 error,
             },
         })?;
-        let interface = Interface::of(&network, &program, request.output.as_ref());
+        let (program, layout) = followed;
+        let input = Input::of(&network, &program, layout);
+        let interface = Interface::of(&network, &program, request.output.as_ref())
+            .map(|interface| interface.taking(input));
         if let (Some(_), Err(InterfaceError::Output(error))) = (&request.output, &interface) {
             return Err(AnalysisError::Output(error.clone()));
         }
@@ -97,6 +108,7 @@ impl Analysis {
                 ..request.clone()
             },
             input_shape,
+            input,
             interface,
             shape_guessed: request.input_shape.is_none(),
         })

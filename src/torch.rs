@@ -10,7 +10,7 @@ use crate::admission::admit;
 use crate::archive::{Archive, Limits};
 use crate::dtype::Dtype;
 use crate::failure::Failure;
-use crate::interface::{Interface, Scale};
+use crate::interface::{Input, Interface, Layout, Scale};
 use crate::output::Step;
 use crate::segments::TENSOR_LIST;
 
@@ -272,8 +272,35 @@ impl Module {
         }
     }
 
+    /// Order and scale of the images that the network takes.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        self.interface.input
+    }
+
     /// A batch of images (n × channels × height × width) as the network takes it.
     pub fn images(&self, images: &Array4<f32>) -> Result<Tensor> {
+        self.arranged(self.pixels(images)?)
+    }
+
+    /// Pixels (n × channels × height × width) in the order and the type that the network takes.
+    pub fn arranged(&self, pixels: Tensor) -> Result<Tensor> {
+        let Input { layout, bytes } = self.interface.input;
+        let arrange = || -> Result<Tensor, TchError> {
+            let ordered = match layout {
+                Layout::ChannelsFirst => pixels,
+                Layout::ChannelsLast => pixels.f_permute([0, 2, 3, 1])?.f_contiguous()?,
+            };
+            match bytes {
+                false => Ok(ordered),
+                true => ordered.f_round()?.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8),
+            }
+        };
+        arrange().map_err(explain)
+    }
+
+    /// A batch of images (n × channels × height × width) in the type that the network computes in.
+    pub fn pixels(&self, images: &Array4<f32>) -> Result<Tensor> {
         let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
         let data = images
             .as_slice()

@@ -1,5 +1,6 @@
 //! The input size of a network where nobody names it.
 
+use crate::interface::Layout;
 use crate::program::{Network, Program};
 
 /// A guess at the input shape `[channels, height, width]` where nobody named one, for networks on images.
@@ -14,14 +15,14 @@ pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
         .iter()
         .flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]))
         .find_map(|shape| {
-            let program = Program::new(network, &shape).ok()?;
+            let (program, _) = Layout::follow(network, &shape).ok()?;
             Some((shape, program))
         })?;
     let stride = total_stride(&program, shape[1]);
     let usual = stride.map(|s| if s < 16 { 8 * s } else { 7 * s });
     let guess = usual
         .map(|size| vec![shape[0], size, size])
-        .filter(|g| Program::new(network, g).is_ok());
+        .filter(|g| Layout::follow(network, g).is_ok());
     Some(guess.unwrap_or(shape))
 }
 

@@ -16,7 +16,8 @@ use crate::blocks::Search;
 use crate::cli::{Data, Model, Training};
 use crate::criteria;
 use crate::data::{
-    self, Augment, ClassNames, DataSet, Labelling, Loader, Part, Samples, Transform, synthetic,
+    self, Augment, ClassNames, DataSet, Labelling, Loader, Normalisation, Part, PixelRange,
+    Samples, Transform, synthetic,
 };
 use crate::progress::Progress;
 use crate::prune::Images;
@@ -312,7 +313,15 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
     };
     check_count(count.get())?;
-    let loader = Loader::new(batch_size(options)?, Transform::default());
+    let range = match analysis.input.bytes {
+        true => PixelRange::Byte,
+        false => PixelRange::Unit,
+    };
+    let transform = Transform {
+        normalisation: Normalisation::none(range),
+        ..Transform::default()
+    };
+    let loader = Loader::new(batch_size(options)?, transform);
     Ok(Images {
         calibration: synthetic(shape, count, options.seed)?,
         train: None,

@@ -11,7 +11,7 @@ use crate::admission;
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
 use crate::cli::Inspect;
-use crate::interface::{InterfaceError, Scale, is_quantised};
+use crate::interface::{Input, InterfaceError, Layout, Scale, is_quantised};
 use crate::report::{self, BlockReport, ReceptiveField, SCHEMA, number, percent, thousands};
 use crate::tree::{TreeNode, tree};
 use crate::verdict::why_nothing_is_removable;
@@ -24,6 +24,14 @@ struct InspectReport {
     input_shape: Vec<i64>,
     /// The input shape was not named but guessed from the network.
     input_shape_guessed: bool,
+    /// The order in which it takes the dimensions of images.
+    #[serde(skip_serializing_if = "is_usual")]
+    layout: Layout,
+    /// It takes bytes of 0 to 255.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bytes: bool,
+    #[serde(skip)]
+    input: Input,
     params: i64,
     macs: i64,
     /// False if some code could not be followed, so that `macs` is a lower bound.
@@ -87,6 +95,10 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+fn is_usual(layout: &Layout) -> bool {
+    *layout == Layout::default()
+}
+
 impl InspectReport {
     fn new(model: String, analysis: &Analysis) -> Self {
         let macs = analysis.macs();
@@ -98,6 +110,9 @@ impl InspectReport {
             model,
             input_shape: analysis.input_shape.clone(),
             input_shape_guessed: analysis.shape_guessed,
+            layout: analysis.input.layout,
+            bytes: analysis.input.bytes,
+            input: analysis.input,
             params: analysis.params(),
             macs: macs.count,
             macs_exact: macs.exact,
@@ -164,6 +179,9 @@ impl InspectReport {
             "  input       {}{guessed}",
             show_shape(&self.input_shape)
         );
+        if !self.input.is_usual() {
+            let _ = writeln!(out, "  takes       {}", self.input);
+        }
         let _ = writeln!(out, "  parameters  {}", thousands(self.params));
         let _ = writeln!(
             out,

@@ -5,8 +5,10 @@ use serde_json::json;
 
 use crate::archive::Archive;
 use crate::cli::Data;
-use crate::data::{DataSet, Format, InputSize, Normalisation, Part, ResizeTo, Resizing, Transform};
-use crate::interface::image_channels;
+use crate::data::{
+    DataSet, Format, InputSize, Normalisation, Part, PixelRange, ResizeTo, Resizing, Transform,
+};
+use crate::interface::{Input, Layout, image_channels};
 use crate::options::{Numbers, Size};
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -78,9 +80,15 @@ impl Data {
         progress: Progress,
     ) -> Result<Transform> {
         let input = self.input()?;
-        let channels = channels(input, archive, set)?;
+        let Taken {
+            channels,
+            input: taken,
+        } = Taken::of(input, archive, set)?;
         Ok(Transform {
-            normalisation: self.normalisation(progress)?,
+            normalisation: match taken.bytes {
+                true => self.no_normalisation(taken)?,
+                false => self.normalisation(progress)?,
+            },
             channels: Some(channels),
             size: input.map(|size| InputSize {
                 channels,
@@ -111,6 +119,16 @@ impl Data {
         }))
     }
 
+    /// Bytes as they are.
+    fn no_normalisation(&self, taken: Input) -> Result<Normalisation> {
+        if self.mean.is_some() || self.std.is_some() {
+            bail!(
+                "the network takes {taken}, and normalises them itself: leave --mean and --std out"
+            );
+        }
+        Ok(Normalisation::none(PixelRange::Byte))
+    }
+
     /// What `--mean`, `--std` and `--pixel-range` make of pixels.
     fn normalisation(&self, progress: Progress) -> Result<Normalisation> {
         let range = self.pixel_range;
@@ -127,22 +145,36 @@ impl Data {
     }
 }
 
-/// Channels of the images that the network is given: those that were named, or those that the images have. Of files each
-/// may have its own; they are brought to those that the network takes.
-fn channels(input: Option<Size>, archive: &Archive, set: &DataSet) -> Result<usize> {
-    if let Some(channels) = input.and_then(|size| size.channels) {
-        return Ok(channels);
+/// What the network takes, as far as it can be told.
+struct Taken {
+    /// Those that were named, or those that the images have. Of files each may have its own; they are brought to those
+    /// that the network takes.
+    channels: usize,
+    input: Input,
+}
+
+impl Taken {
+    fn of(size: Option<Size>, archive: &Archive, set: &DataSet) -> Result<Self> {
+        let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
+        let sides = size.map_or([height, width], |size| [size.height, size.width]);
+        let sides = sides.map(|side| side as i64);
+        let network = archive.network().context("the network cannot be read")?;
+        let of_files = || match image_channels(&network, Some(sides)) {
+            Some(1) => 1,
+            Some(3) => 3,
+            _ => own,
+        };
+        let channels = match size.and_then(|size| size.channels) {
+            Some(channels) => channels,
+            None if set.format == Format::ImageFolder => of_files(),
+            None => own,
+        };
+        let shape = [channels as i64, sides[0], sides[1]];
+        let input = match Layout::follow(&network, &shape) {
+            Ok((program, layout)) => Input::of(&network, &program, layout),
+            // Why it takes no such images is told by its analysis.
+            Err(_) => Input::default(),
+        };
+        Ok(Taken { channels, input })
     }
-    let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
-    if set.format != Format::ImageFolder {
-        return Ok(own);
-    }
-    let sides = input.map_or([height, width], |size| [size.height, size.width]);
-    let network = archive.network().context("the network cannot be read")?;
-    let taken = image_channels(&network, Some(sides.map(|side| side as i64)));
-    Ok(match taken {
-        Some(1) => 1,
-        Some(3) => 3,
-        _ => own,
-    })
 }

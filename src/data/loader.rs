@@ -373,7 +373,7 @@ impl Painter<'_> {
                     shape: store.shape,
                     pixels: Cow::Owned(noise(*seed, index, size)),
                 };
-                self.write(index, &image, out, |_, pixel| pixel);
+                self.write(index, &image, out, |_, pixel| self.tables.noise(pixel));
             }
             Pixels::Files(files) => {
                 let path = &files[index];

@@ -179,6 +179,15 @@ impl Tables {
         self.bytes[channel][usize::from(byte)]
     }
 
+    /// Of standard normal noise, which stands for normalised pixels as it is; where bytes are wanted, most of it spreads
+    /// over their range.
+    pub fn noise(&self, value: f32) -> f32 {
+        match self.brightest > 1.0 {
+            true => (128.0 + 64.0 * value).round().clamp(0.0, 255.0),
+            false => value,
+        }
+    }
+
     /// Of a pixel in 0..1.
     pub fn unit(&self, channel: usize, pixel: f32) -> f32 {
         let (mean, std) = self.per_channel[channel];

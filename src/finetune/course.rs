@@ -127,11 +127,12 @@ impl Course<'_> {
 
     /// A batch as the network is shown it.
     fn images_of(&self, batch: &Batch, mix: Option<&Mix>) -> Result<Tensor> {
-        let images = self.module.images(&batch.images)?;
-        match mix {
-            Some(mix) => mix.images(&images),
-            None => Ok(images),
-        }
+        let pixels = self.module.pixels(&batch.images)?;
+        let mixed = match mix {
+            Some(mix) => mix.images(&pixels)?,
+            None => pixels,
+        };
+        self.module.arranged(mixed)
     }
 
     /// The loss of a batch.

@@ -164,7 +164,8 @@ pub fn finetune(
     let (mut trainable, network) = trainable(archive, progress)?;
     let state = State::of(&network)?;
     let image = lessons.loader.output_shape(lessons.train)?;
-    let program = Program::new(&network, &image.map(|n| n as i64)).ok();
+    let image = interface.input.layout.arranged(&image.map(|n| n as i64));
+    let program = Program::new(&network, &image).ok();
     let channels_last = may_lie_channels_last(&network, program.as_ref(), device);
     let mut instrumented = with_tensor_list(&trainable, &network, &state.operands());
     if program.as_ref().map_or(0, unmoved_statistics) > 0 {

@@ -1,5 +1,6 @@
 //! How many channels a network's images have.
 
+use super::input::Layout;
 use crate::blocks::guess_input_shape;
 use crate::program::{Network, Program, Statement};
 
@@ -15,12 +16,14 @@ pub fn image_channels(network: &Network, sides: Option<[i64; 2]>) -> Option<i64>
 }
 
 fn of_sides(network: &Network, [height, width]: [i64; 2]) -> Option<i64> {
-    let follow = |channels| Program::new(network, &[channels, height, width]).ok();
+    let follow = |channels| Layout::follow(network, &[channels, height, width]).ok();
     match (follow(3), follow(1)) {
         (Some(_), None) => Some(3),
         (None, Some(_)) => Some(1),
         // A network that subtracts three means makes three channels of one.
-        (Some(colour), Some(_)) => first_convolution(&colour).filter(|channels| *channels == 3),
+        (Some((colour, _)), Some(_)) => {
+            first_convolution(&colour).filter(|channels| *channels == 3)
+        }
         (None, None) => None,
     }
 }

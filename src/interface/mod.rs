@@ -1,6 +1,9 @@
 //! How a network is run: what it takes, and where in what it gives the class scores are.
 
+mod batch;
 mod channels;
+mod forward;
+mod input;
 mod scale;
 mod training_mode;
 
@@ -11,13 +14,17 @@ use crate::output::{self, Outlet, OutputError, OutputKey};
 use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
 
 pub use channels::image_channels;
+pub use forward::refusal;
+pub use input::{Input, Layout};
 pub use scale::Scale;
 pub use training_mode::{TrainingMode, draws};
 
 /// What has to be known of a network to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Element type that its input has to have.
+    /// Order and scale of its images.
+    pub input: Input,
+    /// Element type that it computes in, and that its input has to have unless that is of bytes.
     pub element: Dtype,
     pub scores: Outlet,
     /// What the class scores are.
@@ -32,6 +39,7 @@ impl Default for Interface {
     /// Of a network in single precision that gives class scores and nothing else.
     fn default() -> Self {
         Interface {
+            input: Input::default(),
             element: Dtype::Float32,
             scores: Outlet::default(),
             scale: Scale::default(),
@@ -66,6 +74,11 @@ pub enum InterfaceError {
          compared with the whole; export it without that `with` statement"
     )]
     Autocast,
+    #[error(
+        "traced for batches of 1 (`{operator}`{place} has the number of images written into its sizes): trace with a \
+         size that moves, such as flatten(1) or reshape(x.size(0), ..), without int()"
+    )]
+    BatchOfOne { operator: String, place: String },
     #[error("traced in training mode: {0} in the code; call `model.eval()` before tracing")]
     TracedInTraining(TrainingMode),
 }
@@ -87,14 +100,28 @@ impl Interface {
         if let Some(mode) = TrainingMode::traced(network, program) {
             return Err(InterfaceError::TracedInTraining(mode));
         }
+        if let Some((operator, module)) = batch::fixed_to_one(network, program) {
+            let place = match module.as_str() {
+                "" => String::new(),
+                path => format!(" in {path}"),
+            };
+            return Err(InterfaceError::BatchOfOne { operator, place });
+        }
         let scores = output::choose(network, program, key)?;
         Ok(Interface {
+            input: Input::default(),
             scale: Scale::of(program, scores.value),
             quantised: is_quantised(network, program),
             autocast: program.autocast,
             element: element(network, program),
             scores,
         })
+    }
+
+    /// With images in this order and scale.
+    #[must_use]
+    pub fn taking(self, input: Input) -> Self {
+        Interface { input, ..self }
     }
 
     /// Refuses a network whose blocks cannot be compared with each other.

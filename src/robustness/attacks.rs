@@ -61,6 +61,12 @@ impl Attack {
     /// # Errors
     /// If the network cannot run, or gives no gradient.
     pub fn run(self, module: &Module, targets: &Targets, pixels: &Pixels) -> Result<Attacked> {
+        let input = module.input();
+        if !input.is_usual() {
+            bail!(
+                "attacks follow the gradient of pixels laid out n × channels × height × width; this network takes {input}"
+            );
+        }
         let kind = targets.images.f_kind().map_err(explain)?;
         // Half precision would round ε; the network still computes in its own.
         let exact = match kind {

@@ -34,6 +34,8 @@ mod idle;
 #[cfg(feature = "torch")]
 mod images;
 #[cfg(feature = "torch")]
+mod inputs;
+#[cfg(feature = "torch")]
 mod kills;
 #[cfg(feature = "torch")]
 mod map;

@@ -1,0 +1,160 @@
+//! What a network takes its images as.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::program::{Network, Op, Operand, Program, ProgramError, Statement, ValueId};
+
+/// The order of a batch's dimensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// n × channels × height × width
+    #[default]
+    ChannelsFirst,
+    /// n × height × width × channels
+    ChannelsLast,
+}
+
+impl Layout {
+    /// The shape `[channels, height, width]` of an image, in this order.
+    #[must_use]
+    pub fn arranged(self, shape: &[i64]) -> Vec<i64> {
+        match (self, shape) {
+            (Layout::ChannelsLast, [channels, height, width]) => vec![*height, *width, *channels],
+            _ => shape.to_vec(),
+        }
+    }
+
+    /// The flat program for images of a shape `[channels, height, width]`, and the order in which the network takes
+    /// them: channels last where it refuses them otherwise, and turns them round itself.
+    ///
+    /// # Errors
+    /// Those for channels first.
+    pub fn follow(network: &Network, shape: &[i64]) -> Result<(Program, Self), ProgramError> {
+        let refused = match Program::new(network, shape) {
+            Ok(program) => return Ok((program, Layout::ChannelsFirst)),
+            Err(refused) => refused,
+        };
+        if matches!(refused, ProgramError::Refused { .. })
+            && let Ok(program) = Program::new(network, &Layout::ChannelsLast.arranged(shape))
+            && turns_round(&program, shape)
+        {
+            return Ok((program, Layout::ChannelsLast));
+        }
+        Err(refused)
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layout::ChannelsFirst => "n × channels × height × width",
+            Layout::ChannelsLast => "n × height × width × channels",
+        })
+    }
+}
+
+/// Order and scale of the images that a network takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    pub layout: Layout,
+    /// Bytes of 0 to 255, which the network converts and normalises itself.
+    pub bytes: bool,
+}
+
+impl Input {
+    /// Of a program that was followed in this order. Only images that come channels last are taken for bytes: decoders
+    /// give them so, and a network that takes them so converts them first.
+    #[must_use]
+    pub fn of(network: &Network, program: &Program, layout: Layout) -> Self {
+        let bytes = layout == Layout::ChannelsLast
+            && (untouched(program).converted || is_conversion_first(network, program));
+        Input { layout, bytes }
+    }
+
+    /// Whether images are given as most networks take them.
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        self == Input::default()
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = if self.bytes {
+            ", bytes of 0 to 255"
+        } else {
+            ""
+        };
+        write!(f, "{}{of}", self.layout)
+    }
+}
+
+/// The values that hold the input's own numbers, whatever their order and type.
+struct Untouched {
+    values: HashSet<ValueId>,
+    /// Some of them after a conversion to another type.
+    converted: bool,
+}
+
+fn untouched(program: &Program) -> Untouched {
+    let mut found = Untouched {
+        values: HashSet::from([program.input]),
+        converted: false,
+    };
+    for statement in &program.statements {
+        if !statement.reads().any(|v| found.values.contains(&v)) {
+            continue;
+        }
+        let converts = matches!(
+            statement.operator(),
+            Some("to" | "float" | "half" | "double" | "_to_copy" | "type_as")
+        );
+        let rearranges = matches!(
+            statement.operator(),
+            Some(
+                "permute"
+                    | "transpose"
+                    | "movedim"
+                    | "moveaxis"
+                    | "contiguous"
+                    | "clone"
+                    | "detach"
+            )
+        );
+        found.converted |= converts;
+        if converts || rearranges {
+            found.values.extend(&statement.outputs);
+        }
+    }
+    found
+}
+
+/// Whether the network makes `[channels, height, width]` of its input by turning it round.
+fn turns_round(program: &Program, shape: &[i64]) -> bool {
+    let values = untouched(program).values;
+    values.into_iter().any(|value| {
+        value != program.input && program.sample_shape(value).as_deref() == Some(shape)
+    })
+}
+
+/// Whether the first arithmetic on the input divides it by 255, which converts bytes on the way.
+fn is_conversion_first(network: &Network, program: &Program) -> bool {
+    let values = untouched(program).values;
+    let divides = |s: &&Statement| {
+        matches!(s.operator(), Some("div" | "div_" | "true_divide"))
+            && s.reads().any(|v| values.contains(&v))
+    };
+    let is_255 = |operand: &Operand| match operand {
+        Operand::Literal(text) => text.parse::<f64>() == Ok(255.),
+        // What a trace makes of a number; its value is not read here.
+        other => network
+            .tensor(other)
+            .is_some_and(|info| info.shape.is_empty()),
+    };
+    let mut divisions = program.statements.iter().filter(divides);
+    divisions.any(|s| !matches!(s.op, Op::Opaque(_)) && s.arg(1, "other").is_some_and(is_255))
+}

@@ -1,0 +1,159 @@
+"""Networks that take their images otherwise than n × channels × height × width. Writes the archives beside it.
+
+    python pixels.py [NAME...]      all of them, or those whose file name starts with a NAME
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import List
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import make  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+HERE = Path(__file__).parent
+WIDTH = 4
+MEAN = [0.5, 0.25, 0.125]
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = make.conv(WIDTH, WIDTH)
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm(self.conv(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.blocks = nn.Sequential(*(Block() for _ in range(3)))
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks(F.relu(self.stem(x))).mean([2, 3]))
+
+
+class Bytes(nn.Module):
+    """As decoders give images: bytes, channels last."""
+
+    def __init__(self, net: Net):
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.permute(0, 3, 1, 2).float().div(255.0) - self.mean)
+
+
+class Asserted(Bytes):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.dtype == torch.uint8
+        return self.net(x.permute(0, 3, 1, 2).float().div(255.0) - self.mean)
+
+
+class Last(nn.Module):
+    """Normalised numbers, channels last."""
+
+    def __init__(self, net: Net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.permute(0, 3, 1, 2))
+
+
+class Listed(Last):
+    def forward(self, xs: List[Tensor]) -> Tensor:
+        return self.net(torch.stack(xs))
+
+
+class Second(Last):
+    def forward(self, x: Tensor, training_step: int) -> Tensor:
+        return self.net(x) * training_step
+
+
+class Optional(Last):
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        return self.net(x) * scale
+
+
+class One(Net):
+    """Its head counts the images of a batch, which a trace fixes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(F.relu(self.stem(x)))
+        count = int(x.shape[0])
+        return self.fc(F.adaptive_avg_pool2d(x, 1).reshape(count, WIDTH))
+
+
+def net(kind=Net) -> nn.Module:
+    torch.manual_seed(7)
+    network = kind()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.2, 0.2)
+                module.running_var.uniform_(0.5, 1.5)
+    return network
+
+
+def scripted(network: nn.Module):
+    return torch.jit.script(network.eval())
+
+
+def traced(network: nn.Module, images: Tensor):
+    return torch.jit.trace(network.eval(), images)
+
+
+def images() -> Tensor:
+    return torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+
+
+ARCHIVES = {
+    "first_scripted.pt": lambda: scripted(net()),
+    "bytes_scripted.pt": lambda: scripted(Bytes(net())),
+    "bytes_traced.pt": lambda: traced(Bytes(net()), images()),
+    "bytes_asserted.pt": lambda: scripted(Asserted(net())),
+    "last_scripted.pt": lambda: scripted(Last(net())),
+    "list_scripted.pt": lambda: scripted(Listed(net())),
+    "second_scripted.pt": lambda: scripted(Second(net())),
+    "optional_scripted.pt": lambda: scripted(Optional(net())),
+    "one_traced.pt": lambda: traced(net(One), torch.randn(1, 3, 8, 8)),
+}
+
+
+def example_inputs(path: Path) -> tuple:
+    torch.manual_seed(3)
+    numbers = torch.randn(2, 3, 8, 8)
+    kind = path.stem.split("_")[0]
+    return {"bytes": (images(),), "last": (images().float(),), "list": (list(numbers),), "second": (numbers, 2),
+            "one": (numbers[:1],)}.get(kind, (numbers,))
+
+
+def main(wanted):
+    torch.set_grad_enabled(False)
+    make.example_inputs = example_inputs
+    for name, archive in ARCHIVES.items():
+        if wanted and not name.startswith(tuple(wanted)):
+            continue
+        child = os.fork()
+        if child == 0:
+            archive().save(HERE / name)
+            make.shrink(HERE / name)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise SystemExit(f"{name} could not be made")
+        print(f"{(HERE / name).stat().st_size:8} {name}")
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
+    main(sys.argv[1:])

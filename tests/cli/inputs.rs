@@ -1,0 +1,167 @@
+//! Networks that take their images otherwise than n × channels × height × width, and those that cannot be given them.
+
+use serde_json::Value;
+
+use crate::place::{Place, strings};
+
+const ON: &str = "--data data.npz --batch-size 20 --device cpu --threads 1";
+/// What the networks that take bytes do themselves.
+const NORMALISED: &str = "--mean 0.5,0.25,0.125 --std 1";
+const BYTES: [&str; 3] = ["bytes_scripted.pt", "bytes_traced.pt", "bytes_asserted.pt"];
+
+/// Data, and archives of `tests/archives/field`.
+fn place(models: &[&str]) -> Place {
+    let place = Place::with_data(&[]);
+    for model in models {
+        let bytes = std::fs::read(crate::place::fixture(&format!("field/{model}"))).unwrap();
+        place.write(model, bytes);
+    }
+    place
+}
+
+fn close(a: &Value, b: &Value) {
+    let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+    assert!((a - b).abs() < 1e-5, "{a} {b}");
+}
+
+#[test]
+fn bytes_with_their_channels_last_are_recognised_and_given_so() {
+    let place = place(&[&["first_scripted.pt"][..], &BYTES].concat());
+    let evaluate = |model: &str, options: &str| {
+        place.json(&format!(
+            "eval --model {model} {ON} {options} --passes 3 --json"
+        ))
+    };
+    let score = |model: &str, options: &str| {
+        let report = place.json(&format!(
+            "score --model {model} {ON} {options} --min-blocks-per-stage 0 --json"
+        ));
+        report["blocks"].as_array().unwrap().clone()
+    };
+    let usual = evaluate("first_scripted.pt", NORMALISED);
+    let ranking = score("first_scripted.pt", NORMALISED);
+    for model in BYTES {
+        let report = place.json(&format!("inspect --model {model} --input-size 8 --json"));
+        assert_eq!(report["layout"], "channels-last", "{model}");
+        assert_eq!(report["bytes"], true);
+        assert_eq!(report["input_shape"], serde_json::json!([3, 8, 8]));
+        let text = place.done(&format!("inspect --model {model}")).stdout;
+        assert!(
+            text.contains("takes       n × height × width × channels, bytes of 0 to 255"),
+            "{text}"
+        );
+        let found = evaluate(model, "");
+        close(&found["loss"], &usual["loss"]);
+        assert_eq!(found["correct"], usual["correct"]);
+        for (found, usual) in score(model, "").iter().zip(&ranking) {
+            close(&found["cka"], &usual["cka"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_made_of_a_network_of_bytes_takes_bytes() {
+    let place = place(&["bytes_asserted.pt"]);
+    let report = place.json(&format!(
+        "prune --model bytes_asserted.pt {ON} --iterations 1 --epochs 1 --mixup 0.2 --cutmix 1 --output pruned.pt --json"
+    ));
+    assert_eq!(report["removed"].as_array().unwrap().len(), 1);
+    place.done(&format!(
+        "finetune --model pruned.pt {ON} --epochs 1 --output tuned.pt"
+    ));
+    for model in ["pruned.pt", "tuned.pt"] {
+        let report = place.json(&format!("inspect --model {model} --input-size 8 --json"));
+        assert_eq!(report["bytes"], true, "{model}");
+        place.done(&format!("eval --model {model} {ON} --passes 0"));
+    }
+    // Without data there is noise that bytes can hold.
+    place.done(
+        "score --model bytes_asserted.pt --input-size 8 --samples 64 --device cpu --threads 1",
+    );
+}
+
+#[test]
+fn numbers_with_their_channels_last_are_normalised_as_the_options_say() {
+    let place = place(&["first_scripted.pt", "last_scripted.pt"]);
+    let loss = |model: &str| {
+        let line = format!("eval --model {model} {ON} {NORMALISED} --passes 0 --json");
+        place.json(&line)["loss"].clone()
+    };
+    close(&loss("last_scripted.pt"), &loss("first_scripted.pt"));
+    let report = place.json("inspect --model last_scripted.pt --json");
+    assert_eq!(report["layout"], "channels-last");
+    assert_eq!(report.get("bytes"), None);
+    let report = place.json("inspect --model first_scripted.pt --json");
+    assert_eq!(report.get("layout"), None);
+}
+
+#[test]
+fn bytes_are_neither_normalised_nor_attacked() {
+    let place = place(&["bytes_scripted.pt"]);
+    let message = place.refused(&format!(
+        "score --model bytes_scripted.pt {ON} {NORMALISED}"
+    ));
+    assert!(message.contains("leave --mean and --std out"), "{message}");
+    let message = place.refused(&format!(
+        "eval --model bytes_scripted.pt {ON} --attacks fgsm"
+    ));
+    assert!(
+        message.contains("this network takes n × height"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_forward_that_takes_no_images_is_told_of_by_every_command() {
+    let place = place(&[
+        "list_scripted.pt",
+        "second_scripted.pt",
+        "optional_scripted.pt",
+    ]);
+    for command in [
+        "inspect",
+        "score",
+        "eval",
+        "prune --iterations 1",
+        "remove --blocks net.blocks.1",
+    ] {
+        for (model, wanted) in [
+            ("list_scripted.pt", "takes a list of tensors `xs`"),
+            ("second_scripted.pt", "takes `training_step` as well"),
+        ] {
+            let message = place.refused(&format!("{command} --model {model}"));
+            assert!(
+                message.contains("`forward` has to take one tensor of images")
+                    && message.contains(wanted),
+                "{message}"
+            );
+        }
+    }
+    place.done(&format!(
+        "eval --model optional_scripted.pt {ON} --passes 0"
+    ));
+}
+
+#[test]
+fn a_batch_of_one_that_a_trace_has_fixed_is_told_of_from_inspect_on() {
+    let place = place(&["one_traced.pt"]);
+    let report = place.json("inspect --model one_traced.pt --json");
+    let obstacle = report["obstacle"].as_str().unwrap();
+    assert!(
+        obstacle.contains("traced for batches of 1 (`reshape`"),
+        "{obstacle}"
+    );
+    for command in [
+        "score",
+        "eval",
+        "finetune --epochs 1",
+        "prune --iterations 1",
+    ] {
+        let message = place.refused(&format!("{command} --model one_traced.pt {ON}"));
+        assert!(message.contains(obstacle), "{message}");
+        assert!(!message.contains("--input-size"), "{message}");
+    }
+    // The surgery runs nothing.
+    place.done("remove --model one_traced.pt --blocks blocks.1 --input-size 8");
+    assert_eq!(strings(&report["blocks"], |b| &b["path"]).len(), 3);
+}
