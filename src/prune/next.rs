@@ -37,6 +37,9 @@ impl Run {
         let mut scores = scorer.scores(state, analysis, &candidates, saved)?;
         loop {
             let chosen = self.choose(analysis, &candidates, &scores, whole);
+            if chosen.is_empty() && !tried.is_empty() {
+                return Ok(ControlFlow::Break(Stop::MaxDrop));
+            }
             if chosen.is_empty() {
                 self.warn_of_end(number - 1, "none of those left can be taken out");
                 return Ok(ControlFlow::Break(Stop::NoCandidates));

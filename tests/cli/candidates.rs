@@ -1,5 +1,6 @@
 //! Which blocks a run may remove, and what it says where none is left.
 
+use ckaprune::archive::Archive;
 use serde_json::Value;
 
 use crate::place::{Place, fixture, strings};
@@ -104,5 +105,33 @@ fn what_is_picked_has_seen_all_images() {
             let seen = &candidates.iter().find(is_it).unwrap()["samples"];
             assert_eq!(*seen, 600, "{options}: {path}");
         }
+    }
+}
+
+#[test]
+fn where_shapes_end_is_the_reason_for_nothing_to_remove() {
+    let place = Place::with(&[]);
+    let mut archive = Archive::open(&fixture("basic_scripted.pt")).unwrap();
+    let file = "code/__torch__.py";
+    let text = archive.source(file).unwrap();
+    let (head, body) = text.split_once("x: Tensor) -> Tensor:\n").unwrap();
+    let opaque = "    x = torch.operator_of_tomorrow(x)\n";
+    let text = format!("{head}x: Tensor) -> Tensor:\n{opaque}{body}");
+    archive.set_source(file, text);
+    place.write("opaque.pt", archive.to_bytes().unwrap());
+    for command in ["score", "prune --iterations 1"] {
+        let said = place.refused(&format!(
+            "{command} --model opaque.pt --input-size 8 --samples 16"
+        ));
+        assert!(
+            said.contains(
+                "no block may be removed: stage1.0, stage1.1, stage1.2 and 6 more: the shape"
+            ),
+            "{said}"
+        );
+        assert!(
+            said.contains("operator_of_tomorrow") && !said.contains("--keep"),
+            "{said}"
+        );
     }
 }

@@ -199,8 +199,15 @@ impl Trial<'_> {
     }
 
     fn repair(&self, part: &Part) -> Result<()> {
-        let removed = &self.candidates[..1];
-        let pruned = Patch::remove(self.analysis, removed)?.apply(self.archive, self.analysis)?;
+        // One that cannot be taken out is passed over in a run as well.
+        let without = |path: &String| {
+            let patch = Patch::remove(self.analysis, std::slice::from_ref(path)).ok()?;
+            patch.apply(self.archive, self.analysis).ok()
+        };
+        let mut candidates = self.candidates.iter();
+        let Some((path, pruned)) = candidates.find_map(|path| Some((path, without(path)?))) else {
+            return Ok(());
+        };
         let workshop = Workshop::new(
             (self.archive, self.analysis),
             &self.run.interface,
@@ -209,7 +216,7 @@ impl Trial<'_> {
             QUIET,
         )?;
         workshop
-            .repair(&pruned, removed, &self.run.repair)
+            .repair(&pruned, std::slice::from_ref(path), &self.run.repair)
             .map(drop)
     }
 
