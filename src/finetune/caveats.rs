@@ -11,21 +11,18 @@ use crate::report::{counted, thousands};
 #[must_use]
 pub fn caveats(analysis: &Analysis) -> Vec<String> {
     let network = &analysis.network;
-    if network.is_frozen() {
-        return Vec::new();
-    }
     let all = thousands(network.parameter_count());
     let mut said = Vec::new();
     let held = elements(analysis, |_, _, requires_grad| !requires_grad);
-    if held == network.parameter_count() {
-        said.push(format!(
+    match held {
+        0 => {}
+        held if held == network.parameter_count() => said.push(format!(
             "the archive says requires_grad=False of all {all} parameters: all of them are trained"
-        ));
-    } else if held > 0 {
-        said.push(format!(
+        )),
+        held => said.push(format!(
             "{} of {all} parameters stay as they are: the archive says requires_grad=False of them",
             thousands(held)
-        ));
+        )),
     }
     let cut_off = cut_off(analysis);
     let cut_off = elements(analysis, |module, name, _| {

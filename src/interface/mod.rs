@@ -110,7 +110,7 @@ impl Interface {
         let scores = output::choose(network, program, key)?;
         Ok(Interface {
             input: Input::default(),
-            scale: Scale::of(program, scores.value),
+            scale: Scale::of(network, program, scores.value),
             quantised: is_quantised(network, program),
             autocast: program.autocast,
             element: element(network, program),

@@ -1,8 +1,10 @@
 //! On what scale the class scores are: most networks give them before softmax, some behind it.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::program::{Op, Operand, Program, Statement, ValueId, is_view};
+use crate::program::{Network, Op, Operand, Program, Statement, ValueId, is_view};
 
 /// What the class scores of an image are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,41 +21,38 @@ pub enum Scale {
     Independent,
 }
 
+/// What is known of the numbers that a value holds for each image.
+#[derive(Clone, Copy)]
+enum Numbers {
+    /// Not negative, and so much together.
+    Sum(f64),
+    /// The same of each of several that were stacked, on average.
+    StackedSum(f64),
+    Logarithms,
+    Independent,
+}
+
 impl Scale {
     /// Of this value of the program.
     #[must_use]
-    pub fn of(program: &Program, scores: Option<ValueId>) -> Self {
-        let mut value = scores;
-        // Each step leads to an earlier statement.
-        while let Some(at) = value {
-            let Some(statement) = program.statements.iter().rfind(|s| s.outputs == [at]) else {
-                break;
-            };
-            match statement.operator() {
-                Some("softmax" | "_softmax") if is_of_classes(program, statement) => {
-                    return Scale::Probabilities;
-                }
-                Some("log_softmax" | "_log_softmax") if is_of_classes(program, statement) => {
-                    return Scale::LogProbabilities;
-                }
-                Some("sigmoid" | "sigmoid_") => return Scale::Independent,
-                Some("log") => {
-                    return match Scale::of(program, first(statement)) {
-                        Scale::Probabilities => Scale::LogProbabilities,
-                        _ => Scale::Scores,
-                    };
-                }
-                Some("exp") => {
-                    return match Scale::of(program, first(statement)) {
-                        Scale::LogProbabilities => Scale::Probabilities,
-                        _ => Scale::Scores,
-                    };
-                }
-                _ if keeps_numbers(program, statement) => value = first(statement),
-                _ => break,
+    pub fn of(network: &Network, program: &Program, scores: Option<ValueId>) -> Self {
+        let Some(scores) = scores else {
+            return Scale::Scores;
+        };
+        let mut known = HashMap::new();
+        for statement in &program.statements {
+            if let [output] = statement.outputs[..]
+                && let Some(numbers) = numbers(network, program, &known, statement)
+            {
+                known.insert(output, numbers);
             }
         }
-        Scale::Scores
+        match known.get(&scores) {
+            Some(Numbers::Sum(sum)) if (sum - 1.).abs() < 1e-3 => Scale::Probabilities,
+            Some(Numbers::Logarithms) => Scale::LogProbabilities,
+            Some(Numbers::Independent) => Scale::Independent,
+            _ => Scale::Scores,
+        }
     }
 
     /// Before softmax, as most networks give them.
@@ -75,6 +74,70 @@ impl Scale {
                  highest one, but loss, calibration and training take them for scores before softmax, which they are not",
             ),
         }
+    }
+}
+
+/// What a statement gives, from what it is given.
+fn numbers(
+    network: &Network,
+    program: &Program,
+    known: &HashMap<ValueId, Numbers>,
+    statement: &Statement,
+) -> Option<Numbers> {
+    let operand = |i: usize| statement.args.get(i).map(|a| &a.value);
+    let given = |i: usize| match operand(i) {
+        Some(Operand::Value(id)) => known.get(id).copied(),
+        _ => None,
+    };
+    let number = |i: usize| match operand(i)? {
+        Operand::Literal(text) => text.parse().ok(),
+        // Traced code has its numbers among the constants.
+        Operand::Constant(at) => network.constant_items.get(at).map(|n| *n as f64),
+        _ => None,
+    };
+    let operator = statement.operator().unwrap_or_default();
+    match operator.strip_suffix('_').unwrap_or(operator) {
+        "softmax" | "_softmax" => is_of_classes(program, statement).then_some(Numbers::Sum(1.)),
+        "log_softmax" | "_log_softmax" => {
+            is_of_classes(program, statement).then_some(Numbers::Logarithms)
+        }
+        "sigmoid" => Some(Numbers::Independent),
+        "log" => matches!(given(0), Some(Numbers::Sum(1.))).then_some(Numbers::Logarithms),
+        "exp" => matches!(given(0), Some(Numbers::Logarithms)).then_some(Numbers::Sum(1.)),
+        "add" if statement.args.len() == 2 || number(2) == Some(1.) => match (given(0), given(1)) {
+            (Some(Numbers::Sum(a)), Some(Numbers::Sum(b))) => Some(Numbers::Sum(a + b)),
+            _ => None,
+        },
+        "div" if statement.args.len() == 2 => match (given(0), number(1)) {
+            (Some(Numbers::Sum(sum)), Some(by)) => Some(Numbers::Sum(sum / by)),
+            _ => None,
+        },
+        "mul" => match (given(0), number(1)) {
+            (Some(Numbers::Sum(sum)), Some(by)) if by > 0. => Some(Numbers::Sum(sum * by)),
+            _ => None,
+        },
+        "stack" if number(1).is_none_or(|dim| dim == 0.) => {
+            let Operand::List(items) = operand(0)? else {
+                return None;
+            };
+            let mut sum = 0.;
+            for item in items {
+                match item {
+                    Operand::Value(id) => match known.get(id) {
+                        Some(Numbers::Sum(one)) => sum += one,
+                        _ => return None,
+                    },
+                    _ => return None,
+                }
+            }
+            Some(Numbers::StackedSum(sum / items.len() as f64))
+        }
+        "mean" if operand(1).and_then(Operand::ints).as_deref() == Some(&[0]) => match given(0) {
+            Some(Numbers::StackedSum(mean)) => Some(Numbers::Sum(mean)),
+            _ => None,
+        },
+        _ if keeps_numbers(program, statement) => given(0),
+        _ => None,
     }
 }
 

@@ -151,6 +151,20 @@ fn what_cannot_be_trained_is_said_before_it_is_tried() {
 }
 
 #[test]
+fn a_network_that_passes_no_gradient_is_refused_for_training_alone() {
+    let place = Place::with_data(&["field/quiet_scripted.pt"]);
+    let model = "--model field/quiet_scripted.pt";
+    let said = place.refused(&format!("finetune {model} {ON_DATA}"));
+    assert!(
+        said.contains("the network runs under torch.no_grad()"),
+        "{said}"
+    );
+    place.done(&format!(
+        "prune {model} {ON_DATA} --iterations 1 --epochs 0 --min-blocks-per-stage 1"
+    ));
+}
+
+#[test]
 fn the_last_tuning_does_not_need_one_after_each_removal() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let report = place.json(&format!(

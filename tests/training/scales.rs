@@ -29,6 +29,8 @@ fn what_a_network_ends_in_is_seen() {
         ("log_softmax_traced.pt", None, Scale::LogProbabilities),
         ("softmax_both_scripted.pt", Some("0"), Scale::Scores),
         ("softmax_both_scripted.pt", Some("1"), Scale::Probabilities),
+        ("softmax_sum_traced.pt", None, Scale::Probabilities),
+        ("softmax_stack_scripted.pt", None, Scale::Probabilities),
         // Over the images, which makes no probabilities of classes.
         ("softmax_images_scripted.pt", None, Scale::Scores),
         ("sigmoid_scripted.pt", None, Scale::Independent),
@@ -38,7 +40,9 @@ fn what_a_network_ends_in_is_seen() {
     }
 }
 
-const NORMALISED: [(&str, Option<&str>); 4] = [
+const NORMALISED: [(&str, Option<&str>); 6] = [
+    ("field/softmax_sum_traced.pt", None),
+    ("field/softmax_stack_scripted.pt", None),
     ("field/softmax_scripted.pt", None),
     ("field/softmax_maps_traced.pt", None),
     ("field/log_softmax_traced.pt", None),

@@ -114,6 +114,27 @@ class Both(nn.Module):
         return x, x.softmax(-1)
 
 
+class Ensemble(nn.Module):
+    """The mean of the probabilities of two networks, which are the same one here."""
+
+    def __init__(self, stacked: bool):
+        super().__init__()
+        self.net = Net()
+        self.stacked = stacked
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.net(x).softmax(1), self.net(x).softmax(1)
+        if self.stacked:
+            return torch.stack([first, second]).mean(0)
+        return (first + second) / 2
+
+
+class Quiet(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.fc(self.blocks(F.relu(self.stem(x))).mean([2, 3]))
+
+
 class Dropping(Net):
     """As one writes it who wants dropout whatever the mode."""
 
@@ -166,8 +187,11 @@ ARCHIVES = {f"widths_{width}.pt": lambda width=width: scripted(Widths(width)) fo
     "softmax_maps_traced.pt": lambda: traced(Maps()),
     "log_softmax_traced.pt": lambda: traced(Normalised(Net(), nn.LogSoftmax(dim=-1))),
     "softmax_both_scripted.pt": lambda: scripted(Both()),
+    "softmax_sum_traced.pt": lambda: traced(Ensemble(stacked=False)),
+    "softmax_stack_scripted.pt": lambda: scripted(Ensemble(stacked=True)),
     "softmax_images_scripted.pt": lambda: scripted(Normalised(Net(), nn.Softmax(0))),
     "sigmoid_scripted.pt": lambda: scripted(Normalised(Net(), nn.Sigmoid())),
+    "quiet_scripted.pt": lambda: scripted(Quiet()),
     "training_traced.pt": lambda: traced_training(Net(drop=0.2)),
     "training_norm_traced.pt": lambda: traced_training(Net()),
     "always_drops_scripted.pt": lambda: scripted(Dropping()),
