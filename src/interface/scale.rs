@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::{Network, Op, Operand, Program, Statement, ValueId, is_view};
+use crate::program::{Item, Network, Op, Operand, Program, Statement, ValueId, is_view};
 
 /// What the class scores of an image are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,11 @@ fn numbers(
     let number = |i: usize| match operand(i)? {
         Operand::Literal(text) => text.parse().ok(),
         // Traced code has its numbers among the constants.
-        Operand::Constant(at) => network.constant_items.get(at).map(|n| *n as f64),
+        Operand::Constant(at) => match network.constant_items.get(at)? {
+            Item::Int(n) => n.known().map(|n| n as f64),
+            Item::Single(x) => Some(f64::from(*x)),
+            Item::Double(x) => Some(*x),
+        },
         _ => None,
     };
     let operator = statement.operator().unwrap_or_default();
