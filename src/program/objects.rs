@@ -49,6 +49,10 @@ impl Objects {
         val
     }
 
+    pub fn has(&self, id: ObjectId) -> bool {
+        (id.0 as usize) < self.contents.len()
+    }
+
     /// Writes the type of a list or dictionary that was just made.
     pub fn retype(&mut self, typed: &Val) {
         let content = typed

@@ -1,7 +1,7 @@
 //! Branches that only data decide: what is known of their results and of what they cost all the same.
 
 use ckaprune::cost::{Macs, macs};
-use ckaprune::program::{Attribute, Known, Program};
+use ckaprune::program::{Attribute, Known, ModuleTree, Program};
 
 use crate::common::{Written, class, dedented, flat, program};
 use crate::{assert_ends_soon, forward};
@@ -292,4 +292,55 @@ fn the_kind_of_a_known_value_decides() {
     );
     let flat = net.follow(&[4, 8, 8]).unwrap();
     assert_eq!(flat, "v0 = torch.relu(v1)\nreturn v0\n");
+}
+
+/// The network with a cache for each device, as the archive holds it.
+fn with_cache(cache: Vec<(Attribute, Attribute)>, filled_with: &str) -> Option<Vec<i64>> {
+    let source = format!(
+        "
+        class Net(Module):
+          def forward(self: __torch__.Net,
+            x: Tensor) -> Tensor:
+            bias = (self).biases(ops.prim.device(x), )
+            return torch.mul(bias, x)
+          def biases(self: __torch__.Net,
+            device: Device) -> Tensor:
+            key = str(device)
+            cache = self.cache
+            if torch.__not__(torch.__contains__(cache, key)):
+              weight = self.weight
+              cache0 = self.cache
+              torch._set_item(cache0, key, {filled_with})
+            else:
+              pass
+            cache1 = self.cache
+            return cache1[key]
+        "
+    );
+    let net = Written::new(&source)
+        .tensor("weight", &[8, 8])
+        .set("cache", Attribute::Dict(cache))
+        .network();
+    shape(&program(&net, &[4, 8, 8]))
+}
+
+fn cached(sizes: &[i64]) -> Vec<(Attribute, Attribute)> {
+    let net = Written::new("").tensor("bias", sizes).network();
+    let bias = net.modules.attribute(ModuleTree::ROOT, "bias").unwrap();
+    vec![(Attribute::Str("cpu".into()), bias.clone())]
+}
+
+#[test]
+fn a_cache_gives_what_was_put_there() {
+    let [empty, filled] = [vec![], cached(&[8, 8])];
+    for cache in [empty, filled] {
+        assert_eq!(with_cache(cache, "torch.neg(weight)"), Some(vec![4, 8, 8]));
+    }
+}
+
+#[test]
+fn a_cache_of_values_of_other_shapes_says_nothing() {
+    assert_eq!(with_cache(cached(&[1, 8]), "torch.neg(weight)"), None);
+    let unknown = "torch.mul(weight, torch.load(\"w\"))";
+    assert_eq!(with_cache(vec![], unknown), None);
 }

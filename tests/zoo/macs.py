@@ -7,7 +7,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-COUNTED = {"conv", "linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "attention"}
+COUNTED = {"conv", "linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "attention", "same"}
 
 
 def shape(value) -> list:
@@ -31,6 +31,11 @@ def einsum_macs(inputs, outputs) -> dict:
     return {"einsum": prod(lengths.values())}
 
 
+def same_convolution_macs(inputs, outputs) -> dict:
+    """fvcore does not know convolutions whose padding is a word, `same`: each output is a product of weights."""
+    return {"same": prod(shape(outputs[0])) * prod(shape(inputs[1])[1:])}
+
+
 def fvcore_macs(model: nn.Module, image: torch.Tensor) -> tuple:
     """The count, and which operators our own handlers counted."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -42,8 +47,9 @@ def fvcore_macs(model: nn.Module, image: torch.Tensor) -> tuple:
         analysis.tracer_warnings("none")
         analysis.set_op_handle("aten::scaled_dot_product_attention", attention_macs)
         analysis.set_op_handle("aten::einsum", einsum_macs)
+        analysis.set_op_handle("aten::_convolution_mode", same_convolution_macs)
         counts = analysis.by_operator()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    own = sorted({"attention", "einsum"} & counts.keys())
+    own = sorted({"attention", "einsum", "same"} & counts.keys())
     return int(sum(n for operator, n in counts.items() if operator in COUNTED)), own

@@ -184,6 +184,8 @@ impl<'a> Inliner<'a> {
         };
         self.builder.current_call = call;
         self.builder.roll_back(&checkpoint);
+        let objects = &self.builder.objects;
+        self.kept.retain(|_, id| objects.has(*id));
         outcome
     }
 
@@ -256,7 +258,7 @@ fn agreement(a: Option<Known>, b: Option<Known>) -> Option<Known> {
     Some(common(first, second))
 }
 
-fn common(a: &Known, b: &Known) -> Known {
+pub(super) fn common(a: &Known, b: &Known) -> Known {
     match (a, b) {
         (Known::Tensor { shape: a, item: m }, Known::Tensor { shape: b, item: n }) => {
             Known::Tensor {

@@ -1,10 +1,13 @@
 //! Lists and dictionaries that change while the network runs.
 
-use super::{Inliner, NamedVals, Step, opaque};
+use super::branches::common;
+use super::primitives::placeholder;
+use super::{Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Expr, Stmt, walk};
 use crate::program::builder::{positional, short_name};
+use crate::program::modules::{Attribute, ModuleId};
 use crate::program::objects::{holds_object, too_large};
-use crate::program::value::{Dim, Known, Operand, Val};
+use crate::program::value::{Dim, Known, ObjectId, Operand, Val};
 use crate::program::{Op, ops};
 
 impl Inliner<'_> {
@@ -34,7 +37,7 @@ impl Inliner<'_> {
         };
         let changed = match &container.known {
             Known::List(items) => change_list(name, items, rest),
-            Known::Dict(pairs) => change_dict(name, pairs, rest),
+            Known::Dict(pairs) => change_dict(name, pairs, rest, self.is_kept(id)),
             _ => None,
         };
         let Some((known, result)) = changed else {
@@ -49,6 +52,62 @@ impl Inliner<'_> {
             Some(()) => Ok(result.unwrap_or(content)),
             None => unfollowed(),
         }
+    }
+
+    /// A dictionary that a module keeps from call to call, such as a cache, while code is followed to be taken back.
+    /// What it holds besides what the archive says was put there by the code that is followed.
+    pub(super) fn kept_dictionary(
+        &mut self,
+        module: ModuleId,
+        name: &str,
+        pairs: &[(Attribute, Attribute)],
+    ) -> Step<Val> {
+        let key = (module, name.to_owned());
+        self.count_work(pairs.len())?;
+        let operand = Operand::Attribute {
+            module,
+            name: name.into(),
+        };
+        let item = |attribute: &Attribute| {
+            placeholder(match attribute {
+                Attribute::Tensor(info) => tensor_of(&info.shape),
+                Attribute::Str(text) => Known::Str(text.clone()),
+                Attribute::Int(n) => Known::Int(Dim::fixed(*n)),
+                _ => Known::Nothing,
+            })
+        };
+        let items = pairs.iter().map(|(k, v)| (item(k), item(v)));
+        let mut val = Val {
+            operand,
+            known: Known::Dict(items.collect()),
+            object: None,
+        };
+        match self.kept.get(&key) {
+            Some(id) => {
+                val.object = Some(*id);
+                Ok(self.builder.current(&val))
+            }
+            None => {
+                let val = self.made(val)?;
+                self.kept.extend(val.object.map(|id| (key, id)));
+                Ok(val)
+            }
+        }
+    }
+
+    /// What holds of every value in a dictionary that a module keeps.
+    pub(super) fn any_of_kept(&self, dictionary: &Val) -> Known {
+        let kept = dictionary.object.is_some_and(|id| self.is_kept(id));
+        let Known::Dict(pairs) = &dictionary.known else {
+            return Known::Nothing;
+        };
+        let values = pairs.iter().map(|(_, value)| value.known.clone());
+        let common = values.reduce(|a, b| common(&a, &b));
+        common.filter(|_| kept).unwrap_or(Known::Nothing)
+    }
+
+    fn is_kept(&self, id: ObjectId) -> bool {
+        self.kept.values().any(|kept| *kept == id)
     }
 
     /// Hands a value to code that is not followed, which may change the lists in it or keep them: from here on
@@ -146,7 +205,13 @@ fn change_list(name: &str, items: &[Val], args: &[&Val]) -> Option<(Known, Optio
     Some((Known::List(items), result))
 }
 
-fn change_dict(name: &str, pairs: &[(Val, Val)], args: &[&Val]) -> Option<(Known, Option<Val>)> {
+/// `any_key`: of a key that is not known it only matters what comes with it.
+fn change_dict(
+    name: &str,
+    pairs: &[(Val, Val)],
+    args: &[&Val],
+    any_key: bool,
+) -> Option<(Known, Option<Val>)> {
     let constant = |key: &Val| {
         matches!(
             key.known,
@@ -156,11 +221,12 @@ fn change_dict(name: &str, pairs: &[(Val, Val)], args: &[&Val]) -> Option<(Known
     let ("_set_item", [key, item]) = (name, args) else {
         return None;
     };
-    if !pairs.iter().map(|(k, _)| k).chain([*key]).all(constant) {
+    if !any_key && !pairs.iter().map(|(k, _)| k).chain([*key]).all(constant) {
         return None;
     }
     let mut pairs = pairs.to_vec();
-    match pairs.iter_mut().find(|(k, _)| k.known == key.known) {
+    let same = |k: &Val| constant(k) && k.known == key.known;
+    match pairs.iter_mut().find(|(k, _)| same(k)) {
         Some((_, place)) => *place = (*item).clone(),
         None => pairs.push(((*key).clone(), (*item).clone())),
     }

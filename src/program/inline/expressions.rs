@@ -231,6 +231,11 @@ impl<'a> Inliner<'a> {
         };
         let mut parts = 0;
         let attribute = self.network.modules.attribute(module, name);
+        if let Some(Attribute::Dict(pairs)) = attribute
+            && self.speculating > 0
+        {
+            return self.kept_dictionary(module, name, pairs);
+        }
         let value = attribute.and_then(|a| attribute_value(a, &mut parts));
         self.count_work(parts)?;
         let known = match attribute {
@@ -313,7 +318,8 @@ impl<'a> Inliner<'a> {
                     positional(base.operand.clone()),
                     positional(index.operand.clone()),
                 ];
-                self.builder.emit(Op::Index, args, Known::Nothing)
+                let known = self.any_of_kept(base);
+                self.builder.emit(Op::Index, args, known)
             }
         }
     }

@@ -15,7 +15,7 @@ mod statements;
 use std::collections::{HashMap, HashSet};
 
 use super::builder::{Builder, CodePlace};
-use super::value::{Dim, Known, Operand, Val};
+use super::value::{Dim, Known, ObjectId, Operand, Val};
 use super::{Argument, Call, ModuleId, ModuleTree, Network, Program};
 
 use branches::Way;
@@ -82,6 +82,7 @@ pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, Progra
             overrides: HashMap::new(),
             attributes_set: 0,
             way: None,
+            kept: HashMap::new(),
             speculating: 0,
             speculated: 0,
             flattened: HashSet::new(),
@@ -168,6 +169,8 @@ struct Inliner<'a> {
     attributes_set: usize,
     /// The way through a call that is being tried.
     way: Option<Way>,
+    /// Dictionaries of modules that code which is followed to be taken back has read.
+    kept: HashMap<(ModuleId, String), ObjectId>,
     /// How many layers of code are being followed only to be taken back.
     speculating: usize,
     /// Statements followed so.

@@ -12,6 +12,9 @@ pub(super) fn result(name: &str, first: &Val, args: &Args) -> Option<Known> {
         (Known::List(items), _) => items,
         (Known::Tuple(items), "slice" | "__contains__" | "list" | "any" | "all") => items,
         (Known::Dict(pairs), "__contains__") => {
+            if pairs.is_empty() && first.object.is_some() {
+                return Some(Known::Bool(false));
+            }
             let keys: Vec<&Val> = pairs.iter().map(|(k, _)| k).collect();
             return contains(&keys, args.at(1)?);
         }
