@@ -233,6 +233,18 @@ fn a_folder_above_the_data_set_is_refused() {
     refused(dir.path(), &["cars holds parts of its own (test, train)"]);
 }
 
+#[test]
+fn folders_inside_folders_without_end_are_refused() {
+    let dir = tempdir().unwrap();
+    images(
+        dir.path(),
+        &["a/1.png", &format!("b/{}1.png", "x/".repeat(60))],
+    );
+    assert_eq!(labels(&opened(dir.path()).train), [0, 1]);
+    images(dir.path(), &[&format!("b/{}1.png", "x/".repeat(70))]);
+    refused(dir.path(), &["more than 64 folders deep"]);
+}
+
 fn named(folder: &Path, names: &str) -> DataSet {
     let file = folder.join("classes.txt");
     fs::write(&file, names).unwrap();
