@@ -1,13 +1,12 @@
-//! Whether a network's `forward` takes images and nothing else.
+//! What a network's `forward` says of its arguments: images and nothing else, of which type.
 
-use crate::program::ast::{Expr, Param};
+use crate::program::ast::{Arg, Expr, Function, Param, Stmt};
 use crate::program::{ModuleTree, Network};
 
 /// Why `forward` cannot be given a tensor of images alone; `None` if it can, or is not there.
 #[must_use]
 pub fn refusal(network: &Network) -> Option<String> {
-    let class = &network.modules.get(ModuleTree::ROOT).class;
-    let forward = network.sources.class(class)?.method("forward")?;
+    let forward = forward(network)?;
     let mut params = forward.params.iter().skip(1);
     let takes = |what: String| {
         Some(format!(
@@ -49,6 +48,65 @@ fn other_than_a_tensor(annotation: &Expr) -> Option<&'static str> {
             ("Dict", _) => Some("a dictionary"),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+fn forward(network: &Network) -> Option<&Function> {
+    let class = &network.modules.get(ModuleTree::ROOT).class;
+    network.sources.class(class)?.method("forward")
+}
+
+/// Whether `forward` raises an error for images that are no bytes: `assert x.dtype == torch.uint8`.
+pub(super) fn asserts_bytes(network: &Network) -> bool {
+    let Some(forward) = forward(network) else {
+        return false;
+    };
+    let Some(images) = forward.params.get(1) else {
+        return false;
+    };
+    let insists = |statement: &Stmt| {
+        let Stmt::If {
+            condition,
+            then,
+            otherwise,
+        } = statement
+        else {
+            return false;
+        };
+        match compared_with_bytes(condition, &images.name).as_deref() {
+            Some("torch.eq") => otherwise.as_deref().is_some_and(raises),
+            Some("torch.ne") => raises(then),
+            _ => false,
+        }
+    };
+    forward.body.iter().any(insists)
+}
+
+/// The comparison of the images' element type with that of bytes.
+fn compared_with_bytes(condition: &Expr, images: &str) -> Option<String> {
+    /// torch.uint8 in code.
+    const BYTE: &str = "0";
+    let (comparison, args) = call(condition)?;
+    let [left, right] = args else { return None };
+    let (function, of) = call(&left.value)?;
+    let is_type = function == "ops.prim.dtype"
+        && matches!(of, [Arg { value: Expr::Name(name), .. }] if name == images);
+    let is_byte = matches!(&right.value, Expr::Number(number) if number == BYTE);
+    (is_type && is_byte).then_some(comparison)
+}
+
+fn raises(body: &[Stmt]) -> bool {
+    let raises = |statement: &Stmt| match statement {
+        Stmt::Expr(expr) => call(expr).is_some_and(|(name, _)| name == "ops.prim.RaiseException"),
+        _ => false,
+    };
+    body.iter().any(raises)
+}
+
+fn call(expr: &Expr) -> Option<(String, &[Arg])> {
+    match expr {
+        Expr::Call { callee, args, .. } => Some((callee.dotted()?, args)),
         _ => None,
     }
 }

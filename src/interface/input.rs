@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::forward::asserts_bytes;
 use crate::program::{Network, Op, Operand, Program, ProgramError, Statement, ValueId};
 
 /// The order of a batch's dimensions.
@@ -66,13 +67,15 @@ pub struct Input {
 }
 
 impl Input {
-    /// Of a program that was followed in this order. Only images that come channels last are taken for bytes: decoders
-    /// give them so, and a network that takes them so converts them first.
+    /// Of a program that was followed in this order. Where the network does not insist on bytes, only images that come
+    /// channels last are taken for such: decoders give them so, and a network that takes them so converts them first.
     #[must_use]
     pub fn of(network: &Network, program: &Program, layout: Layout) -> Self {
-        let bytes = layout == Layout::ChannelsLast
-            && (untouched(program).converted || is_conversion_first(network, program));
-        Input { layout, bytes }
+        let converts = || untouched(program).converted || is_conversion_first(network, program);
+        Input {
+            layout,
+            bytes: asserts_bytes(network) || (layout == Layout::ChannelsLast && converts()),
+        }
     }
 
     /// Whether images are given as most networks take them.

@@ -96,6 +96,24 @@ fn numbers_with_their_channels_last_are_normalised_as_the_options_say() {
 }
 
 #[test]
+fn a_network_that_insists_on_bytes_is_given_bytes_in_the_usual_order() {
+    let place = place(&["first_scripted.pt", "first_asserted.pt"]);
+    let loss = |model: &str, options: &str| {
+        let line = format!("eval --model {model} {ON} {options} --passes 3 --json");
+        place.json(&line)["loss"].clone()
+    };
+    close(
+        &loss("first_asserted.pt", ""),
+        &loss("first_scripted.pt", NORMALISED),
+    );
+    let text = place.done("inspect --model first_asserted.pt").stdout;
+    assert!(
+        text.contains("takes       n × channels × height × width, bytes of 0 to 255"),
+        "{text}"
+    );
+}
+
+#[test]
 fn bytes_are_neither_normalised_nor_attacked() {
     let place = place(&["bytes_scripted.pt"]);
     let message = place.refused(&format!(

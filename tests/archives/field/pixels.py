@@ -58,6 +58,15 @@ class Asserted(Bytes):
         return self.net(x.permute(0, 3, 1, 2).float().div(255.0) - self.mean)
 
 
+class AssertedFirst(Bytes):
+    """Bytes, channels first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype != torch.uint8:
+            raise ValueError("images are bytes")
+        return self.net(x / 255.0 - self.mean)
+
+
 class Last(nn.Module):
     """Normalised numbers, channels last."""
 
@@ -121,6 +130,7 @@ ARCHIVES = {
     "bytes_scripted.pt": lambda: scripted(Bytes(net())),
     "bytes_traced.pt": lambda: traced(Bytes(net()), images()),
     "bytes_asserted.pt": lambda: scripted(Asserted(net())),
+    "first_asserted.pt": lambda: scripted(AssertedFirst(net())),
     "last_scripted.pt": lambda: scripted(Last(net())),
     "list_scripted.pt": lambda: scripted(Listed(net())),
     "second_scripted.pt": lambda: scripted(Second(net())),
@@ -133,6 +143,8 @@ def example_inputs(path: Path) -> tuple:
     torch.manual_seed(3)
     numbers = torch.randn(2, 3, 8, 8)
     kind = path.stem.split("_")[0]
+    if path.name == "first_asserted.pt":
+        return (images().permute(0, 3, 1, 2),)
     return {"bytes": (images(),), "last": (images().float(),), "list": (list(numbers),), "second": (numbers, 2),
             "one": (numbers[:1],)}.get(kind, (numbers,))
 
