@@ -3,13 +3,18 @@
 //! libtorch compiles all of it, so a block has to go from all of it. Where it is called, what it is given is what it
 //! gives when it is gone.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use super::attributes::used_by_block_alone;
+use super::copies::copies;
 use super::twins::Twins;
 use super::{Block, Reason};
 use crate::program::ast::{Arg, CallId, Class, Expr};
-use crate::program::{Found, How, Mention, ModuleId, Network, Of, Program, Uses, is_impure};
+use crate::program::{
+    Attribute, Found, How, Mention, ModuleId, Network, Of, Operand, Program, Statement, Uses,
+    ValueId, is_impure,
+};
 
 /// A call of a block besides the one that `forward` makes, and what takes its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +34,8 @@ pub enum Otherwise {
     /// What it gives to it does not show what to put in its place.
     UnclearCall,
     ReadsInside,
+    /// It uses weights of it in other code than that of the block.
+    NoCopy,
     PicksByNumber,
     HandsOnHolder,
 }
@@ -39,6 +46,7 @@ impl fmt::Display for Otherwise {
             Otherwise::NoCall => "uses it in another way than `forward` does",
             Otherwise::UnclearCall => "calls it in a way that does not show what takes its place",
             Otherwise::ReadsInside => "reads what is in it",
+            Otherwise::NoCopy => "uses its weights in other code than `forward` does",
             Otherwise::PicksByNumber => "picks it by its number among others",
             Otherwise::HandsOnHolder => "hands on a module that it is in",
         })
@@ -56,7 +64,7 @@ pub(super) fn bypasses(
     block: &Block,
 ) -> Result<Vec<Bypass>, Reason> {
     let Some(call) = block.call else {
-        return Ok(Vec::new());
+        return copied(network, program, (uses, twins), block);
     };
     let class_of = |module| network.modules.get(module).class.as_str();
     let frame = &program.calls[block.frame.0];
@@ -84,6 +92,125 @@ pub(super) fn bypasses(
         }
     }
     Ok(bypasses)
+}
+
+/// The places where the code of a span is written again, in other methods of the class that it stands in.
+fn copied(
+    network: &Network,
+    program: &Program,
+    (uses, twins): (&Uses, &mut Twins),
+    block: &Block,
+) -> Result<Vec<Bypass>, Reason> {
+    let class_of = |module| network.modules.get(module).class.as_str();
+    let frame = &program.calls[block.frame.0];
+    let class_name = class_of(frame.module);
+    let refused = |owner: ModuleId, method: &str| Reason::UsedElsewhere {
+        class: class_of(owner).to_owned(),
+        method: method.to_owned(),
+        otherwise: Otherwise::NoCopy,
+    };
+    // By method the calls in which a weight of the block is used.
+    let mut using: BTreeMap<&str, Vec<Option<CallId>>> = BTreeMap::new();
+    for (owner, name) in used_by_block_alone(network, program, block) {
+        if !holds_tensors(network, owner, &name) {
+            continue;
+        }
+        for found in uses.of_attribute(network, class_of, owner, &name) {
+            let call = match (found.of, found.usage.how) {
+                (Of::Holder | Of::Around, _) | (_, How::Named) => continue,
+                (_, How::Called { id, .. }) => Some(id),
+                (_, How::Read { within }) => within,
+                (_, How::Picked) => None,
+            };
+            if found.owner != frame.module {
+                return Err(refused(found.owner, found.usage.method));
+            }
+            using.entry(found.usage.method).or_default().push(call);
+        }
+    }
+    // What the method itself does with modules of the block besides is dead once the block is gone, or stays.
+    using.remove(frame.method.as_str());
+    let inside = calls_inside(program, block);
+    for number in constants_of_block_alone(network, program, block) {
+        for usage in uses.of_constant(class_name, number) {
+            let How::Read { within } = usage.how else {
+                continue;
+            };
+            let own = usage.method == frame.method && within.is_some_and(|id| inside.contains(&id));
+            if !own {
+                using.entry(usage.method).or_default().push(within);
+            }
+        }
+    }
+    let mut bypasses = Vec::new();
+    for (name, calls) in using {
+        let class = network.sources.class(class_name);
+        let methods = class.and_then(|c| Some((c.method(&frame.method)?, c.method(name)?)));
+        let place = block.place_in_code(program);
+        let found = match (methods, place) {
+            (Some((own, method)), Some((output, input))) => {
+                let code = (frame.module, own, method);
+                copies(network, twins, code, output, &input)
+            }
+            _ => Vec::new(),
+        };
+        let in_copy = |call: &Option<CallId>| {
+            call.is_some_and(|call| found.iter().any(|copy| copy.calls.contains(&call)))
+        };
+        if !calls.iter().all(in_copy) {
+            return Err(refused(frame.module, name));
+        }
+        let others = found
+            .into_iter()
+            .filter(|copy| !inside.contains(&copy.call));
+        bypasses.extend(others.map(|copy| Bypass {
+            module: frame.module,
+            method: name.to_owned(),
+            call: copy.call,
+            stand_in: copy.stand_in,
+        }));
+    }
+    Ok(bypasses)
+}
+
+/// The calls in the code of a block's frame that give what its statements make.
+fn calls_inside(program: &Program, block: &Block) -> HashSet<CallId> {
+    let statements = program.statements[block.statements.clone()].iter();
+    let made: HashSet<ValueId> = statements.flat_map(|s| s.outputs.iter().copied()).collect();
+    let expressions = program.calls[block.frame.0].expressions.iter();
+    let inside = expressions.filter(|(_, value)| made.contains(value));
+    inside.map(|(id, _)| *id).collect()
+}
+
+fn holds_tensors(network: &Network, owner: ModuleId, name: &str) -> bool {
+    match network.modules.attribute(owner, name) {
+        Some(Attribute::Module(module)) => network.modules.tensors(*module).next().is_some(),
+        Some(Attribute::Tensor(_)) => true,
+        _ => false,
+    }
+}
+
+/// The weights that freezing made constants of, and that only the statements of a block read.
+fn constants_of_block_alone(
+    network: &Network,
+    program: &Program,
+    block: &Block,
+) -> BTreeSet<usize> {
+    let read = |statements: &[Statement]| -> BTreeSet<usize> {
+        let operands = statements.iter().flat_map(|s| &s.args).map(|a| &a.value);
+        let weights = operands.filter(|o| network.weight(o).is_some());
+        let numbers = weights.filter_map(|operand| match operand {
+            Operand::Constant(number) => Some(*number),
+            _ => None,
+        });
+        numbers.collect()
+    };
+    let (start, end) = (block.statements.start, block.statements.end);
+    let mut inside = read(&program.statements[start..end]);
+    for other in [&program.statements[..start], &program.statements[end..]] {
+        inside = &inside - &read(other);
+    }
+    inside
 }
 
 fn bypass(

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod attributes;
+mod copies;
 mod cuts;
 mod elsewhere;
 mod guess;

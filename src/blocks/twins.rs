@@ -7,7 +7,7 @@ use crate::program::ast::{Arg, Assign, Expr, Function, Stmt};
 use crate::program::{Attribute, ModuleId, Network};
 
 /// Parts of code that are compared, over all comparisons.
-const MAX_COMPARED: usize = 1 << 20;
+const MAX_COMPARED: usize = 1 << 23;
 
 pub(super) struct Twins<'a> {
     network: &'a Network,
@@ -23,6 +23,13 @@ impl<'a> Twins<'a> {
             known: HashMap::new(),
             left: MAX_COMPARED,
         }
+    }
+
+    /// Counts parts of code that are compared; `false`: there were too many.
+    pub fn count(&mut self, parts: usize) -> bool {
+        let left = self.left.checked_sub(parts);
+        self.left = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Whether two methods of a module are sure to compute the same.
@@ -152,9 +159,8 @@ impl<'a> Pair<'_, 'a> {
 
     fn expressions(&mut self, one: &'a Expr, other: &'a Expr) -> bool {
         let (one, other) = (one.unparenthesised(), other.unparenthesised());
-        match self.twins.left.checked_sub(1) {
-            Some(left) => self.twins.left = left,
-            None => return false,
+        if !self.twins.count(1) {
+            return false;
         }
         match (one, other) {
             (Expr::Name(a), Expr::Name(b)) => match self.names.get(a.as_str()) {

@@ -5,22 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::program::Sources;
 use crate::program::ast::{Expr, Item, Member, walk_mut};
 
-/// The `N` of `CONSTANTS.cN`.
-pub(super) fn constant_number(expression: &Expr) -> Option<usize> {
-    match expression.unparenthesised() {
-        Expr::Attribute { base, name } if **base == Expr::Name("CONSTANTS".into()) => {
-            name.strip_prefix('c')?.parse().ok()
-        }
-        _ => None,
-    }
-}
-
 /// The numbers of the constants that the code reads.
 pub(super) fn read_by(sources: &mut Sources) -> BTreeSet<usize> {
     let mut read = BTreeSet::new();
     for (_, file) in sources.files_mut() {
         for item in &mut file.items {
-            for_each_expression(item, &mut |e| read.extend(constant_number(e)));
+            for_each_expression(item, &mut |e| read.extend(e.constant_number()));
         }
     }
     read
@@ -32,7 +22,7 @@ pub(super) fn renumber(sources: &mut Sources, left: &BTreeSet<usize>) {
     for (_, file) in sources.files_mut() {
         for item in &mut file.items {
             for_each_expression(item, &mut |expression| {
-                if let Some(number) = constant_number(expression).and_then(|old| new.get(&old))
+                if let Some(number) = expression.constant_number().and_then(|old| new.get(&old))
                     && let Expr::Attribute { name, .. } = expression
                 {
                     *name = format!("c{number}");

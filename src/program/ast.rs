@@ -174,6 +174,17 @@ impl Expr {
         }
     }
 
+    /// The `N` of `CONSTANTS.cN`.
+    #[must_use]
+    pub fn constant_number(&self) -> Option<usize> {
+        match self.unparenthesised() {
+            Expr::Attribute { base, name } if **base == Expr::Name("CONSTANTS".into()) => {
+                name.strip_prefix('c')?.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     /// `(object, attribute)` of `object.attribute` and of `getattr(object, "attribute")`.
     #[must_use]
     pub fn as_attribute(&self) -> Option<(&Expr, &str)> {

@@ -36,6 +36,8 @@ pub struct Use<'a> {
 #[derive(Debug, Default)]
 struct Spoken<'a> {
     nodes: Vec<Node<'a>>,
+    /// What methods do with the constants that the code calls `CONSTANTS.cN`.
+    constants: HashMap<usize, Vec<Use<'a>>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +89,14 @@ impl<'a> Uses<'a> {
         Uses { classes }
     }
 
+    /// Every place in the methods of a class that speaks of a constant.
+    #[must_use]
+    pub fn of_constant(&self, class: &str, number: usize) -> &[Use<'a>] {
+        let spoken = self.classes.get(class);
+        let uses = spoken.and_then(|spoken| spoken.constants.get(&number));
+        uses.map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells the
     /// class of a module.
     #[must_use]
@@ -117,6 +127,7 @@ impl<'a> Spoken<'a> {
     fn of(class: &'a Class) -> Self {
         let mut spoken = Spoken {
             nodes: vec![Node::default()],
+            constants: HashMap::new(),
         };
         for method in class.methods() {
             if let Some(receiver) = method.params.first() {
@@ -274,6 +285,11 @@ impl<'a> Reader<'_, 'a> {
     fn expression(&mut self, expression: &'a Expr, within: Option<CallId>) {
         if let Some(node) = self.place(expression) {
             return self.note(node, How::Read { within });
+        }
+        if let Some(number) = expression.constant_number() {
+            let (method, how) = (self.method, How::Read { within });
+            let uses = self.spoken.constants.entry(number).or_default();
+            return uses.push(Use { method, how });
         }
         match expression {
             Expr::Call {

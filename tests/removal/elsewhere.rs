@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{CModule, IValue, Tensor};
 
 use crate::common::{FIXTURE_INPUT, open, tests};
-use crate::{input, load, numbers};
+use crate::{BATCH, load, numbers};
 
 fn field(name: &str) -> Archive {
     open(&tests().join("archives/field").join(name))
@@ -29,11 +29,19 @@ fn without(archive: &Archive, paths: &[String]) -> Archive {
     patched
 }
 
+/// The same for all: the seed of random numbers is shared with the tests beside this one.
+fn picture() -> Tensor {
+    let [channels, height, width] = FIXTURE_INPUT;
+    let count = BATCH * channels * height * width;
+    let angles = Tensor::arange(count, (tch::Kind::Float, tch::Device::Cpu)) * 1.7;
+    angles.sin().reshape([BATCH, channels, height, width])
+}
+
 /// A method, and its arguments behind the picture.
 type Call = (&'static str, Vec<IValue>);
 
 fn given(module: &CModule, (method, more): &Call, skip: Option<&[i64]>) -> Vec<f32> {
-    let mut args = vec![IValue::Tensor(input())];
+    let mut args = vec![IValue::Tensor(picture())];
     args.extend(skip.map(|skip| IValue::IntList(skip.to_vec())));
     args.extend(more.iter().map(|value| match value {
         IValue::Tensor(tensor) => IValue::Tensor(tensor.shallow_clone()),
@@ -127,6 +135,40 @@ fn blocks_that_leave_one_after_another_leave_all_methods() {
     }
 }
 
+/// Without modules the code of a block stands in each method anew. Where a branch that never runs holds it in another form,
+/// it stays.
+#[test]
+fn a_block_of_a_frozen_network_leaves_all_methods_or_none() {
+    let archive = field("walks_frozen.pt");
+    let analysis = analysed(&archive);
+    let kept: Vec<bool> = analysis.blocks.iter().map(|b| !b.is_removable()).collect();
+    assert_eq!(kept, [false, false, false, true, true, true]);
+    let reason = Reason::UsedElsewhere {
+        class: analysis.network.modules.root().class.clone(),
+        method: "forward".into(),
+        otherwise: Otherwise::NoCopy,
+    };
+    assert_eq!(analysis.blocks[3].obstacle, Some(reason));
+    let reference = load(&field("walks_skippable.pt"));
+    for gone in [vec![0], vec![1], vec![2], vec![0, 2], vec![0, 1, 2]] {
+        let paths: Vec<String> = gone
+            .iter()
+            .map(|i| analysis.blocks[*i].path.clone())
+            .collect();
+        let pruned = without(&archive, &paths);
+        let constants = |archive: &Archive| archive.network().unwrap().constants.len();
+        assert!(constants(&pruned) < constants(&archive));
+        let skip: Vec<i64> = gone.iter().map(|i| *i as i64).collect();
+        for call in calls("frozen") {
+            let found = given(&load(&pruned), &call, None);
+            let expected = given(&reference, &call, Some(&skip));
+            // Folding batch normalisation into the convolutions rounds differently.
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * (1. + b.abs());
+            assert!(found.iter().zip(&expected).all(close), "{skip:?}: {call:?}");
+        }
+    }
+}
+
 #[test]
 fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
     let analysis = analysed(&field("beside_scripted.pt"));
@@ -148,5 +190,8 @@ fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
         &["read.0".to_owned(), "only".to_owned()],
     );
     let module = load(&pruned);
-    assert_eq!(given(&module, &("forward", vec![]), None).len(), 5 * 5);
+    assert_eq!(
+        given(&module, &("forward", vec![]), None).len(),
+        5 * BATCH as usize
+    );
 }

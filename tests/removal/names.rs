@@ -90,6 +90,7 @@ fn steps_do_the_same_to_the_original_again() {
             again.to_bytes().unwrap() == archive.to_bytes().unwrap(),
             "{export}"
         );
-        assert_eq!(run(&load(&again), &input()), run(&load(&archive), &input()));
+        let input = input();
+        assert_eq!(run(&load(&again), &input), run(&load(&archive), &input));
     }
 }

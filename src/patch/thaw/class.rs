@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::super::constants::constant_number;
 use super::content::{floating, is_mask, is_uniform};
 use super::uses::{Part, Use, for_each_use};
 use crate::archive::{Archive, ArchiveError};
@@ -82,7 +81,7 @@ impl Thawing {
                 number += 1;
             });
             walk_mut(&mut method.body, &mut |expression| {
-                let constant = constant_number(expression);
+                let constant = expression.constant_number();
                 if let Some(attribute) = constant.and_then(|c| self.of_constant.get(&c)) {
                     *expression = read(*attribute);
                 }

@@ -10,7 +10,7 @@ mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::constants::{constant_number, for_each_expression, read_by, renumber};
+use super::constants::{for_each_expression, read_by, renumber};
 use crate::archive::network::source_file;
 use crate::archive::{Adoption, Archive, ArchiveError};
 use crate::program::{Module, Network, Sources, print};
@@ -98,7 +98,7 @@ fn shared_constants(sources: &Sources) -> BTreeSet<usize> {
     for (_, file) in sources.clone().files_mut() {
         for item in &mut file.items {
             let mut read = BTreeSet::new();
-            for_each_expression(item, &mut |e| read.extend(constant_number(e)));
+            for_each_expression(item, &mut |e| read.extend(e.constant_number()));
             for constant in read {
                 *readers.entry(constant).or_default() += 1;
             }

@@ -1,6 +1,5 @@
 //! Where the code reads constants, and as what.
 
-use super::super::constants::constant_number;
 use crate::program::ast::{Arg, Expr, Function, Stmt};
 
 /// What a constant is to the operator that reads it.
@@ -218,7 +217,7 @@ fn operands(
             continue;
         };
         for expression in listed(&mut arg.value) {
-            if let Some(constant) = constant_number(expression) {
+            if let Some(constant) = expression.constant_number() {
                 visit(expression, constant, operator, part);
             }
         }

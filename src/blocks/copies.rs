@@ -1,0 +1,367 @@
+//! The code of a span, written again in another method: after freezing, and where methods hold what modules would.
+
+use std::collections::{HashMap, HashSet};
+
+use super::twins::Twins;
+use crate::program::ast::{Arg, CallId, Expr, Function, Stmt, walk};
+use crate::program::{Attribute, Mention, ModuleId, Network};
+
+/// Names that lead to one another are followed so far.
+const MAX_STEPS: usize = 256;
+
+/// A method, and what its variables stand for.
+struct Code<'a> {
+    function: &'a Function,
+    bound: HashMap<&'a str, Meaning<'a>>,
+}
+
+#[derive(Clone, Copy)]
+enum Meaning<'a> {
+    Parameter,
+    /// It is bound several times, or by something else than an assignment.
+    Unclear,
+    Whole(&'a Expr),
+    /// One of the values that are unpacked.
+    Part(&'a Expr, usize),
+}
+
+impl<'a> Code<'a> {
+    fn of(function: &'a Function) -> Self {
+        let mut code = Code {
+            function,
+            bound: HashMap::new(),
+        };
+        for param in &function.params {
+            code.bind(&param.name, Meaning::Parameter);
+        }
+        code.statements(&function.body);
+        code
+    }
+
+    fn bind(&mut self, name: &'a str, meaning: Meaning<'a>) {
+        self.bound
+            .entry(name)
+            .and_modify(|known| *known = Meaning::Unclear)
+            .or_insert(meaning);
+    }
+
+    fn statements(&mut self, statements: &'a [Stmt]) {
+        for statement in statements {
+            let targets: Vec<&Expr> = match statement {
+                Stmt::Assign(assign) => match (assign.targets.as_slice(), assign.values.as_slice())
+                {
+                    (targets, [value]) => {
+                        for (i, target) in targets.iter().enumerate() {
+                            if let Expr::Name(name) = target {
+                                let whole = targets.len() == 1 && !assign.trailing_comma;
+                                let meaning = match whole {
+                                    true => Meaning::Whole(value),
+                                    false => Meaning::Part(value, i),
+                                };
+                                self.bind(name, meaning);
+                            }
+                        }
+                        Vec::new()
+                    }
+                    (targets, _) => targets.iter().collect(),
+                },
+                Stmt::For { targets, .. } => targets.iter().collect(),
+                Stmt::With { items, .. } => items.iter().filter_map(|(_, n)| n.as_ref()).collect(),
+                _ => Vec::new(),
+            };
+            for target in targets {
+                if let Expr::Name(name) = target {
+                    self.bind(name, Meaning::Unclear);
+                }
+            }
+            for block in statement.blocks() {
+                self.statements(block);
+            }
+        }
+    }
+
+    /// What an expression comes down to: the variable, the call or the literal behind names for it.
+    fn behind(&self, mut expression: &'a Expr) -> (&'a Expr, Option<usize>) {
+        for _ in 0..MAX_STEPS {
+            expression = expression.unparenthesised();
+            let Expr::Name(name) = expression else { break };
+            match self.bound.get(name.as_str()) {
+                Some(Meaning::Whole(value)) => expression = value,
+                Some(Meaning::Part(value, i)) => return (value, Some(*i)),
+                _ => break,
+            }
+        }
+        (expression, None)
+    }
+
+    fn is_variable(&self, name: &str) -> bool {
+        self.bound.contains_key(name)
+    }
+
+    fn receiver(&self) -> Option<&str> {
+        self.function.params.first().map(|p| p.name.as_str())
+    }
+
+    /// The name of something that is no variable: `torch.relu`, `CONSTANTS.c3`.
+    fn global(&self, expression: &Expr) -> Option<String> {
+        let name = expression.dotted()?;
+        let root = name.split('.').next().unwrap_or_default();
+        (name.contains('.') && !self.is_variable(root)).then_some(name)
+    }
+}
+
+/// A place where the span's code is written again.
+pub(super) struct Copy {
+    /// The call that gives what the span's output is there.
+    pub call: CallId,
+    pub stand_in: Mention,
+    /// All calls of the copy.
+    pub calls: HashSet<CallId>,
+}
+
+/// Where `method` writes again what gives the call `output` in the method `own` of a module, from `input` on.
+pub(super) fn copies(
+    network: &Network,
+    twins: &mut Twins,
+    (module, own, method): (ModuleId, &Function, &Function),
+    output: CallId,
+    input: &Mention,
+) -> Vec<Copy> {
+    let parts = |function: &Function| {
+        let mut count = 0;
+        walk(&function.body, &mut |_| count += 1);
+        count
+    };
+    if !twins.count(parts(own) + parts(method)) {
+        return Vec::new();
+    }
+    let (one, other) = (Code::of(own), Code::of(method));
+    let is_call = |e: &Expr, wanted| matches!(e, Expr::Call { id, .. } if *id == wanted);
+    let mut pattern = None;
+    walk(&own.body, &mut |e| {
+        if is_call(e, output) {
+            pattern = Some(e);
+        }
+    });
+    let Some(pattern) = pattern else {
+        return Vec::new();
+    };
+    let mut places = Vec::new();
+    walk(&method.body, &mut |e| {
+        if let Expr::Call { id, .. } = e {
+            places.push((*id, e));
+        }
+    });
+    let mut found = Vec::new();
+    for (call, place) in places {
+        let mut search = Search {
+            network,
+            twins,
+            module,
+            one: &one,
+            other: &other,
+            input,
+            stand_in: None,
+            matched: HashMap::new(),
+            calls: HashSet::new(),
+        };
+        if search.same(pattern, place)
+            && let Some((_, stand_in)) = search.stand_in
+        {
+            found.push(Copy {
+                call,
+                stand_in,
+                calls: search.calls,
+            });
+        }
+    }
+    found
+}
+
+/// What the span's input is in a copy: a parameter, or what an expression makes or a part of that.
+#[derive(Clone, Copy)]
+enum Standing<'a> {
+    Parameter(&'a str),
+    Made(&'a Expr, Option<usize>),
+}
+
+impl PartialEq for Standing<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Standing::Parameter(a), Standing::Parameter(b)) => a == b,
+            (Standing::Made(a, i), Standing::Made(b, j)) => std::ptr::eq(*a, *b) && i == j,
+            _ => false,
+        }
+    }
+}
+
+/// One attempt to read an expression as a copy of the span.
+struct Search<'s, 't, 'a> {
+    network: &'a Network,
+    twins: &'s mut Twins<'t>,
+    module: ModuleId,
+    one: &'s Code<'a>,
+    other: &'s Code<'a>,
+    input: &'s Mention,
+    /// What the input is in the copy, and how the code there can speak of it.
+    stand_in: Option<(Standing<'a>, Mention)>,
+    /// Expressions of the span, and what each is in the copy.
+    matched: HashMap<*const Expr, *const Expr>,
+    calls: HashSet<CallId>,
+}
+
+impl<'a> Search<'_, '_, 'a> {
+    fn same(&mut self, one: &'a Expr, other: &'a Expr) -> bool {
+        if !self.twins.count(1) {
+            return false;
+        }
+        if self.is_input(one) {
+            return self.is_stand_in(other);
+        }
+        let ((a, part), (b, other_part)) = (self.one.behind(one), self.other.behind(other));
+        if part != other_part {
+            return false;
+        }
+        if self.is_input(a) && part.is_none() {
+            return self.is_stand_in(other);
+        }
+        if let Some(known) = self.matched.get(&std::ptr::from_ref(a)) {
+            return *known == std::ptr::from_ref(b);
+        }
+        let same = self.same_form(a, b);
+        if same && !matches!(a, Expr::Name(_)) {
+            self.matched.insert(a, b);
+        }
+        same
+    }
+
+    fn is_input(&self, expression: &Expr) -> bool {
+        match (self.input, expression.unparenthesised()) {
+            (Mention::Variable(variable), Expr::Name(name)) => name == variable,
+            (Mention::Expression(wanted), Expr::Call { id, .. }) => id == wanted,
+            _ => false,
+        }
+    }
+
+    /// Whether this can be what the input is in the copy.
+    fn is_stand_in(&mut self, expression: &'a Expr) -> bool {
+        let (behind, part) = self.other.behind(expression);
+        let meaning = |name: &String| self.other.bound.get(name.as_str());
+        let mention = match (expression.unparenthesised(), behind) {
+            (_, Expr::Name(name)) if !matches!(meaning(name), Some(Meaning::Parameter)) => None,
+            (Expr::Name(name), _) => Some(Mention::Variable(name.clone())),
+            (_, Expr::Call { id, .. }) if part.is_none() => Some(Mention::Expression(*id)),
+            _ => None,
+        };
+        let Some(mention) = mention else {
+            return false;
+        };
+        let behind = match behind {
+            Expr::Name(name) => Standing::Parameter(name),
+            other => Standing::Made(other, part),
+        };
+        let (known, _) = self.stand_in.get_or_insert((behind, mention));
+        *known == behind
+    }
+
+    fn same_form(&mut self, a: &'a Expr, b: &'a Expr) -> bool {
+        match (self.one.global(a), self.other.global(b)) {
+            (Some(a), Some(b)) => return a == b,
+            (None, None) => {}
+            _ => return false,
+        }
+        match (a, b) {
+            (Expr::Name(a), Expr::Name(b)) => {
+                match (self.one.is_variable(a), self.other.is_variable(b)) {
+                    (false, false) => a == b,
+                    // Of parameters only the module itself is the same in both.
+                    (true, true) => {
+                        self.one.receiver() == Some(a.as_str())
+                            && self.other.receiver() == Some(b.as_str())
+                    }
+                    _ => false,
+                }
+            }
+            (Expr::Number(a), Expr::Number(b)) | (Expr::Str(a), Expr::Str(b)) => a == b,
+            (
+                Expr::Call {
+                    callee: f, args: a, ..
+                },
+                Expr::Call {
+                    id,
+                    callee: g,
+                    args: b,
+                    ..
+                },
+            ) => {
+                let same = self.callees(f, g) && self.arguments(a, b);
+                if same {
+                    self.calls.insert(*id);
+                }
+                same
+            }
+            (Expr::Attribute { name: a, .. }, Expr::Attribute { name: b, .. }) if a != b => false,
+            (
+                Expr::Unary { operator: a, .. } | Expr::Binary { operator: a, .. },
+                Expr::Unary { operator: b, .. } | Expr::Binary { operator: b, .. },
+            ) if a != b => false,
+            (Expr::Slice(a), Expr::Slice(b))
+                if a.iter()
+                    .map(Option::is_some)
+                    .ne(b.iter().map(Option::is_some)) =>
+            {
+                false
+            }
+            (a, b) => {
+                let (x, y) = (a.children(), b.children());
+                std::mem::discriminant(a) == std::mem::discriminant(b)
+                    && x.len() == y.len()
+                    && x.into_iter().zip(y).all(|(x, y)| self.same(x, y))
+            }
+        }
+    }
+
+    fn callees(&mut self, f: &'a Expr, g: &'a Expr) -> bool {
+        let (f, g) = (f.unparenthesised(), g.unparenthesised());
+        match (self.one.global(f), self.other.global(g)) {
+            (Some(f), Some(g)) => return f == g,
+            (None, None) => {}
+            _ => return false,
+        }
+        match (f, g) {
+            (Expr::Attribute { base: x, name: f }, Expr::Attribute { base: y, name: g }) => {
+                let module = self.module_of(x, MAX_STEPS);
+                let same = f == g || module.is_some_and(|m| self.twins.are_same(m, f, g));
+                same && self.same(x, y)
+            }
+            (f, g) => self.same(f, g),
+        }
+    }
+
+    fn arguments(&mut self, a: &'a [Arg], b: &'a [Arg]) -> bool {
+        a.len() == b.len()
+            && a.iter()
+                .zip(b)
+                .all(|(a, b)| a.name == b.name && self.same(&a.value, &b.value))
+    }
+
+    /// The module that an expression of the span's own method stands for.
+    fn module_of(&self, expression: &'a Expr, steps: usize) -> Option<ModuleId> {
+        let steps = steps.checked_sub(1)?;
+        let (behind, None) = self.one.behind(expression) else {
+            return None;
+        };
+        if let Expr::Name(name) = behind {
+            return (self.one.receiver() == Some(name.as_str())).then_some(self.module);
+        }
+        let (base, name) = behind.as_attribute()?;
+        match self
+            .network
+            .modules
+            .attribute(self.module_of(base, steps)?, name)?
+        {
+            Attribute::Module(child) => Some(*child),
+            _ => None,
+        }
+    }
+}
