@@ -90,6 +90,7 @@ def own_entries() -> List[Entry]:
         "own_cross_stage": own.CrossStagePartial,
         "own_aggregation": own.AggregationTree,
         "own_in_place": own.InPlace,
+        "own_walks": own.Walks,
     }
     return [Entry(name, make, side=32) for name, make in makers.items()]
 

@@ -235,3 +235,21 @@ class InPlace(Staged):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.writes_input(self.features(x)))
+
+
+class Walks(Staged):
+    """Walks over its blocks in a branch that never runs as well."""
+
+    def __init__(self):
+        super().__init__(PostActivationBlock)
+
+    def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        x = self.stem(x)
+        if mask is not None:
+            for stage in self.stages:
+                for block in stage:
+                    x = block(x) * mask
+        else:
+            for stage in self.stages:
+                x = stage(x)
+        return self.head(x)
