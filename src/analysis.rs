@@ -7,7 +7,7 @@ use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
 use crate::interface::{self, Input, Interface, InterfaceError, Layout};
 use crate::output::{OutputError, OutputKey};
-use crate::program::{Network, Program, ProgramError};
+use crate::program::{Learned, Network, Program, ProgramError};
 
 /// What an archive is analysed for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Request {
     /// Which output holds the class scores; found if nobody names it.
     pub output: Option<OutputKey>,
     pub search: Search,
+    /// What running the network told of shapes.
+    pub learned: Learned,
 }
 
 impl Request {
@@ -84,13 +86,16 @@ impl Analysis {
             Some(shape) => shape.clone(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
-        let followed = Layout::follow(&network, &input_shape).map_err(|error| match error {
-            ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
-            ProgramError::Refused { .. } => AnalysisError::Shape {
-                shape: blocks::show_shape(&input_shape),
-                error,
-            },
-        })?;
+        let followed =
+            Layout::follow_with(&network, &input_shape, &request.learned).map_err(|error| {
+                match error {
+                    ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
+                    ProgramError::Refused { .. } => AnalysisError::Shape {
+                        shape: blocks::show_shape(&input_shape),
+                        error,
+                    },
+                }
+            })?;
         let (program, layout) = followed;
         let input = Input::of(&network, &program, layout);
         let interface = Interface::of(&network, &program, request.output.as_ref())

@@ -69,6 +69,8 @@ pub mod robustness;
 #[cfg(feature = "torch")]
 pub mod run_dir;
 #[cfg(feature = "torch")]
+pub mod run_shapes;
+#[cfg(feature = "torch")]
 pub mod score;
 #[cfg(feature = "torch")]
 pub mod similarity;

@@ -296,6 +296,19 @@ pub fn with_values(
     with_root_methods(archive, network, &methods)
 }
 
+/// The archive with a method of this name that gives these values for an input as a tuple.
+#[must_use]
+pub fn with_any_values(
+    archive: &Archive,
+    analysis: &Analysis,
+    name: &str,
+    values: &[ValueId],
+) -> Archive {
+    let emitter = Emitter::new(&analysis.network, &analysis.program);
+    let method = emitter.values_method(name, values);
+    with_root_methods(archive, &analysis.network, &[method])
+}
+
 /// The archive with a method of this name that gives what each tap does for an input, in their order, and the methods
 /// that the taps call.
 #[must_use]

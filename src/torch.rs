@@ -366,6 +366,21 @@ impl Module {
         self.tensors_of(name, &[IValue::Tensor(input.shallow_clone())])
     }
 
+    /// Runs a method from one tensor to a tuple, and gives the sizes of the tensors in it; `None` for what is none.
+    pub fn sizes(&self, name: &str, input: &Tensor) -> Result<Vec<Option<Vec<i64>>>> {
+        let input = IValue::Tensor(input.shallow_clone());
+        match self.inner.method_is(name, &[input]).map_err(explain)? {
+            IValue::Tuple(items) => Ok(items
+                .into_iter()
+                .map(|item| match item {
+                    IValue::Tensor(tensor) => Some(tensor.size()),
+                    _ => None,
+                })
+                .collect()),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
+    }
+
     /// The tensors of [`TENSOR_LIST`]. They share memory with the network's own.
     pub fn tensors(&self) -> Result<Vec<Tensor>> {
         self.tensors_of(TENSOR_LIST, &[])

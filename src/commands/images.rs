@@ -21,6 +21,7 @@ use crate::data::{
 };
 use crate::progress::Progress;
 use crate::prune::Images;
+use crate::run_shapes::learned;
 use crate::settings::Settings;
 
 /// Images where none were named: calibration is all they can serve for.
@@ -202,6 +203,7 @@ pub(super) fn analyse_for(
         input_shape: Some(shape.to_vec()),
         output: model.output_key.clone(),
         search,
+        ..Request::default()
     };
     Analysis::of(archive, &request)
         .with_context(|| format!("{} on {}", model.model.display(), data.display()))
@@ -251,7 +253,7 @@ pub(super) fn for_pruning(
     progress: Progress,
 ) -> Result<Ready> {
     let (Some(opened), Some(path)) = (Opened::open(data, archive, progress)?, &data.data) else {
-        let analysis = analyse(model, archive, data.input()?, search)?;
+        let analysis = learned(archive, analyse(model, archive, data.input()?, search)?);
         return Ok(Ready {
             images: synthetic_images(data, &analysis)?,
             analysis,
@@ -265,6 +267,7 @@ pub(super) fn for_pruning(
     let test = test.filter(|t| t.labels().is_some());
     let plain = opened.plain();
     let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
+    let analysis = learned(archive, analysis);
     let (train, validation) = match beyond {
         Some(beyond) => {
             let usual = beyond.decides.then_some(VALIDATED);
@@ -421,7 +424,7 @@ impl Measuring {
         Request {
             input_shape: Some(self.shape.clone()),
             output: model.output_key.clone(),
-            search: Search::default(),
+            ..Request::default()
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::memory::{Peak, Work};
 use crate::progress::Progress;
 use crate::report;
 use crate::robustness::{self, Plan, Robustness};
+use crate::run_shapes::learned;
 use crate::score::representation;
 use crate::torch::{Module, explain, free_gpu_memory};
 
@@ -46,7 +47,7 @@ impl Subject {
     /// # Errors
     /// One that names the file.
     pub fn of(path: &Path, archive: Archive, request: &Request) -> Result<Self> {
-        let analysis = Analysis::of(&archive, request);
+        let analysis = Analysis::of(&archive, request).map(|found| learned(&archive, found));
         Ok(Subject {
             path: path.to_owned(),
             analysis: analysis.with_context(|| path.display().to_string())?,

@@ -240,6 +240,7 @@ fn analyse(
         input_shape: shape,
         output: model.output_key.clone(),
         search,
+        ..Request::default()
     };
     Analysis::of(archive, &request).with_context(named)
 }

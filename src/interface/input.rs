@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::forward::asserts_bytes;
-use crate::program::{Network, Op, Operand, Program, ProgramError, Statement, ValueId};
+use crate::program::{Learned, Network, Op, Operand, Program, ProgramError, Statement, ValueId};
 
 /// The order of a batch's dimensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,12 +35,25 @@ impl Layout {
     /// # Errors
     /// Those for channels first.
     pub fn follow(network: &Network, shape: &[i64]) -> Result<(Program, Self), ProgramError> {
-        let refused = match Program::new(network, shape) {
+        Self::follow_with(network, shape, &Learned::default())
+    }
+
+    /// The same where running the network has told some shapes.
+    ///
+    /// # Errors
+    /// Those for channels first.
+    pub fn follow_with(
+        network: &Network,
+        shape: &[i64],
+        learned: &Learned,
+    ) -> Result<(Program, Self), ProgramError> {
+        let refused = match Program::with_learned(network, shape, learned) {
             Ok(program) => return Ok((program, Layout::ChannelsFirst)),
             Err(refused) => refused,
         };
         if matches!(refused, ProgramError::Refused { .. })
-            && let Ok(program) = Program::new(network, &Layout::ChannelsLast.arranged(shape))
+            && let Ok(program) =
+                Program::with_learned(network, &Layout::ChannelsLast.arranged(shape), learned)
             && turns_round(&program, shape)
         {
             return Ok((program, Layout::ChannelsLast));

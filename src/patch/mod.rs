@@ -130,7 +130,7 @@ impl Patch {
         let reread = patched.network()?;
         resolve(&reread)?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
-        let after = Program::new(&reread, &shape)?;
+        let after = Program::with_learned(&reread, &shape, &analysis.request.learned)?;
         let skips: Vec<Skip> = self.removals.iter().map(|r| r.skip.clone()).collect();
         let expected = Emitter::new(network, program).normal_form(&skips);
         let expected = renumbered_text(&expected, &constants);

@@ -10,7 +10,9 @@ use super::modules::{ModuleId, ModuleTree};
 use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
-use super::{Argument, Call, CallIndex, CodeLine, NotFollowed, Op, Program, Statement, Value};
+use super::{
+    Argument, Call, CallIndex, CodeLine, Learned, NotFollowed, Op, Program, Statement, Value,
+};
 
 /// So far back a value's statement is looked for: hostile code must not make that slow.
 const RECENT: usize = 1 << 11;
@@ -58,6 +60,9 @@ pub(super) struct Builder<'a> {
     in_place_seen: usize,
     /// The in-place operators, by order of appearance, that must stay so.
     keep_in_place: &'a HashSet<usize>,
+    pub learned: &'a Learned,
+    /// Of all modules.
+    pub paths: &'a [&'a str],
     /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
     /// rolled back: too many roots only make less known.
     written: HashSet<ValueId>,
@@ -72,8 +77,15 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(keep_in_place: &'a HashSet<usize>) -> Self {
+    pub fn new(
+        keep_in_place: &'a HashSet<usize>,
+        learned: &'a Learned,
+        paths: &'a [&'a str],
+    ) -> Self {
         Builder {
+            learned,
+            paths,
+
             values: Vec::new(),
             statements: Vec::new(),
             calls: Vec::new(),
@@ -297,6 +309,7 @@ impl<'a> Builder<'a> {
             _ => args.first().and_then(|a| a.value.values().first().copied()),
         };
         let impure = is_foreign(&op) || matches!(&op, Op::Call(f) if ops::is_impure(short_name(f)));
+        let known = self.settled(&op, &args, 0, known);
         let id = self.value(known.clone(), alias_of);
         self.push(op, args, vec![id], impure);
         Val {
@@ -409,6 +422,7 @@ impl<'a> Builder<'a> {
             count += usize::from(*kept);
         }
         new_index.push(count);
+        let open = self.open(&needed);
         let mut calls = self.calls;
         for call in &mut calls {
             call.range = new_index[call.range.start]..new_index[call.range.end];
@@ -427,6 +441,7 @@ impl<'a> Builder<'a> {
             input,
             output,
             autocast: self.autocast,
+            open,
         }
     }
 }

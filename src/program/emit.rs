@@ -100,6 +100,21 @@ impl<'a> Emitter<'a> {
         root_method(self.network, name, &params, "List[Tensor]", body)
     }
 
+    /// The method `name(self, x: Tensor)` that runs the program as far as these values need it, and gives them as a
+    /// tuple, whatever they are: libtorch infers its type.
+    #[must_use]
+    pub fn values_method(&self, name: &str, values: &[ValueId]) -> Function {
+        let mut method = self.list_method(name, values);
+        let tuple = Expr::Tuple {
+            items: values.iter().map(|v| value_name(*v)).collect(),
+            trailing_comma: values.len() == 1,
+        };
+        method.body.pop();
+        method.body.push(Stmt::Return(vec![tuple]));
+        method.returns = None;
+        method
+    }
+
     /// The whole program without some regions, its variables numbered in the order in which they appear: two
     /// programs that compute the same in the same way have the same text.
     #[must_use]

@@ -12,6 +12,7 @@ mod builder;
 mod emit;
 mod gradient;
 mod inline;
+mod learned;
 mod lexer;
 mod modules;
 mod objects;
@@ -34,6 +35,7 @@ use std::ops::Range;
 pub use builder::CodePlace;
 pub use emit::{Code, Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
+pub use learned::{Learned, Open, dim_of_batches};
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, methods_of, parse};
 pub use print::{print, print_statements};
@@ -246,6 +248,8 @@ pub struct Program {
     pub output: Val,
     /// Code runs under `torch.autocast()`, which picks element types while the network runs.
     pub autocast: bool,
+    /// The values whose shapes are not known and that running the network may tell ([`Learned`]).
+    pub open: Vec<Open>,
 }
 
 impl Program {
@@ -254,7 +258,19 @@ impl Program {
     /// # Errors
     /// If the network refuses inputs of that shape, or its `forward` cannot be followed at all.
     pub fn new(network: &Network, shape: &[i64]) -> Result<Self, ProgramError> {
-        inline::inline(network, shape)
+        Self::with_learned(network, shape, &Learned::default())
+    }
+
+    /// The same where running the network has told some shapes.
+    ///
+    /// # Errors
+    /// Those of [`Program::new`].
+    pub fn with_learned(
+        network: &Network,
+        shape: &[i64],
+        learned: &Learned,
+    ) -> Result<Self, ProgramError> {
+        inline::inline(network, shape, learned)
     }
 
     #[must_use]

@@ -66,6 +66,39 @@ fn networks_of_these_operators_are_scored() {
     }
 }
 
+/// No rule tells these shapes; scoring runs the network anyway, and learns them from it.
+#[cfg(feature = "torch")]
+#[test]
+fn what_no_rule_tells_is_learned_from_running_the_network() {
+    for name in ["woven_traced", "cached_scripted"] {
+        let model = format!("field/{name}.pt");
+        let place = Place::with(&[&model]);
+        assert_eq!(removable(&place, &model), 0, "{name}");
+        let ranking = place.json(&format!(
+            "score --model {model} --input-size 8 --samples 8 --json"
+        ));
+        assert_eq!(ranking["blocks"].as_array().unwrap().len(), 3, "{name}");
+        let line =
+            format!("prune --model {model} --input-size 8 --samples 8 --iterations 2 --json");
+        let pruned = place.json(&line);
+        assert_eq!(pruned["removed"].as_array().unwrap().len(), 2, "{name}");
+    }
+}
+
+/// Data decide how many rows are left: running it tells nothing, and the reason is what ends the command.
+#[cfg(feature = "torch")]
+#[test]
+fn a_network_whose_shapes_data_decide_is_left_as_it_is() {
+    let place = Place::with(&["field/counted_scripted.pt"]);
+    let refused =
+        place.refused("score --model field/counted_scripted.pt --input-size 8 --samples 8");
+    assert!(
+        refused.contains("behind torch.index in the root"),
+        "{refused}"
+    );
+    assert!(!refused.contains("--keep"), "{refused}");
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn a_backbone_under_no_grad_is_scored_and_run() {

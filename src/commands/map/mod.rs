@@ -19,6 +19,7 @@ use crate::archive::Archive;
 use crate::cli::{Model, Score};
 use crate::interrupt::{self, Interrupt};
 use crate::memory::Work;
+use crate::run_shapes::learned;
 use crate::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
 use files::Files;
 use report::MapReport;
@@ -128,10 +129,11 @@ fn analyse_other(
             input_shape: Some(shape.to_vec()),
             output,
             search: options.search.into(),
+            ..Request::default()
         };
         Analysis::of(archive, &request)
     };
     // The key is that of the first network's output, and need not be one of this.
     let found = analyse(model.output_key.clone()).or_else(|_| analyse(None));
-    Ok(found?)
+    Ok(learned(archive, found?))
 }

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::builder::{Builder, CodePlace};
 use super::value::{Dim, Known, ObjectId, Operand, Val};
-use super::{Argument, Call, ModuleId, ModuleTree, Network, Program};
+use super::{Argument, Call, Learned, ModuleId, ModuleTree, Network, Program};
 
 use branches::Way;
 
@@ -71,14 +71,23 @@ fn opaque<T>(reason: impl Into<String>) -> Step<T> {
 }
 
 /// Follows the network for an input of `n × shape`.
-pub(super) fn inline(network: &Network, shape: &[i64]) -> Result<Program, ProgramError> {
+pub(super) fn inline(
+    network: &Network,
+    shape: &[i64],
+    learned: &Learned,
+) -> Result<Program, ProgramError> {
+    let paths: Vec<&str> = network
+        .modules
+        .iter()
+        .map(|(_, m)| m.path.as_str())
+        .collect();
     let mut keep_in_place = HashSet::new();
     let mut work = 0;
     // Each round keeps at least one more write in place, so this ends; the bound only spares hostile code.
     for _ in 0..MAX_DEPTH {
         let mut inliner = Inliner {
             network,
-            builder: Builder::new(&keep_in_place),
+            builder: Builder::new(&keep_in_place, learned, &paths),
             overrides: HashMap::new(),
             attributes_set: 0,
             way: None,

@@ -197,17 +197,15 @@ impl<'a> Inliner<'a> {
     /// `a, b = function(args)`
     fn several(&mut self, function: &str, args: NamedVals, count: usize) -> Val {
         let name = short_name(function);
-        let known = ops::results(name, &Args(&args), count);
-        let ids: Vec<_> = known
-            .iter()
-            .map(|k| self.builder.value(k.clone(), None))
-            .collect();
-        self.builder.push(
-            Op::Call(function.into()),
-            arguments(args),
-            ids.clone(),
-            ops::is_impure(name),
-        );
+        let mut known = ops::results(name, &Args(&args), count);
+        let (op, args) = (Op::Call(function.into()), arguments(args));
+        let mut ids = Vec::with_capacity(count);
+        for (output, known) in known.iter_mut().enumerate() {
+            *known = self.builder.settled(&op, &args, output, known.clone());
+            ids.push(self.builder.value(known.clone(), None));
+        }
+        self.builder
+            .push(op, args, ids.clone(), ops::is_impure(name));
         let items = ids.into_iter().zip(known).map(|(id, known)| Val {
             operand: Operand::Value(id),
             known,

@@ -172,23 +172,23 @@ impl<'a> Inliner<'a> {
             };
         }
         let root = value.operand.values().first().copied();
-        let outputs: Vec<_> = (0..count)
-            .map(|_| self.builder.value(Known::Nothing, root))
-            .collect();
-        self.builder.push(
-            Op::Unpack,
-            vec![positional(value.operand.clone())],
-            outputs.clone(),
-            false,
-        );
-        Ok(outputs
-            .into_iter()
-            .map(|id| Val {
+        let args = vec![positional(value.operand.clone())];
+        let mut items = Vec::with_capacity(count);
+        let mut outputs = Vec::with_capacity(count);
+        for output in 0..count {
+            let known = self
+                .builder
+                .settled(&Op::Unpack, &args, output, Known::Nothing);
+            let id = self.builder.value(known.clone(), root);
+            outputs.push(id);
+            items.push(Val {
                 operand: Operand::Value(id),
-                known: Known::Nothing,
+                known,
                 object: None,
-            })
-            .collect())
+            });
+        }
+        self.builder.push(Op::Unpack, args, outputs, false);
+        Ok(items)
     }
 
     pub(super) fn bind(&mut self, frame: &mut Frame, target: &'a Expr, value: Val) -> Step<()> {
@@ -271,9 +271,12 @@ impl<'a> Inliner<'a> {
             }
         }
         let mut outputs = Vec::new();
+        let read = reads.clone();
         for name in &renamed.writes {
             let known = outcome.as_ref().and_then(|o| o.results.get(name)?.clone());
             let known = known.unwrap_or(Known::Nothing);
+            let control = Op::Opaque(Vec::new());
+            let known = builder.settled(&control, &read, outputs.len(), known);
             let id = builder.value(known.clone(), None);
             if let Some(value) = lookup(&frame.variables, name) {
                 let operand = builder.current(&value).operand;

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import Dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import make  # noqa: E402
@@ -77,6 +78,38 @@ class Counted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.abs().sum([0, 1, 3]) > 0
         return self.net(x[:, :, rows])
+
+
+class Woven(Block):
+    """Its weight is a Kronecker product of two parameters, of which no rule tells the shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.left = nn.Parameter(torch.randn(2, 2, 1, 1))
+        self.right = nn.Parameter(torch.randn(2, 2, 3, 3))
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.norm(F.conv2d(x, torch.kron(self.left, self.right), padding=1))
+
+
+class Cached(Block):
+    """Keeps its bias for each device it ran on: a dictionary that changes while the network runs."""
+
+    cache: Dict[str, Tensor]
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(2, 2))
+        self.cache = {}
+
+    def bias_of(self, device: torch.device) -> Tensor:
+        key = str(device)
+        if key not in self.cache:
+            self.cache[key] = self.bias.repeat(2, 1)[:, 0]
+        return self.cache[key]
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x) + self.bias_of(x.device)[:, None, None])
 
 
 class SumBlock(Block):
@@ -196,6 +229,8 @@ ARCHIVES = {
     "channel_swap_scripted.pt": lambda: scripted(ChannelSwap()),
     "channel_swap_traced.pt": lambda: traced(ChannelSwap()),
     "counted_scripted.pt": lambda: scripted(Counted()),
+    "woven_traced.pt": lambda: traced(Net(Woven)),
+    "cached_scripted.pt": lambda: scripted(Net(Cached)),
     "sum_traced.pt": lambda: traced(Net(SumBlock)),
     "scaled_scripted.pt": lambda: scripted(Net(ScaledBlock)),
     "minus_traced.pt": lambda: traced(Net(MinusBlock)),
