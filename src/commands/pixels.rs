@@ -8,7 +8,7 @@ use crate::cli::Data;
 use crate::data::{
     DataSet, Format, InputSize, Normalisation, Part, PixelRange, ResizeTo, Resizing, Transform,
 };
-use crate::interface::{Input, Layout, image_channels};
+use crate::interface::{Input, Layout, divides_by_255, image_channels};
 use crate::options::{Numbers, Size};
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -83,7 +83,14 @@ impl Data {
         let Taken {
             channels,
             input: taken,
+            divides_by_255,
         } = Taken::of(input, archive, set)?;
+        let named = self.mean.is_some() || self.std.is_some();
+        if divides_by_255 && !taken.bytes && !named && self.pixel_range == PixelRange::Unit {
+            progress.warn(
+                "the network divides its images by 255 itself: if it takes pixels of 0 to 255, name --pixel-range 255",
+            );
+        }
         Ok(Transform {
             normalisation: match taken.bytes {
                 true => self.no_normalisation(taken)?,
@@ -151,6 +158,8 @@ struct Taken {
     /// that the network takes.
     channels: usize,
     input: Input,
+    /// Its code says so of pixels that are not known to be bytes.
+    divides_by_255: bool,
 }
 
 impl Taken {
@@ -170,11 +179,18 @@ impl Taken {
             None => own,
         };
         let shape = [channels as i64, sides[0], sides[1]];
-        let input = match Layout::follow(&network, &shape) {
-            Ok((program, layout)) => Input::of(&network, &program, layout),
+        let (input, divides_by_255) = match Layout::follow(&network, &shape) {
+            Ok((program, layout)) => (
+                Input::of(&network, &program, layout),
+                divides_by_255(&program),
+            ),
             // Why it takes no such images is told by its analysis.
-            Err(_) => Input::default(),
+            Err(_) => (Input::default(), false),
         };
-        Ok(Taken { channels, input })
+        Ok(Taken {
+            channels,
+            input,
+            divides_by_255,
+        })
     }
 }

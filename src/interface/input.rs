@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::forward::asserts_bytes;
-use crate::program::{Learned, Network, Op, Operand, Program, ProgramError, Statement, ValueId};
+use crate::program::{Learned, Network, Operand, Program, ProgramError, Statement, ValueId};
 
 /// The order of a batch's dimensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -157,20 +157,36 @@ fn turns_round(program: &Program, shape: &[i64]) -> bool {
     })
 }
 
-/// Whether the first arithmetic on the input divides it by 255, which converts bytes on the way.
+/// Whether the first arithmetic on the input divides it by a number, which converts bytes on the way.
 fn is_conversion_first(network: &Network, program: &Program) -> bool {
+    divides_input_by(program, |divisor| match divisor {
+        Operand::Literal(text) => is_255(text),
+        // What a trace makes of a number; its value is not read here.
+        other => network
+            .tensor(other)
+            .is_some_and(|info| info.shape.is_empty()),
+    })
+}
+
+/// Whether the network divides its input by 255, so that pixels of 0 to 255 may be meant.
+#[must_use]
+pub fn divides_by_255(program: &Program) -> bool {
+    divides_input_by(
+        program,
+        |divisor| matches!(divisor, Operand::Literal(text) if is_255(text)),
+    )
+}
+
+fn is_255(literal: &str) -> bool {
+    literal.parse::<f64>() == Ok(255.)
+}
+
+fn divides_input_by(program: &Program, is_divisor: impl Fn(&Operand) -> bool) -> bool {
     let values = untouched(program).values;
     let divides = |s: &&Statement| {
         matches!(s.operator(), Some("div" | "div_" | "true_divide"))
             && s.reads().any(|v| values.contains(&v))
     };
-    let is_255 = |operand: &Operand| match operand {
-        Operand::Literal(text) => text.parse::<f64>() == Ok(255.),
-        // What a trace makes of a number; its value is not read here.
-        other => network
-            .tensor(other)
-            .is_some_and(|info| info.shape.is_empty()),
-    };
     let mut divisions = program.statements.iter().filter(divides);
-    divisions.any(|s| !matches!(s.op, Op::Opaque(_)) && s.arg(1, "other").is_some_and(is_255))
+    divisions.any(|s| s.arg(1, "other").is_some_and(&is_divisor))
 }

@@ -15,7 +15,7 @@ use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
 
 pub use channels::image_channels;
 pub use forward::refusal;
-pub use input::{Input, Layout};
+pub use input::{Input, Layout, divides_by_255};
 pub use scale::Scale;
 pub use training_mode::{TrainingMode, draws};
 

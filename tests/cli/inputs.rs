@@ -113,6 +113,28 @@ fn a_network_that_insists_on_bytes_is_given_bytes_in_the_usual_order() {
     );
 }
 
+/// Nobody can tell whether it takes pixels of 0 to 255 or was trained on what it makes of smaller ones.
+#[test]
+fn a_network_that_divides_by_255_is_told_of_unless_the_scale_is_named() {
+    let place = place(&["first_scripted.pt", "divided_scripted.pt"]);
+    let evaluate = |model: &str, options: &str| {
+        place.done(&format!(
+            "eval --model {model} {ON} {options} --passes 0 --json"
+        ))
+    };
+    let warned = |options: &str| {
+        let said = evaluate("divided_scripted.pt", options);
+        said.stderr.contains("name --pixel-range 255")
+    };
+    assert!(warned(""));
+    assert!(!warned("--std 0.00392157"));
+    assert!(!warned("--pixel-range 255"));
+    close(
+        &evaluate("divided_scripted.pt", "--pixel-range 255").json()["loss"],
+        &evaluate("first_scripted.pt", NORMALISED).json()["loss"],
+    );
+}
+
 #[test]
 fn bytes_are_neither_normalised_nor_attacked() {
     let place = place(&["bytes_scripted.pt"]);

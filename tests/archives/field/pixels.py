@@ -67,6 +67,13 @@ class AssertedFirst(Bytes):
         return self.net(x / 255.0 - self.mean)
 
 
+class Divided(Bytes):
+    """Numbers of 0 to 255, channels first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x / 255.0 - self.mean)
+
+
 class Last(nn.Module):
     """Normalised numbers, channels last."""
 
@@ -131,6 +138,7 @@ ARCHIVES = {
     "bytes_traced.pt": lambda: traced(Bytes(net()), images()),
     "bytes_asserted.pt": lambda: scripted(Asserted(net())),
     "first_asserted.pt": lambda: scripted(AssertedFirst(net())),
+    "divided_scripted.pt": lambda: scripted(Divided(net())),
     "last_scripted.pt": lambda: scripted(Last(net())),
     "list_scripted.pt": lambda: scripted(Listed(net())),
     "second_scripted.pt": lambda: scripted(Second(net())),
