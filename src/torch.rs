@@ -299,6 +299,23 @@ impl Module {
         arrange().map_err(explain)
     }
 
+    /// The same batch as the network takes it, which on a CPU works on the channels of each pixel side by side, or on one
+    /// channel after another: operators keep the order in which numbers lie in memory.
+    pub fn laid(&self, images: &Tensor, pixel_by_pixel: bool) -> Result<Tensor> {
+        match (self.interface.input.layout, pixel_by_pixel) {
+            (Layout::ChannelsFirst, true) => channels_last(images),
+            (Layout::ChannelsLast, false) if self.device == Device::Cpu => {
+                let by_channel = images
+                    .f_permute([0, 3, 1, 2])
+                    .and_then(|t| t.f_contiguous());
+                by_channel
+                    .and_then(|t| t.f_permute([0, 2, 3, 1]))
+                    .map_err(explain)
+            }
+            _ => Ok(images.shallow_clone()),
+        }
+    }
+
     /// A batch of images (n × channels × height × width) in the type that the network computes in.
     pub fn pixels(&self, images: &Array4<f32>) -> Result<Tensor> {
         let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();

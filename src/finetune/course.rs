@@ -189,17 +189,16 @@ impl Course<'_> {
     /// Channels last where the network allows it: a CPU's convolutions are quicker so.
     fn forward(&self, images: &Tensor, standing: &mut Standing) -> Result<Tensor> {
         if standing.channels_last {
-            match self
-                .precision
-                .forward(&self.module, &torch::channels_last(images)?)
-            {
+            let images = self.module.laid(images, true)?;
+            match self.precision.forward(&self.module, &images) {
                 Ok(scores) => return Ok(scores),
                 // Views may not be possible so; then they are not from the first step on.
                 Err(_) if standing.steps == 0 => standing.channels_last = false,
                 Err(error) => return Err(error),
             }
         }
-        self.precision.forward(&self.module, images)
+        let images = self.module.laid(images, false)?;
+        self.precision.forward(&self.module, &images)
     }
 
     /// Whether the scores of the last batch are finite: its step may have ruined weights whose loss nobody has seen.

@@ -1,12 +1,14 @@
 //! Training is the same each time, in every layout of images that it chooses: no kernel writes where it should not.
 
-use ckaprune::finetune::may_lie_channels_last;
+use ckaprune::analysis::{Analysis, Request};
+use ckaprune::finetune::{Session, Training, finetune, may_lie_channels_last};
+use ckaprune::interface::Layout;
 use ckaprune::program::Network;
 use tch::Device;
 
 use super::common::images::easy_images;
 use super::common::{Written, class, fixture, open, program};
-use super::train;
+use super::{QUIET, lessons, loader, random_numbers, train};
 
 /// Under `ONEDNN_MAX_CPU_ISA=AVX2` this is where uxlfoundation/oneDNN#6035 shows, as other losses or as an end of the
 /// process.
@@ -22,6 +24,32 @@ fn trained_twice_every_width_of_convolutions_gives_the_same_bits() {
         let bytes = |archive: &ckaprune::archive::Archive| archive.to_bytes().unwrap();
         assert!(bytes(&first.archive) == bytes(&second.archive), "{width}");
     }
+}
+
+#[test]
+fn images_that_come_channels_last_are_trained_on_in_the_layout_that_is_right() {
+    let (_folder, part) = easy_images();
+    let archive = open(&fixture("field/widths_turned.pt"));
+    let analysis = Analysis::of(&archive, &Request::shape(&[3, 8, 8])).unwrap();
+    let interface = analysis.interface.unwrap();
+    assert_eq!(interface.input.layout, Layout::ChannelsLast);
+    let loader = loader();
+    let trained = || {
+        let _alone = random_numbers();
+        let trained = finetune(
+            &archive,
+            &interface,
+            lessons(&part, &loader),
+            &Training::default(),
+            Session::at(0),
+            Device::Cpu,
+            QUIET,
+        );
+        trained.unwrap()
+    };
+    let (first, second) = (trained(), trained());
+    assert_eq!(first.losses, second.losses);
+    assert!(first.archive.to_bytes().unwrap() == second.archive.to_bytes().unwrap());
 }
 
 /// A network of one convolution with this weight and the arguments behind it.
