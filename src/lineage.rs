@@ -57,11 +57,11 @@ impl Lineage {
             };
             let of_now = |then: &[usize]| then.iter().filter(|s| left.contains(s)).eq(&now);
             let known = self.known.iter();
-            let known = known.filter(|(then, name)| match followed {
+            let mut known = known.filter(|(then, name)| match followed {
                 true => of_now(then),
                 false => *name == block.path,
             });
-            match known.last() {
+            match known.next_back() {
                 Some((_, name)) => block.path.clone_from(name),
                 None => {
                     block.path = self.unused(&block.path);

@@ -97,10 +97,8 @@ impl<'a> Pair<'_, 'a> {
     fn statements(&mut self, one: &'a Stmt, other: &'a Stmt) -> bool {
         match (one, other) {
             (Stmt::Assign(a), Stmt::Assign(b)) => return self.assignments(a, b),
-            (Stmt::For { targets: a, .. }, Stmt::For { targets: b, .. }) => {
-                if !self.targets(a, b) {
-                    return false;
-                }
+            (Stmt::For { targets: a, .. }, Stmt::For { targets: b, .. }) if !self.targets(a, b) => {
+                return false;
             }
             (Stmt::With { .. } | Stmt::Function(_), _) => return false,
             _ => {}

@@ -296,7 +296,7 @@ impl<'a> Scope<'_, '_, 'a> {
     fn call(&mut self, callee: &'a Expr, args: &'a [Arg]) -> Result<Type<'a>, Unresolved> {
         match callee.unparenthesised() {
             Expr::Name(name) if !self.variables.contains_key(name.as_str()) => {
-                return self.built_in(name, args);
+                self.built_in(name, args)
             }
             attribute @ Expr::Attribute { base, name } => {
                 let called = match self.global(attribute)? {
