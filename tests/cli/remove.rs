@@ -1,7 +1,7 @@
 use ckaprune::archive::Archive;
 use insta::assert_snapshot;
 
-use crate::place::Place;
+use crate::place::{Place, fixture};
 
 #[test]
 fn removed_blocks_are_gone_and_the_others_stay() {
@@ -142,4 +142,25 @@ fn a_file_that_libtorch_does_refuse_is_not_written() {
     );
     with_method(&place, "return torch.relu(x)");
     place.done("remove --model odd.pt --input-size 8 --blocks stage1.2");
+}
+
+#[test]
+fn a_block_that_other_code_uses_otherwise_is_refused_with_the_reason() {
+    let place = Place::with(&[]);
+    let model = std::fs::read(fixture("field/beside_scripted.pt")).unwrap();
+    place.write("beside.pt", model);
+    let removal = "remove --model beside.pt --input-size 8 --blocks";
+    let refused = place.refused(&format!("{removal} read.1"));
+    assert!(
+        refused.contains("block read.1 cannot be removed: `forward` of Beside reads what is in it"),
+        "{refused}"
+    );
+    let inspected = place
+        .done("inspect --model beside.pt --input-size 8")
+        .stdout;
+    assert!(
+        inspected.contains("no: `one` of Beside picks it by its number among others"),
+        "{inspected}"
+    );
+    place.done(&format!("{removal} read.0,only"));
 }

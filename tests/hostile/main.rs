@@ -251,3 +251,37 @@ fn more_source_code_than_any_network_has() {
     let error = inspect(&"a=b\n".repeat(2_000_000));
     assert!(error.unwrap().contains("more source code"));
 }
+
+/// Names for what hangs in one another, each of which is spoken of by several.
+#[test]
+fn names_for_attributes_of_attributes() {
+    let names = lines(
+        |i| match i {
+            0 => "a0 = self.a".into(),
+            _ => format!("a{i} = a{}.a", i - 1),
+        },
+        100_000,
+    );
+    forward(&names);
+    let dead = names.replace("    a", "      a");
+    forward(&format!("    if False:\n{dead}    else:\n      pass\n"));
+}
+
+/// Blocks without modules, whose code another method holds again in another order.
+#[test]
+fn code_that_is_almost_written_twice() {
+    let sums = |last: &str| {
+        let sum = |i: usize| {
+            format!(
+                "x{} = torch.add(x{i}, torch.mul(x{i}, CONSTANTS.c0))",
+                i + 1
+            )
+        };
+        lines(sum, 3_000).replace("x0", last)
+    };
+    let first = sums("x");
+    inspect(&format!(
+        "class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n  def forward(self: __torch__.Net,\n    \
+         x: Tensor) -> Tensor:\n{first}    return x3000\n  def other(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n{first}    return x3000\n"
+    ));
+}
