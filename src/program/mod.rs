@@ -338,6 +338,12 @@ pub(crate) fn is_impure(operator: &str) -> bool {
     ops::is_impure(operator)
 }
 
+/// Whether a rule tells the shape of what an operator gives, or that it gives no tensor, or that data say how much.
+#[must_use]
+pub fn has_shape_rule(operator: &str) -> bool {
+    ops::has_rule(operator)
+}
+
 pub(crate) fn is_activation(operator: &str) -> bool {
     ops::is_activation(operator)
 }

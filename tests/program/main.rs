@@ -5,6 +5,7 @@ mod branches;
 mod common;
 mod contexts;
 mod lists;
+mod operators;
 mod resolution;
 mod shapes;
 
