@@ -2,7 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::blocks::{self, Block, Candidates, Search};
-use crate::interface::is_quantised;
+use crate::interface::{PACKED, is_packed, is_quantised};
 use crate::program::{Op, Operand, Program, Statement};
 
 /// One sentence, without a full stop at its end.
@@ -16,10 +16,16 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
                 out; prune it in floating point, then quantise the result"
             .into();
     }
+    if is_packed(program) {
+        return PACKED.into();
+    }
     let unseen = program.not_followed.len();
     let mut why = match (count(program, is_sum), count(program, is_concatenation)) {
         (0, 0) if unseen > 0 && !program.statements.iter().any(is_known) => {
             return "none of its code can be followed".into();
+        }
+        (0, 0) if unseen > 0 => {
+            "nothing is added to what skips it in the code that is followed".into()
         }
         (0, 0) => "it is a plain chain: nothing is added to what skips it".into(),
         (0, joins) => format!(

@@ -11,7 +11,7 @@ use crate::admission;
 use crate::analysis::Analysis;
 use crate::blocks::show_shape;
 use crate::cli::Inspect;
-use crate::interface::{Input, InterfaceError, Layout, Scale, is_quantised};
+use crate::interface::{Input, InterfaceError, Layout, Scale, is_packed, is_quantised};
 use crate::report::{self, BlockReport, ReceptiveField, SCHEMA, number, percent, thousands};
 use crate::tree::{TreeNode, tree};
 use crate::verdict::why_nothing_is_removable;
@@ -88,7 +88,10 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
     )?;
     let mut report = InspectReport::new(path.display().to_string(), &analysis);
     if let Err(refused) = admission::check(&archive, &analysis.network.sources) {
-        report.obstacle = Some(refused.to_string());
+        // Packed layers are refused as well, by a name that tells nobody why.
+        if !is_packed(&analysis.program) {
+            report.obstacle = Some(refused.to_string());
+        }
     }
     report.tree = options.tree.then(|| tree(&analysis));
     show(options.talk, &report, || report.text())?;

@@ -74,6 +74,8 @@ pub enum InterfaceError {
          compared with the whole; export it without that `with` statement"
     )]
     Autocast,
+    #[error("{}", PACKED)]
+    Packed,
     #[error(
         "traced for batches of 1 (`{operator}`{place} has the number of images written into its sizes): trace with a \
          size that moves, such as flatten(1) or reshape(x.size(0), ..), without int()"
@@ -81,6 +83,20 @@ pub enum InterfaceError {
     BatchOfOne { operator: String, place: String },
     #[error("traced in training mode: {0} in the code; call `model.eval()` before tracing")]
     TracedInTraining(TrainingMode),
+}
+
+/// What is said of a network that [`is_packed`].
+pub const PACKED: &str = "it was compiled for inference (optimize_for_inference, optimize_for_mobile): its layers are packed, \
+     where none can be left out or trained; export the network before that step";
+
+/// Whether layers are packed into forms that a compiler for inference made for one kind of processor.
+#[must_use]
+pub fn is_packed(program: &Program) -> bool {
+    let mut operators = program.statements.iter().filter_map(Statement::operator);
+    operators.any(|name| {
+        let name = name.to_ascii_lowercase();
+        name.contains("mkldnn") || name.contains("prepack")
+    })
 }
 
 impl Interface {
@@ -96,6 +112,9 @@ impl Interface {
         let odd = |t: &&TensorInfo| !is_usable(t.dtype);
         if let Some(tensor) = tensors(network).find(odd) {
             return Err(InterfaceError::Element(tensor.dtype));
+        }
+        if is_packed(program) {
+            return Err(InterfaceError::Packed);
         }
         if let Some(mode) = TrainingMode::traced(network, program) {
             return Err(InterfaceError::TracedInTraining(mode));

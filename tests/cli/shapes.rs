@@ -133,3 +133,28 @@ fn inspect_names_the_operator_and_the_line_where_shapes_end() {
         "{reason}"
     );
 }
+
+/// Packed layers can be neither left out nor trained: one sentence, whatever the command.
+#[cfg(feature = "torch")]
+#[test]
+fn a_network_compiled_for_inference_is_told_to_be_exported_before() {
+    let models = ["field/for_inference.pt", "field/for_mobile.pt"];
+    let place = Place::with(&models);
+    for model in models {
+        let text = place
+            .done(&format!("inspect --model {model} --input-size 8"))
+            .stdout;
+        assert!(
+            text.contains("export the network before that step"),
+            "{text}"
+        );
+        assert!(!text.contains("plain chain"), "{text}");
+        for command in ["score", "prune --iterations 1", "remove --blocks a", "eval"] {
+            let refused = place.refused(&format!("{command} --model {model} --input-size 8"));
+            assert!(
+                refused.contains("compiled for inference"),
+                "{command}: {refused}"
+            );
+        }
+    }
+}
