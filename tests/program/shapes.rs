@@ -173,6 +173,14 @@ fn tensors_made_of_sizes_have_them() {
     assert_expression("torch.zeros([2, torch.size(x, 0)])", "2 n");
     assert_expression("torch.arange(7)", "7");
     assert_expression("torch.arange(1, 8, 3)", "3");
+    assert_expression("torch.arange(0.5, 4, dtype=6)", "4");
+    let height = "annotate(number, torch.add(ops.prim.NumToTensor(torch.size(x, 2)), 1))";
+    assert_shape(&format!("return torch.arange(1, {height})\n"), "8");
+    let times = "torch.floor_divide(ops.prim.NumToTensor(torch.size(x, 2)), 2)";
+    assert_shape(
+        &format!("w = self.weight\nreturn torch.repeat_interleave(w, {times}, 0)\n"),
+        "24 7",
+    );
     assert_expression("torch.tensor(3, dtype=ops.prim.dtype(x))", "");
     assert_expression("torch.new_full(x, [3, 2], 1.0)", "3 2");
     assert_expression("torch.fill_(torch.zeros([2]), 1)", "2");

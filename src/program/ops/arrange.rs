@@ -1,8 +1,8 @@
 //! The same elements in another arrangement.
 
 use super::elementwise::{ONE, show};
-use super::{Args, ShapeResult, axis};
-use crate::program::value::{Dim, Known, Shape, Val, element_count};
+use super::{Args, ShapeResult, axis, items};
+use crate::program::value::{Dim, Item, Known, Shape, Val, element_count};
 
 /// Wraps a rule that refuses nothing.
 macro_rules! rules {
@@ -271,7 +271,10 @@ rules! {
     /// `repeat_interleave(x, repeats, dim)` with one number for all.
     repeat_interleave(args) {
         let mut shape = args.shape(0)?.clone();
-        let times = args.get(1, "repeats")?.as_dim()?;
+        let times = match items::of(args.get(1, "repeats")?)? {
+            Item::Int(times) => times,
+            Item::Single(_) | Item::Double(_) => return None,
+        };
         match args.get(2, "dim").filter(|v| v.known != Known::None) {
             None => Some(vec![element_count(&shape)?.times(times)?]),
             Some(dim) => {

@@ -3,7 +3,7 @@
 use super::arrange::rules;
 use super::elementwise::ONE;
 use super::lists::MAX_LENGTH;
-use super::{Args, ShapeResult};
+use super::{Args, ShapeResult, items};
 use crate::program::value::{Dim, Known, Shape, Val};
 
 pub(super) fn meshgrid(_: &str, args: &Args) -> Option<Vec<Shape>> {
@@ -62,15 +62,17 @@ rules! {
 
     arange(args) {
         let positional = args.0.iter().filter(|(name, _)| name.is_none());
-        let numbers: Vec<i64> = positional.map(|(_, v)| v.as_int()).collect::<Option<_>>()?;
+        let numbers = positional.map(|(_, v)| items::double(items::of(v)?));
+        let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
         let (start, end, step) = match numbers.as_slice() {
-            [end] => (0, *end, 1),
-            [start, end] => (*start, *end, 1),
-            [start, end, step] if *step > 0 => (*start, *end, *step),
+            [end] => (0., *end, 1.),
+            [start, end] => (*start, *end, 1.),
+            [start, end, step] if *step > 0. => (*start, *end, *step),
             _ => return None,
         };
-        let span = end.checked_sub(start)?.max(0);
-        Some(vec![Dim::fixed(span / step + i64::from(span % step != 0))])
+        // libtorch counts in double precision as well; beyond this whole numbers are not exact.
+        let count = ((end - start) / step).ceil().max(0.);
+        (count < 2f64.powi(52)).then(|| vec![Dim::fixed(count as i64)])
     }
 }
 

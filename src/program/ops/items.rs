@@ -88,7 +88,7 @@ fn clamped(args: &Args) -> Option<Item> {
     of(&value)
 }
 
-fn double(item: Item) -> Option<f64> {
+pub(super) fn double(item: Item) -> Option<f64> {
     Some(match item {
         Item::Int(n) => n.known()? as f64,
         Item::Single(x) => f64::from(x),
