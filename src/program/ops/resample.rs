@@ -61,7 +61,7 @@ fn scaled(size: Dim, factor: &Val) -> Option<Dim> {
         _ => return None,
     };
     let size = size.known()? as f64 * factor;
-    (size >= 1. && size < 1e9).then(|| Dim::fixed(size as i64))
+    (1. ..1e9).contains(&size).then(|| Dim::fixed(size as i64))
 }
 
 /// `grid_sampler(x, grid, …)`: the channels of the image at the places of the grid.
