@@ -158,3 +158,12 @@ fn a_network_compiled_for_inference_is_told_to_be_exported_before() {
         }
     }
 }
+
+/// The device that an export was made on stands in its code; the one that is used takes its place.
+#[cfg(feature = "torch")]
+#[test]
+fn a_network_exported_on_a_gpu_runs_on_the_cpu() {
+    let place = Place::with(&["field/cuda_traced.pt"]);
+    let line = "score --model field/cuda_traced.pt --input-size 8 --samples 8 --device cpu --json";
+    assert_eq!(place.json(line)["blocks"].as_array().unwrap().len(), 3);
+}

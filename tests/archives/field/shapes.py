@@ -6,6 +6,7 @@
 import math
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import Dict
 
@@ -229,7 +230,17 @@ def for_mobile():
     return optimize_for_mobile(scripted(Net()))
 
 
+class OnDevice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) + torch.zeros(x.shape[0], 1, device=x.device)
+
+
 ARCHIVES = {
+    "cuda_traced.pt": lambda: traced(OnDevice()),
     "for_inference.pt": lambda: torch.jit.optimize_for_inference(scripted(Net())),
     "for_mobile.pt": for_mobile,
     "no_grad_frozen.pt": lambda: frozen(Quiet()),
@@ -253,6 +264,18 @@ ARCHIVES = {
 }
 
 
+def made_on_gpu(path):
+    """Writes the device that an export on a GPU has."""
+    make.shrink(path)
+    with zipfile.ZipFile(path) as old:
+        entries = [(name, old.read(name)) for name in old.namelist()]
+    path.unlink()
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in entries:
+            content = content.replace(b'torch.device("cpu")', b'torch.device("cuda:0")')
+            new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
 def main(wanted):
     torch.set_grad_enabled(False)
     for name, archive in ARCHIVES.items():
@@ -261,8 +284,10 @@ def main(wanted):
         child = os.fork()
         if child == 0:
             archive().save(HERE / name)
+            if name == "cuda_traced.pt":
+                made_on_gpu(HERE / name)
             # PyTorch does not load what it saved of packed layers.
-            if name != "for_inference.pt":
+            if name not in ("for_inference.pt", "cuda_traced.pt"):
                 make.shrink(HERE / name)
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:
