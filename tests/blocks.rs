@@ -374,7 +374,6 @@ fn a_half_begins_where_it_prepares_what_it_reads_of_weights_alone() {
     assert_halves(net, &["block.attn", "block.mlp"]);
 }
 
-/// Neither half can go without the other, so the block stays whole.
 #[test]
 fn a_preparation_that_both_halves_read_belongs_to_neither() {
     let body = "
@@ -383,21 +382,41 @@ fn a_preparation_that_both_halves_read_belongs_to_neither() {
         return torch.add(y, torch.mul(y, scale))
         ";
     let net = with_block(body).tensor("block.weight", &[4, 1, 1]);
-    assert_halves(net, &["block"]);
+    assert_halves(net, &["block.block1", "block.block2"]);
 }
 
+/// An encoding of positions that is computed of weights and sizes alone and handed to every block.
 #[test]
-fn a_half_that_reads_what_is_computed_before_its_input_is_none() {
-    let root = class(
-        "Net",
-        "
-        scale = torch.sigmoid(self.weight)
-        y = torch.exp(x)
-        return torch.tanh(torch.add(y, torch.mul(y, scale)))
-        ",
+fn what_weights_alone_decide_may_enter_a_block_from_outside() {
+    let net = |scale: &str| {
+        let root = class(
+            "Net",
+            &format!(
+                "
+                block = self.block
+                scale = {scale}
+                y = torch.exp(x)
+                return torch.neg((block).forward(y, scale, ))
+                "
+            ),
+        );
+        let block = "
+            class Block(Module):
+              def forward(self: __torch__.Block,
+                x: Tensor,
+                scale: Tensor) -> Tensor:
+                return torch.add(x, torch.mul(x, scale))
+            ";
+        Written::new(&format!("{root}{}", common::dedented(block)))
+            .module("block", "Block")
+            .tensor("weight", &[4, 1, 1])
+    };
+    assert_verdicts(net("torch.sigmoid(self.weight)"), &[("block", None)]);
+    let found = verdicts(net("torch.mean(x, [2, 3], True)"));
+    assert!(
+        found.iter().all(|(_, obstacle)| obstacle.is_some()),
+        "{found:?}"
     );
-    let net = Written::new(&root).tensor("weight", &[4, 1, 1]);
-    assert_halves(net, &[]);
 }
 
 // Every obstacle.

@@ -37,14 +37,14 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The one tensor that enters these statements and the one that leaves them.
+    /// The one tensor of data that enters these statements and the one that leaves them. What weights alone decide, such
+    /// as an encoding of positions that all blocks share, may enter besides.
     fn ends(&self, range: &Range<usize>) -> Option<(ValueId, ValueId)> {
         let statements = self.program.statements.get(range.clone())?;
         let entering: HashSet<ValueId> = statements
             .iter()
             .flat_map(Statement::reads)
-            .filter(|v| self.lifetimes.born_before(*v, range.start))
-            .filter(|v| !is_number(self.program, *v))
+            .filter(|v| self.lifetimes.born_before(*v, range.start) && self.data.contains(v))
             .collect();
         let leaving: HashSet<ValueId> = statements
             .iter()
@@ -217,8 +217,9 @@ impl Region {
             activation && s.call == statement.call && activations.next().is_some()
         };
         let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
-        let first = graph.begin_of_preparations(input, &(first..end));
-        let region = Self::of_span(graph, first..end)?;
+        // What others read as well is prepared outside.
+        let prepared = graph.begin_of_preparations(input, &(first..end))..end;
+        let region = Self::of_span(graph, prepared).or_else(|| Self::of_span(graph, first..end))?;
         region.joins(&sum).then_some(region)
     }
 
