@@ -15,7 +15,7 @@ class Family:
     name: str
     variant: str
     side: int = 64
-    # Of `create_model`: the size of images where the network is built for one, and a few blocks of the widest ones.
+    # Of `create_model`: the size of images where the network is built for one, and the width of one that is large.
     options: Dict[str, object] = field(default_factory=dict)
 
     def input(self, batch: int) -> torch.Tensor:
@@ -48,13 +48,11 @@ FAMILIES = {
             gernet gernet_s
             mobileone mobileone_s1
             repvgg repvgg_a0
-            resnet_ts resnet32ts
             convmixer convmixer_768_32
             convnext convnext_atto
             convnext_v2 convnextv2_atto
             cspnet cs3darknet_s
             darknet darknet17
-            cspresnext cspresnext50
             cspnext cspnext_tiny
             cpubone cpubone_nano
             davit davit_tiny
@@ -63,17 +61,10 @@ FAMILIES = {
             dpn dpn48b
             edgenext edgenext_xx_small
             efficientnet efficientnet_b0
-            efficientnet_edge efficientnet_es
-            efficientnet_lite efficientnet_lite0
             efficientnet_v2 efficientnetv2_rw_t
-            fbnet fbnetc_100
-            mixnet mixnet_s
             mnasnet mnasnet_small
-            mobilenet_edgetpu mobilenet_edgetpu_v2_xs
             mobilenet_v1 mobilenetv1_100
             mobilenet_v2 mobilenetv2_035
-            semnasnet semnasnet_050
-            spnasnet spnasnet_100
             tinynet tinynet_e
             efficientvim efficientvim_m1
             efficientvit_mit efficientvit_b0
@@ -94,32 +85,25 @@ FAMILIES = {
             lowformer lowformer_b0
             mambaout mambaout_femto
             caformer caformer_s18
-            convformer convformer_s18
             poolformer poolformer_s12
             poolformer_v2 poolformerv2_s12
             mobilenet_v3 mobilenetv3_small_050
-            fbnet_v3 fbnetv3_b
             mobilenet_v4 mobilenetv4_conv_small_035
             mobilevit mobilevit_xxs
             mobilevit_v2 mobilevitv2_050
             nextvit nextvit_small
             eca_nfnet eca_nfnet_l0
             nf_regnet nf_regnet_b0
-            nf_resnet nf_resnet26
             pvt_v2 pvt_v2_b0
             rdnet rdnet_tiny
             regnet regnetx_002
             regnet_y regnety_002
-            regnet_z regnetz_005
             repghost repghostnet_050
             repvit repvit_m0_9
             res2net res2net50_14w_8s
             resnest resnest14d
             resnet resnet10t
-            resnet_aa resnetaa34d
             resnext resnext50_32x4d
-            resnet_eca ecaresnet26t
-            resnet_se seresnet18
             resnet_v2 resnetv2_18
             rexnet rexnet_100
             selecsls selecsls42
@@ -138,13 +122,10 @@ FAMILIES = {
         *any_size("vgg vgg11_bn", 32),
         *any_size("""
             inception_v3 inception_v3
-            inception_v4 inception_v4
             inception_resnet_v2 inception_resnet_v2
             nasnet nasnetalarge
-            pnasnet pnasnet5large
         """, 96),
         *any_size("""
-            bottleneck_attention bat_resnext26ts
             halonet halonet26t
         """, 256),
         *any_size("lambda_resnet lambda_resnet26t"),
@@ -155,15 +136,14 @@ FAMILIES = {
             levit levit_128s
             crossvit crossvit_tiny_240
         """, 224),
+        # There is none that is smaller.
+        *built_for(64, "beit beit_base_patch16_224", embed_dim=192, num_heads=3),
         *built_for(64, """
-            beit beit_base_patch16_224
             cait cait_xxs24_224
             coat coat_lite_tiny
-            coat_parallel coat_tiny
             convit convit_tiny
             deit deit_tiny_patch16_224
             deit_distilled deit_tiny_distilled_patch16_224
-            deit_v3 deit3_small_patch16_224
             efficientformer_v2 efficientformerv2_s0
             eva eva02_tiny_patch14_224
             gcvit gcvit_xxtiny
@@ -172,7 +152,6 @@ FAMILIES = {
             maxvit maxvit_pico_rw_256
             gmlp gmlp_ti16_224
             mlp_mixer mixer_s16_224
-            gmixer gmixer_12_224
             resmlp resmlp_12_224
             mvit_v2 mvitv2_tiny
             nest nest_tiny
@@ -188,13 +167,10 @@ FAMILIES = {
             vit vit_tiny_patch16_224
             vit_hybrid vit_tiny_r_s16_p8_224
             vit_relpos vit_relpos_small_patch16_224
-            vit_sam samvit_base_patch16_224
             vit_dinov3 vit_tiny_patch16_dinov3_qkvb
             vitamin vitamin_small_224
             volo volo_d1_224
             xcit xcit_nano_12_p16_224
-            flexivit flexivit_small
-            naflexvit naflexvit_base_patch16_gap
         """),
     ]
 }

@@ -171,6 +171,8 @@ class Block:
     end: int
     # Its code runs again elsewhere, with the same weights: it need not be removable.
     again: bool
+    # Sums that it consists of, where it is a chain of them.
+    parts: Tuple["Block", ...] = ()
 
 
 @dataclass
@@ -363,6 +365,18 @@ def block(graph: Graph, region: Region, owner: Optional[int]) -> Block:
     again = code is not None and runs[code] > 1
     owner = "" if owner is None else calls[owner].path
     return Block(path, owner, inside, argument, made(region.start), made(region.end), again)
+
+
+def chained(sums: Sequence[Block]) -> Optional[Block]:
+    """All sums in the code of a module as one block, if each begins where the one before it ends.
+
+    A module that gives two tensors is no block for the oracle, but tracing takes out a second one that nobody reads.
+    """
+    if len(sums) < 2 or any(a.end != b.start for a, b in zip(sums, sums[1:])):
+        return None
+    first, last = sums[0], sums[-1]
+    inside = frozenset().union(*(s.inside for s in sums))
+    return Block(None, first.owner, inside, 0, first.start, last.end, first.again, tuple(sums))
 
 
 class Without(TorchDispatchMode):

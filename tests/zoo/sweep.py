@@ -33,7 +33,7 @@ TOLERANCE = 1e-5
 HEADER = ["family", "network", "export", "residual blocks found / there are", "removals exact / tried", "MACs", "note"]
 NO_FVCORE = "fvcore cannot count it"
 # Of a network with more blocks, so many alone; and so many random sets of several.
-ALONE, SETS = 6, 2
+ALONE, SETS = 4, 1
 
 
 class Sweep:
@@ -67,7 +67,8 @@ class Sweep:
         removable = [b["path"] for b in report["blocks"] if b["removable"]]
         names, faults = self.named(removable)
         required = [b for b in self.blocks.found if not b.again]
-        missing = [b for b in required if b not in names.values()]
+        removed = [part for block in names.values() for part in (block.parts or (block,))]
+        missing = [b for b in required if b not in removed]
         if missing:
             reasons = {b["path"]: b["reason"] for b in report["blocks"] if not b["removable"]}
             faults.append(f"{len(missing)} not removable: {self.reasons(missing, reasons)}")
@@ -98,6 +99,11 @@ class Sweep:
                 free.remove(by_path[path])
         numbered = []
         for path in (p for p in removable if p not in names):
+            chain = oracle.chained([b for b in free if b.path is None and b.owner == path])
+            if chain is not None:
+                names[path] = chain
+                free = [b for b in free if b not in chain.parts]
+                continue
             sums = [b for b in free if b.path is None and path in b.inside]
             if sums:
                 names[path] = min(sums, key=lambda b: len(b.inside))
