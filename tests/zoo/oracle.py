@@ -162,7 +162,8 @@ class Block:
 
     path: Optional[str]
     owner: str
-    # Modules that run in it.
+    # Modules in whose code it lies, and those that run in it besides.
+    around: frozenset
     inside: frozenset
     # Which of the module's arguments comes back where the block is gone.
     argument: int
@@ -355,16 +356,17 @@ def block(graph: Graph, region: Region, owner: Optional[int]) -> Block:
     steps, calls = graph.record.steps, graph.record.calls
     runs = Counter(call.module for call in calls)
     made = lambda value: steps[graph.made_by[value]].number if value in graph.made_by else None
-    inside = {c for at in region.steps for c in steps[at].calls}
+    within = [set(steps[at].calls) for at in region.steps]
     # A module in two places has two paths, each of which may stand for it.
-    paths = graph.record.paths
-    inside = frozenset(path for c in inside for path in paths[calls[c].module])
+    paths = lambda found: frozenset(path for c in found for path in graph.record.paths[calls[c].module])
+    around = set.intersection(*within)
     path = None if region.call is None else calls[region.call].path
     argument = 0 if region.call is None else calls[region.call].takes.index(region.start)
     code = None if owner is None else calls[owner].module
     again = code is not None and runs[code] > 1
     owner = "" if owner is None else calls[owner].path
-    return Block(path, owner, inside, argument, made(region.start), made(region.end), again)
+    inside = paths(set.union(*within) - around)
+    return Block(path, owner, paths(around), inside, argument, made(region.start), made(region.end), again)
 
 
 def chained(sums: Sequence[Block]) -> Optional[Block]:
@@ -376,7 +378,7 @@ def chained(sums: Sequence[Block]) -> Optional[Block]:
         return None
     first, last = sums[0], sums[-1]
     inside = frozenset().union(*(s.inside for s in sums))
-    return Block(None, first.owner, inside, 0, first.start, last.end, first.again, tuple(sums))
+    return Block(None, first.owner, first.around, inside, 0, first.start, last.end, first.again, tuple(sums))
 
 
 class Without(TorchDispatchMode):

@@ -43,10 +43,11 @@ class Sweep:
         self.family, self.export, self.ckaprune, self.folder = family, export, ckaprune, folder
         self.model = family.build(scriptable=export == "scripted")
         self.images = family.input(2)
-        # The same images as in the comparison: operators are counted, and one image takes fewer copies than two.
+        # First, because some networks compute less in later runs; and the oracle counts operators.
+        self.whole = exports.run(self.model, self.images)
+        # The same images as in the comparison: one image takes fewer copies than two.
         self.blocks = oracle.residual_blocks(self.model, self.images)
         self.tolerance = TOLERANCE if self.blocks.attention else 0.0
-        self.whole = exports.run(self.model, self.images)
 
     def row(self, found="–", exact="–", counted="–", note="", faults=()) -> Row:
         return Row([self.family.name, self.family.variant, self.export, found, exact, counted, note], list(faults))
@@ -99,7 +100,7 @@ class Sweep:
                 free.remove(by_path[path])
         numbered = []
         for path in (p for p in removable if p not in names):
-            chain = oracle.chained([b for b in free if b.path is None and b.owner == path])
+            chain = oracle.chained([b for b in free if b.path is None and path in b.around])
             if chain is not None:
                 names[path] = chain
                 free = [b for b in free if b not in chain.parts]
