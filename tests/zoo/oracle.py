@@ -136,12 +136,17 @@ class Recorder(TorchDispatchMode):
                 if other is not written:
                     changed = [self._new_value(other)]
                     self.steps.append(Step("written", None, (), {}, gives, changed, calls, self.count))
-        self.count += 1
+        self.count += is_counted(func)
         return output
 
 
 def tensors_of(output) -> List[torch.Tensor]:
     return [t for t in tree_flatten(output)[0] if isinstance(t, torch.Tensor)]
+
+
+def is_counted(func) -> bool:
+    """PyTorch detaches new tensors where somebody else holds them, as the recorder does."""
+    return func.overloadpacket.__name__ not in ("detach", "alias", "lift_fresh")
 
 
 def written_by(func, args) -> Optional[torch.Tensor]:
@@ -394,7 +399,9 @@ class Without(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         number = self.count
-        self.count += 1
+        self.count += is_counted(func)
+        if not is_counted(func):
+            return output
         if number in self.ends:
             # In the memory that is there: of other strides, more or fewer operators would follow.
             output.copy_(self.saved[self.ends[number]])
