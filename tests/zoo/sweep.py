@@ -27,7 +27,8 @@ import macs
 import models
 import oracle
 import removal
-from table import Row, first_line, listed, markdown
+import table
+from table import Row, first_line, listed
 
 TOLERANCE = 1e-5
 HEADER = ["family", "network", "export", "residual blocks found / there are", "removals exact / tried", "MACs", "note"]
@@ -259,8 +260,12 @@ def main() -> int:
             for name in names
             for export in wanted
         ]
-        rows = [task.result() for task in tasks]
-    print(markdown(HEADER, "lllrrrl", rows))
+        print(table.head(HEADER, "lllrrrl"))
+        rows = []
+        for task in tasks:
+            rows.append(task.result())
+            # Row by row: what is done stays if the rest is stopped.
+            print(table.line(rows[-1]), flush=True)
     text, share = summary(rows)
     print(f"{text}, in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return 0 if share >= options.share else 1

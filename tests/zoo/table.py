@@ -11,16 +11,22 @@ class Row:
 
 
 def markdown(header: Sequence[str], align: str, rows: Sequence[Row]) -> str:
-    """Faults stand in front of the last cell. `align` has a letter for each column: l or r."""
+    return "\n".join([head(header, align), *map(line, rows)])
 
-    def line(cells) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    out = [line(header), "|" + "".join("---:|" if letter == "r" else "---|" for letter in align)]
-    for row in rows:
-        failed = [f"**{len(row.faults)} failed**: {row.faults[0]}"] if row.faults else []
-        out.append(line([*row.cells[:-1], "; ".join(filter(None, [*failed, row.cells[-1]]))]))
-    return "\n".join(out)
+def head(header: Sequence[str], align: str) -> str:
+    """`align` has a letter for each column: l or r."""
+    return joined(header) + "\n|" + "".join("---:|" if letter == "r" else "---|" for letter in align)
+
+
+def line(row: Row) -> str:
+    """Faults stand in front of the last cell."""
+    failed = [f"**{len(row.faults)} failed**: {row.faults[0]}"] if row.faults else []
+    return joined([*row.cells[:-1], "; ".join(filter(None, [*failed, row.cells[-1]]))])
+
+
+def joined(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def first_line(error: Exception) -> str:
