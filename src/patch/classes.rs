@@ -1,6 +1,6 @@
 //! Classes under edit: copied where several modules share one, swept where none is left to use them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
 use crate::program::{Attribute, Found, ModuleId, ModuleTree, Network, Sources, Uses};
@@ -16,6 +16,7 @@ pub(super) struct ClassEditor<'a> {
 }
 
 const MANGLE: &str = "___torch_mangle_";
+const LENGTH: &str = "__len__";
 
 impl<'a> ClassEditor<'a> {
     pub fn new(network: &'a Network) -> Self {
@@ -131,7 +132,6 @@ impl<'a> ClassEditor<'a> {
 
     /// Takes an attribute, a module or a tensor, out of its owner's class.
     pub fn remove_attribute(&mut self, owner: ModuleId, name: &str) {
-        let children = self.children_left(owner);
         self.make_own(owner);
         let module = match self.network.modules.attribute(owner, name) {
             Some(Attribute::Module(module)) => Some(*module),
@@ -148,16 +148,37 @@ impl<'a> ClassEditor<'a> {
             _ => true,
         });
         class.unlist(name);
-        if module.is_some() {
-            shorten(class, children);
+    }
+
+    /// Gives containers the lengths that they have without what was removed from them. One that code asks for its length
+    /// keeps what it said: that code computes with it, or decides by it, and is to do what it did.
+    pub fn shorten(&mut self) {
+        let uses = self.uses();
+        let class_of = |module| self.class_of(module);
+        let parents = self.removed.iter().filter_map(|module| {
+            let parent = self.network.modules.get(*module).parent?;
+            (!uses.calls_method(self.network, class_of, parent, LENGTH)).then_some(parent)
+        });
+        let parents: BTreeSet<ModuleId> = parents.collect();
+        for parent in parents {
+            let (before, left) = self.children(parent);
+            if let Some(class) = self.class_mut(parent) {
+                set_length(class, before, left);
+            }
         }
     }
 
-    fn children_left(&self, module: ModuleId) -> usize {
+    /// How many modules hang in one: at first, and without the removed ones.
+    fn children(&self, module: ModuleId) -> (usize, usize) {
         let attributes = self.network.modules.get(module).attributes.values();
-        attributes
-            .filter(|a| matches!(a, Attribute::Module(child) if !self.removed.contains(child)))
-            .count()
+        let mut counts = (0, 0);
+        for attribute in attributes {
+            if let Attribute::Module(child) = attribute {
+                counts.0 += 1;
+                counts.1 += usize::from(!self.removed.contains(child));
+            }
+        }
+        counts
     }
 
     /// The sources without what the removed modules alone needed.
@@ -170,14 +191,14 @@ impl<'a> ClassEditor<'a> {
     }
 }
 
-/// A container says its length in a method of its own: one less where that was the number of its modules.
-fn shorten(class: &mut Class, children: usize) {
-    let length = class.methods_mut().find(|m| m.name == "__len__");
+/// A container says its length in a method of its own, where that is the number of its modules.
+fn set_length(class: &mut Class, before: usize, left: usize) {
+    let length = class.methods_mut().find(|m| m.name == LENGTH);
     if let Some([Stmt::Return(values)]) = length.map(|m| m.body.as_mut_slice())
         && let [Expr::Number(number)] = values.as_mut_slice()
-        && *number == children.to_string()
+        && *number == before.to_string()
     {
-        *number = (children - 1).to_string();
+        *number = left.to_string();
     }
 }
 

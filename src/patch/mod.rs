@@ -183,6 +183,7 @@ impl Patch {
             classes.remove_attribute(owner, name);
             dropped.push((owner, name));
         }
+        classes.shorten();
         let mut patched = archive.clone();
         let mut sources = classes.swept_sources();
         let constants = read_by(&mut sources);

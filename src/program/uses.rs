@@ -121,6 +121,32 @@ impl<'a> Uses<'a> {
         }
         found
     }
+
+    /// Whether any code calls this method of a module. `class_of` tells the class of a module.
+    #[must_use]
+    pub fn calls_method<'c>(
+        &self,
+        network: &Network,
+        class_of: impl Fn(ModuleId) -> &'c str,
+        module: ModuleId,
+        method: &str,
+    ) -> bool {
+        let is_it = |usage: &Use| matches!(usage.how, How::Called { method: called, .. } if called == method);
+        // Names from the module at hand down to the one in question, in reverse.
+        let mut names: Vec<&str> = Vec::new();
+        let mut at = Some(module);
+        while let Some(around) = at {
+            let spoken = self.classes.get(class_of(around));
+            let node = spoken.and_then(|spoken| spoken.at(&names));
+            if node.is_some_and(|node| node.uses.iter().any(is_it)) {
+                return true;
+            }
+            let inner = network.modules.get(around);
+            at = inner.parent;
+            names.push(inner.path.rsplit('.').next().unwrap_or_default());
+        }
+        false
+    }
 }
 
 impl<'a> Spoken<'a> {
@@ -151,6 +177,14 @@ impl<'a> Spoken<'a> {
         self.nodes.push(Node::default());
         self.nodes[node].children.insert(name, child);
         child
+    }
+
+    /// Where `names`, in reverse, lead.
+    fn at(&self, names: &[&str]) -> Option<&Node<'a>> {
+        let root = self.nodes.first()?;
+        names.iter().rev().try_fold(root, |node, name| {
+            self.nodes.get(*node.children.get(*name)?)
+        })
     }
 
     /// What is said of the attribute that `names`, in reverse, lead to.

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{CModule, IValue, Tensor};
 
-use crate::common::{FIXTURE_INPUT, open, tests};
+use crate::common::{FIXTURE_INPUT, fixture, open, tests};
 use crate::{BATCH, load, numbers};
 
 fn field(name: &str) -> Archive {
@@ -194,4 +194,41 @@ fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
         given(&module, &("forward", vec![]), None).len(),
         5 * BATCH as usize
     );
+}
+
+/// The length of a container decides, and is computed with: without a block all of this stays as it was. Where no code asks,
+/// the length is that of what is left.
+#[test]
+fn code_that_asks_how_many_blocks_there_are_hears_what_it_heard() {
+    let mut archive = open(&fixture("basic_scripted.pt"));
+    let file = "code/__torch__.py";
+    let text = archive.source(file).unwrap();
+    let scores = "return (fc).forward(x4, )";
+    let asking = "scores = (fc).forward(x4, )
+    depth = (stage1).__len__()
+    for i in range((stage2).__len__()):
+      depth = torch.add(depth, i)
+    if torch.lt(depth, 7):
+      scores0 = torch.neg(scores)
+    else:
+      scores0 = torch.mul(scores, 2)
+    return torch.mul(scores0, (stage1).__len__())";
+    let text = text.replacen(scores, asking, 1);
+    assert!(text.contains(asking));
+    archive.set_source(file, text);
+    let analysis = analysed(&archive);
+    let reference = load(&open(&fixture("basic_skippable.pt")));
+    for (number, block) in analysis.blocks.iter().enumerate() {
+        if !block.is_removable() {
+            continue;
+        }
+        let pruned = without(&archive, std::slice::from_ref(&block.path));
+        let found = crate::run(&load(&pruned), &picture());
+        let skipped = crate::run_skipping(&reference, &picture(), &[number as i64]);
+        let expected: Vec<f32> = skipped.iter().map(|score| score * 8.).collect();
+        assert_eq!(found, expected, "{}", block.path);
+        let lengths = pruned.sources().map(|(_, text)| text).collect::<String>();
+        let shortened = block.path.starts_with("stage3");
+        assert_eq!(lengths.contains("return 1\n"), shortened, "{}", block.path);
+    }
 }
