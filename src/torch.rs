@@ -1,5 +1,6 @@
 //! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
 
+mod place;
 mod tensors;
 
 use std::sync::{Arc, Once};
@@ -216,37 +217,10 @@ fn loaded(archive: &Archive, device: Device) -> Result<CModule> {
     // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
     // convolutions take the same kernels either way.
     tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
-    let bytes = Arc::new(on_device(archive, device).to_runnable_bytes()?);
+    let bytes = Arc::new(place::on_device(archive, device)?.to_runnable_bytes()?);
     admit(&Archive::from_shared(&bytes, &Limits::default())?)?;
     let loaded = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
     loaded.context("libtorch cannot load the network")
-}
-
-/// The archive with this device in the place of each that its code names: exports keep the one they were made on.
-fn on_device(archive: &Archive, device: Device) -> Archive {
-    const NAMED: &str = "torch.device(\"";
-    let here = match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
-    };
-    let mut placed = archive.clone();
-    for (file, text) in archive.sources() {
-        let mut parts = text.split(NAMED);
-        let mut new = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            new += NAMED;
-            match part.split_once('"') {
-                Some((named, rest)) if named == "cpu" || named.starts_with("cuda") => {
-                    new = new + &here + "\"" + rest;
-                }
-                _ => new += part,
-            }
-        }
-        if new != text {
-            placed.set_source(file, new);
-        }
-    }
-    placed
 }
 
 /// A network ready to run.

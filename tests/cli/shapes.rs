@@ -159,11 +159,14 @@ fn a_network_compiled_for_inference_is_told_to_be_exported_before() {
     }
 }
 
-/// The device that an export was made on stands in its code; the one that is used takes its place.
+/// The device that an export was made on stands in its code and in its attributes; the one that is used takes its place.
 #[cfg(feature = "torch")]
 #[test]
 fn a_network_exported_on_a_gpu_runs_on_the_cpu() {
-    let place = Place::with(&["field/cuda_traced.pt"]);
-    let line = "score --model field/cuda_traced.pt --input-size 8 --samples 8 --device cpu --json";
-    assert_eq!(place.json(line)["blocks"].as_array().unwrap().len(), 3);
+    for model in ["field/cuda_traced.pt", "field/devices_scripted.pt"] {
+        let place = Place::with(&[model]);
+        let run = "--input-size 8 --samples 8 --device cpu --json";
+        let scores = place.json(&format!("score --model {model} {run}"));
+        assert_eq!(scores["blocks"].as_array().unwrap().len(), 3, "{model}");
+    }
 }

@@ -239,7 +239,25 @@ class OnDevice(nn.Module):
         return self.net(x) + torch.zeros(x.shape[0], 1, device=x.device)
 
 
+class KeepsDevice(nn.Module):
+    """Names a GPU in every way that scripted code has."""
+
+    dev: torch.device
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+        self.dev = torch.device("cuda:0")
+        self.name = "cuda"
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.dev).to("cuda:0", torch.float32).cuda()
+        x = x + torch.zeros(1, device=self.name) + torch.ones(1, device=torch.device("cuda", 0))
+        return self.net(x)
+
+
 ARCHIVES = {
+    "devices_scripted.pt": lambda: scripted(KeepsDevice()),
     "cuda_traced.pt": lambda: traced(OnDevice()),
     "for_inference.pt": lambda: torch.jit.optimize_for_inference(scripted(Net())),
     "for_mobile.pt": for_mobile,
@@ -264,11 +282,13 @@ ARCHIVES = {
 }
 
 
+ON_GPU = ("cuda_traced.pt", "devices_scripted.pt")
+
+
 def made_on_gpu(path):
-    """Writes the device that an export on a GPU has."""
-    make.shrink(path)
+    """Writes the devices that an export on a GPU has, which need not run here, deflated."""
     with zipfile.ZipFile(path) as old:
-        entries = [(name, old.read(name)) for name in old.namelist()]
+        entries = [(name, old.read(name)) for name in old.namelist() if not name.endswith(".debug_pkl")]
     path.unlink()
     with zipfile.ZipFile(path, "w") as new:
         for name, content in entries:
@@ -284,10 +304,10 @@ def main(wanted):
         child = os.fork()
         if child == 0:
             archive().save(HERE / name)
-            if name == "cuda_traced.pt":
+            if name in ON_GPU:
                 made_on_gpu(HERE / name)
             # PyTorch does not load what it saved of packed layers.
-            if name not in ("for_inference.pt", "cuda_traced.pt"):
+            if name not in ("for_inference.pt", *ON_GPU):
                 make.shrink(HERE / name)
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:
