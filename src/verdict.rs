@@ -19,8 +19,15 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
     if is_packed(program) {
         return PACKED.into();
     }
-    let unseen = program.not_followed.len();
+    let early = program.not_followed.iter().find(|l| l.returns_early);
+    let early = early.map(|left| {
+        let told = left.told(network);
+        format!("{told}, and what is behind that is not followed, so no block there can be told")
+    });
+    let others = program.not_followed.iter().filter(|l| !l.returns_early);
+    let unseen = others.count();
     let mut why = match (count(program, is_sum), count(program, is_concatenation)) {
+        (0, 0) if let Some(early) = &early => return early.clone(),
         (0, 0) if unseen > 0 && !program.statements.iter().any(is_known) => {
             return "none of its code can be followed".into();
         }
@@ -36,6 +43,9 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
             "none of its sums ({sums}) is `x + f(x)` over a region with one tensor in and one out"
         ),
     };
+    if let Some(early) = early {
+        why += &format!("; {early}");
+    }
     if unseen > 0 {
         why += &format!("; {unseen} parts of its code are not followed");
     }

@@ -73,6 +73,39 @@ fn sums_that_are_no_skips_are_counted() {
     );
 }
 
+/// The blocks may all lie behind: then this is why there are none.
+#[test]
+fn an_early_return_that_data_decide_is_named_with_its_line() {
+    let body = "conv = self.conv
+pool = self.pool
+x0 = (conv).forward(x, )
+scores = torch.flatten((pool).forward(x0, ), 1)
+sure = torch.gt(torch.max(torch.softmax(scores, 1)), 0.9)
+if bool(sure):
+  y = scores
+else:
+  stage1 = self.stage1
+  x1 = (stage1).forward(x0, )
+  y = torch.flatten((pool).forward(x1, ), 1)
+return y";
+    let mut archive = with_forward("basic_scripted.pt", body);
+    let file = "code/__torch__.py";
+    let blocks = open(&fixture("basic_scripted.pt"));
+    let (_, blocks) = blocks.source(file).unwrap().split_once("class ").unwrap();
+    let (_, blocks) = blocks.split_once("class ").unwrap();
+    let text = format!("{}class {blocks}", archive.source(file).unwrap());
+    archive.set_source(file, text);
+    let why = why_nothing_is_removable(&analyse(&archive));
+    let source = archive.source(file).unwrap();
+    let line = 1 + source
+        .lines()
+        .position(|l| l.contains("if bool(sure)"))
+        .unwrap();
+    let place = format!("it returns early where data decide (__torch__.py:{line})");
+    assert!(why.starts_with(&place), "{why}");
+    assert!(!why.contains("plain chain"), "{why}");
+}
+
 #[test]
 fn what_is_not_followed_is_not_called_a_plain_chain() {
     let why = why("if bool(torch.any(x)):\n  y = torch.neg(x)\nelse:\n  y = x\nreturn y");

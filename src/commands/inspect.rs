@@ -307,7 +307,7 @@ fn not_followed(analysis: &Analysis) -> Vec<NotFollowedReport> {
     for left in causes.filter(|left| !(shapes_end && left.for_want_of_shape)) {
         let report = NotFollowedReport {
             path: analysis.network.modules.get(left.module).path.clone(),
-            reason: left.reason.clone(),
+            reason: left.told(&analysis.network),
         };
         if !found.contains(&report) {
             found.push(report);

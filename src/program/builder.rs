@@ -19,6 +19,8 @@ const RECENT: usize = 1 << 11;
 
 /// Why a branch stays whose condition asks for a shape.
 pub(super) const UNKNOWN_SHAPE: &str = "a branch on a shape that is not known";
+/// Why a branch stays whose one side is the end of a method.
+pub(super) const EARLY_RETURN: &str = "it returns early where data decide";
 
 /// A place to return to when a call turns out not to be followable.
 pub(super) struct Checkpoint {
@@ -253,6 +255,7 @@ impl<'a> Builder<'a> {
         self.not_followed.push(NotFollowed {
             module: module.or(current).unwrap_or(ModuleTree::ROOT),
             for_want_of_shape: reason.ends_with(UNKNOWN_SHAPE),
+            returns_early: reason.ends_with(EARLY_RETURN),
             reason,
             line: self.line,
         });

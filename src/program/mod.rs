@@ -225,6 +225,19 @@ pub struct NotFollowed {
     pub line: Option<CodeLine>,
     /// It asks for the shape of a tensor that is not known, so the cause lies before it.
     pub for_want_of_shape: bool,
+    /// Data decide here whether the method returns at once or goes on.
+    pub returns_early: bool,
+}
+
+impl NotFollowed {
+    /// The reason; of an early return with its line, which people look for in their own code.
+    #[must_use]
+    pub fn told(&self, network: &Network) -> String {
+        match self.line.filter(|_| self.returns_early) {
+            Some(line) => format!("{} ({})", self.reason, network.sources.show_line(line)),
+            None => self.reason.clone(),
+        }
+    }
 }
 
 /// A call expression in the source code, seen from one module instance.

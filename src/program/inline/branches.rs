@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::primitives::placeholder;
+use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, NamedVals, ProgramError, Step, Stop, opaque};
-use crate::program::ast::{Function, Stmt};
-use crate::program::builder::{CodePlace, positional};
+use crate::program::ast::{Expr, Function, Stmt, walk};
+use crate::program::builder::{CodePlace, EARLY_RETURN, positional};
 use crate::program::statement_macs;
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Op, opaque::Renaming};
@@ -70,13 +71,19 @@ impl<'a> Inliner<'a> {
             let side = if way.turn() { then } else { otherwise };
             return self.block(frame, side);
         }
+        let line = self.builder.line;
         let outcome = self.both_ways(frame, statement, then, otherwise);
+        self.builder.line = line;
         let complete = outcome.as_ref().is_some_and(|o| {
             let all_known = |known: &Option<Known>| *known != Some(Known::Nothing);
             o.macs.is_some() && o.results.values().all(all_known)
         });
         if !complete && frame.may_stay_a_call && frame.attributes_set == self.attributes_set {
             return Err(Stop::Undecided);
+        }
+        let ends = [then, otherwise].map(|side| ends_method(frame, side));
+        if !complete && self.undecided_by == UNDECIDED && ends[0] != ends[1] {
+            self.undecided_by = EARLY_RETURN;
         }
         self.leave_opaque(frame, statement, outcome)
     }
@@ -229,6 +236,27 @@ impl<'a> Inliner<'a> {
         self.builder.values[id.0 as usize].known = known.clone();
         Val { known, ..val }
     }
+}
+
+/// Whether a side of a branch calls no method and gives what the method returns: in TorchScript a `return` from the middle
+/// is a branch around all the code behind it.
+fn ends_method(frame: &Frame, side: &[Stmt]) -> bool {
+    let returned =
+        |target: &Expr| matches!(target, Expr::Name(name) if frame.returned.contains(name));
+    let gives = side.iter().any(|statement| {
+        matches!(statement, Stmt::Assign(assign) if assign.targets.iter().any(returned))
+    });
+    let mut calls = false;
+    walk(side, &mut |expression| calls |= is_method_call(expression));
+    gives && !calls
+}
+
+fn is_method_call(expression: &Expr) -> bool {
+    let Expr::Call { callee, .. } = expression else {
+        return false;
+    };
+    // Operators have dotted names; what methods are called of stands in parentheses.
+    matches!(&**callee, Expr::Attribute { .. }) && callee.dotted().is_none()
 }
 
 /// What stays known of a value once the statements that made it are taken back. `None`: nobody reads the value.

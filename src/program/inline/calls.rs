@@ -2,7 +2,7 @@
 
 use super::branches::Outcome;
 use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
-use crate::program::ast::{Function, Param};
+use crate::program::ast::{Expr, Function, Param, Stmt};
 use crate::program::builder::{CodePlace, positional};
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Call, CallIndex, CallSite, ModuleId, Op};
@@ -200,6 +200,7 @@ impl<'a> Inliner<'a> {
         let mut frame = Frame {
             may_stay_a_call: self.depth > 0 && followed_for_good,
             attributes_set: self.attributes_set,
+            returned: returned(function),
             ..Frame::new(place)
         };
         self.bind_parameters(&mut frame, &function.params, args)?;
@@ -240,4 +241,16 @@ impl<'a> Inliner<'a> {
 
 fn key(place: &CodePlace) -> (Option<ModuleId>, String) {
     (place.module, format!("{}.{}", place.owner, place.function))
+}
+
+/// The variables that a function returns at its end.
+fn returned(function: &Function) -> Vec<String> {
+    let Some(Stmt::Return(values)) = function.body.last() else {
+        return Vec::new();
+    };
+    let names = values.iter().filter_map(|value| match value {
+        Expr::Name(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
 }

@@ -148,6 +148,8 @@ struct Frame {
     may_stay_a_call: bool,
     /// [`Inliner::attributes_set`] when the call began.
     attributes_set: usize,
+    /// The variables that the function returns.
+    returned: Vec<String>,
 }
 
 impl Frame {
@@ -157,6 +159,7 @@ impl Frame {
             place,
             may_stay_a_call: false,
             attributes_set: 0,
+            returned: Vec::new(),
         }
     }
 
