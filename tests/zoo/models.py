@@ -115,9 +115,11 @@ RESIDUAL = {
     own.PostActivationBlock: lambda b: b.shortcut is None,
     own.PreActivationBlock: lambda b: b.shortcut is None,
     own.InPlaceBlock: lambda b: b.shortcut is None,
-    # Its skip carries the overwritten input.
-    own.InputWritingBlock: lambda b: False,
 }
+
+# Modules that are no residual blocks and end in a residual sum, by the module that begins it: what is left without it. The
+# skip of this one carries the input that its activation has written over, so that stays.
+ENDS_IN_SUM = {own.InputWritingBlock: ("conv", "act")}
 
 # The two residual halves of a transformer block.
 HALVES = {
@@ -147,6 +149,7 @@ class Expected:
 def expected_blocks(model: nn.Module, mode: str) -> Expected:
     modules = list(model.named_modules())
     blocks = {path for path, m in modules if type(m) in RESIDUAL and RESIDUAL[type(m)](m)}
+    blocks |= {f"{path}.{ENDS_IN_SUM[type(m)][0]}" for path, m in modules if type(m) in ENDS_IN_SUM}
     if mode == "fine":
         halves = {f"{path}.{half}" for path, m in modules for half in HALVES.get(type(m), ())}
         whole = {path for path, m in modules if type(m) in HALVES}

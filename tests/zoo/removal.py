@@ -73,10 +73,13 @@ class Zeros(nn.Module):
 
 def replacements(model: nn.Module, path: str) -> Dict[str, nn.Module]:
     """What stands where, once the block or span `path` is gone."""
-    if not is_half(model, path):
-        return {name: nn.Identity() for name in span(model, path)}
     parent_path, _, name = path.rpartition(".")
     parent = model.get_submodule(parent_path)
+    first, left = models.ENDS_IN_SUM.get(type(parent), (None, None))
+    if name == first:
+        return {parent_path: getattr(parent, left)}
+    if not is_half(model, path):
+        return {name: nn.Identity() for name in span(model, path)}
     changed = {path: Zeros(model.get_submodule(path))}
     norm = models.NORM_BEHIND.get((type(parent), name))
     if norm:
