@@ -60,13 +60,13 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
         config: None,
     };
     let device = open_device(&options.machine)?;
-    let images = Measuring::open(first, archive, &options.data, progress)?;
+    let mut images = Measuring::open(first, archive, &options.data, progress)?;
     let request = images.request(first);
     let opened = options.models.iter().zip(archives);
     let subjects: Vec<Subject> = opened
         .map(|(path, archive)| Subject::of(path, archive, &request))
         .collect::<Result<_>>()?;
-    let plan = robustness::plan(&options.robustness, &images, &options.data, progress)?;
+    let plan = robustness::plan(&options.robustness, &mut images, &options.data, progress)?;
     let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
     images.doubts(&subjects, device, progress)?;
     let measure = Measure {

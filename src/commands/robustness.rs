@@ -26,10 +26,10 @@ struct Document<'a> {
 }
 
 /// Everything that can be wrong with the options, before the network runs; `None` if nothing is asked for. `images` are
-/// those that accuracy is measured on.
+/// those that accuracy is measured on; files that are left out of the others are counted there as well.
 pub(super) fn plan(
     options: &cli::Robustness,
-    images: &Measuring,
+    images: &mut Measuring,
     data: &cli::Data,
     progress: Progress,
 ) -> Result<Option<Plan>> {
@@ -54,12 +54,10 @@ pub(super) fn plan(
             loader
                 .output_shape(&foreign.part)
                 .with_context(|| path.display().to_string())?;
-            examine(
-                data,
-                &loader,
-                vec![Wanted::draw(&mut foreign.part)],
-                progress,
-            )?;
+            let wanted = vec![Wanted::draw(&mut foreign.part)];
+            let skipped = examine(data, &loader, wanted, progress)?;
+            images.skipped += skipped.files;
+            images.warnings.extend(skipped.warning);
             Some(foreign)
         }
     };
@@ -91,7 +89,7 @@ fn open_foreign(
     if !path.exists() {
         bail!("{shown}: no such file or folder; --ood names a data set of images of another kind");
     }
-    let set = data::open(path)?;
+    let set = data::open_foreign(path)?;
     set.notes.iter().for_each(|note| progress.warn(note));
     let (part, name) = match (set.test, set.train) {
         (Some(test), _) => (test, "test"),

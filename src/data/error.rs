@@ -25,6 +25,21 @@ pub enum DataError {
     Setting(String),
 }
 
+impl DataError {
+    /// Whether class folders do not tell the numbers of their classes.
+    pub(super) fn is_about_class_folders(&self) -> bool {
+        matches!(
+            self,
+            DataError::File {
+                problem: Problem::EmptyClass(_)
+                    | Problem::UnknownClass(_)
+                    | Problem::OneLevelDown { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// What is wrong with a file or folder of data.
 #[derive(Debug, Error)]
 pub enum Problem {

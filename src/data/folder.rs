@@ -34,6 +34,44 @@ pub(super) fn is_image_folder(folder: &Path) -> Result<bool> {
 
 /// A data set with a folder for each part, or of one part.
 pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
+    match arrangement(folder)? {
+        (Arranged::Whole(whole), notes) => whole.alone(given, notes),
+        (Arranged::Parts(splits), notes) => parts(folder, splits, given, notes),
+    }
+}
+
+/// The same without classes, whatever folders the images of a part lie in.
+pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
+    let unlabelled = |split: Split| {
+        let (folder, images) = split.side_by_side();
+        part(&folder, images, None)
+    };
+    let (arranged, notes) = arrangement(folder)?;
+    let [train, validation, test] = match arranged {
+        Arranged::Whole(whole) => [Some(unlabelled(whole)?), None, None],
+        Arranged::Parts(splits) => {
+            let [train, validation, test] = by_part(folder, splits)?;
+            let part = |split: Option<Split>| split.map(unlabelled).transpose();
+            [part(train)?, part(validation)?, part(test)?]
+        }
+    };
+    Ok(Found {
+        train,
+        validation,
+        test,
+        classes: None,
+        notes,
+    })
+}
+
+/// How the images of a data set lie.
+enum Arranged {
+    Whole(Split),
+    Parts(Vec<Split>),
+}
+
+/// How they lie in this folder, and what is not used of it.
+fn arrangement(folder: &Path) -> Result<(Arranged, Vec<String>)> {
     let mut walk = Walk::new();
     let top = walk.level(folder)?;
     let (named, others): (Vec<_>, Vec<_>) = top
@@ -75,7 +113,7 @@ pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
                 folders,
             },
         };
-        return whole.alone(given, notes);
+        return Ok((Arranged::Whole(whole), notes));
     }
     let left_out = sisters.len() + top.images.len();
     if left_out > 0 {
@@ -86,16 +124,11 @@ pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
             listed(sisters.into_iter().chain(loose))
         ));
     }
-    parts(folder, splits, given, notes)
+    Ok((Arranged::Parts(splits), notes))
 }
 
-/// A data set of these parts.
-fn parts(
-    folder: &Path,
-    splits: Vec<Split>,
-    given: Option<&ClassNames>,
-    mut notes: Vec<String>,
-) -> Result<Found> {
+/// What there is to train, validate and test on.
+fn by_part(folder: &Path, splits: Vec<Split>) -> Result<[Option<Split>; 3]> {
     let mut found: [Option<Split>; 3] = Default::default();
     for split in splits {
         let name = name_of(&split.folder);
@@ -107,6 +140,17 @@ fn parts(
         }
         *place = Some(split);
     }
+    Ok(found)
+}
+
+/// A data set of these parts.
+fn parts(
+    folder: &Path,
+    splits: Vec<Split>,
+    given: Option<&ClassNames>,
+    mut notes: Vec<String>,
+) -> Result<Found> {
+    let found = by_part(folder, splits)?;
     // A folder alone is most often one of unlabelled images inside another.
     let classes = |least| {
         let mut found = found.iter().flatten();

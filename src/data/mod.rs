@@ -161,6 +161,22 @@ pub fn open_labelled(path: &Path, labelling: &Labelling) -> Result<DataSet> {
     DataSet::new(path, format, found, labelling)
 }
 
+/// Opens images whose classes need not mean anything: where class folders do not tell the numbers of their classes, they
+/// are folders of unlabelled images.
+///
+/// # Errors
+///
+/// Those of [`open`] that are not about classes.
+pub fn open_foreign(path: &Path) -> Result<DataSet> {
+    match open(path) {
+        Err(error) if error.is_about_class_folders() => {
+            let found = folder::open_unlabelled(path)?;
+            DataSet::new(path, Format::ImageFolder, found, &Labelling::default())
+        }
+        opened => opened,
+    }
+}
+
 impl DataSet {
     /// Every part it has: training, validation, test.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {

@@ -129,6 +129,32 @@ fn every_command_counts_what_it_leaves_out() {
     }
 }
 
+#[test]
+fn files_of_other_images_are_counted_too() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    images(&place);
+    place.write("data/test/c3/01.png", "");
+    for image in 0..3 {
+        let file = place.path(&format!("others/{image}.png"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        picture(image, 1).save(file).unwrap();
+    }
+    place.write("others/1.png", "404: not found");
+    let eval = format!("--passes 0 {ON} --ood others --json");
+    for command in [
+        "eval --model basic_scripted.pt",
+        "compare basic_scripted.pt basic_scripted.pt",
+    ] {
+        let line = format!("{command} {eval}");
+        let message = place.refused(&line);
+        assert!(message.contains("--skip-bad"), "{message}");
+        let report = place.json(&format!("{line} --skip-bad"));
+        assert_eq!(report["skipped"], 2, "{command}");
+        let warnings = strings(&report["warnings"], |warning| warning).join("\n");
+        assert!(warnings.contains("others/1.png"), "{warnings}");
+    }
+}
+
 /// Without it the others would keep their numbers, and nobody would know that one is gone.
 #[test]
 fn a_class_whose_images_are_all_bad_is_an_error() {

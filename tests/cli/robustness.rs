@@ -100,6 +100,36 @@ fn labels_of_other_images_count_where_classes_are_the_same() {
     );
 }
 
+/// Classes that nobody asks for have no numbers that could be wrong.
+#[test]
+fn folders_of_other_images_need_not_be_classes() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let image = |brightness: u8| [b"P6 8 8 255\n".as_slice(), &[brightness; 192]].concat();
+    let (ones, others) = (["cats/a", "dogs/a"], ["test/cats/b", "test/birds/b"]);
+    for (at, name) in (1..).zip(ones) {
+        place.write(&format!("empty/{name}.ppm"), image(40 * at));
+        place.write(&format!("train/{name}.ppm"), image(40 * at));
+        place.write(&format!("unknown/train/{name}.ppm"), image(40 * at));
+        place.write(&format!("deeper/inner/{name}.ppm"), image(40 * at));
+    }
+    for (at, name) in (1..).zip(others) {
+        place.write(&format!("unknown/{name}.ppm"), image(40 * at));
+    }
+    std::fs::create_dir_all(place.path("empty/birds")).unwrap();
+    let ood = |data: &str| {
+        place.json(&format!("{EVAL} --ood {data} --json"))["robustness"]["ood"].clone()
+    };
+    let usual = ood("train");
+    assert_eq!(usual["images"], 2);
+    for (data, part) in [("empty", "train"), ("unknown", "test"), ("deeper", "train")] {
+        let found = ood(data);
+        assert_eq!(found["images"], 2, "{data}");
+        assert_eq!(found["part"], part);
+        assert_eq!(found["confidence"], usual["confidence"]);
+        assert!(found["accuracy"].is_null());
+    }
+}
+
 #[test]
 fn a_quantised_network_is_corrupted_but_not_attacked() {
     let place = Place::with_data(&["quantised_scripted.pt"]);

@@ -56,8 +56,8 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
         files.keep_apart(predictions, "--predictions")?;
     }
     let device = open_device(&options.machine)?;
-    let images = Measuring::open(&options.model, &archive, &options.data, progress)?;
-    let plan = robustness::plan(&options.robustness, &images, &options.data, progress)?;
+    let mut images = Measuring::open(&options.model, &archive, &options.data, progress)?;
+    let plan = robustness::plan(&options.robustness, &mut images, &options.data, progress)?;
     limits.require(|gate| obstacle(gate, options, &images))?;
     let request = images.request(&options.model);
     let model = Subject::of(path, archive, &request)?;
