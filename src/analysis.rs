@@ -5,7 +5,7 @@
 use crate::archive::{Archive, NetworkError};
 use crate::blocks::{self, Block, Search};
 use crate::cost::{self, Macs};
-use crate::interface::{self, Input, Interface, InterfaceError, Layout};
+use crate::interface::{self, Followed, Input, Interface, InterfaceError, Layout};
 use crate::output::{OutputError, OutputKey};
 use crate::program::{Learned, Network, Program, ProgramError};
 
@@ -60,12 +60,25 @@ pub enum AnalysisError {
         "the network does not accept inputs of {shape}: {error}; name the right size with --input-size"
     )]
     Shape { shape: String, error: ProgramError },
+    /// One order of dimensions is refused, and nothing says that the other one is meant.
+    #[error(
+        "it cannot be told in which order the network takes the dimensions of images of {shape}: it refuses {} ({error}) \
+         and would run {}, but nothing in it turns them round; if its images are not of this size, name theirs with \
+         --input-size, else export it with a permute(0, 2, 3, 1) in front, so that it takes {}",
+        Layout::ChannelsFirst,
+        Layout::ChannelsLast,
+        Layout::ChannelsFirst
+    )]
+    Order { shape: String, error: ProgramError },
     #[error("the network cannot be analysed: {0}")]
     NotFollowed(ProgramError),
     /// It takes something else than images.
     #[error("{0}")]
     Forward(String),
-    #[error("no usual input size fits this network; name it with --input-size")]
+    #[error(
+        "no usual input size fits this network, neither channels first nor channels last where it turns its images \
+         round; name it with --input-size"
+    )]
     NoShapeFits,
     /// The output that was asked for is not there.
     #[error(transparent)]
@@ -86,20 +99,25 @@ impl Analysis {
             Some(shape) => shape.clone(),
             None => blocks::guess_input_shape(&network).ok_or(AnalysisError::NoShapeFits)?,
         };
-        let followed =
-            Layout::follow_with(&network, &input_shape, &request.learned).map_err(|error| {
-                match error {
-                    ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
-                    ProgramError::Refused { .. } => AnalysisError::Shape {
-                        shape: blocks::show_shape(&input_shape),
-                        error,
-                    },
+        let refused = |error| match error {
+            ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
+            ProgramError::Refused { .. } => {
+                let shape = blocks::show_shape(&input_shape);
+                match Layout::may_be_last(&network, &input_shape, &request.learned) {
+                    true => AnalysisError::Order { shape, error },
+                    false => AnalysisError::Shape { shape, error },
                 }
-            })?;
-        let (program, layout) = followed;
+            }
+        };
+        let followed = Followed::of(&network, &input_shape, &request.learned);
+        let Followed {
+            program,
+            layout,
+            batch,
+        } = followed.map_err(refused)?;
         let input = Input::of(&network, &program, layout);
         let interface = Interface::of(&network, &program, request.output.as_ref())
-            .map(|interface| interface.taking(input));
+            .map(|interface| interface.taking(input).in_batches_of(batch));
         if let (Some(_), Err(InterfaceError::Output(error))) = (&request.output, &interface) {
             return Err(AnalysisError::Output(error.clone()));
         }

@@ -1,7 +1,7 @@
 //! The input size of a network where nobody names it.
 
-use crate::interface::Layout;
-use crate::program::{Network, Program};
+use crate::interface::{Followed, Layout};
+use crate::program::{Learned, Network, Program};
 
 /// A guess at the input shape `[channels, height, width]` where nobody named one, for networks on images.
 ///
@@ -10,20 +10,32 @@ use crate::program::{Network, Program};
 #[must_use]
 pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
     const PROBES: [i64; 8] = [256, 224, 32, 28, 64, 128, 299, 384];
-    let channels = [3, 1, 4, 2];
-    let (shape, program) = channels
-        .iter()
-        .flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]))
-        .find_map(|shape| {
-            let (program, _) = Layout::follow(network, &shape).ok()?;
-            Some((shape, program))
-        })?;
+    const CHANNELS: [i64; 4] = [3, 1, 4, 2];
+    let shapes = |channels: &'static [i64]| {
+        let shapes = channels.iter();
+        shapes.flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]))
+    };
+    let usual = shapes(&CHANNELS).find_map(|shape| {
+        let (program, _) = Layout::follow(network, &shape).ok()?;
+        Some((shape, program))
+    });
+    let (shape, program) = usual.or_else(|| {
+        shapes(&CHANNELS[..2]).find_map(|shape| {
+            let followed = follow_any(network, &shape)?;
+            Some((shape, followed.program))
+        })
+    })?;
     let stride = total_stride(&program, shape[1]);
     let usual = stride.map(|s| if s < 16 { 8 * s } else { 7 * s });
     let guess = usual
         .map(|size| vec![shape[0], size, size])
-        .filter(|g| Layout::follow(network, g).is_ok());
+        .filter(|g| follow_any(network, g).is_some());
     Some(guess.unwrap_or(shape))
+}
+
+/// Also where batches are of one size alone, which takes longer to find out.
+fn follow_any(network: &Network, shape: &[i64]) -> Option<Followed> {
+    Followed::of(network, shape, &Learned::default()).ok()
 }
 
 /// Input pixels for one pixel of the smallest feature map that a convolution makes.

@@ -263,6 +263,7 @@ impl Measure<'_> {
         let mut predictions = Vec::new();
         for subject in subjects {
             note_scale(&subject.path, subject.scale(), self.progress);
+            note_batch(subject, self.progress);
             predictions.push(self.predictions(subject).map_err(blame(&subject.path))?);
         }
         let mut robust = Vec::new();
@@ -370,7 +371,8 @@ impl Measure<'_> {
             .map(|m| self.batch(m))
             .collect::<Result<_>>()?;
         let whole = batches.first().map_or(0, |b| b.size()[0]);
-        let mut sizes = vec![1, whole];
+        let least = modules.iter().filter_map(Module::fixed_batch).max();
+        let mut sizes = vec![least.unwrap_or(1).min(whole), whole];
         sizes.dedup();
         let mut times = Vec::new();
         for size in sizes {
@@ -460,6 +462,21 @@ impl Measure<'_> {
             });
         }
         Ok(all)
+    }
+}
+
+/// Says once that a network is run in batches of one size, whatever the size of batch is.
+fn note_batch(subject: &Subject, progress: Progress) {
+    let interface = subject.analysis.interface.as_ref().ok();
+    if let Some(batch) = interface.and_then(|interface| interface.batch.as_ref()) {
+        let how = match batch.images {
+            1 => "image by image".to_owned(),
+            n => format!("in batches of {n}, the last of which is filled up"),
+        };
+        progress.note(format_args!(
+            "note: {}: {batch}, so it is run {how}",
+            subject.path.display()
+        ));
     }
 }
 

@@ -8,8 +8,9 @@ use crate::cli::Data;
 use crate::data::{
     DataSet, Format, InputSize, Normalisation, Part, PixelRange, ResizeTo, Resizing, Transform,
 };
-use crate::interface::{Input, Layout, divides_by_255, image_channels};
+use crate::interface::{Followed, Input, divides_by_255, image_channels};
 use crate::options::{Numbers, Size};
+use crate::program::Learned;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -179,8 +180,10 @@ impl Taken {
             None => own,
         };
         let shape = [channels as i64, sides[0], sides[1]];
-        let (input, divides_by_255) = match Layout::follow(&network, &shape) {
-            Ok((program, layout)) => (
+        let (input, divides_by_255) = match Followed::of(&network, &shape, &Learned::default()) {
+            Ok(Followed {
+                program, layout, ..
+            }) => (
                 Input::of(&network, &program, layout),
                 divides_by_255(&program),
             ),

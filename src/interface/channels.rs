@@ -1,8 +1,8 @@
 //! How many channels a network's images have.
 
-use super::input::Layout;
+use super::batch::Followed;
 use crate::blocks::guess_input_shape;
-use crate::program::{Network, Program, Statement};
+use crate::program::{Learned, Network, Program, Statement};
 
 /// Whether the network takes images in colour (3) or in grey (1). `None` if it takes neither, or the analysis cannot
 /// tell. `sides` are the height and width of the images, where they are known.
@@ -16,13 +16,14 @@ pub fn image_channels(network: &Network, sides: Option<[i64; 2]>) -> Option<i64>
 }
 
 fn of_sides(network: &Network, [height, width]: [i64; 2]) -> Option<i64> {
-    let follow = |channels| Layout::follow(network, &[channels, height, width]).ok();
+    let follow =
+        |channels| Followed::of(network, &[channels, height, width], &Learned::default()).ok();
     match (follow(3), follow(1)) {
         (Some(_), None) => Some(3),
         (None, Some(_)) => Some(1),
         // A network that subtracts three means makes three channels of one.
-        (Some((colour, _)), Some(_)) => {
-            first_convolution(&colour).filter(|channels| *channels == 3)
+        (Some(colour), Some(_)) => {
+            first_convolution(&colour.program).filter(|channels| *channels == 3)
         }
         (None, None) => None,
     }

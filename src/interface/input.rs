@@ -54,11 +54,24 @@ impl Layout {
         if matches!(refused, ProgramError::Refused { .. })
             && let Ok(program) =
                 Program::with_learned(network, &Layout::ChannelsLast.arranged(shape), learned)
-            && turns_round(&program, shape)
+            && Layout::ChannelsLast.is_of(&program, shape)
         {
             return Ok((program, Layout::ChannelsLast));
         }
         Err(refused)
+    }
+
+    /// Whether a network that refuses images of this shape channels first would run them channels last. If nothing in it
+    /// turns them round, nobody can tell which of the two is meant.
+    #[must_use]
+    pub fn may_be_last(network: &Network, shape: &[i64], learned: &Learned) -> bool {
+        let last = Layout::ChannelsLast.arranged(shape);
+        Program::with_learned(network, &last, learned).is_ok()
+    }
+
+    /// Whether a program that was followed for images in this order says nothing against it.
+    pub(super) fn is_of(self, program: &Program, shape: &[i64]) -> bool {
+        self == Layout::ChannelsFirst || turns_round(program, shape)
     }
 }
 
@@ -116,6 +129,20 @@ struct Untouched {
     converted: bool,
 }
 
+fn converts(operator: &str) -> bool {
+    matches!(
+        operator,
+        "to" | "float" | "half" | "double" | "_to_copy" | "type_as"
+    )
+}
+
+fn rearranges(operator: &str) -> bool {
+    matches!(
+        operator,
+        "permute" | "transpose" | "movedim" | "moveaxis" | "contiguous" | "clone" | "detach"
+    )
+}
+
 fn untouched(program: &Program) -> Untouched {
     let mut found = Untouched {
         values: HashSet::from([program.input]),
@@ -125,34 +152,33 @@ fn untouched(program: &Program) -> Untouched {
         if !statement.reads().any(|v| found.values.contains(&v)) {
             continue;
         }
-        let converts = matches!(
-            statement.operator(),
-            Some("to" | "float" | "half" | "double" | "_to_copy" | "type_as")
-        );
-        let rearranges = matches!(
-            statement.operator(),
-            Some(
-                "permute"
-                    | "transpose"
-                    | "movedim"
-                    | "moveaxis"
-                    | "contiguous"
-                    | "clone"
-                    | "detach"
-            )
-        );
+        let operator = statement.operator().unwrap_or_default();
+        let converts = converts(operator);
         found.converted |= converts;
-        if converts || rearranges {
+        if converts || rearranges(operator) {
             found.values.extend(&statement.outputs);
         }
     }
     found
 }
 
-/// Whether the network makes `[channels, height, width]` of its input by turning it round.
+/// Whether the network makes `[channels, height, width]` of its input by turning it round, as it is or normalised.
 fn turns_round(program: &Program, shape: &[i64]) -> bool {
-    let values = untouched(program).values;
-    values.into_iter().any(|value| {
+    let mut pixels = HashSet::from([program.input]);
+    for statement in &program.statements {
+        let of_pixels = |v: ValueId| pixels.contains(&v);
+        let operator = statement.operator().unwrap_or_default();
+        let normalises = matches!(
+            operator.strip_suffix('_').unwrap_or(operator),
+            "add" | "sub" | "mul" | "div" | "true_divide" | "clamp" | "index" | "flip"
+        );
+        if statement.reads().any(of_pixels)
+            && (normalises || converts(operator) || rearranges(operator))
+        {
+            pixels.extend(&statement.outputs);
+        }
+    }
+    pixels.into_iter().any(|value| {
         value != program.input && program.sample_shape(value).as_deref() == Some(shape)
     })
 }

@@ -13,6 +13,7 @@ use crate::dtype::Dtype;
 use crate::output::{self, Outlet, OutputError, OutputKey};
 use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
 
+pub use batch::{FixedBatch, Followed};
 pub use channels::image_channels;
 pub use forward::refusal;
 pub use input::{Input, Layout, divides_by_255};
@@ -33,6 +34,8 @@ pub struct Interface {
     pub quantised: bool,
     /// Some of its code runs under `torch.autocast()`.
     pub autocast: bool,
+    /// It takes batches of one size alone.
+    pub batch: Option<FixedBatch>,
 }
 
 impl Default for Interface {
@@ -45,6 +48,7 @@ impl Default for Interface {
             scale: Scale::default(),
             quantised: false,
             autocast: false,
+            batch: None,
         }
     }
 }
@@ -77,10 +81,10 @@ pub enum InterfaceError {
     #[error("{}", PACKED)]
     Packed,
     #[error(
-        "traced for batches of 1 (`{operator}`{place} has the number of images written into its sizes): trace with a \
-         size that moves, such as flatten(1) or reshape(x.size(0), ..), without int()"
+        "{0}, so that it runs in batches of just that size: trace with a size that moves, such as flatten(1) or \
+         reshape(x.size(0), ..), without int()"
     )]
-    BatchOfOne { operator: String, place: String },
+    FixedBatch(FixedBatch),
     #[error("traced in training mode: {0} in the code; call `model.eval()` before tracing")]
     TracedInTraining(TrainingMode),
 }
@@ -119,19 +123,13 @@ impl Interface {
         if let Some(mode) = TrainingMode::traced(network, program) {
             return Err(InterfaceError::TracedInTraining(mode));
         }
-        if let Some((operator, module)) = batch::fixed_to_one(network, program) {
-            let place = match module.as_str() {
-                "" => String::new(),
-                path => format!(" in {path}"),
-            };
-            return Err(InterfaceError::BatchOfOne { operator, place });
-        }
         let scores = output::choose(network, program, key)?;
         Ok(Interface {
             input: Input::default(),
             scale: Scale::of(network, program, scores.value),
             quantised: is_quantised(network, program),
             autocast: program.autocast,
+            batch: None,
             element: element(network, program),
             scores,
         })
@@ -143,15 +141,32 @@ impl Interface {
         Interface { input, ..self }
     }
 
+    /// With batches of this size alone, if there is one.
+    #[must_use]
+    pub fn in_batches_of(self, batch: Option<FixedBatch>) -> Self {
+        Interface { batch, ..self }
+    }
+
     /// Refuses a network whose blocks cannot be compared with each other.
     ///
     /// # Errors
-    /// If it is quantised, or picks its element types while it runs.
+    /// If it is quantised, picks its element types while it runs, or takes batches of one size alone.
     pub fn check_prunable(&self) -> Result<(), InterfaceError> {
         match (self.quantised, self.autocast) {
             (true, _) => Err(InterfaceError::Quantised),
             (_, true) => Err(InterfaceError::Autocast),
-            _ => Ok(()),
+            _ => self.check_batch(),
+        }
+    }
+
+    /// Refuses a network whose parts cannot be run on any number of images.
+    ///
+    /// # Errors
+    /// If it takes batches of one size alone.
+    pub fn check_batch(&self) -> Result<(), InterfaceError> {
+        match &self.batch {
+            Some(batch) => Err(InterfaceError::FixedBatch(batch.clone())),
+            None => Ok(()),
         }
     }
 

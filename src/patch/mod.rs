@@ -130,7 +130,13 @@ impl Patch {
         let reread = patched.network()?;
         resolve(&reread)?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
-        let after = Program::with_learned(&reread, &shape, &analysis.request.learned)?;
+        let learned = &analysis.request.learned;
+        let interface = analysis.interface.as_ref().ok();
+        let after = match interface.and_then(|interface| interface.batch.as_ref()) {
+            Some(batch) => Program::for_batches_of(&reread, &shape, batch.images, learned)?
+                .of_any_batch(batch.images),
+            None => Program::with_learned(&reread, &shape, learned)?,
+        };
         let skips: Vec<Skip> = self.removals.iter().map(|r| r.skip.clone()).collect();
         let expected = Emitter::new(network, program).normal_form(&skips);
         let expected = renumbered_text(&expected, &constants);

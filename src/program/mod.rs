@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod batch;
 mod builder;
 mod emit;
 mod gradient;
@@ -283,7 +284,12 @@ impl Program {
         shape: &[i64],
         learned: &Learned,
     ) -> Result<Self, ProgramError> {
-        inline::inline(network, shape, learned)
+        let images = inline::Images {
+            shape,
+            batch: Dim::BATCH,
+            regardless: false,
+        };
+        inline::inline(network, images, learned)
     }
 
     #[must_use]

@@ -40,7 +40,9 @@ impl Engine {
         device: Device,
         sample: &Batch,
     ) -> Result<Self> {
-        let element = analysis.interface.as_ref().map_err(Clone::clone)?.element;
+        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+        interface.check_batch()?;
+        let element = interface.element;
         let kernels: &[Kernel] = match element {
             _ if writes_attributes(analysis) => &[],
             Dtype::Float32 if device == Device::Cpu && winograd::is_quick() => {

@@ -96,6 +96,51 @@ fn numbers_with_their_channels_last_are_normalised_as_the_options_say() {
 }
 
 #[test]
+fn images_may_be_normalised_before_they_are_turned_round() {
+    let place = place(&["normalised_last_scripted.pt", "first_scripted.pt"]);
+    let report = place.json("inspect --model normalised_last_scripted.pt --json");
+    assert_eq!(report["layout"], "channels-last");
+    assert_eq!(report.get("bytes"), None);
+    let loss = |model: &str, options: &str| {
+        let line = format!("eval --model {model} {ON} {options} --passes 0 --json");
+        place.json(&line)["loss"].clone()
+    };
+    close(
+        &loss("normalised_last_scripted.pt", ""),
+        &loss("first_scripted.pt", NORMALISED),
+    );
+}
+
+#[test]
+fn an_order_of_dimensions_that_cannot_be_told_is_no_wrong_size() {
+    let place = place(&["pixels_scripted.pt"]);
+    for command in [
+        "inspect --input-size 8".to_owned(),
+        format!("eval {ON}"),
+        format!("score {ON}"),
+    ] {
+        let message = place.refused(&format!("{command} --model pixels_scripted.pt"));
+        for part in [
+            "cannot be told in which order",
+            "3×8×8",
+            "refuses n × channels × height × width",
+            "would run n × height × width × channels",
+            "--input-size",
+            "permute(0, 2, 3, 1)",
+        ] {
+            assert!(message.contains(part), "{part} is missing in {message}");
+        }
+    }
+    let message = place.refused("inspect --model pixels_scripted.pt");
+    assert!(
+        message.contains("neither channels first nor channels last"),
+        "{message}"
+    );
+    let message = place.refused("inspect --model pixels_scripted.pt --input-size 4x8x8");
+    assert!(!message.contains("order"), "{message}");
+}
+
+#[test]
 fn a_network_that_insists_on_bytes_is_given_bytes_in_the_usual_order() {
     let place = place(&["first_scripted.pt", "first_asserted.pt"]);
     let loss = |model: &str, options: &str| {
@@ -182,26 +227,107 @@ fn a_forward_that_takes_no_images_is_told_of_by_every_command() {
     ));
 }
 
+/// Archives of `batches.py`: the size of their batch, and the operator that has it.
+const FIXED: [(&str, usize, &str); 14] = [
+    ("one_traced.pt", 1, "torch.reshape"),
+    ("batch_reshaped_1.pt", 1, "torch.reshape"),
+    ("batch_reshaped_2.pt", 2, "torch.reshape"),
+    ("batch_viewed_4.pt", 4, "torch.view"),
+    ("batch_gated_1.pt", 1, "torch.view"),
+    ("batch_gated_3.pt", 3, "torch.view"),
+    ("batch_expanded_1.pt", 1, "torch.expand"),
+    ("batch_expanded_2.pt", 2, "torch.expand"),
+    ("batch_repeated_4.pt", 4, "torch.repeat"),
+    ("batch_zeros_4.pt", 4, "torch.zeros"),
+    ("batch_joined_1.pt", 1, "torch.zeros"),
+    ("batch_sliced_4.pt", 4, "torch.slice"),
+    ("batch_positions_2.pt", 2, "torch.slice"),
+    ("batch_held_3.pt", 3, "torch.add"),
+];
+
 #[test]
-fn a_batch_of_one_that_a_trace_has_fixed_is_told_of_from_inspect_on() {
-    let place = place(&["one_traced.pt"]);
-    let report = place.json("inspect --model one_traced.pt --json");
-    let obstacle = report["obstacle"].as_str().unwrap();
-    assert!(
-        obstacle.contains("traced for batches of 1 (`reshape`"),
-        "{obstacle}"
-    );
-    for command in [
-        "score",
-        "eval",
-        "finetune --epochs 1",
-        "prune --iterations 1",
-    ] {
-        let message = place.refused(&format!("{command} --model one_traced.pt {ON}"));
-        assert!(message.contains(obstacle), "{message}");
-        assert!(!message.contains("--input-size"), "{message}");
+fn a_size_of_batch_that_a_trace_has_fixed_is_told_of_from_inspect_on() {
+    let place = place(&FIXED.map(|(model, ..)| model));
+    for (model, images, operator) in FIXED {
+        for size in ["", "--input-size 8"] {
+            let report = place.json(&format!("inspect --model {model} {size} --json"));
+            let obstacle = report["obstacle"].as_str().unwrap_or_default();
+            let wanted = format!("traced for batches of {images} ({operator} in the root, ");
+            assert!(obstacle.contains(&wanted), "{model} {size}: {obstacle}");
+            let blocks = strings(&report["blocks"], |b| &b["path"]);
+            assert_eq!(blocks.len(), 3, "{model}");
+            assert_eq!(report["macs_exact"], true, "{model}");
+        }
     }
-    // The surgery runs nothing.
-    place.done("remove --model one_traced.pt --blocks blocks.1 --input-size 8");
-    assert_eq!(strings(&report["blocks"], |b| &b["path"]).len(), 3);
+}
+
+#[test]
+fn what_cannot_be_done_in_batches_of_one_size_is_refused_with_the_reason() {
+    let models = ["one_traced.pt", "batch_joined_1.pt", "batch_held_3.pt"];
+    let place = place(&models);
+    for model in models {
+        let report = place.json(&format!("inspect --model {model} --input-size 8 --json"));
+        let obstacle = report["obstacle"].as_str().unwrap();
+        for command in ["score", "finetune --epochs 1", "prune --iterations 1"] {
+            let message = place.refused(&format!("{command} --model {model} {ON}"));
+            assert!(message.contains(obstacle), "{message}");
+            assert!(!message.contains("--input-size"), "{message}");
+        }
+        // The surgery runs nothing.
+        place.done(&format!(
+            "remove --model {model} --blocks blocks.1 --input-size 8 --output removed_{model}"
+        ));
+        place.done(&format!("eval --model removed_{model} {ON} --passes 0"));
+    }
+}
+
+#[test]
+fn a_network_of_batches_of_one_size_is_measured_in_such() {
+    let fixed = &FIXED[1..];
+    let models: Vec<&str> = fixed.iter().map(|(model, ..)| *model).collect();
+    let place = place(&[&models[..], &["batch_any.pt"]].concat());
+    let evaluate = |model: &str, options: &str| {
+        let done = place.done(&format!("eval --model {model} {ON} {options} --json"));
+        (done.json(), done.stderr)
+    };
+    let (usual, said) = evaluate("batch_any.pt", "--passes 0");
+    assert!(!said.contains("traced for"), "{said}");
+    for (model, images, _) in fixed {
+        let (found, said) = evaluate(model, "--passes 0");
+        close(&found["loss"], &usual["loss"]);
+        assert_eq!(found["correct"], usual["correct"], "{model}");
+        assert_eq!(found["macs"], usual["macs"], "{model}");
+        assert_eq!(said.matches("traced for batches").count(), 1, "{said}");
+        let how = match images {
+            1 => "run image by image".to_owned(),
+            n => format!("run in batches of {n}"),
+        };
+        assert!(said.contains(&how), "{said}");
+    }
+    // Times are of batches that the network takes, and attacks find their way through them.
+    let (found, _) = evaluate(
+        "batch_held_3.pt",
+        "--passes 3 --attacks fgsm --baseline batch_any.pt",
+    );
+    assert_eq!(found["latency"][0]["batch_size"], 3);
+    let (usual, _) = evaluate("batch_any.pt", "--passes 0 --attacks fgsm");
+    let attacked = |report: &Value| report["robustness"]["rows"][0]["correct"].clone();
+    assert_eq!(attacked(&found), attacked(&usual));
+    assert!(
+        found["versus"]["no_cka"]
+            .as_str()
+            .unwrap()
+            .contains("traced for batches of 3")
+    );
+}
+
+#[test]
+fn sizes_that_go_with_the_batch_are_no_fixed_ones() {
+    let models = ["batch_any.pt", "batch_open.pt"];
+    let place = place(&models);
+    for model in models {
+        let report = place.json(&format!("inspect --model {model} --input-size 8 --json"));
+        assert_eq!(report.get("obstacle"), None, "{model}");
+        place.done(&format!("score --model {model} {ON}"));
+    }
 }

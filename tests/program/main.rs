@@ -1,5 +1,6 @@
 //! The flat program: what `forward` of a whole network comes down to for one input shape.
 
+mod batches;
 mod branches;
 #[path = "../common/mod.rs"]
 mod common;

@@ -70,10 +70,21 @@ fn opaque<T>(reason: impl Into<String>) -> Step<T> {
     Err(Stop::Opaque(reason.into()))
 }
 
-/// Follows the network for an input of `n × shape`.
+/// What a network is followed for.
+#[derive(Clone, Copy)]
+pub(super) struct Images<'a> {
+    /// Of one of them.
+    pub shape: &'a [i64],
+    /// How many there are.
+    pub batch: Dim,
+    /// Operators that refuse their arguments give tensors of unknown shape.
+    pub regardless: bool,
+}
+
+/// Follows the network for these images.
 pub(super) fn inline(
     network: &Network,
-    shape: &[i64],
+    images: Images,
     learned: &Learned,
 ) -> Result<Program, ProgramError> {
     let paths: Vec<&str> = network
@@ -102,8 +113,9 @@ pub(super) fn inline(
             bindings: 0,
             made: Vec::new(),
             undecided_by: statements::UNDECIDED,
+            regardless: images.regardless,
         };
-        let input = inliner.input(shape);
+        let input = inliner.input(images);
         let Operand::Value(input_id) = input.operand else {
             break;
         };
@@ -200,14 +212,16 @@ struct Inliner<'a> {
     made: Vec<contexts::Made>,
     /// Why the branch met last could not be decided.
     undecided_by: &'static str,
+    /// As in [`Images`].
+    regardless: bool,
 }
 
 type NamedVals = Vec<(Option<String>, Val)>;
 
 impl<'a> Inliner<'a> {
-    fn input(&mut self, shape: &[i64]) -> Val {
-        let dims = std::iter::once(Dim::BATCH)
-            .chain(shape.iter().map(|n| Dim::fixed(*n)))
+    fn input(&mut self, images: Images) -> Val {
+        let dims = std::iter::once(images.batch)
+            .chain(images.shape.iter().map(|n| Dim::fixed(*n)))
             .collect();
         let known = Known::Tensor {
             shape: Some(dims),

@@ -85,6 +85,24 @@ class Last(nn.Module):
         return self.net(x.permute(0, 3, 1, 2))
 
 
+class Normalised(Bytes):
+    """Numbers, channels last, normalised before they are turned round."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - self.mean.view(3)).permute(0, 3, 1, 2))
+
+
+class Pixels(nn.Module):
+    """Numbers, channels last, pixel by pixel: nothing turns them round."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).mean([1, 2])
+
+
 class Listed(Last):
     def forward(self, xs: List[Tensor]) -> Tensor:
         return self.net(torch.stack(xs))
@@ -140,6 +158,8 @@ ARCHIVES = {
     "first_asserted.pt": lambda: scripted(AssertedFirst(net())),
     "divided_scripted.pt": lambda: scripted(Divided(net())),
     "last_scripted.pt": lambda: scripted(Last(net())),
+    "normalised_last_scripted.pt": lambda: scripted(Normalised(net())),
+    "pixels_scripted.pt": lambda: scripted(net(Pixels)),
     "list_scripted.pt": lambda: scripted(Listed(net())),
     "second_scripted.pt": lambda: scripted(Second(net())),
     "optional_scripted.pt": lambda: scripted(Optional(net())),
@@ -153,7 +173,8 @@ def example_inputs(path: Path) -> tuple:
     kind = path.stem.split("_")[0]
     if path.name == "first_asserted.pt":
         return (images().permute(0, 3, 1, 2),)
-    return {"bytes": (images(),), "last": (images().float(),), "list": (list(numbers),), "second": (numbers, 2),
+    return {"bytes": (images(),), "last": (images().float(),), "normalised": (images().float(),),
+            "pixels": (images().float(),), "list": (list(numbers),), "second": (numbers, 2),
             "one": (numbers[:1],)}.get(kind, (numbers,))
 
 
