@@ -1,7 +1,7 @@
 //! The input size of a network where nobody names it.
 
 use crate::interface::{Followed, Layout};
-use crate::program::{Learned, Network, Program};
+use crate::program::{Learned, Network, Program, ProgramError};
 
 /// A guess at the input shape `[channels, height, width]` where nobody named one, for networks on images.
 ///
@@ -11,16 +11,27 @@ use crate::program::{Learned, Network, Program};
 pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
     const PROBES: [i64; 8] = [256, 224, 32, 28, 64, 128, 299, 384];
     const CHANNELS: [i64; 4] = [3, 1, 4, 2];
-    let shapes = |channels: &'static [i64]| {
-        let shapes = channels.iter();
-        shapes.flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]))
-    };
-    let usual = shapes(&CHANNELS).find_map(|shape| {
-        let (program, _) = Layout::follow(network, &shape).ok()?;
-        Some((shape, program))
-    });
+    /// Colour and grey: others are not worth the time that networks of fixed batches take.
+    const USUAL: [i64; 2] = [3, 1];
+    let shapes = CHANNELS.iter();
+    let shapes = shapes.flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]));
+    let mut refused = Vec::new();
+    let mut usual = None;
+    for shape in shapes {
+        match Layout::follow(network, &shape) {
+            Ok((program, _)) => {
+                usual = Some((shape, program));
+                break;
+            }
+            Err(ProgramError::Refused { .. }) => refused.push(shape),
+            Err(ProgramError::NotFollowed { .. }) => {}
+        }
+    }
     let (shape, program) = usual.or_else(|| {
-        shapes(&CHANNELS[..2]).find_map(|shape| {
+        let mut refused = refused
+            .into_iter()
+            .filter(|shape| USUAL.contains(&shape[0]));
+        refused.find_map(|shape| {
             let followed = follow_any(network, &shape)?;
             Some((shape, followed.program))
         })

@@ -186,7 +186,7 @@ mod tests {
     /// `100 · part / of`, written out with three decimals, where it has no more.
     fn in_points(part: usize, of: usize) -> Option<String> {
         let thousandths = 100_000 * part;
-        (thousandths % of == 0).then(|| {
+        thousandths.is_multiple_of(of).then(|| {
             let thousandths = thousandths / of;
             format!("{}.{:03}", thousandths / 1000, thousandths % 1000)
         })
