@@ -119,3 +119,28 @@ fn those_that_stay(archive: &Archive, analysis: &Analysis, paths: &[String]) -> 
         false => stay,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::analysis::Request;
+    use crate::blocks::Reason;
+
+    /// What one block does not allow costs the others nothing; where each could go alone, the worst of them stays.
+    #[test]
+    fn of_blocks_that_cannot_go_together_only_those_at_fault_stay() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let archive = Archive::open(&root.join("tests/archives/basic_scripted.pt")).unwrap();
+        let mut analysis = Analysis::of(&archive, &Request::shape(&[3, 8, 8])).unwrap();
+        let held = analysis.blocks.iter_mut().find(|b| b.path == "stage1.2");
+        held.unwrap().obstacle = Some(Reason::RunsTwice);
+        let stay = |paths: [&str; 3]| {
+            let paths = paths.map(str::to_owned);
+            those_that_stay(&archive, &analysis, &paths)
+        };
+        assert_eq!(stay(["stage1.1", "stage1.2", "stage2.1"]), ["stage1.2"]);
+        assert_eq!(stay(["stage1.1", "stage2.2", "stage2.1"]), ["stage2.1"]);
+    }
+}
