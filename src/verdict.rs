@@ -1,7 +1,7 @@
 //! Why a network has no block that could be removed.
 
 use crate::analysis::Analysis;
-use crate::blocks::{self, Block, Candidates, Search};
+use crate::blocks::{self, Block, Candidates, Reason, Search};
 use crate::interface::{PACKED, is_packed, is_quantised};
 use crate::program::{Op, Operand, Program, Statement};
 
@@ -18,6 +18,10 @@ pub fn why_nothing_is_removable(analysis: &Analysis) -> String {
     }
     if is_packed(program) {
         return PACKED.into();
+    }
+    let mut reasons = analysis.blocks.iter().filter_map(|b| b.obstacle.as_ref());
+    if reasons.any(Reason::holds_residual) {
+        return obstacles(analysis);
     }
     let early = program.not_followed.iter().find(|l| l.returns_early);
     let early = early.map(|left| {

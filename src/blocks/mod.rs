@@ -65,6 +65,27 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    fn is_pick(&self) -> bool {
+        let Reason::UsedElsewhere { otherwise, .. } = self else {
+            return false;
+        };
+        *otherwise == Otherwise::PicksByNumber
+    }
+
+    /// Whether the block is `x + f(x)` all the same, and only the code or the weights of others hold it.
+    #[must_use]
+    pub fn holds_residual(&self) -> bool {
+        matches!(
+            self,
+            Reason::RunsTwice
+                | Reason::SharedModule
+                | Reason::CallNotPlain
+                | Reason::UsedElsewhere { .. }
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -200,10 +221,19 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
     naming::number_stages(&mut blocks);
     naming::name_by_place(network, program, &mut blocks);
     let (uses, mut twins) = (Uses::of(&network.sources), Twins::of(network));
-    for block in blocks.iter_mut().filter(|b| b.obstacle.is_none()) {
-        match elsewhere::bypasses(network, program, (&uses, &mut twins), block) {
-            Ok(bypasses) => block.elsewhere = bypasses,
-            Err(reason) => block.obstacle = Some(reason),
+    for block in &mut blocks {
+        let bypasses = match block.obstacle {
+            None | Some(Reason::CallNotPlain) => {
+                elsewhere::bypasses(network, program, (&uses, &mut twins), block)
+            }
+            Some(_) => continue,
+        };
+        match (bypasses, &block.obstacle) {
+            (Ok(bypasses), None) => block.elsewhere = bypasses,
+            (Err(reason), None) => block.obstacle = Some(reason),
+            // What makes a call no plain expression is told where it is known.
+            (Err(reason), Some(_)) if reason.is_pick() => block.obstacle = Some(reason),
+            (_, Some(_)) => {}
         }
     }
     blocks

@@ -5,6 +5,7 @@ use ckaprune::archive::Archive;
 use ckaprune::blocks::{Otherwise, Reason};
 use ckaprune::patch::Patch;
 use ckaprune::resolution::resolve;
+use ckaprune::verdict::why_nothing_is_removable;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -231,4 +232,43 @@ fn code_that_asks_how_many_blocks_there_are_hears_what_it_heard() {
         let shortened = block.path.starts_with("stage3");
         assert_eq!(lengths.contains("return 1\n"), shortened, "{}", block.path);
     }
+}
+
+/// Such a list is walked over by number, so that none of it may leave; what is around it may.
+#[test]
+fn blocks_that_a_loop_picks_by_number_stay_and_say_so() {
+    let mut archive = open(&fixture("basic_scripted.pt"));
+    let file = "code/__torch__.py";
+    let text = archive.source(file).unwrap();
+    let whole = "x2 = (stage2).forward(x1, )";
+    let walk = "x2 = x1
+    for i in range((stage2).__len__()):
+      block = stage2[i]
+      x2 = (block).forward(x2, )";
+    let text = text.replacen(whole, walk, 1);
+    assert!(text.contains(walk));
+    archive.set_source(file, text);
+    // A ModuleList has no `forward`.
+    let list = "code/__torch__/torch/nn/modules/container/___torch_mangle_6.py";
+    let sequential = archive.source(list).unwrap();
+    let (head, rest) = sequential.split_once("  def forward").unwrap();
+    let (_, length) = rest.split_once("  def __len__").unwrap();
+    archive.set_source(list, format!("{head}  def __len__{length}"));
+    let picked = Reason::UsedElsewhere {
+        class: "__torch__.Basic".into(),
+        method: "forward".into(),
+        otherwise: Otherwise::PicksByNumber,
+    };
+    let mut analysis = analysed(&archive);
+    for block in &analysis.blocks {
+        match block.path.as_str() {
+            "stage2.1" | "stage2.2" => assert_eq!(block.obstacle, Some(picked.clone())),
+            "stage2.0" | "stage3.0" => assert!(!block.is_removable()),
+            _ => assert_eq!(block.obstacle, None, "{}", block.path),
+        }
+    }
+    analysis.blocks.retain(|b| b.path.starts_with("stage2"));
+    let why = why_nothing_is_removable(&analysis);
+    let told = "stage2.1, stage2.2: `forward` of Basic picks it by its number among others";
+    assert!(why.ends_with(told), "{why}");
 }

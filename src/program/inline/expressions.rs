@@ -300,6 +300,11 @@ impl<'a> Inliner<'a> {
     }
 
     pub(super) fn index(&mut self, base: &Val, index: &Val) -> Val {
+        if let Known::Module(container) = base.known
+            && let Some(module) = self.module_at(container, index)
+        {
+            return Val::module(module);
+        }
         let found = match (&base.known, index.as_int()) {
             (Known::List(items) | Known::Tuple(items), Some(i)) => {
                 let i = if i < 0 { i + items.len() as i64 } else { i };
@@ -322,6 +327,24 @@ impl<'a> Inliner<'a> {
                 self.builder.emit(Op::Index, args, known)
             }
         }
+    }
+
+    /// The module that a container's code picks by its place or its key.
+    fn module_at(&self, container: ModuleId, index: &Val) -> Option<ModuleId> {
+        let attributes = &self.network.modules.get(container).attributes;
+        let mut modules = attributes
+            .iter()
+            .filter_map(|(name, attribute)| match attribute {
+                Attribute::Module(module) => Some((name, *module)),
+                _ => None,
+            });
+        let found = match (index.as_int(), &index.known) {
+            (Some(i @ 0..), _) => modules.nth(usize::try_from(i).ok()?),
+            (Some(i), _) => modules.nth_back(usize::try_from(-(i + 1)).ok()?),
+            (None, Known::Str(key)) => modules.find(|(name, _)| *name == key),
+            _ => None,
+        };
+        found.map(|(_, module)| module)
     }
 
     pub(super) fn args(&mut self, frame: &mut Frame, args: &'a [Arg]) -> Step<NamedVals> {
