@@ -149,6 +149,9 @@ fn attention_is_its_two_products() {
     // Scores 7×12×7 and weighted values 7×7×12, in 2 heads.
     let text = "torch.scaled_dot_product_attention(x, x, x)";
     assert_macs(text, &[2, 7, 12], &[1], 2 * (7 * 12 * 7 + 7 * 7 * 12));
+    // 5 queries that all samples share meet each sample's keys.
+    let shared = "torch.scaled_dot_product_attention(w, x, x)";
+    assert_macs(shared, &[2, 7, 12], &[1, 2, 5, 12], 2 * 5 * 7 * (12 + 12));
 }
 
 #[test]
@@ -169,7 +172,11 @@ fn an_einsum_costs_one_for_each_combination_of_its_letters() {
 
 #[test]
 fn operators_that_hide_products_make_the_count_a_lower_bound() {
-    for text in ["ops.torchvision.deform_conv2d(x, w)", "torch.kron(x, w)"] {
+    for text in [
+        "ops.torchvision.deform_conv2d(x, w)",
+        "torch.kron(x, w)",
+        "torch.linalg_vecdot(x, w)",
+    ] {
         let found = macs_of(&expression(text, &[12]), &[12]);
         assert_eq!(
             found,

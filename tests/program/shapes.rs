@@ -174,6 +174,8 @@ fn tensors_made_of_sizes_have_them() {
     assert_expression("torch.arange(7)", "7");
     assert_expression("torch.arange(1, 8, 3)", "3");
     assert_expression("torch.arange(0.5, 4, dtype=6)", "4");
+    assert_expression("torch.arange(5, 0, -2)", "3");
+    assert_expression("torch.arange(torch.size(x, 0))", "n");
     let height = "annotate(number, torch.add(ops.prim.NumToTensor(torch.size(x, 2)), 1))";
     assert_shape(&format!("return torch.arange(1, {height})\n"), "8");
     let times = "torch.floor_divide(ops.prim.NumToTensor(torch.size(x, 2)), 2)";
@@ -229,6 +231,89 @@ fn tensors_of_two_shapes_stretch_to_fit() {
     assert_expression("torch.clamp(w, torch.zeros([2, 6, 7]))", "2 6 7");
     // A batch of two would fit.
     assert_expression("torch.add(x, torch.zeros([2, 4, 8, 8]))", "?");
+}
+
+#[test]
+fn bounds_and_masks_stretch_what_they_are_laid_on() {
+    let one = "torch.narrow(x, 1, 0, 1)";
+    assert_expression(&format!("torch.clamp_max({one}, x)"), "n 4 8 8");
+    assert_expression(&format!("torch.clamp_min({one}, x)"), "n 4 8 8");
+    assert_expression("torch.clamp_max(w, torch.zeros([2, 1, 1]))", "2 6 7");
+    let scattered = format!("torch.masked_scatter({one}, torch.gt(x, 0), x)");
+    assert_expression(&scattered, "n 4 8 8");
+    assert_expression("torch.polygamma(1, x)", "n 4 8 8");
+}
+
+#[test]
+fn what_is_not_given_has_the_default_of_its_own_operator() {
+    let most = |arguments: &str| format!("a, b = torch.mode(x{arguments})\nreturn b\n");
+    assert_shape(&most(""), "n 4 8");
+    assert_shape(&most(", 1, True"), "n 1 8 8");
+    assert_expression("torch.diagonal(w)", "6");
+    assert_expression("torch.diagonal(x, 0, 1, 2)", "n 8 4");
+    assert_expression("torch.linalg_diagonal(x)", "n 4 8");
+    assert_expression("torch.linalg_diagonal(x, dim1=1)", "n 8 4");
+    assert_expression("torch.linalg_diagonal(x, offset=2)", "n 4 6");
+}
+
+#[test]
+fn a_vector_without_elements_joins_anything() {
+    let empty = "torch.zeros([0])";
+    assert_expression(&format!("torch.cat([{empty}, x], 1)"), "n 4 8 8");
+    assert_expression(&format!("torch.cat([x, {empty}, x], 1)"), "n 8 8 8");
+    assert_expression(&format!("torch.cat([{empty}, {empty}])"), "0");
+}
+
+#[test]
+fn elements_gathered_have_the_shape_of_their_places() {
+    assert_expression("torch.gather(x, 1, torch.argmax(x, 1, True))", "n 1 8 8");
+}
+
+#[test]
+fn attention_stretches_over_queries_that_all_samples_share() {
+    let attention = |query: &str, more: &str| {
+        format!("torch.scaled_dot_product_attention({query}, x, x{more})")
+    };
+    assert_expression(&attention("torch.zeros([1, 4, 3, 8])", ""), "n 4 3 8");
+    assert_expression(&attention("torch.narrow(x, 1, 0, 1)", ""), "n 4 8 8");
+    let grouped = attention("torch.cat([x, x], 1)", ", None, 0., False, enable_gqa=True");
+    assert_expression(&grouped, "n 8 8 8");
+    assert_expression(&attention("torch.zeros([2, 4, 3, 8])", ""), "?");
+}
+
+#[test]
+fn a_last_pooling_window_may_be_larger_than_what_is_left() {
+    let pooled = |call: &str| {
+        let body = format!("return {call}\n");
+        shape_for(&body, &[4, 2, 2])
+    };
+    let max = "torch.max_pool2d(x, [3, 3], [2, 2], [0, 0], [1, 1], True)";
+    assert_eq!(pooled(max), "n 4 1 1");
+    let mean = "torch.avg_pool2d(x, [3, 3], [2, 2], [0, 0], True)";
+    assert_eq!(pooled(mean), "n 4 1 1");
+    assert_expression(
+        "torch.max_pool2d(x, [2, 2], [3, 3], [1, 1], [1, 1], True)",
+        "n 4 3 3",
+    );
+}
+
+#[test]
+fn one_image_is_convolved_as_a_batch_of_them() {
+    let convolved = "torch.conv2d(torch.select(x, 0, 0), torch.zeros([5, 4, 3, 3]))";
+    assert_expression(convolved, "5 6 6");
+    assert_expression("torch.conv2d(x, torch.zeros([5, 4, 3, 3]))", "n 5 6 6");
+}
+
+#[test]
+fn what_solves_many_equations_has_the_batch_of_either_side() {
+    let solve = "torch.linalg_solve(x, torch.zeros([1, 1, 8, 2]))";
+    assert_expression(solve, "n 4 8 2");
+    let ranks = "torch.linalg_matrix_rank(x, torch.zeros([3, 1, 1]))";
+    assert_expression(ranks, "3 n 4");
+    assert_expression("torch.cov(w)", "6 6");
+    assert_expression("torch.cov(torch.narrow(w, 0, 0, 1))", "");
+    let left_out = "a, b, c = torch.svd(self.weight, True, False)\nreturn c\n";
+    assert_shape(left_out, "7 7");
 }
 
 #[test]

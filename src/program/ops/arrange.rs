@@ -172,16 +172,12 @@ rules! {
 
     /// `diagonal(x, offset, dim1, dim2)`
     diagonal(args) {
-        let input = args.shape(0)?;
-        let offset = args.int_or(1, "offset", 0)?;
-        let (mut a, mut b) = (args.int_or(2, "dim1", 0)?, args.int_or(3, "dim2", 1)?);
-        if args.get(2, "dim1").is_none() && args.get(1, "A").is_some_and(|v| v.is_tensor()) {
-            (a, b) = (-2, -1);
-        }
-        let (a, b) = (axis(a, input.len())?, axis(b, input.len())?);
-        let length = on_diagonal(input[a].known()?, input[b].known()?, offset)?;
-        let rest = (0..input.len()).filter(|i| *i != a && *i != b).map(|i| input[i]);
-        Some(rest.chain([Dim::fixed(length)]).collect())
+        diagonal_along(args, 0, 1)
+    }
+
+    /// `linalg_diagonal(x, offset=…, dim1=…, dim2=…)`
+    matrix_diagonal(args) {
+        diagonal_along(args, -2, -1)
     }
 
     /// `diag_embed(x, offset, dim1, dim2)`
@@ -284,6 +280,17 @@ rules! {
             }
         }
     }
+}
+
+/// The diagonal along two dimensions, these unless others are given.
+fn diagonal_along(args: &Args, dim1: i64, dim2: i64) -> Option<Shape> {
+    let input = args.shape(0)?;
+    let offset = args.int_or(1, "offset", 0)?;
+    let a = axis(args.int_or(2, "dim1", dim1)?, input.len())?;
+    let b = axis(args.int_or(3, "dim2", dim2)?, input.len())?;
+    let length = on_diagonal(input[a].known()?, input[b].known()?, offset)?;
+    let rest = (0..input.len()).filter(|i| *i != a && *i != b);
+    Some(rest.map(|i| input[i]).chain([Dim::fixed(length)]).collect())
 }
 
 fn on_diagonal(rows: i64, columns: i64, offset: i64) -> Option<i64> {

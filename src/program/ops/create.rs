@@ -61,19 +61,36 @@ rules! {
     }
 
     arange(args) {
+        if let Some(count) = counted_from_zero(args) {
+            return Some(vec![count]);
+        }
         let positional = args.0.iter().filter(|(name, _)| name.is_none());
         let numbers = positional.map(|(_, v)| items::double(items::of(v)?));
         let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
         let (start, end, step) = match numbers.as_slice() {
             [end] => (0., *end, 1.),
             [start, end] => (*start, *end, 1.),
-            [start, end, step] if *step > 0. => (*start, *end, *step),
+            [start, end, step] if *step != 0. => (*start, *end, *step),
             _ => return None,
         };
         // libtorch counts in double precision as well; beyond this whole numbers are not exact.
         let count = ((end - start) / step).ceil().max(0.);
         (count < 2f64.powi(52)).then(|| vec![Dim::fixed(count as i64)])
     }
+}
+
+/// The end of `arange(end)`, `arange(0, end)` or `arange(0, end, 1)`, which may be the batch size.
+fn counted_from_zero(args: &Args) -> Option<Dim> {
+    let positional = args.0.iter().filter(|(name, _)| name.is_none());
+    let numbers: Vec<Dim> = positional.map(|(_, v)| v.as_dim()).collect::<Option<_>>()?;
+    let (zero, one) = (Dim::fixed(0), ONE);
+    match numbers.as_slice() {
+        [end] => Some(*end),
+        [start, end] if *start == zero => Some(*end),
+        [start, end, step] if *start == zero && *step == one => Some(*end),
+        _ => None,
+    }
+    .filter(|end| end.n >= 0)
 }
 
 pub(super) fn frequencies(name: &str, args: &Args) -> ShapeResult {

@@ -18,8 +18,12 @@ pub(super) fn cat(_: &str, args: &Args) -> ShapeResult {
     joined(&shapes, dim)
 }
 
+/// A vector without elements takes no part, whatever the dimensions of the others.
 fn joined(shapes: &[&Shape], dim: i64) -> ShapeResult {
-    let Some((first, rest)) = shapes.split_first() else {
+    let is_part = |shape: &&&Shape| shape.as_slice() != [Dim::fixed(0)];
+    let parts: Vec<&Shape> = shapes.iter().filter(is_part).copied().collect();
+    let parts = if parts.is_empty() { shapes } else { &parts };
+    let Some((first, rest)) = parts.split_first() else {
         return Ok(None);
     };
     let Some(at) = axis(dim, first.len()) else {

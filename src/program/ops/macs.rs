@@ -17,12 +17,11 @@ pub(crate) fn statement_macs(
         _ => return Some(0),
     };
     let shape = |i: usize| operand_shape(network, values, statement.arg(i, "")?);
-    let output = || match &values.get(statement.outputs.first()?.0 as usize)?.known {
-        Known::Tensor {
-            shape: Some(shape), ..
-        } => elements(shape),
+    let output_shape = || match &values.get(statement.outputs.first()?.0 as usize)?.known {
+        Known::Tensor { shape, .. } => shape.as_ref(),
         _ => None,
     };
+    let output = || elements(output_shape()?);
     match operator {
         "conv1d" | "conv2d" | "conv3d" | "_convolution_mode" | "conv_depthwise3d" => {
             let weight = shape(1)?;
@@ -44,16 +43,16 @@ pub(crate) fn statement_macs(
         "mv" | "dot" | "vdot" => elements(&shape(0)?),
         "addmv" => elements(&shape(1)?),
         "outer" | "ger" | "addr" => output(),
-        "addmm" | "baddbmm" => output()?.checked_mul(elements(&[*shape(1)?.last()?])?),
+        "addmm" | "baddbmm" | "_addmm_activation" => {
+            output()?.checked_mul(elements(&[*shape(1)?.last()?])?)
+        }
         "scaled_dot_product_attention" => {
             let (query, key, value) = (shape(0)?, shape(1)?, shape(2)?);
             let keys = key.get(key.len().checked_sub(2)?)?.known()?;
-            let scores = elements(&query)?.checked_mul(keys)?;
-            let rows = elements(query.split_last()?.1)?;
-            scores.checked_add(
-                rows.checked_mul(keys)?
-                    .checked_mul(value.last()?.known()?)?,
-            )
+            let (width, weighed) = (query.last()?.known()?, value.last()?.known()?);
+            let rows = elements(output_shape()?.split_last()?.1)?;
+            rows.checked_mul(keys)?
+                .checked_mul(width.checked_add(weighed)?)
         }
         "einsum" => {
             let Some(Operand::Literal(equation)) = statement.arg(0, "equation") else {
@@ -86,6 +85,8 @@ const HOLDS_PRODUCTS: &[&str] = &[
     "rnn_relu",
     "lstm_cell",
     "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
     "bilinear",
     "tensordot",
     "inner",
@@ -93,8 +94,12 @@ const HOLDS_PRODUCTS: &[&str] = &[
     "addbmm",
     "chain_matmul",
     "linalg_multi_dot",
+    "linalg_vecdot",
+    "linalg_matrix_power",
+    "matrix_power",
     "__matmul__",
     "cdist",
+    "_euclidean_dist",
     "conv_tbc",
     "_transformer_encoder_layer_fwd",
 ];

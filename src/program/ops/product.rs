@@ -118,9 +118,17 @@ rules! {
         shapes.try_fold(first, |product, next| of(&product, next?))
     }
 
+    /// `scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=…, enable_gqa=…)`; with the last the
+    /// query has several heads for one of the others.
     attention(args) {
-        let mut shape = args.shape(0)?.clone();
-        *shape.last_mut()? = *args.shape(2)?.last()?;
+        let of = |i: usize| args.shape(i)?.split_last_chunk::<2>();
+        let ((query, [rows, _]), (key, _), (value, [_, width])) = (of(0)?, of(1)?, of(2)?);
+        let grouped = args.get(7, "enable_gqa").map_or(Some(false), Val::as_bool)?;
+        let mut shape = match grouped {
+            true => query.to_vec(),
+            false => broadcast(&broadcast(query, key)?, value)?,
+        };
+        shape.extend([*rows, *width]);
         Some(shape)
     }
 

@@ -104,6 +104,13 @@ pub(super) fn extreme(_: &str, args: &Args) -> Option<Vec<Option<Shape>>> {
     }
 }
 
+/// `mode(x, dim, keepdim)` with the places.
+pub(super) fn most_frequent(_: &str, args: &Args) -> Option<Vec<Option<Shape>>> {
+    let dim = args.int_or(1, "dim", -1)?;
+    let shape = without(args.shape(0)?, &[dim], flag(args.get(2, "keepdim"))?);
+    Some(vec![shape; 2])
+}
+
 pub(super) fn both_extremes(_: &str, args: &Args) -> Option<Vec<Option<Shape>>> {
     Some(vec![reduced(args, 1, 2); 2])
 }

@@ -53,19 +53,18 @@ const GROUPS: &[(Rule, &str)] = &[
     (Like(0), "
         abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not
         ceil cos cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 fix floor frac i0 isfinite isinf isnan isneginf
-        isposinf isreal lgamma log log10 log1p log2 logical_not logit mvlgamma nan_to_num neg negative polygamma
-        positive rad2deg reciprocal round rsqrt sgn sign signbit sin sinc sinh sqrt square tan tanh trunc
+        isposinf isreal lgamma log log10 log1p log2 logical_not logit mvlgamma nan_to_num neg negative positive rad2deg reciprocal round rsqrt sgn sign signbit sin sinc sinh sqrt square tan tanh trunc
         special_airy_ai special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_digamma
         special_entr special_erf special_erfc special_erfcx special_erfinv special_exp2 special_expit special_expm1
         special_gammaln special_i0 special_i0e special_i1 special_i1e special_log1p special_log_ndtr special_logit
         special_modified_bessel_i0 special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1
-        special_multigammaln special_ndtr special_ndtri special_polygamma special_psi special_round
+        special_multigammaln special_ndtr special_ndtri special_psi special_round
         special_scaled_modified_bessel_k0 special_scaled_modified_bessel_k1 special_sinc special_spherical_bessel_j0
         isin bucketize
     "),
     // Activations and dropout.
     (Like(0), "
-        celu clamp_max dropout elu feature_alpha_dropout feature_dropout alpha_dropout gelu hardshrink hardsigmoid
+        celu dropout elu feature_alpha_dropout feature_dropout alpha_dropout gelu hardshrink hardsigmoid
         hardswish hardtanh leaky_relu log_sigmoid log_softmax mish prelu _prelu_kernel relu relu6 rrelu selu sigmoid
         silu softmax softplus softshrink special_log_softmax special_softmax threshold _log_softmax _masked_softmax
         _safe_softmax _softmax softsign rrelu_with_noise rrelu_with_noise_functional
@@ -94,13 +93,14 @@ const GROUPS: &[(Rule, &str)] = &[
     // Parts written over.
     (Like(0), "
         as_strided_scatter diagonal_scatter fill_diagonal index_add index_copy index_fill index_put index_reduce
-        masked_scatter put scatter scatter_add scatter_reduce select_scatter slice_scatter
+        put scatter scatter_add scatter_reduce select_scatter slice_scatter
     "),
     (Like(0), "
         cholesky cholesky_inverse inverse linalg_cholesky linalg_inv linalg_matrix_exp linalg_matrix_power matrix_exp
         matrix_power _weight_norm _transformer_encoder_layer_fwd
     "),
-    (Like(1), "expand_as gather reshape_as searchsorted take view_as"),
+    (Like(1), "expand_as reshape_as searchsorted take view_as"),
+    (Like(2), "gather"),
     // Two or three inputs, element by element.
     (Broadcast(2), "
         add arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor complex copysign div
@@ -116,7 +116,7 @@ const GROUPS: &[(Rule, &str)] = &[
         special_zeta
     "),
     (Broadcast(3), "addcdiv addcmul clamp clip lerp"),
-    (Broadcast(2), "clamp_min"),
+    (Broadcast(2), "clamp_min clamp_max masked_scatter polygamma special_polygamma"),
     (One(elementwise::choice), "where"),
     // Reductions.
     (Reduced(1, 2), "
@@ -130,7 +130,8 @@ const GROUPS: &[(Rule, &str)] = &[
     (One(reduce::count), "count_nonzero"),
     (One(reduce::quantile), "quantile nanquantile"),
     (One(reduce::distance), "cosine_similarity pairwise_distance"),
-    (Several(reduce::extreme), "max min median nanmedian mode"),
+    (Several(reduce::extreme), "max min median nanmedian"),
+    (Several(reduce::most_frequent), "mode"),
     (Several(reduce::both_extremes), "aminmax _aminmax"),
     (Several(reduce::kth), "kthvalue"),
     (Several(reduce::top), "topk"),
@@ -164,7 +165,8 @@ const GROUPS: &[(Rule, &str)] = &[
     (One(arrange::slice), "slice slice_copy"),
     (One(arrange::narrow), "narrow narrow_copy"),
     (One(arrange::select), "select select_copy"),
-    (One(arrange::diagonal), "diagonal diagonal_copy linalg_diagonal"),
+    (One(arrange::diagonal), "diagonal diagonal_copy"),
+    (One(arrange::matrix_diagonal), "linalg_diagonal"),
     (One(arrange::diag_embed), "diag_embed"),
     (One(arrange::diag), "diag"),
     (One(arrange::unfold), "unfold unfold_copy"),

@@ -91,15 +91,22 @@ impl Window {
             let room = size
                 .saturating_add(p.saturating_mul(2))
                 .saturating_sub(reach);
-            if room < 0 || s < 1 {
-                return Err(format!(
-                    "a window of {reach} does not fit into {size} pixels"
-                ));
+            let refuse = || format!("a window of {reach} does not fit into {size} pixels");
+            if s < 1 {
+                return Err(refuse());
             }
-            let mut out = room / s + 1;
+            let room = if ceil {
+                room.saturating_add(s - 1)
+            } else {
+                room
+            };
+            let mut out = room.div_euclid(s).saturating_add(1);
             // The last window of ceil mode must start inside the input or its left padding.
-            if ceil && room % s != 0 && out * s < size + p {
-                out += 1;
+            if ceil && (out - 1).saturating_mul(s) >= size.saturating_add(p) {
+                out -= 1;
+            }
+            if out < 1 {
+                return Err(refuse());
             }
             output.push(Dim::fixed(out));
         }
@@ -170,28 +177,34 @@ fn forward(name: &str, args: &Args, window: &Window) -> ShapeResult {
     let (Some(weight), Some(groups)) = (fixed(weight), window.groups) else {
         return Ok(None);
     };
-    if weight.len() < 3 || input.len() != weight.len() {
+    // One image may stand there instead of a batch.
+    let channels = Dim::fixed(weight.get(1).map_or(0, |n| n.saturating_mul(groups)));
+    let lead = match (input.len() + 1).checked_sub(weight.len()) {
+        Some(1) => Some(2),
+        Some(0) if input.first() == Some(&channels) => Some(1),
+        _ => None,
+    };
+    let (Some(lead), true) = (lead, weight.len() > 2) else {
         return Err(format!(
             "{name}: an input of {} dimensions for a weight of {}",
             input.len(),
             weight.len()
         ));
-    }
-    let channels = weight[1].saturating_mul(groups);
-    if input[1].known().is_some_and(|c| c != channels) {
+    };
+    let found = input[lead - 1];
+    if found.batch == 0 && found != channels {
         return Err(format!(
-            "{name}: {channels} channels are expected, the input has {}",
-            input[1].n
+            "{name}: {} channels are expected, the input has {}",
+            channels.n, found.n
         ));
     }
     let spatial = window
-        .slide(&input[2..], &weight[2..])
+        .slide(&input[lead..], &weight[2..])
         .map_err(|e| format!("{name}: {e}"))?;
     Ok(spatial.map(|spatial| {
-        [input[0], Dim::fixed(weight[0])]
-            .into_iter()
-            .chain(spatial)
-            .collect()
+        let lead = input[..lead - 1].iter().copied();
+        let lead = lead.chain([Dim::fixed(weight[0])]);
+        lead.chain(spatial).collect()
     }))
 }
 
