@@ -61,6 +61,7 @@ $(TARGET)/zoo/installed: tests/zoo/requirements.txt
 zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/installed) ## Check removals against PyTorch on a zoo of models (needs torch, torchvision, timm)
 	$(ZOO_PYTHON) tests/zoo/operators.py
 	$(ZOO_PYTHON) tests/zoo/transforms.py --ckaprune $(TARGET)/release/ckaprune
+	$(ZOO_PYTHON) tests/zoo/shapes.py --ckaprune $(TARGET)/release/ckaprune
 	$(if $(if $(ZOO),,$(FAMILIES)),,$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO))
 	$(if $(if $(FAMILIES),,$(ZOO)),,$(ZOO_PYTHON) tests/zoo/sweep.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(FAMILIES))
 
