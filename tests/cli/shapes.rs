@@ -70,10 +70,11 @@ fn networks_of_these_operators_are_scored() {
 #[cfg(feature = "torch")]
 #[test]
 fn what_no_rule_tells_is_learned_from_running_the_network() {
-    for name in ["woven_traced", "cached_scripted"] {
+    // Of the dictionary that is filled while the network runs, the analysis knows the shapes by itself.
+    for (name, without_running) in [("woven_traced", 0), ("cached_scripted", 3)] {
         let model = format!("field/{name}.pt");
         let place = Place::with(&[&model]);
-        assert_eq!(removable(&place, &model), 0, "{name}");
+        assert_eq!(removable(&place, &model), without_running, "{name}");
         let ranking = place.json(&format!(
             "score --model {model} --input-size 8 --samples 8 --json"
         ));
