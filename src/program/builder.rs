@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::families::{Families, is_foreign};
 use super::modules::{ModuleId, ModuleTree};
 use super::objects::{self, Objects};
 use super::ops;
@@ -385,7 +386,7 @@ impl<'a> Builder<'a> {
                     .into_iter()
                     .map(|v| (self.statements.len(), v)),
             );
-        let families = Families::of(self);
+        let families = Families::of(&self.values, &self.statements);
         let mut found = HashSet::new();
         for (at, value) in looks {
             let root = families.root(value);
@@ -406,7 +407,7 @@ impl<'a> Builder<'a> {
 
     /// The finished program: statements nobody needs are gone.
     pub fn finish(mut self, input: ValueId, output: Val) -> Program {
-        let families = Families::of(&self);
+        let families = Families::of(&self.values, &self.statements);
         for (i, value) in self.values.iter_mut().enumerate() {
             value.root = families.root(ValueId(i as u32));
         }
@@ -446,53 +447,6 @@ impl<'a> Builder<'a> {
             autocast: self.autocast,
             open,
         }
-    }
-}
-
-/// Code that was not followed: it may write into all it is given, and hand any of it on.
-fn is_foreign(op: &Op) -> bool {
-    match op {
-        Op::Method { .. } | Op::Opaque(_) => true,
-        Op::Call(function) => function.starts_with("__torch__."),
-        _ => false,
-    }
-}
-
-/// Which values may share memory, over code that was not followed too.
-struct Families {
-    /// For each value an older one of its family, or itself.
-    older: Vec<ValueId>,
-}
-
-impl Families {
-    fn of(builder: &Builder) -> Self {
-        let mut families = Families {
-            older: builder.values.iter().map(|v| v.root).collect(),
-        };
-        // A list shares memory with all its items.
-        let joins = |s: &&Statement| is_foreign(&s.op) || s.op == Op::Alias;
-        for statement in builder.statements.iter().filter(joins) {
-            let mut members = statement.reads().chain(statement.outputs.iter().copied());
-            if let Some(first) = members.next() {
-                members.for_each(|member| families.join(first, member));
-            }
-        }
-        families
-    }
-
-    fn root(&self, mut value: ValueId) -> ValueId {
-        loop {
-            let older = self.older[value.0 as usize];
-            if older == value {
-                return value;
-            }
-            value = older;
-        }
-    }
-
-    fn join(&mut self, a: ValueId, b: ValueId) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.older[a.max(b).0 as usize] = a.min(b);
     }
 }
 

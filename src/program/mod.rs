@@ -11,6 +11,7 @@ pub mod ast;
 mod batch;
 mod builder;
 mod emit;
+mod families;
 mod gradient;
 mod inline;
 mod learned;

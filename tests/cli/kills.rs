@@ -161,7 +161,10 @@ fn a_kill_costs_one_epoch_at_most() {
 
 #[test]
 fn scores_and_repairs_are_not_done_again() {
-    let line = format!("{PRUNE} --iterations 1 --epochs 40 --run-dir run --output out.pt");
+    // Behind a stage's last block there is but one repair to do.
+    let line = format!(
+        "{PRUNE} --iterations 1 --min-blocks-per-stage 2 --epochs 40 --run-dir run --output out.pt"
+    );
     let place = Place::with_data(&["basic_scripted.pt"]);
     let mut running = Running::start(&place, &line);
     running.wait_for("epoch 1 of 40");
