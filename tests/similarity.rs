@@ -295,7 +295,7 @@ fn a_block_of_unknown_shape_is_left_out_with_the_reason() {
     let class = "code/__torch__/___torch_mangle_6.py";
     let (from, to) = (
         "    return torch.add(x, _1)",
-        "    if bool(torch.gt(torch.sum(x), 0)):\n      y = torch.add(x, _1)\n    else:\n      y = torch.sum(torch.add(x, _1), [1], True)\n    return torch.mul(torch.add(x, y), 1)",
+        "    if bool(torch.gt(torch.sum(x), 0)):\n      y = torch.add(x, _1)\n    else:\n      y = torch.sum(torch.add(x, _1), [1], True)\n    return torch.add(x, y)",
     );
     let case = Case::edited("preact_scripted.pt", class, from, to);
     let map = case.map(24, 24);

@@ -125,6 +125,7 @@ fn the_text_has_each_accuracy_and_its_distance_to_the_clean_one() {
             Condition::Attack(_) => 0.125,
             Condition::Corruption { severity, .. } => 0.1 * f64::from(u8::from(severity)),
         };
+        row.tally.correct = (row.tally.accuracy * row.tally.images as f64).round() as usize;
     }
     result.mean_corruption_accuracy = Robustness::mean_accuracy(&result.rows, None);
     let text = result.text();
