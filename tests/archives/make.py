@@ -11,7 +11,7 @@ import pickle
 import sys
 import zipfile
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -658,25 +658,39 @@ def jobs() -> dict:
     }
 
 
-def main(wanted: List[str]) -> None:
-    torch.set_grad_enabled(False)
-    for name, (save, *arguments) in jobs().items():
+def write(folder: Path, jobs: Dict[str, Callable[[Path], None]], wanted: List[str]) -> None:
+    """Has each file made that is wanted by its job, which is given the path."""
+    for name, job in jobs.items():
         if wanted and not name.startswith(tuple(wanted)):
             continue
         # TorchScript numbers class names per process; a process for each file makes the files independent.
         child = os.fork()
         if child == 0:
-            save(*arguments)
-            if name.endswith(".pt"):
-                shrink(HERE / name)
+            job(folder / name)
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:
             raise SystemExit(f"{name} could not be made")
-        print(f"{(HERE / name).stat().st_size:8} {name}")
+        print(f"{(folder / name).stat().st_size:8} {name}")
 
 
-if __name__ == "__main__":
+def start(main: Callable[[List[str]], None]) -> None:
     # Scripted classes print their constants in the order of a set of strings.
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
+    torch.set_grad_enabled(False)
     main(sys.argv[1:])
+
+
+def main(wanted: List[str]) -> None:
+    def job(save, *arguments):
+        def run(path: Path) -> None:
+            save(*arguments)
+            if path.suffix == ".pt":
+                shrink(path)
+        return run
+
+    write(HERE, {name: job(*made) for name, made in jobs().items()}, wanted)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -3,7 +3,6 @@
     python batches.py [NAME...]      all of them, or those whose file name starts with a NAME
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -160,23 +159,15 @@ def images(name: str) -> Tensor:
     return torch.randn(ARCHIVES[name][1], 3, 8, 8)
 
 
+def job(path: Path) -> None:
+    torch.jit.trace(net(ARCHIVES[path.name][0]), images(path.name)).save(path)
+    make.shrink(path)
+
+
 def main(wanted):
-    torch.set_grad_enabled(False)
     make.example_inputs = lambda path: (images(path.name),)
-    for name, (kind, _) in ARCHIVES.items():
-        if wanted and not name.startswith(tuple(wanted)):
-            continue
-        child = os.fork()
-        if child == 0:
-            torch.jit.trace(net(kind), images(name)).save(HERE / name)
-            make.shrink(HERE / name)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            raise SystemExit(f"{name} could not be made")
-        print(f"{(HERE / name).stat().st_size:8} {name}")
+    make.write(HERE, dict.fromkeys(ARCHIVES, job), wanted)
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
-    main(sys.argv[1:])
+    make.start(main)

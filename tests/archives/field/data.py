@@ -3,7 +3,6 @@
     python data.py [NAME...]        all of them, or those whose file name starts with a NAME
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -69,23 +68,14 @@ ARCHIVES = {
 }
 
 
+def job(path: Path) -> None:
+    ARCHIVES[path.name]().save(path)
+    make.shrink(path)
+
+
 def main(wanted):
-    torch.set_grad_enabled(False)
-    for name, archive in ARCHIVES.items():
-        if wanted and not name.startswith(tuple(wanted)):
-            continue
-        # TorchScript numbers class names per process.
-        child = os.fork()
-        if child == 0:
-            archive().save(HERE / name)
-            make.shrink(HERE / name)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            raise SystemExit(f"{name} could not be made")
-        print(f"{(HERE / name).stat().st_size:8} {name}")
+    make.write(HERE, dict.fromkeys(ARCHIVES, job), wanted)
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
-    main(sys.argv[1:])
+    make.start(main)

@@ -3,7 +3,6 @@
     python heads.py [NAME...]        all of them, or those whose file name starts with a NAME
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Tuple
@@ -122,8 +121,5 @@ def jobs() -> dict:
 
 
 if __name__ == "__main__":
-    # Scripted classes print their constants in the order of a set of strings.
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
     make.HERE, make.jobs = Path(__file__).resolve().parent, jobs
-    make.main(sys.argv[1:])
+    make.start(make.main)

@@ -4,7 +4,6 @@
 """
 
 import math
-import os
 import sys
 import zipfile
 from pathlib import Path
@@ -296,26 +295,18 @@ def made_on_gpu(path):
             new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
+def job(path: Path) -> None:
+    ARCHIVES[path.name]().save(path)
+    if path.name in ON_GPU:
+        made_on_gpu(path)
+    # PyTorch does not load what it saved of packed layers.
+    if path.name not in ("for_inference.pt", *ON_GPU):
+        make.shrink(path)
+
+
 def main(wanted):
-    torch.set_grad_enabled(False)
-    for name, archive in ARCHIVES.items():
-        if wanted and not name.startswith(tuple(wanted)):
-            continue
-        child = os.fork()
-        if child == 0:
-            archive().save(HERE / name)
-            if name in ON_GPU:
-                made_on_gpu(HERE / name)
-            # PyTorch does not load what it saved of packed layers.
-            if name not in ("for_inference.pt", *ON_GPU):
-                make.shrink(HERE / name)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            raise SystemExit(f"{name} could not be made")
-        print(f"{(HERE / name).stat().st_size:8} {name}")
+    make.write(HERE, dict.fromkeys(ARCHIVES, job), wanted)
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
-    main(sys.argv[1:])
+    make.start(main)
