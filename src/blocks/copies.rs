@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::twins::Twins;
-use crate::program::ast::{Arg, CallId, Expr, Function, Stmt, walk};
+use crate::program::ast::{CallId, Expr, Function, Stmt, walk};
 use crate::program::{Attribute, Mention, ModuleId, Network};
 
 /// Names that lead to one another are followed so far.
@@ -270,55 +270,29 @@ impl<'a> Search<'_, '_, 'a> {
             (None, None) => {}
             _ => return false,
         }
-        match (a, b) {
-            (Expr::Name(a), Expr::Name(b)) => {
-                match (self.one.is_variable(a), self.other.is_variable(b)) {
-                    (false, false) => a == b,
-                    // Of parameters only the module itself is the same in both.
-                    (true, true) => {
-                        self.one.receiver() == Some(a.as_str())
-                            && self.other.receiver() == Some(b.as_str())
-                    }
-                    _ => false,
+        if let (Expr::Name(a), Expr::Name(b)) = (a, b) {
+            return match (self.one.is_variable(a), self.other.is_variable(b)) {
+                (false, false) => a == b,
+                // Of parameters only the module itself is the same in both.
+                (true, true) => {
+                    self.one.receiver() == Some(a.as_str())
+                        && self.other.receiver() == Some(b.as_str())
                 }
-            }
-            (Expr::Number(a), Expr::Number(b)) | (Expr::Str(a), Expr::Str(b)) => a == b,
-            (
-                Expr::Call {
-                    callee: f, args: a, ..
-                },
-                Expr::Call {
-                    id,
-                    callee: g,
-                    args: b,
-                    ..
-                },
-            ) => {
-                let same = self.callees(f, g) && self.arguments(a, b);
-                if same {
-                    self.calls.insert(*id);
-                }
-                same
-            }
-            (Expr::Attribute { name: a, .. }, Expr::Attribute { name: b, .. }) if a != b => false,
-            (
-                Expr::Unary { operator: a, .. } | Expr::Binary { operator: a, .. },
-                Expr::Unary { operator: b, .. } | Expr::Binary { operator: b, .. },
-            ) if a != b => false,
-            (Expr::Slice(a), Expr::Slice(b))
-                if a.iter()
-                    .map(Option::is_some)
-                    .ne(b.iter().map(Option::is_some)) =>
-            {
-                false
-            }
-            (a, b) => {
-                let (x, y) = (a.children(), b.children());
-                std::mem::discriminant(a) == std::mem::discriminant(b)
-                    && x.len() == y.len()
-                    && x.into_iter().zip(y).all(|(x, y)| self.same(x, y))
-            }
+                _ => false,
+            };
         }
+        let call = match b {
+            Expr::Call { id, .. } => Some(*id),
+            _ => None,
+        };
+        let same = a.aligned(b).is_some_and(|parts| {
+            parts.into_iter().enumerate().all(|(i, (a, b))| match i {
+                0 if call.is_some() => self.callees(a, b),
+                _ => self.same(a, b),
+            })
+        });
+        self.calls.extend(call.filter(|_| same));
+        same
     }
 
     fn callees(&mut self, f: &'a Expr, g: &'a Expr) -> bool {
@@ -336,13 +310,6 @@ impl<'a> Search<'_, '_, 'a> {
             }
             (f, g) => self.same(f, g),
         }
-    }
-
-    fn arguments(&mut self, a: &'a [Arg], b: &'a [Arg]) -> bool {
-        a.len() == b.len()
-            && a.iter()
-                .zip(b)
-                .all(|(a, b)| a.name == b.name && self.same(&a.value, &b.value))
     }
 
     /// The module that an expression of the span's own method stands for.

@@ -10,10 +10,10 @@ use super::attributes::used_by_block_alone;
 use super::copies::copies;
 use super::twins::Twins;
 use super::{Block, Reason};
-use crate::program::ast::{Arg, CallId, Class, Expr};
+use crate::program::ast::{Arg, CallId, Class, Expr, walk};
 use crate::program::{
     Attribute, Found, How, Mention, ModuleId, Network, Of, Operand, Program, Statement, Uses,
-    ValueId, is_impure,
+    ValueId, is_impure, rewrite,
 };
 
 /// A call of a block besides the one that `forward` makes, and what takes its place.
@@ -38,6 +38,8 @@ pub enum Otherwise {
     NoCopy,
     PicksByNumber,
     HandsOnHolder,
+    /// Its code gives more than its output, such as sizes, which is read behind it.
+    ReadsBesides,
 }
 
 impl fmt::Display for Otherwise {
@@ -49,6 +51,7 @@ impl fmt::Display for Otherwise {
             Otherwise::NoCopy => "uses its weights in other code than `forward` does",
             Otherwise::PicksByNumber => "picks it by its number among others",
             Otherwise::HandsOnHolder => "hands on a module that it is in",
+            Otherwise::ReadsBesides => "reads other values that it computes, besides its output",
         })
     }
 }
@@ -104,10 +107,10 @@ fn copied(
     let class_of = |module| network.modules.get(module).class.as_str();
     let frame = &program.calls[block.frame.0];
     let class_name = class_of(frame.module);
-    let refused = |owner: ModuleId, method: &str| Reason::UsedElsewhere {
+    let refused = |owner: ModuleId, method: &str, otherwise| Reason::UsedElsewhere {
         class: class_of(owner).to_owned(),
         method: method.to_owned(),
-        otherwise: Otherwise::NoCopy,
+        otherwise,
     };
     // By method the calls in which a weight of the block is used.
     let mut using: BTreeMap<&str, Vec<Option<CallId>>> = BTreeMap::new();
@@ -123,22 +126,26 @@ fn copied(
                 (_, How::Picked) => None,
             };
             if found.owner != frame.module {
-                return Err(refused(found.owner, found.usage.method));
+                return Err(refused(found.owner, found.usage.method, Otherwise::NoCopy));
             }
             using.entry(found.usage.method).or_default().push(call);
         }
     }
-    // What the method itself does with modules of the block besides is dead once the block is gone, or stays.
-    using.remove(frame.method.as_str());
+    let mut own: HashSet<CallId> = using
+        .remove(frame.method.as_str())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
     let inside = calls_inside(program, block);
     for number in constants_of_block_alone(network, program, block) {
         for usage in uses.of_constant(class_name, number) {
             let How::Read { within } = usage.how else {
                 continue;
             };
-            let own = usage.method == frame.method && within.is_some_and(|id| inside.contains(&id));
-            if !own {
-                using.entry(usage.method).or_default().push(within);
+            match within.filter(|id| usage.method == frame.method && inside.contains(id)) {
+                Some(id) => drop(own.insert(id)),
+                None => using.entry(usage.method).or_default().push(within),
             }
         }
     }
@@ -158,7 +165,7 @@ fn copied(
             call.is_some_and(|call| found.iter().any(|copy| copy.calls.contains(&call)))
         };
         if !calls.iter().all(in_copy) {
-            return Err(refused(frame.module, name));
+            return Err(refused(frame.module, name, Otherwise::NoCopy));
         }
         let others = found
             .into_iter()
@@ -170,7 +177,52 @@ fn copied(
             stand_in: copy.stand_in,
         }));
     }
-    Ok(bypasses)
+    match calls_left(network, program, twins, block, &bypasses) {
+        Some(left) if left.is_disjoint(&own) => Ok(bypasses),
+        _ => Err(refused(
+            frame.module,
+            &frame.method,
+            Otherwise::ReadsBesides,
+        )),
+    }
+}
+
+/// The calls that are left in the code of a span's frame without the span; `None` if that is too much to try.
+fn calls_left(
+    network: &Network,
+    program: &Program,
+    twins: &mut Twins,
+    block: &Block,
+    bypasses: &[Bypass],
+) -> Option<HashSet<CallId>> {
+    let frame = &program.calls[block.frame.0];
+    let class = network
+        .sources
+        .class(&network.modules.get(frame.module).class)?;
+    let mut code = class.method(&frame.method)?.clone();
+    let mut parts: usize = 0;
+    walk(&code.body, &mut |_| parts += 1);
+    // The code is read once for each statement that goes.
+    twins
+        .count(parts.saturating_mul(block.statements.len()))
+        .then_some(())?;
+    let before = rewrite::reads(&code.body);
+    let (call, stand_in) = block.place_in_code(program)?;
+    let in_frame = |b: &&Bypass| b.module == frame.module && b.method == frame.method;
+    let others = bypasses.iter().filter(in_frame);
+    let others = others.map(|bypass| (bypass.call, &bypass.stand_in));
+    for (call, stand_in) in std::iter::once((call, &stand_in)).chain(others) {
+        rewrite::replace_call(&mut code, call, stand_in);
+    }
+    rewrite::drop_writes(&mut code, &block.writes_in_code(program));
+    rewrite::clean_up(&mut code, &before);
+    let mut left = HashSet::new();
+    walk(&code.body, &mut |expression| {
+        if let Expr::Call { id, .. } = expression {
+            left.insert(*id);
+        }
+    });
+    Some(left)
 }
 
 /// The calls in the code of a block's frame that give what its statements make.

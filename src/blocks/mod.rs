@@ -21,7 +21,7 @@ mod skip;
 mod spans;
 mod twins;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
@@ -197,6 +197,22 @@ impl Block {
     #[must_use]
     pub fn place_in_code(&self, program: &Program) -> Option<(CallId, Mention)> {
         place_in_code(program, self.call, self.frame, self.input, self.output)
+    }
+
+    /// The calls in the code of [`Block::frame`] that do nothing but statements of the block, and write memory by them.
+    pub(crate) fn writes_in_code(&self, program: &Program) -> Vec<CallId> {
+        let inside = program.statements[self.statements.clone()].iter();
+        let written: BTreeSet<ValueId> = inside
+            .filter(|s| s.impure)
+            .flat_map(|s| s.outputs.iter().copied())
+            .collect();
+        let expressions = &program.calls[self.frame.0].expressions;
+        let always_inside = |id: &CallId| {
+            let mut runs = expressions.iter().filter(|(other, _)| other == id);
+            runs.all(|(_, value)| written.contains(value))
+        };
+        let ids: BTreeSet<CallId> = expressions.iter().map(|(id, _)| *id).collect();
+        ids.into_iter().filter(always_inside).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::program::ast::{Arg, Assign, Expr, Function, Stmt};
+use crate::program::ast::{Assign, Expr, Function, Stmt};
 use crate::program::{Attribute, ModuleId, Network};
 
 /// Parts of code that are compared, over all comparisons.
@@ -160,38 +160,16 @@ impl<'a> Pair<'_, 'a> {
         if !self.twins.count(1) {
             return false;
         }
-        match (one, other) {
-            (Expr::Name(a), Expr::Name(b)) => match self.names.get(a.as_str()) {
-                Some(name) => name == b,
-                None => a == b,
-            },
-            (
-                Expr::Call {
-                    callee: f, args: a, ..
-                },
-                Expr::Call {
-                    callee: g, args: b, ..
-                },
-            ) => self.callees(f, g) && self.arguments(a, b),
-            (Expr::Attribute { name: a, .. }, Expr::Attribute { name: b, .. }) if a != b => false,
-            (Expr::Number(a), Expr::Number(b)) | (Expr::Str(a), Expr::Str(b)) => a == b,
-            (
-                Expr::Unary { operator: a, .. } | Expr::Binary { operator: a, .. },
-                Expr::Unary { operator: b, .. } | Expr::Binary { operator: b, .. },
-            ) if a != b => false,
-            // The parts of a slice that are left out have no place among its children.
-            (Expr::Slice(a), Expr::Slice(b))
-                if a.iter()
-                    .map(Option::is_some)
-                    .ne(b.iter().map(Option::is_some)) =>
-            {
-                false
-            }
-            (a, b) => {
-                std::mem::discriminant(a) == std::mem::discriminant(b)
-                    && self.all(&a.children(), &b.children())
-            }
+        if let (Expr::Name(a), Expr::Name(b)) = (one, other) {
+            return self.names.get(a.as_str()).copied().unwrap_or(a) == b;
         }
+        let is_call = matches!(one, Expr::Call { .. });
+        one.aligned(other).is_some_and(|parts| {
+            parts.into_iter().enumerate().all(|(i, (a, b))| match i {
+                0 if is_call => self.callees(a, b),
+                _ => self.expressions(a, b),
+            })
+        })
     }
 
     fn callees(&mut self, one: &'a Expr, other: &'a Expr) -> bool {
@@ -205,13 +183,5 @@ impl<'a> Pair<'_, 'a> {
             }
             (a, b) => self.expressions(a, b),
         }
-    }
-
-    fn arguments(&mut self, one: &'a [Arg], other: &'a [Arg]) -> bool {
-        one.len() == other.len()
-            && one
-                .iter()
-                .zip(other)
-                .all(|(a, b)| a.name == b.name && self.expressions(&a.value, &b.value))
     }
 }

@@ -9,7 +9,6 @@
 mod classes;
 mod constants;
 mod evaluation;
-mod method;
 mod momentum;
 mod thaw;
 mod unbake;
@@ -28,13 +27,11 @@ use crate::blocks::attributes::used_by_block_alone;
 use crate::blocks::{Block, Bypass, Reason};
 use crate::program::Sources;
 use crate::program::ast::CallId;
-use crate::program::{
-    Emitter, How, Mention, ModuleId, Network, Program, ProgramError, Skip, ValueId,
-};
+use crate::program::rewrite::{self, Reads};
+use crate::program::{Emitter, How, Mention, ModuleId, Network, Program, ProgramError, Skip};
 use crate::resolution::{Unresolved, resolve};
 use classes::ClassEditor;
 use constants::{read_by, renumber, renumbered_text};
-use method::Reads;
 
 /// Why blocks cannot be removed.
 #[derive(Debug, thiserror::Error)]
@@ -168,20 +165,20 @@ impl Patch {
                 let code = code.ok_or_else(|| removal.call_not_found())?;
                 edited
                     .entry((module, name))
-                    .or_insert_with(|| method::reads(&code.body));
-                if !method::replace_call(code, call, stand_in) {
+                    .or_insert_with(|| rewrite::reads(&code.body));
+                if !rewrite::replace_call(code, call, stand_in) {
                     return Err(removal.call_not_found());
                 }
             }
         }
         for removal in &self.removals {
             if let Some(code) = classes.method_mut(removal.caller, &removal.method) {
-                method::drop_writes(code, &removal.writes);
+                rewrite::drop_writes(code, &removal.writes);
             }
         }
         for ((module, name), before) in &edited {
             if let Some(code) = classes.method_mut(*module, name) {
-                method::clean_up(code, before);
+                rewrite::clean_up(code, before);
             }
         }
         self.drop_unread_names(&mut classes);
@@ -221,7 +218,7 @@ impl Patch {
         drop(uses);
         for (module, method) in named {
             if let Some(code) = classes.method_mut(module, &method) {
-                method::drop_unread_names(code);
+                rewrite::drop_unread_names(code);
             }
         }
     }
@@ -267,7 +264,7 @@ impl Removal {
             stand_in,
             is_call: block.call.is_some(),
             elsewhere: block.elsewhere.clone(),
-            writes: writes_in_code(program, block),
+            writes: block.writes_in_code(program),
             attributes: used_by_block_alone(network, program, block),
             skip: Skip {
                 statements: block.statements.clone(),
@@ -298,22 +295,6 @@ impl Removal {
             method: method.to_owned(),
         }
     }
-}
-
-/// The calls in the code of a block's frame that do nothing but statements of the block, and write memory by them.
-fn writes_in_code(program: &Program, block: &Block) -> Vec<CallId> {
-    let inside = program.statements[block.statements.clone()].iter();
-    let written: BTreeSet<ValueId> = inside
-        .filter(|s| s.impure)
-        .flat_map(|s| s.outputs.iter().copied())
-        .collect();
-    let expressions = &program.calls[block.frame.0].expressions;
-    let always_inside = |id: &CallId| {
-        let mut runs = expressions.iter().filter(|(other, _)| other == id);
-        runs.all(|(_, value)| written.contains(value))
-    };
-    let ids: BTreeSet<CallId> = expressions.iter().map(|(id, _)| *id).collect();
-    ids.into_iter().filter(always_inside).collect()
 }
 
 /// Writes the source files that differ, and takes out those of which nothing is left.

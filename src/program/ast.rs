@@ -230,6 +230,29 @@ impl Expr {
         }
     }
 
+    /// The children of two expressions, in pairs, if they are all that can be different: names apart, everything that
+    /// stands outside of children is the same.
+    pub fn aligned<'a>(&'a self, other: &'a Expr) -> Option<Vec<(&'a Expr, &'a Expr)>> {
+        let same = match (self, other) {
+            (Expr::Name(_), Expr::Name(_)) => true,
+            (Expr::Number(a), Expr::Number(b)) | (Expr::Str(a), Expr::Str(b)) => a == b,
+            (Expr::Attribute { name: a, .. }, Expr::Attribute { name: b, .. }) => a == b,
+            (Expr::Call { args: a, .. }, Expr::Call { args: b, .. }) => {
+                a.iter().map(|a| &a.name).eq(b.iter().map(|b| &b.name))
+            }
+            (Expr::Unary { operator: a, .. }, Expr::Unary { operator: b, .. })
+            | (Expr::Binary { operator: a, .. }, Expr::Binary { operator: b, .. }) => a == b,
+            // The parts of a slice that are left out have no place among its children.
+            (Expr::Slice(a), Expr::Slice(b)) => a
+                .iter()
+                .map(Option::is_some)
+                .eq(b.iter().map(Option::is_some)),
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        };
+        let (a, b) = (self.children(), other.children());
+        (same && a.len() == b.len()).then(|| a.into_iter().zip(b).collect())
+    }
+
     /// The expressions directly inside this one, to change them.
     pub fn children_mut(&mut self) -> Vec<&mut Expr> {
         match self {

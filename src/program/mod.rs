@@ -22,6 +22,7 @@ mod opaque;
 mod ops;
 mod parse;
 mod print;
+pub(crate) mod rewrite;
 mod shape_ends;
 mod sites;
 mod slice;

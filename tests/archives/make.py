@@ -666,6 +666,8 @@ def write(folder: Path, jobs: Dict[str, Callable[[Path], None]], wanted: List[st
         # TorchScript numbers class names per process; a process for each file makes the files independent.
         child = os.fork()
         if child == 0:
+            # What a network begins with, where nothing gives it other weights.
+            torch.manual_seed(SEED)
             job(folder / name)
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:

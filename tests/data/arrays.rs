@@ -6,22 +6,12 @@ use ckaprune::data::{DataSet, Format, Part, Problem, open};
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView4};
 use tempfile::tempdir;
 
+use super::errors::refused;
 use super::files::{Npy, npz, write};
 use super::formats::pixels;
 
 fn labels(part: &Option<Part>) -> &[i64] {
     part.as_ref().unwrap().labels().unwrap()
-}
-
-fn refused(path: &Path, said: &[&str]) {
-    let message = open(path).unwrap_err().to_string();
-    assert!(
-        message.starts_with(&path.display().to_string()),
-        "{message}"
-    );
-    for part in said {
-        assert!(message.contains(part), "{part:?} is missing in: {message}");
-    }
 }
 
 /// Images of 2 × 2 in colour; all pixels of one have its number.

@@ -31,6 +31,19 @@ fn problem(path: &Path, file: &str) -> (Option<usize>, Problem) {
     }
 }
 
+/// Whether `open` fails with a message that begins with the path and holds all that is to be said.
+#[track_caller]
+pub fn refused(path: &Path, said: &[&str]) {
+    let message = open(path).unwrap_err().to_string();
+    assert!(
+        message.starts_with(&path.display().to_string()),
+        "{message}"
+    );
+    for part in said {
+        assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+}
+
 macro_rules! assert_problem {
     ($path:expr, $file:expr, $image:pat, $problem:pat) => {
         let found = problem($path, $file);

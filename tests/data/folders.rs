@@ -6,23 +6,13 @@ use std::path::Path;
 use ckaprune::data::{ClassNames, DataSet, Format, Labelling, Part, open, open_labelled};
 use tempfile::tempdir;
 
+use super::errors::refused;
 use super::files::{grey, write};
 
 fn opened(path: &Path) -> DataSet {
     let set = open(path).unwrap();
     assert_eq!(set.format, Format::ImageFolder);
     set
-}
-
-fn refused(path: &Path, said: &[&str]) {
-    let message = open(path).unwrap_err().to_string();
-    assert!(
-        message.starts_with(&path.display().to_string()),
-        "{message}"
-    );
-    for part in said {
-        assert!(message.contains(part), "{part:?} is missing in: {message}");
-    }
 }
 
 fn images(folder: &Path, names: &[&str]) {

@@ -149,6 +149,22 @@ fn lists_of_sizes_unpack_compare_and_slice() {
 }
 
 #[test]
+fn an_index_that_is_made_of_integers_counts_what_it_picks() {
+    let picked = |made: &str| {
+        format!("i = {made}\nreturn torch.index(x, annotate(List[Optional[Tensor]], [None, i]))\n")
+    };
+    assert_shape(&picked("torch.tensor(self.sizes, dtype=4)"), "n 2 8 8");
+    assert_shape(&picked("torch.tensor(self.sizes)"), "n 2 8 8");
+    assert_shape(&picked("torch.tensor([3, 1, 0])"), "n 3 8 8");
+    assert_shape(&picked("torch.zeros([3], dtype=4)"), "n 3 8 8");
+    assert_shape(&picked("torch.arange(3)"), "n 3 8 8");
+    // Of these, only what is true picks.
+    assert_shape(&picked("torch.tensor(self.sizes, dtype=11)"), "?");
+    assert_shape(&picked("torch.ones([4], dtype=11)"), "?");
+    assert_shape(&picked("torch.tensor([True, False, True, True])"), "?");
+}
+
+#[test]
 fn an_index_of_integers_picks_rows_and_one_of_truth_values_stays_unknown() {
     let index = |name: &str| {
         format!(

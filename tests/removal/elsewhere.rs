@@ -197,6 +197,39 @@ fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
     );
 }
 
+/// The size that a half gives along with its tensor is read behind it, so that the code of that half would stay.
+#[test]
+fn a_half_whose_sizes_are_read_behind_it_stays_and_says_so() {
+    let archive = field("sized_scripted.pt");
+    let analysis = analysed(&archive);
+    let found: Vec<(&str, bool)> = analysis
+        .blocks
+        .iter()
+        .map(|b| (b.path.as_str(), b.is_removable()))
+        .collect();
+    let expected = [
+        ("blocks.0.block1", false),
+        ("blocks.0.net", true),
+        ("blocks.1.block1", false),
+        ("blocks.1.net", true),
+    ];
+    assert_eq!(found, expected);
+    let reason = analysis.block("blocks.0.block1").unwrap().obstacle.as_ref();
+    assert_eq!(
+        reason.unwrap().to_string(),
+        "`forward` of SizedBlock reads other values that it computes, besides its output"
+    );
+    let pruned = without(&archive, &["blocks.0.net".into(), "blocks.1.net".into()]);
+    let left: Vec<String> = analysed(&pruned)
+        .network
+        .modules
+        .iter()
+        .map(|(_, module)| module.path.clone())
+        .collect();
+    assert!(!left.iter().any(|path| path.ends_with(".net")), "{left:?}");
+    assert!(given(&load(&pruned), &("forward", vec![]), None).len() == 5 * BATCH as usize);
+}
+
 /// The length of a container decides, and is computed with: without a block all of this stays as it was. Where no code asks,
 /// the length is that of what is left.
 #[test]

@@ -245,7 +245,7 @@ impl<'a> Inliner<'a> {
                 Operand::Value(id) => {
                     let made_by = self.builder.made_by(*id)?;
                     let operator = made_by.operator()?;
-                    if made_of_integers(made_by, *id) {
+                    if makes_integers(made_by, *id, |data| self.consists_of_integers(data)) {
                         return Some(Dtype::Int64);
                     }
                     if !ops::is_view(operator) {
@@ -258,6 +258,22 @@ impl<'a> Inliner<'a> {
             }
         }
         None
+    }
+
+    /// Whether all numbers in a literal or an attribute, or in a list of such, are integers.
+    fn consists_of_integers(&self, data: &Operand) -> bool {
+        match data {
+            Operand::Literal(_) => data.int().is_some(),
+            Operand::List(items) | Operand::Tuple(items) => {
+                items.iter().all(|item| self.consists_of_integers(item))
+            }
+            Operand::Typed { value, .. } => self.consists_of_integers(value),
+            Operand::Attribute { module, name } => {
+                let attribute = self.network.modules.attribute(*module, name);
+                attribute.is_some_and(holds_integers)
+            }
+            _ => false,
+        }
     }
 
     /// An operator that gives a list: the list, and each of its items taken out of it.
@@ -344,34 +360,66 @@ const KINDS: [&str; 9] = [
     "Tensor", "int", "float", "bool", "str", "NoneType", "list", "tuple", "dict",
 ];
 
-/// Whether an operator makes integers of what it is given here.
-fn made_of_integers(statement: &Statement, value: ValueId) -> bool {
-    const INT32: i64 = 3;
-    const INT64: i64 = 4;
-    let kind = statement
-        .args
-        .iter()
-        .find(|a| a.name.as_deref() == Some("dtype"));
-    let kind = kind.map(|a| &a.value);
-    let plain = match kind {
-        None | Some(Operand::Literal(_)) => kind.is_none_or(|k| {
-            k.int().is_some_and(|n| n == INT32 || n == INT64) || *k == Val::none().operand
-        }),
-        _ => false,
+/// Operators that give elements of the type that they are asked for.
+const MAKERS: &[&str] = &[
+    "tensor",
+    "arange",
+    "zeros",
+    "ones",
+    "full",
+    "eye",
+    "randint",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+];
+
+/// Whether an operator makes integers of what it is given here. `integers` tells whether an operand consists of them.
+fn makes_integers(
+    statement: &Statement,
+    value: ValueId,
+    integers: impl Fn(&Operand) -> bool,
+) -> bool {
+    let is_integral = |kind: &Operand| {
+        const INT32: i64 = 3;
+        const INT64: i64 = 4;
+        matches!(kind.int(), Some(INT32 | INT64))
     };
+    let Some(operator) = statement.operator() else {
+        return false;
+    };
+    let mut named = statement.args.iter().filter(|a| a.name.is_some());
+    let asked = named
+        .find(|a| a.name.as_deref() == Some("dtype"))
+        .map(|a| &a.value)
+        .filter(|kind| **kind != Val::none().operand);
+    if let Some(kind) = asked.filter(|_| MAKERS.contains(&operator)) {
+        return is_integral(kind);
+    }
     let mut positional = statement.args.iter().filter(|a| a.name.is_none());
-    match statement.operator() {
-        Some("tensor") => plain && statement.arg(0, "data").is_some_and(|v| v.ints().is_some()),
-        Some("arange") => plain && positional.all(|a| a.value.int().is_some()),
-        Some("argsort" | "argmax" | "argmin" | "randperm" | "searchsorted" | "bucketize") => true,
-        Some(
-            "sort" | "topk" | "max" | "min" | "median" | "mode" | "kthvalue" | "cummax" | "cummin",
-        ) => statement.outputs.get(1) == Some(&value),
+    match operator {
+        "tensor" => statement.arg(0, "data").is_some_and(integers),
+        "arange" => positional.all(|a| a.value.int().is_some()),
+        "argsort" | "argmax" | "argmin" | "randperm" | "searchsorted" | "bucketize" => true,
+        "sort" | "topk" | "max" | "min" | "median" | "mode" | "kthvalue" | "cummax" | "cummin" => {
+            statement.outputs.get(1) == Some(&value)
+        }
         // Behind the device, or alone.
-        Some("to") => [1, 2].iter().any(|at| {
-            let kind = statement.arg(*at, "dtype").and_then(Operand::int);
-            kind == Some(INT64) || kind == Some(INT32)
-        }),
+        "to" => [1, 2]
+            .iter()
+            .any(|at| statement.arg(*at, "dtype").is_some_and(is_integral)),
+        _ => false,
+    }
+}
+
+/// Whether what hangs at a module is integers, in lists or alone.
+fn holds_integers(attribute: &Attribute) -> bool {
+    match attribute {
+        Attribute::Int(_) => true,
+        Attribute::List(items) | Attribute::Tuple(items) => items.iter().all(holds_integers),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@
 
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import make  # noqa: E402
@@ -208,6 +208,46 @@ def scripted(network):
     return torch.jit.script(make.randomised(network))
 
 
+class Mixer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = make.conv(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, size: List[int]) -> Tuple[Tensor, List[int]]:
+        y = self.conv(x.reshape(x.shape[0], x.shape[1], size[0], size[1]))
+        return y.flatten(2), [y.shape[2], y.shape[3]]
+
+
+class SizedBlock(nn.Module):
+    """Its first half tells the second, and the next block, how large the picture is."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = Mixer()
+        self.net = nn.Conv1d(WIDTH, WIDTH, 1)
+
+    def forward(self, x: Tensor, size: List[int]) -> Tuple[Tensor, List[int]]:
+        y, size = self.mix(x, size)
+        x = x + y
+        return x + F.relu(self.net(x)), size
+
+
+class Sized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.blocks = nn.ModuleList(SizedBlock() for _ in range(2))
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        size = [x.shape[2], x.shape[3]]
+        x = x.flatten(2)
+        for block in self.blocks:
+            x, size = block(x, size)
+        return self.fc(x.mean(2))
+
+
 def skippable():
     return torch.jit.script(make.same_weights(SkippableWalks(), make.randomised(Walks())))
 
@@ -228,6 +268,7 @@ ARCHIVES = {
     "beside_scripted.pt": lambda: scripted(Beside()),
     "nested_frozen.pt": lambda: torch.jit.freeze(scripted(Nested())),
     "nested_scripted.pt": lambda: scripted(Nested()),
+    "sized_scripted.pt": lambda: scripted(Sized()),
     "walks_frozen.pt": frozen,
     "walks_scripted.pt": lambda: scripted(Walks()),
     "walks_skippable.pt": skippable,

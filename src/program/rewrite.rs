@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::program::Mention;
-use crate::program::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
+use super::Mention;
+use super::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
 
 /// Puts what `by` speaks of in the place of a call. `false` if the method has no such call, or nothing of that kind.
-pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> bool {
+pub(crate) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> bool {
     let Some(stand_in) = stand_in(method, id, by) else {
         return false;
     };
@@ -21,7 +21,7 @@ pub(super) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> b
 }
 
 /// Removes the statements that only make one of these calls, for what it writes: nobody reads what it gives.
-pub(super) fn drop_writes(method: &mut Function, calls: &[CallId]) {
+pub(crate) fn drop_writes(method: &mut Function, calls: &[CallId]) {
     let reads = reads(&method.body);
     drop_writes_in(&mut method.body, calls, &reads);
 }
@@ -61,16 +61,16 @@ fn keep_block(block: &mut Vec<Stmt>) {
 }
 
 /// How often each variable of a method is read.
-pub(super) type Reads = HashMap<String, usize>;
+pub(crate) type Reads = HashMap<String, usize>;
 
 /// Removes what edits left without use: variables that were read `before` them.
-pub(super) fn clean_up(method: &mut Function, before: &Reads) {
+pub(crate) fn clean_up(method: &mut Function, before: &Reads) {
     while remove_dead(&mut method.body, before) {}
     merge_aliases(method);
 }
 
 /// Removes the names that a method gives to attributes and never speaks of them by.
-pub(super) fn drop_unread_names(method: &mut Function) {
+pub(crate) fn drop_unread_names(method: &mut Function) {
     loop {
         let reads = reads(&method.body);
         if !drop_unread_names_in(&mut method.body, &reads) {
@@ -121,7 +121,7 @@ fn stand_in(method: &Function, id: CallId, by: &Mention) -> Option<Expr> {
 }
 
 /// Counts the reads of each variable.
-pub(super) fn reads(body: &[Stmt]) -> Reads {
+pub(crate) fn reads(body: &[Stmt]) -> Reads {
     let mut count = Reads::new();
     walk(body, &mut |expression| {
         if let Expr::Name(name) = expression {
