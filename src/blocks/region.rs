@@ -104,11 +104,12 @@ impl<'a> Graph<'a> {
     }
 
     /// Where these statements begin if what they read of weights alone, such as a position bias, is computed behind
-    /// `input` and belongs to them.
-    fn begin_of_preparations(&self, input: ValueId, range: &Range<usize>) -> usize {
+    /// `input` and belongs to them; with `numbers`, the sizes of the input as well.
+    fn begin_of_preparations(&self, input: ValueId, range: &Range<usize>, numbers: bool) -> usize {
         let behind = self.lifetimes.born_at(input).map_or(0, |i| i + 1);
         let statements = &self.program.statements;
-        let prepared = |v: &ValueId| !self.data.contains(v) && !is_number(self.program, *v);
+        let prepared =
+            |v: &ValueId| !self.data.contains(v) && (numbers || !is_number(self.program, *v));
         let inside = statements[range.clone()].iter();
         let mut open: HashSet<ValueId> =
             inside.flat_map(Statement::reads).filter(prepared).collect();
@@ -218,9 +219,12 @@ impl Region {
         };
         let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
         // What others read as well is prepared outside.
-        let prepared = graph.begin_of_preparations(input, &(first..end))..end;
-        let region = Self::of_span(graph, prepared).or_else(|| Self::of_span(graph, first..end))?;
-        region.joins(&sum).then_some(region)
+        let begin = |numbers| graph.begin_of_preparations(input, &(first..end), numbers);
+        let begins = [begin(true), begin(false), first];
+        let mut regions = begins
+            .into_iter()
+            .filter_map(|begin| Self::of_span(graph, begin..end));
+        regions.next().filter(|region| region.joins(&sum))
     }
 
     /// The region of these statements, in the code of the innermost method that can speak of both its ends.

@@ -2,7 +2,7 @@
 
 use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::blocks::{Otherwise, Reason};
+use ckaprune::blocks::{Granularity, Otherwise, Reason, Search};
 use ckaprune::patch::Patch;
 use ckaprune::resolution::resolve;
 use ckaprune::verdict::why_nothing_is_removable;
@@ -208,13 +208,13 @@ fn a_half_whose_sizes_are_read_behind_it_stays_and_says_so() {
         .map(|b| (b.path.as_str(), b.is_removable()))
         .collect();
     let expected = [
-        ("blocks.0.block1", false),
+        ("blocks.0.mix", false),
         ("blocks.0.net", true),
-        ("blocks.1.block1", false),
+        ("blocks.1.mix", false),
         ("blocks.1.net", true),
     ];
     assert_eq!(found, expected);
-    let reason = analysis.block("blocks.0.block1").unwrap().obstacle.as_ref();
+    let reason = analysis.block("blocks.0.mix").unwrap().obstacle.as_ref();
     assert_eq!(
         reason.unwrap().to_string(),
         "`forward` of SizedBlock reads other values that it computes, besides its output"
@@ -228,6 +228,48 @@ fn a_half_whose_sizes_are_read_behind_it_stays_and_says_so() {
         .collect();
     assert!(!left.iter().any(|path| path.ends_with(".net")), "{left:?}");
     assert!(given(&load(&pruned), &("forward", vec![]), None).len() == 5 * BATCH as usize);
+}
+
+/// The statement that reads the number of images stands in front of all that computes.
+#[test]
+fn a_half_that_begins_with_the_sizes_of_its_input_goes_with_its_module() {
+    let reference = load(&field("folds_skippable.pt"));
+    for export in ["scripted", "traced"] {
+        let archive = field(&format!("folds_{export}.pt"));
+        let search = Search {
+            granularity: Granularity::Fine,
+            ..Search::default()
+        };
+        let request = Request {
+            search,
+            ..Request::shape(&FIXTURE_INPUT)
+        };
+        let analysis = Analysis::of(&archive, &request).unwrap();
+        let paths: Vec<&str> = analysis.blocks.iter().map(|b| b.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "blocks.0.mix",
+                "blocks.0.net",
+                "blocks.1.mix",
+                "blocks.1.net"
+            ],
+            "{export}"
+        );
+        for (number, path) in paths.iter().enumerate() {
+            let patch = Patch::remove(&analysis, &[(*path).to_owned()]).unwrap();
+            let pruned = patch.apply(&archive, &analysis).unwrap();
+            let found = crate::run(&load(&pruned), &picture());
+            let expected = crate::run_skipping(&reference, &picture(), &[number as i64]);
+            assert_eq!(found, expected, "{export} {path}");
+            let network = pruned.network().unwrap();
+            let mut modules = network.modules.iter();
+            assert!(
+                modules.all(|(_, module)| module.path != *path),
+                "{export} {path}"
+            );
+        }
+    }
 }
 
 /// The length of a container decides, and is computed with: without a block all of this stays as it was. Where no code asks,

@@ -248,8 +248,61 @@ class Sized(nn.Module):
         return self.fc(x.mean(2))
 
 
+class Folded(nn.Module):
+    """Begins with the sizes of its input, the number of images among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = make.conv(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        images, width, length = x.shape
+        return self.conv(x.reshape(images, width, 8, length // 8)).reshape(images, width, length)
+
+
+class FoldedBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = Folded()
+        self.net = nn.Conv1d(WIDTH, WIDTH, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.mix(x)
+        return x + F.relu(self.net(x))
+
+
+class Folds(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.blocks = nn.Sequential(FoldedBlock(), FoldedBlock())
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(x).flatten(2)).mean(2))
+
+
+class SkippableFolds(Folds):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = self.stem(x).flatten(2)
+        number = 0
+        for block in self.blocks:
+            if number not in skip:
+                x = x + block.mix(x)
+            if number + 1 not in skip:
+                x = x + F.relu(block.net(x))
+            number += 2
+        return self.fc(x.mean(2))
+
+
 def skippable():
     return torch.jit.script(make.same_weights(SkippableWalks(), make.randomised(Walks())))
+
+
+def folds_skippable():
+    # Made first: seeds give the same weights only to what is made in the same order.
+    weights = make.randomised(Folds())
+    return torch.jit.script(make.same_weights(SkippableFolds(), weights))
 
 
 def traced():
@@ -266,6 +319,9 @@ def frozen():
 
 ARCHIVES = {
     "beside_scripted.pt": lambda: scripted(Beside()),
+    "folds_scripted.pt": lambda: scripted(Folds()),
+    "folds_skippable.pt": folds_skippable,
+    "folds_traced.pt": lambda: torch.jit.trace(make.randomised(Folds()), make.example()),
     "nested_frozen.pt": lambda: torch.jit.freeze(scripted(Nested())),
     "nested_scripted.pt": lambda: scripted(Nested()),
     "sized_scripted.pt": lambda: scripted(Sized()),
