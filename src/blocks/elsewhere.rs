@@ -126,18 +126,19 @@ fn copied(
                 (_, How::Picked) => None,
             };
             if found.owner != frame.module {
-                return Err(refused(found.owner, found.usage.method, Otherwise::NoCopy));
+                let otherwise = match found.of {
+                    Of::Inside => Otherwise::ReadsInside,
+                    _ => Otherwise::NoCopy,
+                };
+                return Err(refused(found.owner, found.usage.method, otherwise));
             }
             using.entry(found.usage.method).or_default().push(call);
         }
     }
-    let mut own: HashSet<CallId> = using
-        .remove(frame.method.as_str())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .collect();
     let inside = calls_inside(program, block);
+    // What a branch of the method itself that never runs does with modules of the block stays.
+    let own = using.remove(frame.method.as_str()).into_iter().flatten();
+    let mut own: HashSet<CallId> = own.flatten().filter(|id| inside.contains(id)).collect();
     for number in constants_of_block_alone(network, program, block) {
         for usage in uses.of_constant(class_name, number) {
             let How::Read { within } = usage.how else {
@@ -225,13 +226,19 @@ fn calls_left(
     Some(left)
 }
 
-/// The calls in the code of a block's frame that give what its statements make.
+/// The calls in the code of a block's frame that give what its statements make, or run some of them alone.
 fn calls_inside(program: &Program, block: &Block) -> HashSet<CallId> {
-    let statements = program.statements[block.statements.clone()].iter();
+    let range = &block.statements;
+    let statements = program.statements[range.clone()].iter();
     let made: HashSet<ValueId> = statements.flat_map(|s| s.outputs.iter().copied()).collect();
     let expressions = program.calls[block.frame.0].expressions.iter();
-    let inside = expressions.filter(|(_, value)| made.contains(value));
-    inside.map(|(id, _)| *id).collect()
+    let giving = expressions.filter(|(_, value)| made.contains(value));
+    let running = program.calls.iter().filter(|call| {
+        let (start, end) = (call.range.start, call.range.end);
+        call.caller == Some(block.frame) && range.start <= start && end <= range.end
+    });
+    let running = running.filter_map(|call| Some(call.site.as_ref()?.id));
+    giving.map(|(id, _)| *id).chain(running).collect()
 }
 
 fn holds_tensors(network: &Network, owner: ModuleId, name: &str) -> bool {
