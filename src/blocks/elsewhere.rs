@@ -12,8 +12,8 @@ use super::twins::Twins;
 use super::{Block, Reason};
 use crate::program::ast::{Arg, CallId, Class, Expr, walk};
 use crate::program::{
-    Attribute, Found, How, Mention, ModuleId, Network, Of, Operand, Program, Statement, Uses,
-    ValueId, is_impure, rewrite,
+    Attribute, Call, Found, How, Known, Mention, ModuleId, Network, Of, Operand, Program,
+    Statement, Uses, Val, ValueId, is_impure, rewrite,
 };
 
 /// A call of a block besides the one that `forward` makes, and what takes its place.
@@ -178,6 +178,11 @@ fn copied(
             stand_in: copy.stand_in,
         }));
     }
+    let counting = calls_that_give_numbers(program, block);
+    own.retain(|id| counting.contains(id));
+    if own.is_empty() {
+        return Ok(bypasses);
+    }
     match calls_left(network, program, twins, block, &bypasses) {
         Some(left) if left.is_disjoint(&own) => Ok(bypasses),
         _ => Err(refused(
@@ -186,6 +191,33 @@ fn copied(
             Otherwise::ReadsBesides,
         )),
     }
+}
+
+/// The calls in the code of a block's frame that run some of its statements, and give numbers beside tensors. The
+/// analysis knows these numbers, so that the program does not show who reads them; other tensors nobody reads.
+fn calls_that_give_numbers(program: &Program, block: &Block) -> HashSet<CallId> {
+    fn holds_number(value: &Val) -> bool {
+        match &value.known {
+            Known::List(items) | Known::Tuple(items) => items.iter().any(holds_number),
+            Known::Int(_) | Known::Float(_) | Known::Tensor { item: Some(_), .. } => true,
+            _ => false,
+        }
+    }
+    let running = calls_run_by(program, block);
+    let giving = running.filter(|call| holds_number(&call.result));
+    giving
+        .filter_map(|call| Some(call.site.as_ref()?.id))
+        .collect()
+}
+
+/// The calls in the code of a block's frame that run statements of the block alone.
+fn calls_run_by<'a>(program: &'a Program, block: &'a Block) -> impl Iterator<Item = &'a Call> {
+    program.calls.iter().filter(|call| {
+        let (start, end) = (call.range.start, call.range.end);
+        call.caller == Some(block.frame)
+            && block.statements.start <= start
+            && end <= block.statements.end
+    })
 }
 
 /// The calls that are left in the code of a span's frame without the span; `None` if that is too much to try.
@@ -228,16 +260,11 @@ fn calls_left(
 
 /// The calls in the code of a block's frame that give what its statements make, or run some of them alone.
 fn calls_inside(program: &Program, block: &Block) -> HashSet<CallId> {
-    let range = &block.statements;
-    let statements = program.statements[range.clone()].iter();
+    let statements = program.statements[block.statements.clone()].iter();
     let made: HashSet<ValueId> = statements.flat_map(|s| s.outputs.iter().copied()).collect();
     let expressions = program.calls[block.frame.0].expressions.iter();
     let giving = expressions.filter(|(_, value)| made.contains(value));
-    let running = program.calls.iter().filter(|call| {
-        let (start, end) = (call.range.start, call.range.end);
-        call.caller == Some(block.frame) && range.start <= start && end <= range.end
-    });
-    let running = running.filter_map(|call| Some(call.site.as_ref()?.id));
+    let running = calls_run_by(program, block).filter_map(|call| Some(call.site.as_ref()?.id));
     giving.map(|(id, _)| *id).chain(running).collect()
 }
 
