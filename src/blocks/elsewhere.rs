@@ -239,7 +239,7 @@ fn calls_left(
     twins
         .count(parts.saturating_mul(block.statements.len()))
         .then_some(())?;
-    let before = rewrite::reads(&code.body);
+    let before = rewrite::Before::of(&code);
     let (call, stand_in) = block.place_in_code(program)?;
     let in_frame = |b: &&Bypass| b.module == frame.module && b.method == frame.method;
     let others = bypasses.iter().filter(in_frame);

@@ -27,7 +27,7 @@ use crate::blocks::attributes::used_by_block_alone;
 use crate::blocks::{Block, Bypass, Reason};
 use crate::program::Sources;
 use crate::program::ast::CallId;
-use crate::program::rewrite::{self, Reads};
+use crate::program::rewrite::{self, Before};
 use crate::program::{Emitter, How, Mention, ModuleId, Network, Program, ProgramError, Skip};
 use crate::resolution::{Unresolved, resolve};
 use classes::ClassEditor;
@@ -157,7 +157,7 @@ impl Patch {
     ) -> Result<(Archive, BTreeSet<usize>), PatchError> {
         let mut classes = ClassEditor::new(network);
         let mut dropped: Vec<(ModuleId, &str)> = Vec::new();
-        let mut edited: BTreeMap<(ModuleId, &str), Reads> = BTreeMap::new();
+        let mut edited: BTreeMap<(ModuleId, &str), Before> = BTreeMap::new();
         // The last block first: what stands in for it may be the output of one before it, which goes as well.
         for removal in self.removals.iter().rev() {
             for (module, name, call, stand_in) in removal.calls() {
@@ -165,7 +165,7 @@ impl Patch {
                 let code = code.ok_or_else(|| removal.call_not_found())?;
                 edited
                     .entry((module, name))
-                    .or_insert_with(|| rewrite::reads(&code.body));
+                    .or_insert_with(|| Before::of(code));
                 if !rewrite::replace_call(code, call, stand_in) {
                     return Err(removal.call_not_found());
                 }

@@ -1,6 +1,6 @@
 //! Taking one value out of a method.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Mention;
 use super::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
@@ -61,12 +61,153 @@ fn keep_block(block: &mut Vec<Stmt>) {
 }
 
 /// How often each variable of a method is read.
-pub(crate) type Reads = HashMap<String, usize>;
+type Reads = HashMap<String, usize>;
 
-/// Removes what edits left without use: variables that were read `before` them.
-pub(crate) fn clean_up(method: &mut Function, before: &Reads) {
+/// What the variables of a method are for, before it is edited.
+pub(crate) struct Before {
+    /// Without what checks read.
+    reads: Reads,
+    checked: Checked,
+    bound: HashSet<String>,
+}
+
+/// Variables that only checks read: statements that stop the program or do nothing.
+type Checked = HashSet<String>;
+
+impl Before {
+    pub(crate) fn of(method: &Function) -> Self {
+        let checked = checked(&method.body);
+        Before {
+            reads: reads_besides(&method.body, &checked),
+            bound: method
+                .body
+                .iter()
+                .flat_map(binds)
+                .map(str::to_owned)
+                .collect(),
+            checked,
+        }
+    }
+}
+
+/// Removes what edits left without use: variables that were read `before` them, and checks of what is gone.
+pub(crate) fn clean_up(method: &mut Function, before: &Before) {
     while remove_dead(&mut method.body, before) {}
+    while drop_checks_of_what_is_gone(method, before) {}
     merge_aliases(method);
+}
+
+fn checked(body: &[Stmt]) -> Checked {
+    let all = reads(body);
+    let read = |reads: &Reads, name: &str| reads.get(name).is_some_and(|n| *n > 0);
+    let mut checked = Checked::new();
+    loop {
+        let besides = reads_besides(body, &checked);
+        let only = |names: &[&str]| {
+            names.iter().any(|name| read(&all, name))
+                && !names.iter().any(|name| read(&besides, name))
+        };
+        let found: Vec<&str> = assignments(body)
+            .into_iter()
+            .map(binds)
+            .filter(|names| only(names))
+            .flatten()
+            .filter(|name| !checked.contains(*name))
+            .collect();
+        if found.is_empty() {
+            return checked;
+        }
+        checked.extend(found.into_iter().map(str::to_owned));
+    }
+}
+
+/// All statements that bind variables and do nothing else, also in blocks.
+fn assignments(body: &[Stmt]) -> Vec<&Stmt> {
+    let inner = body.iter().flat_map(Stmt::blocks);
+    let inner = inner.flat_map(|block| assignments(block));
+    let own = body
+        .iter()
+        .filter(|s| matches!(s, Stmt::Assign(_)) && only_binds(s));
+    own.chain(inner).collect()
+}
+
+/// `if condition: pass` with an exception on the other side.
+fn is_check(statement: &Stmt) -> bool {
+    let Stmt::If {
+        then, otherwise, ..
+    } = statement
+    else {
+        return false;
+    };
+    let passes = |block: &[Stmt]| block.iter().all(|s| matches!(s, Stmt::Pass));
+    let raises = |block: &[Stmt]| match block {
+        [Stmt::Expr(Expr::Call { callee, .. })] => {
+            callee.dotted().as_deref() == Some("ops.prim.RaiseException")
+        }
+        _ => false,
+    };
+    let otherwise = otherwise.as_deref().unwrap_or_default();
+    (passes(then) && raises(otherwise)) || (raises(then) && passes(otherwise))
+}
+
+/// Whether a statement is there for checks alone.
+fn only_checks(statement: &Stmt, checked: &Checked) -> bool {
+    let for_checks = || {
+        let names = binds(statement);
+        matches!(statement, Stmt::Assign(_))
+            && !names.is_empty()
+            && names.iter().all(|name| checked.contains(*name))
+    };
+    is_check(statement) || for_checks()
+}
+
+/// Counts the reads of each variable, but those of statements that are there for checks alone.
+fn reads_besides(body: &[Stmt], checked: &Checked) -> Reads {
+    let mut count = reads(body);
+    fn uncount(body: &[Stmt], checked: &Checked, count: &mut Reads) {
+        for statement in body {
+            if only_checks(statement, checked) {
+                for (name, times) in reads(std::slice::from_ref(statement)) {
+                    if let Some(n) = count.get_mut(&name) {
+                        *n = n.saturating_sub(times);
+                    }
+                }
+            } else {
+                for block in statement.blocks() {
+                    uncount(block, checked, count);
+                }
+            }
+        }
+    }
+    uncount(body, checked, &mut count);
+    count
+}
+
+/// Removes checks that read what is not bound any more, and what is there for them. `false` if there are none.
+fn drop_checks_of_what_is_gone(method: &mut Function, before: &Before) -> bool {
+    let bound: HashSet<String> = method
+        .body
+        .iter()
+        .flat_map(binds)
+        .map(str::to_owned)
+        .collect();
+    let gone: HashSet<&String> = before.bound.difference(&bound).collect();
+    !gone.is_empty() && drop_checks_in(&mut method.body, &gone, &before.checked)
+}
+
+fn drop_checks_in(body: &mut Vec<Stmt>, gone: &HashSet<&String>, checked: &Checked) -> bool {
+    let count = body.len();
+    body.retain(|statement| {
+        let reads = reads(std::slice::from_ref(statement));
+        let reads_gone = reads.iter().any(|(name, n)| *n > 0 && gone.contains(name));
+        !(only_checks(statement, checked) && reads_gone)
+    });
+    let mut dropped = body.len() < count;
+    for block in body.iter_mut().flat_map(Stmt::blocks_mut) {
+        dropped |= drop_checks_in(block, gone, checked);
+        keep_block(block);
+    }
+    dropped
 }
 
 /// Removes the names that a method gives to attributes and never speaks of them by.
@@ -121,7 +262,7 @@ fn stand_in(method: &Function, id: CallId, by: &Mention) -> Option<Expr> {
 }
 
 /// Counts the reads of each variable.
-pub(crate) fn reads(body: &[Stmt]) -> Reads {
+fn reads(body: &[Stmt]) -> Reads {
     let mut count = Reads::new();
     walk(body, &mut |expression| {
         if let Expr::Name(name) = expression {
@@ -153,14 +294,14 @@ fn binds(statement: &Stmt) -> Vec<&str> {
 }
 
 /// Removes one statement whose variables were read before the edit and are not any more. `false` if there is none.
-fn remove_dead(body: &mut Vec<Stmt>, before: &Reads) -> bool {
-    let now = reads(body);
+fn remove_dead(body: &mut Vec<Stmt>, before: &Before) -> bool {
+    let now = reads_besides(body, &before.checked);
     remove_dead_in(body, before, &now)
 }
 
-fn remove_dead_in(body: &mut Vec<Stmt>, before: &Reads, now: &Reads) -> bool {
+fn remove_dead_in(body: &mut Vec<Stmt>, before: &Before, now: &Reads) -> bool {
     let is_dead = |statement: &Stmt| {
-        let own = reads(std::slice::from_ref(statement));
+        let own = reads_besides(std::slice::from_ref(statement), &before.checked);
         let count = |reads: &Reads, name: &str| reads.get(name).copied().unwrap_or(0);
         let bound = binds(statement);
         only_binds(statement)
@@ -169,7 +310,7 @@ fn remove_dead_in(body: &mut Vec<Stmt>, before: &Reads, now: &Reads) -> bool {
                 .all(|name| count(now, name) == count(&own, name))
             && bound
                 .iter()
-                .any(|name| count(before, name) > count(&own, name))
+                .any(|name| count(&before.reads, name) > count(&own, name))
     };
     if let Some(at) = body.iter().rposition(is_dead) {
         body.remove(at);

@@ -230,6 +230,27 @@ fn a_half_whose_sizes_are_read_behind_it_stays_and_says_so() {
     assert!(given(&load(&pruned), &("forward", vec![]), None).len() == 5 * BATCH as usize);
 }
 
+/// What a block computes for a check alone goes with it, and so does the check; other checks stay.
+#[test]
+fn checks_of_what_is_gone_keep_nothing_of_a_frozen_block() {
+    let archive = field("gated_frozen.pt");
+    let analysis = analysed(&archive);
+    let raising = |archive: &Archive| {
+        let text: String = archive.sources().map(|(_, text)| text).collect();
+        text.matches("RaiseException").count()
+    };
+    assert_eq!(raising(&archive), 3);
+    for block in &analysis.blocks {
+        let pruned = without(&archive, std::slice::from_ref(&block.path));
+        assert_eq!(raising(&pruned), 2, "{}", block.path);
+        let left = analysed(&pruned).params();
+        assert_eq!(left, analysis.params() - block.params, "{}", block.path);
+        let scores = given(&load(&pruned), &("forward", vec![]), None);
+        assert_ne!(scores, given(&load(&archive), &("forward", vec![]), None));
+    }
+    assert_eq!(analysis.blocks.len(), 2);
+}
+
 /// The statement that reads the number of images stands in front of all that computes.
 #[test]
 fn a_half_that_begins_with_the_sizes_of_its_input_goes_with_its_module() {

@@ -295,6 +295,30 @@ class SkippableFolds(Folds):
         return self.fc(x.mean(2))
 
 
+class GatedBlock(nn.Module):
+    """Frozen, pooling asks how many dimensions its input has, or stops."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.gate, self.last = make.conv(WIDTH, 6), nn.Conv2d(6, 6, 1), make.conv(6, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.first(x))
+        y = y * torch.sigmoid(self.gate(F.adaptive_avg_pool2d(y, [1, 1])))
+        return x + self.last(y)
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = make.conv(3, WIDTH)
+        self.blocks = nn.Sequential(GatedBlock(), GatedBlock())
+        self.fc = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(F.adaptive_avg_pool2d(self.blocks(self.stem(x)), [1, 1]).flatten(1))
+
+
 def skippable():
     return torch.jit.script(make.same_weights(SkippableWalks(), make.randomised(Walks())))
 
@@ -322,6 +346,7 @@ ARCHIVES = {
     "folds_scripted.pt": lambda: scripted(Folds()),
     "folds_skippable.pt": folds_skippable,
     "folds_traced.pt": lambda: torch.jit.trace(make.randomised(Folds()), make.example()),
+    "gated_frozen.pt": lambda: torch.jit.freeze(scripted(Gated())),
     "nested_frozen.pt": lambda: torch.jit.freeze(scripted(Nested())),
     "nested_scripted.pt": lambda: scripted(Nested()),
     "sized_scripted.pt": lambda: scripted(Sized()),
