@@ -3,11 +3,11 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::cka::{Centred, CoMoments, Influence, Reference, Side};
-use ckaprune::inference::Kernel;
-use ckaprune::segments::{Form, Pieces};
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::run::inference::Kernel;
+use ckaprune::run::segments::{Form, Pieces};
+use ckaprune::score::cka::{Centred, CoMoments, Influence, Reference, Side};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};

@@ -1,80 +1,43 @@
 //! ckaprune prunes whole layers from trained CNNs.
 //!
-//! Data flows one way:
-//!
 //! ```text
-//! model.pt ──► archive ──► program ──► blocks ──► score ──► prune ◄──► finetune ──► export ──► pruned.pt
-//! (zip)        zip+pickle  one flat     cuts and   CKA of    greedy     SGD through   atomic
-//!              +source     SSA graph    candidates each cut  loop       libtorch      save
+//! model.pt ─► archive ─► program ─► blocks ─► score ─► prune ─► export ─► pruned.pt
+//!             (zip,      (one flat  (what      (CKA of  ▲   │    (whole or
+//! images ───► pickle,    list of    may go)    each) ◄──┘   ▼     not at all)
+//!             source)    statements)                      train
 //! ```
 //!
-//! Everything left of `score` is pure Rust and never touches libtorch: it reads files nobody vouches for.
-//! Everything right of it executes the model and needs the Cargo feature `torch`.
+//! The source has ten rooms. Each imports only from those above it, and `tests/rooms.rs` checks that:
+//!
+//! | room | what happens in it |
+//! |---|---|
+//! | [`program`] | source text is parsed and followed to one flat list of statements, with shapes, costs and interface |
+//! | [`archive`] | files are read into an inert model of their bytes, and written |
+//! | [`blocks`] | the parts that may go are found, named, and taken out of the code |
+//! | [`data`] | images are read, split, transformed and put into batches |
+//! | [`report`] | documents, tables, pages, charts and progress |
+//! | [`run`] | libtorch: what it may be given, modules in memory, the quick form for scoring, signals, finished files |
+//! | [`score`] | each block gets a value by a criterion: CKA and others, the race, similarity maps |
+//! | [`train`] | fine-tuning, repair, measuring, robustness |
+//! | [`prune`] | the greedy loop, its folder on disk, gates |
+//! | [`cli`] | options, commands, errors as people see them |
+//!
+//! The first five never touch libtorch: they read files nobody vouches for. What runs a network needs the Cargo feature
+//! `torch`.
 //!
 //! The method is *Effective Layer Pruning Through Similarity Metric Perspective*
 //! (Pons, Yamamoto, Costa, Jordao; arXiv 2405.17081).
 
-pub mod admission;
-pub mod analysis;
 pub mod archive;
 pub mod blocks;
-pub mod cka;
 pub mod cli;
-pub mod commands;
-pub mod cost;
-pub mod criteria;
 pub mod data;
-pub mod dtype;
-pub mod error;
-pub mod export;
-pub mod failure;
-pub mod fault;
-pub mod gates;
-pub mod inference;
-pub mod interface;
-pub mod interrupt;
-pub mod invocation;
-pub mod lineage;
-pub mod matrix;
-pub mod memory;
-pub mod options;
-pub mod output;
-pub mod page;
-pub mod patch;
-pub mod plan;
 pub mod program;
-pub mod progress;
-pub mod receptive;
-pub mod report;
-pub mod representation;
-pub mod resolution;
-pub mod segments;
-pub mod settings;
-pub mod tree;
-pub mod verdict;
-pub mod weights;
-
-#[cfg(feature = "torch")]
-pub mod eval;
-#[cfg(feature = "torch")]
-pub mod finetune;
-#[cfg(feature = "torch")]
-pub mod picture;
 #[cfg(feature = "torch")]
 pub mod prune;
-#[cfg(feature = "torch")]
-pub mod repair;
-#[cfg(feature = "torch")]
-pub mod robustness;
-#[cfg(feature = "torch")]
-pub mod run_dir;
-#[cfg(feature = "torch")]
-pub mod run_shapes;
+pub mod report;
+pub mod run;
 #[cfg(feature = "torch")]
 pub mod score;
 #[cfg(feature = "torch")]
-pub mod similarity;
-#[cfg(feature = "torch")]
-pub mod torch;
-#[cfg(feature = "torch")]
-pub mod winograd;
+pub mod train;

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
-use ckaprune::commands::{self, Outcome};
-use ckaprune::error::{BAD_INPUT, one_message};
-use ckaprune::export::survive_size_limits;
-use ckaprune::fault::tell_in_our_words;
-use ckaprune::interrupt;
-use ckaprune::options::with_config;
-use ckaprune::progress::say;
+use ckaprune::cli::commands::{self, Outcome};
+use ckaprune::cli::error::{BAD_INPUT, one_message};
+use ckaprune::cli::fault::tell_in_our_words;
+use ckaprune::cli::options::with_config;
+use ckaprune::report::progress::say;
+use ckaprune::run::export::survive_size_limits;
+use ckaprune::run::interrupt;
 
 const MISSED: u8 = 1;
 

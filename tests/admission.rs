@@ -2,8 +2,8 @@
 
 mod common;
 
-use ckaprune::admission::{Refused, admit, check_sources};
 use ckaprune::program::Sources;
+use ckaprune::run::admission::{Refused, admit, check_sources};
 
 use common::{archives, files, open, tests};
 

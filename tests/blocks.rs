@@ -5,9 +5,8 @@ mod common;
 
 use std::fmt::Write;
 
-use ckaprune::blocks::{
-    self, Block, Granularity, Reason, Search, cuts, guess_input_shape, show_shape,
-};
+use ckaprune::blocks::{self, Block, Granularity, Reason, Search, cuts, show_shape};
+use ckaprune::program::interface::guess_input_shape;
 use ckaprune::program::{Network, Program};
 
 use common::{FIXTURE_INPUT, Written, class, demo, flat, network, open, program};

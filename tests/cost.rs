@@ -2,7 +2,7 @@
 
 mod common;
 
-use ckaprune::cost::{Macs, macs};
+use ckaprune::program::cost::{Macs, macs};
 use ckaprune::program::{ModuleTree, Network};
 
 use common::{FIXTURE_INPUT, Written, network, program};

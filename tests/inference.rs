@@ -2,8 +2,8 @@
 
 mod common;
 
-use ckaprune::inference::{Kernel, Layer, WEIGHTS, lower};
 use ckaprune::program::{Emitter, Network, Operand, Program, Span, print_statements};
+use ckaprune::run::inference::{Kernel, Layer, WEIGHTS, lower};
 use common::{Written, class, dedented, network, program};
 use insta::assert_snapshot;
 

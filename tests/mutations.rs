@@ -11,10 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::{Archive, Limits};
+use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::report::BlockReport;
-use ckaprune::tree;
+use ckaprune::report::tree;
 use peak_alloc::PeakAlloc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

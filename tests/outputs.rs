@@ -2,11 +2,11 @@
 
 mod common;
 
-use ckaprune::dtype::Dtype;
-use ckaprune::interface::{Interface, InterfaceError};
-use ckaprune::output::{OutputKey, Step, choose};
+use ckaprune::blocks::representation::representation;
+use ckaprune::program::dtype::Dtype;
+use ckaprune::program::interface::{Interface, InterfaceError};
+use ckaprune::program::output::{OutputKey, Step, choose};
 use ckaprune::program::{Attribute, Network, Statement, TensorInfo, ValueId};
-use ckaprune::representation::representation;
 use common::{FIXTURE_INPUT, Written, class, network, program};
 
 /// What of the output is chosen, as a path.

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use ckaprune::receptive::{Field, View, views};
+use ckaprune::program::receptive::{Field, View, views};
 use common::{Written, class, network, program};
 
 /// Field and stride at the end of `forward`, whose convolutions read `self.k1` (1 × 1), `self.k3`, `self.k5`.

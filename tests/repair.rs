@@ -6,16 +6,16 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::Patch;
 use ckaprune::data::{self, Loader, Normalisation, Part, Samples, Transform};
-use ckaprune::finetune::State;
-use ckaprune::interface::Interface;
-use ckaprune::patch::Patch;
-use ckaprune::progress::Progress;
-use ckaprune::repair::{Repaired, Step, Workshop};
-use ckaprune::segments::with_tensor_list;
-use ckaprune::torch::{Module, to_array};
+use ckaprune::program::interface::Interface;
+use ckaprune::report::progress::Progress;
+use ckaprune::run::segments::with_tensor_list;
+use ckaprune::run::torch::{Module, to_array};
+use ckaprune::train::finetune::State;
+use ckaprune::train::repair::{Repaired, Step, Workshop};
 use common::{demo, fixture, open};
 use tch::{Device, Tensor};
 

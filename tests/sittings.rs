@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use ckaprune::archive::Archive;
 use ckaprune::data::{Augment, Loader, Part, Transform};
-use ckaprune::finetune::{
+use ckaprune::program::interface::Interface;
+use ckaprune::report::progress::Progress;
+use ckaprune::run::interrupt::Stopped;
+use ckaprune::run::settings::Settings;
+use ckaprune::run::torch::Module;
+use ckaprune::train::finetune::{
     Checkpoint, Distillation, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher, Trained,
     Training, finetune,
 };
-use ckaprune::interface::Interface;
-use ckaprune::interrupt::Stopped;
-use ckaprune::progress::Progress;
-use ckaprune::settings::Settings;
-use ckaprune::torch::Module;
 use common::images::easy_images;
 use common::{fixture, open};
 use tch::Device;

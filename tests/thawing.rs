@@ -8,7 +8,7 @@ mod build;
 
 use build::{Files, object, program as pickle, tensor, tuple};
 use ckaprune::archive::{Archive, Section, TensorRef};
-use ckaprune::patch::thaw;
+use ckaprune::blocks::patch::thaw;
 use ckaprune::program::{ModuleTree, Network, Program};
 use common::{FIXTURE_INPUT, dedented, fixture, flat, open};
 use insta::assert_snapshot;

@@ -2,10 +2,10 @@
 
 mod common;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::tree::{TreeNode, tree};
-use ckaprune::verdict::why_nothing_is_removable;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::verdict::why_nothing_is_removable;
+use ckaprune::report::tree::{TreeNode, tree};
 use common::{FIXTURE_INPUT, fixture, open};
 
 /// A fixture, its root's `forward` replaced.

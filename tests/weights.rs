@@ -3,8 +3,8 @@
 mod common;
 
 use ckaprune::archive::Section;
-use ckaprune::dtype::Dtype;
-use ckaprune::weights::to_safetensors;
+use ckaprune::archive::weights::to_safetensors;
+use ckaprune::program::dtype::Dtype;
 use safetensors::SafeTensors;
 
 use common::{archives, fixture, open};

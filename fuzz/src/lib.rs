@@ -8,16 +8,16 @@ use std::io::{Cursor, Write};
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
-use ckaprune::admission::admit;
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::network::{module_name, source_file};
 use ckaprune::archive::{Archive, Limits, Pickle, Section};
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::{Patch, PatchError};
 use ckaprune::blocks::{Candidates, Granularity, Search};
 use ckaprune::data::{ClassNames, InputSize, Labelling, Loader, Transform, open_labelled};
-use ckaprune::patch::{Patch, PatchError};
 use ckaprune::program::{parse as parse_source, print as print_source};
 use ckaprune::report::BlockReport;
-use ckaprune::tree;
+use ckaprune::report::tree;
+use ckaprune::run::admission::admit;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

@@ -22,6 +22,7 @@ mod limits;
 pub mod network;
 pub mod pickle;
 mod tensor;
+pub mod weights;
 mod write;
 
 use std::collections::BTreeMap;

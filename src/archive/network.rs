@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use super::{Archive, ArchiveError, Node, NodeId, Pickle, Section, TensorRef};
-use crate::dtype::Dtype;
 use crate::program::ast::{Expr, unquoted};
+use crate::program::dtype::Dtype;
 use crate::program::{
     Attribute, Dim, Item, Module, ModuleId, ModuleTree, Network, ParseError, Sources, TensorInfo,
 };

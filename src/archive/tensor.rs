@@ -1,5 +1,5 @@
 use super::ArchiveError;
-use crate::dtype::Dtype;
+use crate::program::dtype::Dtype;
 
 /// A tensor as a pickle describes it: a strided view of a storage that lies elsewhere in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,18 +8,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub(crate) mod attributes;
 mod copies;
 mod cuts;
 mod elsewhere;
-mod guess;
+mod globs;
 mod layout;
+pub mod lineage;
 mod naming;
+pub mod patch;
 mod region;
+pub mod representation;
 mod residual;
 mod skip;
 mod spans;
 mod twins;
+pub mod value;
+pub mod verdict;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -28,14 +34,14 @@ use std::ops::Range;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{self, Macs};
 use crate::program::ast::CallId;
+use crate::program::cost::{self, Macs};
 use crate::program::{
     Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
 };
 pub use cuts::{Cut, cuts};
 pub use elsewhere::{Bypass, Otherwise};
-pub use guess::guess_input_shape;
+pub use globs::Globs;
 use region::{Graph, Region};
 use twins::Twins;
 

@@ -1,24 +1,14 @@
 //! Options that several commands have, in groups as `--help` shows them.
 
-#[cfg(feature = "torch")]
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
 use super::*;
-use crate::blocks::{Candidates, Granularity};
-#[cfg(feature = "torch")]
-use crate::criteria;
+use crate::blocks::{Candidates, Globs, Granularity};
+use crate::cli::options::{self, Augmentation, Numbers, Places, SampleCount, Sides, Size};
 use crate::data::{Interpolation, PixelRange, ResizeTo};
-#[cfg(feature = "torch")]
-use crate::memory::Memory;
-#[cfg(feature = "torch")]
-use crate::options::Shard;
-use crate::options::{self, Augmentation, Globs, Numbers, Places, SampleCount, Sides, Size};
-use crate::output::OutputKey;
-#[cfg(feature = "torch")]
-use crate::robustness::options::{self as robustness, Attacks, Corruptions, Epsilon, Severities};
+use crate::program::output::OutputKey;
 
 #[derive(Debug, Args)]
 pub struct Model {
@@ -89,15 +79,6 @@ pub struct Data {
     pub seed: u64,
 }
 
-#[cfg(feature = "torch")]
-#[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Speed")]
-pub struct Speed {
-    /// Passes to time of each network, 0 for none [default: what 2 seconds hold, 9 to 200]
-    #[arg(long, value_name = "N")]
-    pub passes: Option<usize>,
-}
-
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct Selection {
@@ -110,63 +91,6 @@ pub struct Selection {
     /// Blocks that stay in each stage at least, those that change the shape counted
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub min_blocks_per_stage: usize,
-}
-
-#[cfg(feature = "torch")]
-#[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Scoring")]
-pub struct Scoring {
-    /// What tells how redundant a block is
-    #[arg(long, value_enum, default_value_t)]
-    pub criterion: criteria::Name,
-    /// Seed of --criterion random, so that other choices are compared on the same data and training [default: --seed]
-    #[arg(long, value_name = "N")]
-    pub criterion_seed: Option<u64>,
-    /// Drop blocks that are surely behind, and show every image to the others only [default of prune]
-    #[arg(long, overrides_with = "exact")]
-    pub race: bool,
-    /// Compare every block on every image, so that all similarities can be compared [default of score]
-    #[arg(long, overrides_with = "race")]
-    pub exact: bool,
-    /// Memory for scoring beyond the network itself, such as 2GB [default: half of what is free]
-    #[arg(long, value_name = "AMOUNT")]
-    pub memory: Option<Memory>,
-}
-
-#[cfg(feature = "torch")]
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Map")]
-pub struct Map {
-    /// Compare all blocks with each other instead of ranking them, in minibatches of 256 if --batch-size names no other:
-    /// as .html, .png and .json beside the model, or as the one of these or .svg that --output names
-    #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion"])]
-    pub map: bool,
-    /// Archive of another network to compare with: its blocks become the columns
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "map")]
-    pub against: Option<PathBuf>,
-}
-
-#[cfg(feature = "torch")]
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Statistics")]
-pub struct Statistics {
-    /// Score the I-th of N parts of the calibration images, and write the statistics to --output
-    #[arg(long, value_name = "I/N", requires = "output", conflicts_with = "race")]
-    pub shard: Option<Shard>,
-    /// File for the statistics the scores rest on; Ctrl-C leaves them beside the model if none is named. Of --map: the
-    /// file for the map
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
-    /// Replace the output if it exists
-    #[arg(long)]
-    pub force: bool,
-    /// Go on from the statistics that an interrupted `score` left, with the same options
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub resume: Option<PathBuf>,
-    /// Rank from the statistics of all shards instead of running a network
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["model", "data", "shard", "output", "resume"])]
-    pub merge: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -230,45 +154,6 @@ pub struct Training {
     pub amp: Amp,
 }
 
-#[cfg(feature = "torch")]
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Robustness")]
-pub struct Robustness {
-    /// Accuracy under attack, by the network's own gradient: fgsm (one step), pgd (several), both parted by a comma
-    #[arg(long, value_name = "NAMES")]
-    pub attacks: Option<Attacks>,
-    /// How far an attack may move a pixel, of 0..1: a fraction or a number
-    #[arg(
-        long,
-        value_name = "E",
-        default_value = "8/255",
-        allow_negative_numbers = true
-    )]
-    pub epsilon: Epsilon,
-    /// Steps of pgd
-    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = robustness::steps)]
-    pub pgd_steps: NonZeroU32,
-    /// How far one step of pgd moves a pixel [default: 2.5 × epsilon / steps]
-    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = robustness::step_size)]
-    pub pgd_step_size: Option<Epsilon>,
-    /// Accuracy under corruption: all, or some of noise, blur, contrast, brightness, jpeg, pixelate, parted by commas
-    #[arg(long, value_name = "NAMES")]
-    pub corruptions: Option<Corruptions>,
-    /// How strong the corruptions are, of 1 to 5 [default: all five]
-    #[arg(long, value_name = "N,N", requires = "corruptions")]
-    pub severities: Option<Severities>,
-    /// Images of another kind (a second data set): confidence on them, and how well it tells them apart
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub ood: Option<PathBuf>,
-    /// Images for all this, drawn from those measured, as many of each class; or `all`
-    #[arg(long, value_name = "N", default_value = "1000")]
-    pub robust_samples: SampleCount,
-    /// File for the predicted class of each image, as it is and under each attack and corruption (JSON); of `compare`
-    /// those of every network
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub predictions: Option<PathBuf>,
-}
-
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
@@ -284,27 +169,6 @@ pub struct Output {
 }
 
 /// A page of charts.
-#[cfg(feature = "torch")]
-#[derive(Debug, Args)]
-pub struct ReportFile {
-    /// Write a page of charts to this .html file, and what it shows to the .json file beside it [default: report.html
-    /// in --run-dir]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = options::report_file, help_heading = "Output")]
-    pub report: Option<PathBuf>,
-}
-
-#[cfg(feature = "torch")]
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Machine")]
-pub struct Machine {
-    /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: crate::torch::DeviceChoice,
-    /// CPU threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = options::threads)]
-    pub threads: Option<NonZeroUsize>,
-}
-
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct Talk {

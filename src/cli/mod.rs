@@ -1,8 +1,18 @@
-//! The command line, as clap reads it. No logic: what the values mean is said in [`crate::options`].
+//! The command line: options as clap reads them, commands, and errors as people see them.
+//!
+//! In comes what was typed; out come results on stdout, files, and an exit code. [`commands`] need no libtorch, those in
+//! `running` do. What option values mean is said in [`options`]. Imports from everywhere; nothing imports from here.
 
-mod commands;
+mod arguments;
+pub mod commands;
+pub mod error;
+pub mod fault;
 mod groups;
 pub mod idle;
+pub mod invocation;
+pub mod options;
+#[cfg(feature = "torch")]
+pub mod running;
 mod values;
 
 use std::ffi::OsString;
@@ -11,13 +21,15 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
-use crate::error::BAD_INPUT;
-use crate::invocation::Invocation;
-use crate::progress::say;
+use crate::cli::error::BAD_INPUT;
+use crate::report::Invocation;
+use crate::report::progress::say;
 
-pub use commands::*;
+pub use arguments::*;
 pub use groups::*;
 use idle::idle_options;
+#[cfg(feature = "torch")]
+pub use running::*;
 pub use values::*;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -83,7 +95,7 @@ impl Cli {
             _ => Vec::new(),
         };
         Cli {
-            invocation: Invocation::of(typed, &matches),
+            invocation: invocation::invocation(typed, &matches),
             idle,
             ..cli
         }
@@ -98,15 +110,7 @@ impl Command {
             Command::Inspect(options) => Some(options.talk),
             Command::Remove(options) => Some(options.talk),
             #[cfg(feature = "torch")]
-            Command::Score(options) => Some(options.talk),
-            #[cfg(feature = "torch")]
-            Command::Prune(options) => Some(options.talk),
-            #[cfg(feature = "torch")]
-            Command::Finetune(options) => Some(options.talk),
-            #[cfg(feature = "torch")]
-            Command::Eval(options) => Some(options.talk),
-            #[cfg(feature = "torch")]
-            Command::Compare(options) => Some(options.talk),
+            Command::Running(command) => Some(command.talk()),
             Command::Completions(_) | Command::Man(_) => None,
         }
     }
@@ -131,27 +135,19 @@ fn leave(said: &clap::Error) -> ! {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the blocks of a network, what they cost, and which can be removed
+    #[command(display_order = 0)]
     Inspect(Inspect),
-    /// Rank the removable blocks by how little the network changes without them
-    #[cfg(feature = "torch")]
-    Score(Score),
-    /// Score, remove, fine-tune; several times; then export
-    #[cfg(feature = "torch")]
-    Prune(Box<Prune>),
     /// Remove blocks by name: the surgery alone, exact, without running the network
+    #[command(display_order = 3)]
     Remove(Remove),
-    /// Train an archive on labelled images
     #[cfg(feature = "torch")]
-    Finetune(Finetune),
-    /// Measure accuracy, calibration, speed and memory; hold them against limits
-    #[cfg(feature = "torch")]
-    Eval(Box<Eval>),
-    /// Measure several networks side by side
-    #[cfg(feature = "torch")]
-    Compare(Compare),
+    #[command(flatten)]
+    Running(Running),
     /// Print the completion script of a shell
+    #[command(display_order = 7)]
     Completions(Completions),
     /// Print the manual page, or write those of all commands into a folder
+    #[command(display_order = 8)]
     Man(Manual),
 }
 

@@ -2,14 +2,6 @@
 
 use clap::ValueEnum;
 
-/// What candidates are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reference {
-    Current,
-    Original,
-}
-
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

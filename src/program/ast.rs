@@ -96,7 +96,7 @@ pub struct Arg {
     pub value: Expr,
 }
 
-/// The number of a call within its file, in reading order: how a [`crate::patch::Patch`] finds the call again.
+/// The number of a call within its file, in reading order: how a [`crate::blocks::patch::Patch`] finds the call again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub u32);
 

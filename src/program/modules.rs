@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use crate::dtype::Dtype;
+use crate::program::dtype::Dtype;
 
 /// A module instance. A module reached by two paths is one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::Analysis;
 use crate::blocks::Block;
-use crate::criteria::{Distribution, Score, Value};
-use crate::eval::Metrics;
-use crate::finetune::Trained;
-use crate::repair::Repair;
+use crate::blocks::analysis::Analysis;
+use crate::score::criteria::{Distribution, Score, Value};
+use crate::train::eval::Metrics;
+use crate::train::finetune::Trained;
+use crate::train::repair::Repair;
 
 /// Size and quality of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

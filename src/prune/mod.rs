@@ -1,11 +1,13 @@
 //! The greedy loop: score, remove the block with the highest similarity, fine-tune, again
 //! (arXiv 2405.17081, algorithm 1).
 
+pub mod gates;
 mod iteration;
 mod next;
 mod pick;
 mod removal;
 mod rules;
+pub mod run_dir;
 mod scorer;
 mod state;
 mod targets;
@@ -16,24 +18,24 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
-use crate::cli::Reference;
-use crate::criteria;
+use crate::blocks::analysis::{Analysis, Request};
+use crate::blocks::lineage::Lineage;
 use crate::data::{Loader, Part};
-use crate::eval::{Metrics, evaluate};
-use crate::finetune::{Distillation, Teacher, Training};
-use crate::interface::Interface;
-use crate::interrupt;
-use crate::lineage::Lineage;
-use crate::repair::Step;
+use crate::program::interface::Interface;
+use crate::run::interrupt;
+use crate::run::torch::Module;
 use crate::score::Scoring;
-use crate::torch::Module;
+use crate::score::criteria;
+use crate::train::eval::{Metrics, evaluate};
+use crate::train::finetune::{Distillation, Teacher, Training};
+use crate::train::repair::Step;
 use removal::Bench;
 
 pub use iteration::{Figures, Iteration, Tuning};
 pub use pick::Pick;
 pub use rules::Rules;
+pub use scorer::Reference;
 pub use state::{Begun, Phase, State};
 pub use targets::{MaxDrop, Stop, Targets};
 

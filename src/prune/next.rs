@@ -7,11 +7,11 @@ use anyhow::Result;
 use super::removal::Bench;
 use super::scorer::Scorer;
 use super::{Begun, Figures, Iteration, Run, State, Stop};
-use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::blocks::Block;
-use crate::criteria::Score;
-use crate::patch::{Patch, PatchError};
+use crate::blocks::analysis::Analysis;
+use crate::blocks::patch::{Patch, PatchError};
+use crate::score::criteria::Score;
 
 impl Run {
     /// Scores the candidates and removes the best of them; why not, if there is none.
@@ -125,8 +125,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::analysis::Request;
     use crate::blocks::Reason;
+    use crate::blocks::analysis::Request;
 
     /// What one block does not allow costs the others nothing; where each could go alone, the worst of them stays.
     #[test]

@@ -5,15 +5,15 @@ use serde_json::json;
 use tch::Tensor;
 
 use super::{Figures, Images, Iteration, Phase, Run, Tuning};
-use crate::analysis::{Analysis, Request};
 use crate::archive::Archive;
+use crate::blocks::analysis::{Analysis, Request};
 use crate::data::Part;
-use crate::eval::throughput;
-use crate::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
-use crate::interrupt;
-use crate::repair::{Repaired, Step, Workshop};
-use crate::settings::fingerprint;
-use crate::torch::Module;
+use crate::run::interrupt;
+use crate::run::settings::fingerprint;
+use crate::run::torch::Module;
+use crate::train::eval::throughput;
+use crate::train::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
+use crate::train::repair::{Repaired, Step, Workshop};
 
 /// What a run has at hand after each removal.
 pub(super) struct Bench<'a> {

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use crate::analysis::Analysis;
 use crate::blocks::Block;
-use crate::options::Globs;
-use crate::representation::Compared;
-use crate::verdict::{obstacles, some_of};
+use crate::blocks::Globs;
+use crate::blocks::analysis::Analysis;
+use crate::blocks::representation::Compared;
+use crate::blocks::verdict::{obstacles, some_of};
 
 /// Which blocks may go.
 #[derive(Clone, Debug)]

@@ -3,14 +3,22 @@
 use anyhow::{Result, bail};
 
 use super::{Images, Run, State};
-use crate::analysis::Analysis;
 use crate::archive::Archive;
 use crate::blocks::Block;
-use crate::cli::Reference;
-use crate::criteria::{Criterion, Found, Look, Score, ranking};
+use crate::blocks::analysis::Analysis;
 use crate::data::{Loader, Part};
-use crate::interrupt::{self, Stopped};
+use crate::run::interrupt::{self, Stopped};
+use crate::score::criteria::{Criterion, Found, Look, Score, ranking};
 use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
+use clap::ValueEnum;
+
+/// What candidates are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reference {
+    Current,
+    Original,
+}
 
 /// Scores the candidates of each iteration.
 pub(super) struct Scorer<'a> {

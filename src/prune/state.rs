@@ -2,8 +2,8 @@
 
 use super::Iteration;
 use crate::archive::Archive;
-use crate::criteria::Score;
 use crate::score::Tally;
+use crate::score::criteria::Score;
 
 /// What a network of a run is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

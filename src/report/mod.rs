@@ -1,6 +1,16 @@
-//! Results: JSON for programs, tables for people.
+//! Results: JSON for programs, tables and pages for people.
+//!
+//! In come figures as plain values; out come documents, text and charts. It measures nothing. Imports from `program`,
+//! `archive` and `blocks` what it describes.
 
 mod bar;
+mod invocation;
+pub mod page;
+#[cfg(feature = "torch")]
+pub mod picture;
+pub mod plan;
+pub mod progress;
+pub mod tree;
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};
@@ -9,13 +19,13 @@ use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::Analysis;
 use crate::blocks::Block;
-use crate::criteria::Value;
-use crate::page;
-use crate::receptive::{self, Field};
+use crate::blocks::analysis::Analysis;
+use crate::blocks::value::Value;
+use crate::program::receptive::{self, Field};
 
 pub use bar::bar;
+pub use invocation::Invocation;
 
 /// Version of the JSON documents.
 pub const SCHEMA: u32 = 1;

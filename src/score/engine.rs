@@ -6,16 +6,16 @@ use anyhow::{Context, Result, bail};
 use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
 
-use crate::analysis::Analysis;
 use crate::archive::Archive;
+use crate::blocks::analysis::Analysis;
 use crate::data::Batch;
-use crate::dtype::Dtype;
-use crate::inference::{Kernel, Layer, Norm};
-use crate::interface::draws;
 use crate::program::Operand;
-use crate::segments::{Detour, Form, Method, Pieces};
-use crate::torch::{self, Module, explain};
-use crate::winograd;
+use crate::program::dtype::Dtype;
+use crate::program::interface::draws;
+use crate::run::inference::{Kernel, Layer, Norm};
+use crate::run::segments::{Detour, Form, Method, Pieces};
+use crate::run::torch::{self, Module, explain};
+use crate::run::winograd;
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
@@ -273,7 +273,7 @@ fn prepare<'a>(
     Ok(std::iter::once(weight).chain(bias).collect())
 }
 
-/// Weight and bias as [`crate::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
+/// Weight and bias as [`crate::run::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
 fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
     let [outputs, inputs, ..] = weight.size()[..] else {
         bail!("weights of a convolution without channels");

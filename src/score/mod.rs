@@ -1,14 +1,18 @@
-//! Blocks × calibration images → one similarity each.
+//! Blocks × calibration images → one value each.
 //!
 //! Each batch runs through the network once, piece by piece; at each boundary the candidates that begin there run what
 //! lies behind their block. Representations are compared by linear CKA (arXiv 2405.17081, section 3.2), of which only
 //! statistics are kept.
 
+pub mod cka;
+pub mod criteria;
 mod engine;
+pub mod matrix;
 mod pass;
 mod plan;
 mod race;
 mod reuse;
+pub mod similarity;
 mod tally;
 mod walk;
 mod workers;
@@ -21,12 +25,12 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 use tch::Device;
 
-use crate::analysis::Analysis;
 use crate::archive::Archive;
-use crate::criteria::{self, Score, Value};
+use crate::blocks::analysis::Analysis;
 use crate::data::{Batch, Loader, Part};
-use crate::progress::Progress;
-use crate::segments::Detour;
+use crate::report::progress::Progress;
+use crate::run::segments::Detour;
+use criteria::{Score, Value};
 use pass::Pass;
 use plan::{FEWEST_IMAGES, Plan, Work};
 use workers::Workers;

@@ -14,10 +14,10 @@ use super::tally::Tally;
 use super::walk::{Walk, Walked};
 use super::workers::Workers;
 use super::{Against, Job};
-use crate::cka::Influence;
 use crate::data::{Batch, Loader};
-use crate::progress::Bar;
-use crate::segments::Detour;
+use crate::report::progress::Bar;
+use crate::run::segments::Detour;
+use crate::score::cka::Influence;
 
 /// One way through the calibration images with a group of candidates.
 pub(super) struct Pass<'a> {

@@ -1,14 +1,14 @@
 //! Racing: candidates are compared on growing prefixes of the calibration images, and those that are surely behind stop.
 //!
 //! All candidates see the same images, so the difference between two of them varies far less from draw to draw than
-//! either similarity. What one image does to each similarity is known ([`crate::cka::Influence`]); the difference of two
+//! either similarity. What one image does to each similarity is known ([`crate::score::cka::Influence`]); the difference of two
 //! has the variance of the images' differences.
 
 use std::num::NonZeroUsize;
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::cka::Influence;
+use crate::score::cka::Influence;
 
 /// When candidates are compared, and how sure one has to be to drop one.
 #[derive(Clone, Copy, Debug, PartialEq)]

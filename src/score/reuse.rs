@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use tch::Tensor;
 
-use crate::segments::Pieces;
+use crate::run::segments::Pieces;
 
 /// The tensors at all boundaries of the network, batch after batch, while they fit.
 #[derive(Debug, Default)]

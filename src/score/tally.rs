@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::cka::{Centred, CkaError, CoMoments, Influence, Reference, Side, cka_of_moments};
+use crate::score::cka::{Centred, CkaError, CoMoments, Influence, Reference, Side, cka_of_moments};
 
 /// The statistics of one reference and of candidates that have seen the same images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub enum State {
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
     /// n × p, for the Gram space: at most p rows.
-    Rows(#[serde(with = "crate::matrix")] Array2<f32>),
+    Rows(#[serde(with = "crate::score::matrix")] Array2<f32>),
     /// For the feature space.
     Moments(Box<Moments>),
 }

@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::engine::{self, Engine};
 use crate::data::Batch;
-use crate::segments::Detour;
+use crate::run::segments::Detour;
 
 /// The way of batches through a network and around candidates.
 pub struct Walk<'a> {

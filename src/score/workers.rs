@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::Device;
 
-use crate::torch;
+use crate::run::torch;
 
 /// As many as libtorch has threads; one alone for a GPU, which is filled by large batches.
 #[derive(Debug)]

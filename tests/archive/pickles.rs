@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ckaprune::archive::{Limits, Node, NodeId, Pickle, PickleError, TensorRef};
-use ckaprune::dtype::Dtype;
+use ckaprune::program::dtype::Dtype;
 use proptest::prelude::*;
 
 use super::build::*;

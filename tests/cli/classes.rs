@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
+use ckaprune::blocks::analysis::{Analysis, Request};
 use image::RgbImage;
 use ndarray::{Array1, Array4};
 use serde_json::Value;

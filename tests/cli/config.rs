@@ -198,7 +198,7 @@ fn a_program_may_have_the_name_of_a_subcommand() {
             "--config",
             config.to_str().unwrap(),
         ];
-        let all = ckaprune::options::with_config(line.map(Into::into).to_vec()).unwrap();
+        let all = ckaprune::cli::options::with_config(line.map(Into::into).to_vec()).unwrap();
         assert_eq!(all[..3], [name, "inspect", "--input-size=16"]);
     }
 }

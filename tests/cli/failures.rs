@@ -1,8 +1,8 @@
 //! Exceptions of libtorch: told in our words, and in its own to those who ask.
 
 use ckaprune::archive::Archive;
-use ckaprune::failure::{Cause, Failure};
-use ckaprune::torch::explain;
+use ckaprune::run::failure::{Cause, Failure};
+use ckaprune::run::torch::explain;
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
 use crate::place::{Place, fixture};

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ckaprune::archive::Archive;
-use ckaprune::dtype::Dtype;
+use ckaprune::program::dtype::Dtype;
 use ckaprune::program::{
     Attribute, Emitter, Module, ModuleId, ModuleTree, Network, Program, ProgramError, TensorInfo,
 };

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use build::{Files, global, object, tensor, text};
-use ckaprune::analysis::{Analysis, Request};
+use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::{Candidates, Search};
 use ckaprune::report::BlockReport;
-use ckaprune::tree;
+use ckaprune::report::tree;
 use peak_alloc::PeakAlloc;
 
 /// Far beyond what any case takes, even on a busy machine: without its bound a case takes hours or all memory.

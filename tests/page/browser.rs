@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use ckaprune::page::Page;
+use ckaprune::report::page::Page;
 use serde_json::Value;
 
 use crate::sample::{HOSTILE_RUN, RESNET_56};

@@ -1,10 +1,10 @@
 //! A made-up run on a network like ResNet-56, and the same with names that nobody should trust.
 
-use ckaprune::page::charts::{
+use ckaprune::report::page::charts::{
     Axis, Bar, Bars, Bin, Block, BlockKind, Frontier, Group, HeatMap, Level, Mark, Point,
     Reliability, Series, Shape, Stage, Stages, Tone, Unit,
 };
-use ckaprune::page::{Code, Column, Fact, Facts, Headline, Page, Section, Table};
+use ckaprune::report::page::{Code, Column, Fact, Facts, Headline, Page, Section, Table};
 
 /// What a run is like.
 pub struct Run {

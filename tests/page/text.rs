@@ -1,7 +1,7 @@
 //! The page as text.
 
-use ckaprune::page::charts::{Bars, Frontier, HeatMap, Reliability, Stages};
-use ckaprune::page::{Page, Section};
+use ckaprune::report::page::charts::{Bars, Frontier, HeatMap, Reliability, Stages};
+use ckaprune::report::page::{Page, Section};
 
 use crate::sample::{HOSTILE, HOSTILE_RUN, RESNET_56, Run};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ckaprune::analysis::{Analysis, Request};
+use ckaprune::blocks::analysis::{Analysis, Request};
 
 use crate::common::{FIXTURE_INPUT, archives, files, fixture, open};
 

@@ -1,6 +1,6 @@
 //! Branches that only data decide: what is known of their results and of what they cost all the same.
 
-use ckaprune::cost::{Macs, macs};
+use ckaprune::program::cost::{Macs, macs};
 use ckaprune::program::{Attribute, Known, ModuleTree, Program};
 
 use crate::common::{Written, class, dedented, flat, program};

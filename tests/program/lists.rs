@@ -223,7 +223,7 @@ class Pair(NamedTuple):
         crate::flat(&net, &program),
         "v0 = torch.neg(v1)\nv2 = torch.exp(v0)\nv3 = __torch__.Pair(v2, None)\nreturn v3\n"
     );
-    let cost = ckaprune::cost::macs(&net, &program, 0..program.statements.len());
+    let cost = ckaprune::program::cost::macs(&net, &program, 0..program.statements.len());
     assert!(cost.exact);
 }
 

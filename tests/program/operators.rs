@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ckaprune::program::has_shape_rule;
 
-const ADMITTED: &str = include_str!("../../src/admission/operators.txt");
+const ADMITTED: &str = include_str!("../../src/run/admission/operators.txt");
 const UNMET: &str = include_str!("unmet_operators.txt");
 
 /// The operators of libtorch itself; those of quantised arithmetic have no shapes to prune by.

@@ -1,7 +1,7 @@
 //! What libtorch would refuse to load is found out without it.
 
+use ckaprune::program::resolution::resolve;
 use ckaprune::program::{Attribute, Network};
-use ckaprune::resolution::resolve;
 
 use crate::common::{Written, archives, class, dedented, open};
 

@@ -1,6 +1,6 @@
 //! Shapes of operators' results, for inputs of `n × 4 × 8 × 8` unless a test says otherwise.
 
-use ckaprune::dtype::Dtype;
+use ckaprune::program::dtype::Dtype;
 use ckaprune::program::{Attribute, Dim, Item, Known, TensorInfo};
 
 use crate::common::{Written, class, program};

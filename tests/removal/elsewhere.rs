@@ -1,11 +1,11 @@
 //! Blocks that branches which never run, other methods and other classes speak of: they leave all of these, or none.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::Patch;
+use ckaprune::blocks::verdict::why_nothing_is_removable;
 use ckaprune::blocks::{Granularity, Otherwise, Reason, Search};
-use ckaprune::patch::Patch;
-use ckaprune::resolution::resolve;
-use ckaprune::verdict::why_nothing_is_removable;
+use ckaprune::program::resolution::resolve;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

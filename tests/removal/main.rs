@@ -9,10 +9,10 @@ mod names;
 
 use std::collections::BTreeSet;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::{Archive, Limits, Section};
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::{Patch, PatchError};
 use ckaprune::blocks::{Granularity, Search};
-use ckaprune::patch::{Patch, PatchError};
 use ckaprune::program::ast::{File, Item};
 use ckaprune::program::{ModuleTree, Network, print};
 use common::{FIXTURE_INPUT, fixture, open};

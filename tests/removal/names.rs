@@ -1,8 +1,8 @@
 //! Blocks keep their names while others leave, and what a run removed can be done again by these.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::lineage::Lineage;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::lineage::Lineage;
 
 use crate::common::{FIXTURE_INPUT, open, tests};
 use crate::{input, load, run};

@@ -1,8 +1,8 @@
 use std::num::NonZeroU32;
 
-use ckaprune::robustness::attacks::{Pixels, Targets};
-use ckaprune::robustness::{Attack, Plan};
-use ckaprune::torch::{Module, numbers, to_array};
+use ckaprune::run::torch::{Module, numbers, to_array};
+use ckaprune::train::robustness::attacks::{Pixels, Targets};
+use ckaprune::train::robustness::{Attack, Plan};
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 

@@ -1,4 +1,4 @@
-use ckaprune::robustness::{Corruption, Severity};
+use ckaprune::train::robustness::{Corruption, Severity};
 use clap::ValueEnum;
 
 const SHAPES: [[usize; 3]; 3] = [[3, 32, 32], [1, 28, 28], [3, 45, 61]];

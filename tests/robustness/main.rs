@@ -14,10 +14,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ckaprune::data::{self, Loader, Normalisation, Part, Transform};
-use ckaprune::interface::Interface;
-use ckaprune::progress::Progress;
-use ckaprune::robustness::{Plan, Predictions, Robustness, measure};
-use ckaprune::torch::Module;
+use ckaprune::program::interface::Interface;
+use ckaprune::report::progress::Progress;
+use ckaprune::run::torch::Module;
+use ckaprune::train::robustness::{Plan, Predictions, Robustness, measure};
 use common::{fixture, open};
 use ndarray::{Array1, Array4};
 use ndarray_npy::WriteNpyExt;

@@ -1,6 +1,8 @@
 use std::num::NonZeroU32;
 
-use ckaprune::robustness::{Attack, Condition, Corruption, Foreign, Plan, Severity, measure};
+use ckaprune::train::robustness::{
+    Attack, Condition, Corruption, Foreign, Plan, Severity, measure,
+};
 use clap::ValueEnum;
 
 use super::*;

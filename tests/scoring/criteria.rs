@@ -1,9 +1,9 @@
 //! What the criteria other than CKA measure.
 
-use ckaprune::cka::debiased_cka;
-use ckaprune::criteria::{Found, Look, Name, Score, ranking};
-use ckaprune::finetune::State;
 use ckaprune::program::{ModuleId, ModuleTree};
+use ckaprune::score::cka::debiased_cka;
+use ckaprune::score::criteria::{Found, Look, Name, Score, ranking};
+use ckaprune::train::finetune::State;
 use tch::{Kind, Tensor};
 
 use super::*;

@@ -1,8 +1,8 @@
 //! Networks whose scores come from several last layers, or from none.
 
-use ckaprune::representation::Compared;
-use ckaprune::segments::with_values;
-use ckaprune::torch::{Module, to_array};
+use ckaprune::blocks::representation::Compared;
+use ckaprune::run::segments::with_values;
+use ckaprune::run::torch::{Module, to_array};
 
 use super::*;
 

@@ -11,18 +11,18 @@ mod statistics;
 
 use std::num::NonZeroUsize;
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::criteria::Score;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::Patch;
 use ckaprune::data::{Loader, Part, Transform, synthetic};
-use ckaprune::inference::{Kernel, Layer};
-use ckaprune::patch::Patch;
-use ckaprune::progress::Progress;
+use ckaprune::report::progress::Progress;
+use ckaprune::run::inference::{Kernel, Layer};
+use ckaprune::run::segments::{Form, Pieces};
+use ckaprune::run::winograd::is_quick;
+use ckaprune::score::criteria::Score;
 use ckaprune::score::{
     Against, Ended, Engine, Job, Reuse, Scoring, Tally, ranking, representation,
 };
-use ckaprune::segments::{Form, Pieces};
-use ckaprune::winograd::is_quick;
 use common::{FIXTURE_INPUT, demo, fixture, open};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use tch::Device;

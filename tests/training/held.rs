@@ -1,9 +1,9 @@
 //! Parameters that an archive says not to train.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::finetune::caveats;
+use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::program::{ModuleTree, Network};
+use ckaprune::train::finetune::caveats;
 
 use super::common::images::easy_images;
 use super::common::{fixture, open};

@@ -1,9 +1,9 @@
 //! Training is the same each time, in every layout of images that it chooses: no kernel writes where it should not.
 
-use ckaprune::analysis::{Analysis, Request};
-use ckaprune::finetune::{Session, Training, finetune, may_lie_channels_last};
-use ckaprune::interface::Layout;
+use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::program::Network;
+use ckaprune::program::interface::Layout;
+use ckaprune::train::finetune::{Session, Training, finetune, may_lie_channels_last};
 use tch::Device;
 
 use super::common::images::easy_images;

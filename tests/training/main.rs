@@ -14,16 +14,16 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ckaprune::archive::Archive;
+use ckaprune::blocks::patch::thaw;
 use ckaprune::data::{self, Loader, Part, Transform};
-use ckaprune::export::save_archive;
-use ckaprune::finetune::{
+use ckaprune::program::interface::Interface;
+use ckaprune::program::{Attribute, ModuleTree};
+use ckaprune::report::progress::Progress;
+use ckaprune::run::export::save_archive;
+use ckaprune::run::torch::Module;
+use ckaprune::train::finetune::{
     Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,
 };
-use ckaprune::interface::Interface;
-use ckaprune::patch::thaw;
-use ckaprune::program::{Attribute, ModuleTree};
-use ckaprune::progress::Progress;
-use ckaprune::torch::Module;
 use common::images::easy_images;
 use common::{fixture, open};
 use tch::{Device, Kind, Tensor};

@@ -1,8 +1,8 @@
 //! What is written gives, as it is loaded, what was measured: in evaluation mode.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::patch::{Patch, to_evaluation_mode};
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::{Patch, to_evaluation_mode};
 use tch::{CModule, Device, Kind, Tensor};
 
 use super::common::images::easy_images;

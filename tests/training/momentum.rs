@@ -1,11 +1,11 @@
 //! Statistics of batch normalisation follow the weights whatever its momentum is.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::blocks::patch::{Patch, unmoved_statistics};
 use ckaprune::data::Part;
-use ckaprune::interface::Interface;
-use ckaprune::patch::{Patch, unmoved_statistics};
-use ckaprune::repair::{Repair, Step, Workshop};
+use ckaprune::program::interface::Interface;
+use ckaprune::train::repair::{Repair, Step, Workshop};
 use tch::Device;
 
 use super::common::images::easy_images;

@@ -1,11 +1,11 @@
 //! Networks that end in softmax are measured and trained as those that do not.
 
-use ckaprune::analysis::{Analysis, Request};
 use ckaprune::archive::Archive;
-use ckaprune::eval::{Quality, predict};
-use ckaprune::finetune::{Distillation, Session, Teacher, Training, finetune};
-use ckaprune::interface::{Interface, Scale};
-use ckaprune::torch::Module;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::program::interface::{Interface, Scale};
+use ckaprune::run::torch::Module;
+use ckaprune::train::eval::{Quality, predict};
+use ckaprune::train::finetune::{Distillation, Session, Teacher, Training, finetune};
 use tch::{Device, Kind, Tensor};
 
 use super::common::images::easy_images;

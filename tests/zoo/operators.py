@@ -1,5 +1,5 @@
-"""Writes the list of operators that a network may call, src/admission/operators.txt, and beside it the names that a value
-answers to as methods and that are not on it: src/admission/withheld.txt.
+"""Writes the list of operators that a network may call, src/run/admission/operators.txt, and beside it the names that a value
+answers to as methods and that are not on it: src/run/admission/withheld.txt.
 
     python operators.py            (says what would change; --write changes it)
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-FOLDER = Path(__file__).resolve().parents[2] / "src" / "admission"
+FOLDER = Path(__file__).resolve().parents[2] / "src" / "run" / "admission"
 
 EXCLUDED = re.compile(
     r"""

@@ -73,7 +73,7 @@ def known_operators():
     groups = re.findall(r"\(\s*(\w+)(?:\([^\"]*?\))?,\s*\"([^\"]*)\"\s*\)", table[table.index("GROUPS"):])
     untold = {name for rule, names in groups if rule in ("NoTensor", "CountedByData") for name in names.split()}
     told = {name for _, names in groups for name in names.split()} - untold
-    admitted = (ROOT / "src/admission/operators.txt").read_text().split()
+    admitted = (ROOT / "src/run/admission/operators.txt").read_text().split()
     return told, untold, {name.removeprefix("aten::") for name in admitted if name.startswith("aten::")}
 
 

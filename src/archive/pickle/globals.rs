@@ -1,6 +1,6 @@
 //! The names a pickle may refer to: those libtorch's own TorchScript reader knows, and no others.
 
-use crate::dtype::Dtype;
+use crate::program::dtype::Dtype;
 
 /// Functions that libtorch's reader stands in for.
 const FUNCTIONS: [(&str, &str); 11] = [

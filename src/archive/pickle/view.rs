@@ -2,7 +2,7 @@
 
 use super::{Node, NodeId, Pickle};
 use crate::archive::{ArchiveError, TensorRef};
-use crate::dtype::Dtype;
+use crate::program::dtype::Dtype;
 
 /// The attributes of an object, in the order they are written. See [`Pickle::attributes`].
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 //! The language's own functions and torch's operators.
 
 use super::{Frame, Inliner, NamedVals, Step, arguments, opaque};
-use crate::dtype::Dtype;
 use crate::program::ast::{Arg, Expr, unquoted};
 use crate::program::builder::{positional, short_name};
+use crate::program::dtype::Dtype;
 use crate::program::ops::{self, Args};
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Attribute, Op, Statement, ValueId};

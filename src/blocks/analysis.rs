@@ -1,0 +1,172 @@
+//! Archive → network → program → blocks, for one input shape.
+
+#![forbid(unsafe_code)]
+
+use crate::archive::{Archive, NetworkError};
+use crate::blocks::{self, Block, Search};
+use crate::program::cost::{self, Macs};
+use crate::program::interface::{self, Followed, Input, Interface, InterfaceError, Layout};
+use crate::program::output::{OutputError, OutputKey};
+use crate::program::{Learned, Network, Program, ProgramError};
+
+/// What an archive is analysed for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// Shape of one input `[channels, height, width]`; guessed if nobody names it.
+    pub input_shape: Option<Vec<i64>>,
+    /// Which output holds the class scores; found if nobody names it.
+    pub output: Option<OutputKey>,
+    pub search: Search,
+    /// What running the network told of shapes.
+    pub learned: Learned,
+}
+
+impl Request {
+    /// With inputs of this shape, and defaults for the rest.
+    #[must_use]
+    pub fn shape(shape: &[i64]) -> Self {
+        Request {
+            input_shape: Some(shape.to_vec()),
+            ..Request::default()
+        }
+    }
+}
+
+/// Everything known of an archive without running it.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    pub network: Network,
+    pub program: Program,
+    /// In the order in which they run.
+    pub blocks: Vec<Block>,
+    /// Shape of one input: channels, height, width.
+    pub input_shape: Vec<i64>,
+    /// What was asked for, the input shape filled in: an archive made from this one is analysed alike.
+    pub request: Request,
+    /// Nobody named the input shape: it is a guess.
+    pub shape_guessed: bool,
+    /// How to run it, or why it cannot be run for its class scores.
+    pub interface: Result<Interface, InterfaceError>,
+    /// Order and scale of the images it takes.
+    pub input: Input,
+}
+
+/// Why an archive cannot be analysed.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalysisError {
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(
+        "the network does not accept inputs of {shape}: {error}; name the right size with --input-size"
+    )]
+    Shape { shape: String, error: ProgramError },
+    /// One order of dimensions is refused, and nothing says that the other one is meant.
+    #[error(
+        "it cannot be told in which order the network takes the dimensions of images of {shape}: it refuses {} ({error}) \
+         and would run {}, but nothing in it turns them round; if its images are not of this size, name theirs with \
+         --input-size, else export it with a permute(0, 2, 3, 1) in front, so that it takes {}",
+        Layout::ChannelsFirst,
+        Layout::ChannelsLast,
+        Layout::ChannelsFirst
+    )]
+    Order { shape: String, error: ProgramError },
+    #[error("the network cannot be analysed: {0}")]
+    NotFollowed(ProgramError),
+    /// It takes something else than images.
+    #[error("{0}")]
+    Forward(String),
+    #[error(
+        "no usual input size fits this network, neither channels first nor channels last where it turns its images \
+         round; name it with --input-size"
+    )]
+    NoShapeFits,
+    /// The output that was asked for is not there.
+    #[error(transparent)]
+    Output(OutputError),
+}
+
+impl Analysis {
+    /// Analyses an archive.
+    ///
+    /// # Errors
+    /// If the code cannot be read, the network refuses inputs of that shape, or has not the output that was named.
+    pub fn of(archive: &Archive, request: &Request) -> Result<Self, AnalysisError> {
+        let network = archive.network()?;
+        if let Some(refusal) = interface::refusal(&network) {
+            return Err(AnalysisError::Forward(refusal));
+        }
+        let input_shape = match &request.input_shape {
+            Some(shape) => shape.clone(),
+            None => crate::program::interface::guess_input_shape(&network)
+                .ok_or(AnalysisError::NoShapeFits)?,
+        };
+        let refused = |error| match error {
+            ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
+            ProgramError::Refused { .. } => {
+                let shape = blocks::show_shape(&input_shape);
+                match Layout::may_be_last(&network, &input_shape, &request.learned) {
+                    true => AnalysisError::Order { shape, error },
+                    false => AnalysisError::Shape { shape, error },
+                }
+            }
+        };
+        let followed = Followed::of(&network, &input_shape, &request.learned);
+        let Followed {
+            program,
+            layout,
+            batch,
+        } = followed.map_err(refused)?;
+        let input = Input::of(&network, &program, layout);
+        let interface = Interface::of(&network, &program, request.output.as_ref())
+            .map(|interface| interface.taking(input).in_batches_of(batch));
+        if let (Some(_), Err(InterfaceError::Output(error))) = (&request.output, &interface) {
+            return Err(AnalysisError::Output(error.clone()));
+        }
+        let blocks = blocks::find(&network, &program, request.search);
+        Ok(Analysis {
+            network,
+            program,
+            blocks,
+            request: Request {
+                input_shape: Some(input_shape.clone()),
+                ..request.clone()
+            },
+            input_shape,
+            input,
+            interface,
+            shape_guessed: request.input_shape.is_none(),
+        })
+    }
+
+    /// Number of parameters of the whole network.
+    #[must_use]
+    pub fn params(&self) -> i64 {
+        self.network.parameter_count()
+    }
+
+    /// MACs of the whole network for one sample.
+    #[must_use]
+    pub fn macs(&self) -> Macs {
+        cost::macs(
+            &self.network,
+            &self.program,
+            0..self.program.statements.len(),
+        )
+    }
+
+    /// How many classes the network tells apart, where its code shows it.
+    #[must_use]
+    pub fn classes(&self) -> Option<usize> {
+        let scores = self.interface.as_ref().ok()?.scores.value?;
+        match self.program.sample_shape(scores)?.as_slice() {
+            [classes] => usize::try_from(*classes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The block at this path.
+    #[must_use]
+    pub fn block(&self, path: &str) -> Option<&Block> {
+        self.blocks.iter().find(|b| b.path == path)
+    }
+}

@@ -1,0 +1,157 @@
+//! One file a command: from options to results.
+
+mod inspect;
+mod manual;
+mod remove;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::archive::Archive;
+use crate::archive::weights::to_safetensors;
+use crate::blocks::Search;
+use crate::blocks::analysis::{Analysis, Request};
+use crate::blocks::verdict::why_nothing_is_removable;
+use crate::cli::options::Size;
+use crate::cli::{Cli, Command, Model, Output, Talk};
+use crate::program::interface::guess_input_shape;
+use crate::report;
+use crate::report::progress::Progress;
+use crate::run::export::{Staged, check_output, default_output, write_all};
+
+/// How a command ended that did what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// It ran, but fell short of a target.
+    Missed,
+    /// The user stopped it with a signal; what it had done is kept where there is a place for it.
+    Interrupted,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Bad usage or bad input, as one message.
+pub fn run(cli: &Cli) -> Result<Outcome> {
+    if let Some(talk) = cli.command.talk() {
+        let progress = Progress { quiet: talk.quiet };
+        for idle in &cli.idle {
+            progress.note(format_args!("note: {idle}"));
+        }
+    }
+    match &cli.command {
+        Command::Inspect(options) => inspect::run(options),
+        Command::Remove(options) => remove::run(options),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::manual(options),
+        #[cfg(feature = "torch")]
+        Command::Running(command) => super::running::run(command, &cli.invocation),
+    }
+}
+
+pub(super) fn open_model(path: &Path) -> Result<Archive> {
+    open_archive(path, "--model")
+}
+
+/// The archive that an option names.
+pub(super) fn open_archive(path: &Path, option: &str) -> Result<Archive> {
+    let shown = path.display();
+    if !path.exists() {
+        bail!("{shown}: no such file; {option} names a TorchScript archive");
+    }
+    if path.is_dir() {
+        bail!("{shown}: this is a folder; {option} names a TorchScript archive");
+    }
+    Archive::open(path).with_context(|| shown.to_string())
+}
+
+/// The file to write: the one that was named, or one beside the model; checked before hours of work.
+pub(super) fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
+    let named = options.output.clone();
+    let output = named.unwrap_or_else(|| default_output(model, word));
+    check_output(&output, options.force)?;
+    if let Some(weights) = &options.export_weights {
+        if weights == &output {
+            bail!(
+                "{}: --output and --export-weights name the same file",
+                output.display()
+            );
+        }
+        check_output(weights, options.force)?;
+    }
+    Ok(output)
+}
+
+/// Writes a network, and its weights where they were asked for.
+pub(super) fn save(archive: &Archive, output: &Path, options: &Output) -> Result<()> {
+    let stage = || {
+        let mut files = vec![Staged::loaded_archive(output, archive)?];
+        if let Some(file) = &options.export_weights {
+            let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
+            files.push(Staged::bytes(file, &weights)?);
+        }
+        Ok(files)
+    };
+    write_all(stage, options.force)
+}
+
+/// Writes a result to stdout, for programs or for people.
+pub(super) fn show(
+    talk: Talk,
+    report: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    report::print(&if talk.json {
+        report::json(report)?
+    } else {
+        text()
+    })
+}
+
+/// Analyses a model for an input size that may be named in part or not at all.
+pub(super) fn analyse(
+    model: &Model,
+    archive: &Archive,
+    size: Option<Size>,
+    search: Search,
+) -> Result<Analysis> {
+    let named = || model.model.display().to_string();
+    let shape = match size {
+        None => None,
+        Some(size) => {
+            let channels = match size.channels {
+                Some(channels) => channels as i64,
+                None => guessed_channels(archive).with_context(named)?,
+            };
+            Some(vec![channels, size.height as i64, size.width as i64])
+        }
+    };
+    let request = Request {
+        input_shape: shape,
+        output: model.output_key.clone(),
+        search,
+        ..Request::default()
+    };
+    Analysis::of(archive, &request).with_context(named)
+}
+
+/// Refuses a network that has nothing to prune.
+pub(super) fn require_blocks(path: &Path, analysis: &Analysis) -> Result<()> {
+    if analysis.blocks.is_empty() {
+        bail!(
+            "{}: the network has no residual block: {}",
+            path.display(),
+            why_nothing_is_removable(analysis)
+        );
+    }
+    Ok(())
+}
+
+/// Three unless the network itself tells otherwise.
+pub(super) fn guessed_channels(archive: &Archive) -> Result<i64> {
+    let guess = guess_input_shape(&archive.network()?);
+    Ok(guess.and_then(|shape| shape.first().copied()).unwrap_or(3))
+}

@@ -1,0 +1,123 @@
+//! `ckaprune remove`: the surgery alone; never executes the network.
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::{Outcome, analyse, free_output, open_model, require_blocks, save, show};
+use crate::archive::Archive;
+use crate::blocks::analysis::{Analysis, Request};
+use crate::blocks::lineage::Lineage;
+use crate::blocks::patch::thaw;
+use crate::cli::Remove;
+use crate::report::plan::Plan;
+use crate::report::{SCHEMA, percent, thousands};
+
+#[derive(Serialize)]
+struct RemoveReport {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    output: String,
+    /// In the order in which they ran.
+    removed: Vec<String>,
+    before: Size,
+    after: Size,
+}
+
+#[derive(Serialize)]
+struct Size {
+    params: i64,
+    macs: i64,
+    blocks: usize,
+}
+
+impl Size {
+    fn of(analysis: &Analysis) -> Self {
+        Size {
+            params: analysis.params(),
+            macs: analysis.macs().count,
+            blocks: analysis.blocks.len(),
+        }
+    }
+}
+
+pub(super) fn run(options: &Remove) -> Result<Outcome> {
+    let path = &options.model.model;
+    let archive = open_model(path)?;
+    let output = free_output(&options.output, path, "pruned")?;
+    let plan = options.plan.as_deref().map(Plan::read).transpose()?;
+    let before = match &plan {
+        Some(plan) if options.input_size.is_none() => {
+            let request = Request {
+                output: options.model.output_key.clone(),
+                search: plan.search(),
+                ..Request::shape(&plan.input_shape)
+            };
+            Analysis::of(&archive, &request).with_context(|| path.display().to_string())?
+        }
+        _ => {
+            let search = plan
+                .as_ref()
+                .map_or(options.search.into(), |plan| plan.search());
+            analyse(&options.model, &archive, options.input_size, search)?
+        }
+    };
+    let steps = plan.map_or_else(|| vec![options.blocks.clone()], Plan::into_steps);
+    require_blocks(path, &before)?;
+    let named = || path.display().to_string();
+    let (mut pruned, _) = Lineage::replay(&archive, &before, &steps).with_context(named)?;
+    if options.thaw {
+        thaw_weights(&mut pruned).with_context(named)?;
+    }
+    let after = Analysis::of(&pruned, &before.request)?;
+    save(&pruned, &output, &options.output)?;
+    let removed = in_running_order(&before, &steps.concat());
+    let report = RemoveReport {
+        schema: SCHEMA,
+        command: "remove",
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        removed,
+        before: Size::of(&before),
+        after: Size::of(&after),
+    };
+    show(options.talk, &report, || report.text())?;
+    Ok(Outcome::Done)
+}
+
+/// The blocks of a network among these paths in the order in which they ran, and behind them those that only came to be
+/// when others had gone.
+fn in_running_order(network: &Analysis, paths: &[String]) -> Vec<String> {
+    let ran = network.blocks.iter().map(|b| &b.path);
+    let ran = ran.filter(|path| paths.contains(path));
+    let later = paths.iter().filter(|path| network.block(path).is_none());
+    ran.chain(later).cloned().collect()
+}
+
+fn thaw_weights(archive: &mut Archive) -> Result<()> {
+    let network = archive.network()?;
+    if thaw(archive, &network)? == 0 {
+        bail!("--thaw: no constant of its code is a weight; is this a frozen network?");
+    }
+    Ok(())
+}
+
+impl RemoveReport {
+    fn text(&self) -> String {
+        let Size {
+            params,
+            macs,
+            blocks,
+        } = &self.after;
+        format!(
+            "{}\n  removed     {}\n  blocks      {blocks} of {}\n  parameters  {} ({} of before)\n  MACs        {} ({} of before)\n",
+            self.output,
+            self.removed.join(", "),
+            self.before.blocks,
+            thousands(*params),
+            percent(*params, self.before.params),
+            thousands(*macs),
+            percent(*macs, self.before.macs),
+        )
+    }
+}

@@ -1,0 +1,462 @@
+//! From the data options to images: parts, transform, loaders, and the input shape they give.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
+
+use super::analyse;
+use super::classes::Classes;
+use super::fitting::{check_count, check_data};
+use super::unusable::{Wanted, examine};
+use crate::archive::Archive;
+use crate::blocks::Search;
+use crate::blocks::analysis::{Analysis, Request};
+use crate::cli::{Data, Model, Training};
+use crate::data::{
+    self, Augment, ClassNames, DataSet, Labelling, Loader, Normalisation, Part, PixelRange,
+    Samples, Transform, synthetic,
+};
+use crate::prune::Images;
+use crate::report::progress::Progress;
+use crate::run::run_shapes::learned;
+use crate::run::settings::Settings;
+use crate::score::criteria;
+
+/// Images where none were named: calibration is all they can serve for.
+const SYNTHETIC_SAMPLES: usize = 1024;
+/// Images in a batch where nobody says otherwise, as in the authors' code.
+const USUAL_BATCH: u32 = 128;
+/// Part of the training images that is set aside for measuring where there is no test part.
+const HELD_OUT: f64 = 0.1;
+
+/// A data set, opened and prepared as the options say.
+pub(super) struct Opened {
+    pub set: DataSet,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    transform: Transform,
+    batch_size: NonZeroUsize,
+    seed: u64,
+}
+
+impl Opened {
+    /// Opens the data set that `--data` names, for the network in this archive; `None` if it names none.
+    pub fn open(options: &Data, archive: &Archive, progress: Progress) -> Result<Option<Self>> {
+        let Some(path) = &options.data else {
+            return Ok(None);
+        };
+        check_data(path)?;
+        let set = data::open_labelled(path, &options.labelling()?)?;
+        let transform = options.transform(archive, &set, progress)?;
+        let mut warnings = set.notes.clone();
+        warnings.extend(set.only_class.iter().map(|class| {
+            format!(
+                "{}: there is one class folder alone ({class}), so the images are taken as unlabelled",
+                path.display()
+            )
+        }));
+        warnings.iter().for_each(|warning| progress.warn(warning));
+        let opened = Opened {
+            classes: Classes::of(&set, options),
+            warnings,
+            set,
+            transform,
+            batch_size: batch_size(options)?,
+            seed: options.seed,
+        };
+        // Options that do not fit the images are told of now, with the data set's name.
+        for part in opened.set.parts() {
+            opened
+                .plain()
+                .batches(part, 0)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(Some(opened))
+    }
+
+    pub fn require(
+        options: &Data,
+        archive: &Archive,
+        progress: Progress,
+        for_what: &str,
+    ) -> Result<Self> {
+        Self::open(options, archive, progress)?
+            .with_context(|| format!("{for_what} needs images: name a data set with --data"))
+    }
+
+    /// In order, nothing changed at random.
+    pub fn plain(&self) -> Loader {
+        Loader::new(self.batch_size, self.transform.clone())
+    }
+
+    /// Shuffled and augmented.
+    pub fn training(&self, augment: Augment) -> Loader {
+        self.plain()
+            .shuffled(self.seed)
+            .augmented(augment, self.seed)
+    }
+
+    /// Training part and test part. Without a test part, or labels in it, a tenth of the labelled training images is set
+    /// aside.
+    pub fn split(&self, path: &Path, progress: Progress) -> Result<(Part, Option<Part>)> {
+        let shown = path.display();
+        let Some(mut train) = self.set.train.clone() else {
+            bail!(
+                "{shown}: there is no training part, and the test part is for measuring only; name a data set with both"
+            );
+        };
+        if let (Some(class), 2..) = (train.only_label(), train.len()) {
+            progress.warn(format_args!(
+                "{shown}: all training images are of class {class}, which leaves nothing to learn: they are taken as \
+                 unlabelled"
+            ));
+            train.forget_labels();
+        }
+        match &self.set.test {
+            Some(test) if test.labels().is_some() || train.labels().is_none() => {
+                Ok((train, Some(test.clone())))
+            }
+            test if train.labels().is_some() => {
+                let missing = match test {
+                    Some(_) => "no labels in its test part",
+                    None => "no test part",
+                };
+                let (train, held_out) = train
+                    .split_stratified(1. - HELD_OUT, self.seed)
+                    .map_err(|_| too_few(&train, path))?;
+                progress.note(format_args!(
+                    "note: {shown} has {missing}: {} of the images are set aside to measure on",
+                    held_out.len()
+                ));
+                Ok((train, Some(held_out)))
+            }
+            _ => Ok((train, None)),
+        }
+    }
+
+    /// Training images, and those that are validated on if there are to be any: the data's own validation part, or else a
+    /// part of the training images, as large as was asked for or as is usual.
+    pub fn set_aside(
+        &self,
+        train: Part,
+        (training, usual): (&Training, Option<f64>),
+        progress: Progress,
+    ) -> Result<(Part, Option<Part>)> {
+        let asked = training.val_split;
+        let labelled = |part: &&Part| part.labels().is_some();
+        if train.labels().is_none() {
+            return Ok((train, None));
+        }
+        if let Some(validation) = self.set.validation.as_ref().filter(labelled) {
+            let instead = match asked {
+                Some(_) => ", so --val-split sets nothing aside",
+                None => "",
+            };
+            progress.note(format_args!(
+                "note: the data has a validation part: its {} images are validated on{instead}",
+                validation.len()
+            ));
+            return Ok((train, Some(validation.clone())));
+        }
+        let Some(part) = asked.or(usual).filter(|part| *part > 0.) else {
+            if training.patience.is_some() {
+                bail!(
+                    "--patience goes by images that are validated on: set some aside with --val-split, or name a data set with \
+                     a validation part beside its test part"
+                );
+            }
+            return Ok((train, None));
+        };
+        let (train, validation) = train.split_stratified(1. - part, self.seed)?;
+        if asked.is_none() {
+            progress.note(format_args!(
+                "note: {} training images are set aside to decide by (--val-split)",
+                validation.len()
+            ));
+        }
+        Ok((train, Some(validation)))
+    }
+}
+
+fn too_few(train: &Part, path: &Path) -> anyhow::Error {
+    anyhow!(
+        "{}: there is no test part, and {} training images are too few to set some of each class aside; name a data \
+         set with both parts",
+        path.display(),
+        train.len()
+    )
+}
+
+/// The network analysed for the images of a data set.
+pub(super) fn analyse_for(
+    model: &Model,
+    archive: &Archive,
+    (data, part): (&Path, &Part),
+    loader: &Loader,
+    search: Search,
+) -> Result<Analysis> {
+    let shape = loader.output_shape(part)?.map(|n| n as i64);
+    let request = Request {
+        input_shape: Some(shape.to_vec()),
+        output: model.output_key.clone(),
+        search,
+        ..Request::default()
+    };
+    Analysis::of(archive, &request)
+        .with_context(|| format!("{} on {}", model.model.display(), data.display()))
+}
+
+/// Images in a batch for training and measuring.
+fn batch_size(options: &Data) -> Result<NonZeroUsize> {
+    let size = options.batch_size.unwrap_or(USUAL_BATCH);
+    NonZeroUsize::new(size as usize).context("--batch-size is 0")
+}
+
+/// What a pruning run begins with.
+pub(super) struct Ready {
+    pub images: Images,
+    /// Of the network, for the shape of the images.
+    pub analysis: Analysis,
+    /// The images are noise, because none were named.
+    pub synthetic: bool,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// Files that were left out.
+    pub skipped: usize,
+}
+
+/// Part of the training images that is set aside to decide by where nobody says otherwise.
+const VALIDATED: f64 = 0.1;
+
+/// What a run does with images beyond scoring.
+#[derive(Clone, Copy)]
+pub(super) struct Use<'a> {
+    pub training: &'a Training,
+    /// Learns without labels too.
+    pub distills: bool,
+    /// Decides by accuracy. Some of the training images are always set aside for that: the test images are only ever
+    /// measured on.
+    pub decides: bool,
+}
+
+/// Images for calibration, and for training and measuring if they have a use beyond it.
+pub(super) fn for_pruning(
+    model: &Model,
+    archive: &Archive,
+    data: &Data,
+    search: Search,
+    beyond: Option<Use>,
+    progress: Progress,
+) -> Result<Ready> {
+    let (Some(opened), Some(path)) = (Opened::open(data, archive, progress)?, &data.data) else {
+        let analysis = learned(archive, analyse(model, archive, data.input()?, search)?);
+        return Ok(Ready {
+            images: synthetic_images(data, &analysis)?,
+            analysis,
+            synthetic: true,
+            classes: Classes::default(),
+            warnings: Vec::new(),
+            skipped: 0,
+        });
+    };
+    let (train, test) = opened.split(path, progress)?;
+    let test = test.filter(|t| t.labels().is_some());
+    let plain = opened.plain();
+    let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
+    let analysis = learned(archive, analysis);
+    let (train, validation) = match beyond {
+        Some(beyond) => {
+            let usual = beyond.decides.then_some(VALIDATED);
+            opened.set_aside(train, (beyond.training, usual), progress)?
+        }
+        None => (train, None),
+    };
+    let learns = train.labels().is_some() || beyond.is_some_and(|b| b.distills);
+    let training = match beyond {
+        Some(beyond) => opened.training(beyond.training.augment.0),
+        None => plain.clone(),
+    };
+    let mut images = Images {
+        calibration: train.draw(data.samples.0, data.seed),
+        train: Some(train).filter(|_| learns),
+        validation,
+        test,
+        training,
+        plain,
+    };
+    let mut wanted = vec![Wanted::draw(&mut images.calibration)];
+    if beyond.is_some() {
+        let whole = [&mut images.train, &mut images.validation, &mut images.test];
+        wanted.extend(whole.into_iter().flatten().map(Wanted::whole));
+    }
+    let skipped = examine(data, &images.plain, wanted, progress)?;
+    let mut warnings = opened.warnings;
+    warnings.extend(skipped.warning);
+    Ok(Ready {
+        images,
+        analysis,
+        synthetic: false,
+        classes: opened.classes,
+        warnings,
+        skipped: skipped.files,
+    })
+}
+
+fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
+    let [channels, height, width] = analysis.input_shape.as_slice() else {
+        bail!("an input that is no image")
+    };
+    let shape = [channels, height, width].map(|n| usize::try_from(*n).unwrap_or(0));
+    let count = match options.samples.0 {
+        Samples::N(n) => n,
+        Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
+    };
+    check_count(count.get())?;
+    let range = match analysis.input.bytes {
+        true => PixelRange::Byte,
+        false => PixelRange::Unit,
+    };
+    let transform = Transform {
+        normalisation: Normalisation::none(range),
+        ..Transform::default()
+    };
+    let loader = Loader::new(batch_size(options)?, transform);
+    Ok(Images {
+        calibration: synthetic(shape, count, options.seed)?,
+        train: None,
+        validation: None,
+        test: None,
+        plain: loader.clone(),
+        training: loader,
+    })
+}
+
+impl Data {
+    /// What the labels mean.
+    fn labelling(&self) -> Result<Labelling> {
+        let read = |file: &PathBuf| ClassNames::read(file);
+        Ok(Labelling {
+            classes: self.classes.as_ref().map(read).transpose()?,
+            first: self.first_class,
+        })
+    }
+
+    /// All that decides what the labels are, as far as it was named.
+    pub(super) fn label_settings(&self) -> Result<Settings> {
+        let labelling = self.labelling()?;
+        let names = labelling.classes.map(|names| json!(names.fingerprint()));
+        let first = (labelling.first > 0).then(|| json!(labelling.first));
+        let settings = [("classes", names), ("first-class", first)];
+        let named = settings.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        Ok(named.collect())
+    }
+}
+
+/// Images to measure networks on.
+pub(super) struct Measuring {
+    pub part: Part,
+    /// What they are of the data set: `test`, `train` or, where no data was named, `noise`.
+    pub name: &'static str,
+    pub loader: Loader,
+    pub classes: Classes,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// Files that were left out.
+    pub skipped: usize,
+    /// Channels, height and width as the network is given them.
+    pub shape: Vec<i64>,
+}
+
+impl Measuring {
+    /// The test part of the data, or all of it where it has none; noise of the size the network takes where no data is
+    /// named.
+    pub fn open(model: &Model, archive: &Archive, data: &Data, progress: Progress) -> Result<Self> {
+        let Some(opened) = Opened::open(data, archive, progress)? else {
+            let analysis = analyse(model, archive, data.input()?, Search::default())?;
+            let images = synthetic_images(data, &analysis)?;
+            let shape = crate::blocks::show_shape(&analysis.input_shape);
+            progress.warn(format_args!(
+                "NO DATA. Speed is measured on random noise, {shape}, and accuracy not at all. Name a data set with --data."
+            ));
+            return Ok(Measuring {
+                part: images.calibration,
+                name: "noise",
+                loader: images.plain,
+                classes: Classes::default(),
+                warnings: Vec::new(),
+                skipped: 0,
+                shape: analysis.input_shape,
+            });
+        };
+        let (part, name) = match (&opened.set.test, &opened.set.train) {
+            (Some(test), _) => (test, "test"),
+            (None, Some(train)) => (train, "train"),
+            (None, None) => bail!("the data set has neither a test nor a training part"),
+        };
+        if name == "train" {
+            progress.note("note: the data set has no test part: measuring on all its images");
+        }
+        if part.labels().is_none() {
+            progress.warn("the images have no labels: no accuracy is measured");
+        }
+        let loader = opened.plain();
+        let mut part = part.clone();
+        let skipped = examine(data, &loader, vec![Wanted::whole(&mut part)], progress)?;
+        let mut warnings = opened.warnings;
+        warnings.extend(skipped.warning);
+        Ok(Measuring {
+            shape: loader.output_shape(&part)?.map(|n| n as i64).to_vec(),
+            part,
+            name,
+            loader,
+            classes: opened.classes,
+            warnings,
+            skipped: skipped.files,
+        })
+    }
+
+    /// How a model that is to be measured on them is to be analysed.
+    pub fn request(&self, model: &Model) -> Request {
+        Request {
+            input_shape: Some(self.shape.clone()),
+            output: model.output_key.clone(),
+            ..Request::default()
+        }
+    }
+}
+
+/// What a run without data has to say.
+pub(super) fn warn_synthetic(
+    analysis: &Analysis,
+    images: &Images,
+    criterion: criteria::Name,
+    progress: Progress,
+) {
+    if !criterion.looks_at_images() {
+        progress.warn(
+            "NO DATA. Nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
+        );
+        return;
+    }
+    progress.warn(format_args!(
+        "NO DATA. Scoring on {}: the ranking says little about real images,\n\
+         \x20        nothing is fine-tuned, and no accuracy is measured. Name a data set with --data.",
+        noise(analysis, images)
+    ));
+}
+
+/// The images that stand in for data, and their shape: `1024 images of random noise, 3×32×32`.
+pub(super) fn noise(analysis: &Analysis, images: &Images) -> String {
+    let shape = crate::blocks::show_shape(&analysis.input_shape);
+    let guessed = if analysis.shape_guessed {
+        " (a guessed size; --input-size names it)"
+    } else {
+        ""
+    };
+    let count = images.calibration.len();
+    format!("{count} images of random noise, {shape}{guessed}")
+}

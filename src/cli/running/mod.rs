@@ -1,0 +1,209 @@
+//! The commands that run networks.
+
+mod arguments;
+mod attacks;
+mod classes;
+mod compare;
+mod eval;
+mod figures;
+mod finetune;
+mod fitting;
+mod gates;
+mod groups;
+mod images;
+mod map;
+mod measure;
+mod measure_page;
+mod pixels;
+mod prune;
+mod report_files;
+mod robustness;
+mod score;
+mod statistics;
+mod training;
+mod unusable;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use crate::archive::Archive;
+use crate::blocks::Block;
+use crate::blocks::analysis::Analysis;
+use crate::cli::commands::{
+    Outcome, analyse, free_output, open_archive, open_model, require_blocks, save, show,
+};
+use crate::cli::{Model, Talk};
+use crate::data::DataError;
+use crate::program::interface::Interface;
+use crate::prune::Rules;
+use crate::report::Invocation;
+use crate::report::progress::Progress;
+use crate::run::export::WriteError;
+use crate::run::settings::Settings;
+
+pub use arguments::*;
+pub use groups::*;
+
+#[derive(Debug, Subcommand)]
+pub enum Running {
+    /// Rank the removable blocks by how little the network changes without them
+    #[command(display_order = 1)]
+    Score(Score),
+    /// Score, remove, fine-tune; several times; then export
+    #[command(display_order = 2)]
+    Prune(Box<Prune>),
+    /// Train an archive on labelled images
+    #[command(display_order = 4)]
+    Finetune(Finetune),
+    /// Measure accuracy, calibration, speed and memory; hold them against limits
+    #[command(display_order = 5)]
+    Eval(Box<Eval>),
+    /// Measure several networks side by side
+    #[command(display_order = 6)]
+    Compare(Compare),
+}
+
+impl Running {
+    pub(super) fn talk(&self) -> Talk {
+        match self {
+            Running::Score(options) => options.talk,
+            Running::Prune(options) => options.talk,
+            Running::Finetune(options) => options.talk,
+            Running::Eval(options) => options.talk,
+            Running::Compare(options) => options.talk,
+        }
+    }
+}
+
+pub(super) fn run(command: &Running, invocation: &Invocation) -> Result<Outcome> {
+    match command {
+        Running::Score(options) => score::run(options),
+        Running::Prune(options) => prune::run(options, invocation),
+        Running::Finetune(options) => finetune::run(options),
+        Running::Eval(options) => eval::run(options, invocation),
+        Running::Compare(options) => compare::run(options, invocation),
+    }
+}
+
+/// The last part of a path.
+fn file_name(path: &str) -> &str {
+    let name = Path::new(path).file_name();
+    name.and_then(|n| n.to_str()).unwrap_or(path)
+}
+
+impl Talk {
+    fn progress(self) -> Progress {
+        Progress { quiet: self.quiet }
+    }
+}
+
+/// All that decides the similarities but the model and how they are compared.
+fn scoring_settings(
+    model: &Model,
+    data: &crate::cli::Data,
+    search: crate::cli::Search,
+    selection: &crate::cli::Selection,
+    analysis: &Analysis,
+) -> Result<Settings> {
+    use serde_json::json;
+    fn text<T: ToString>(option: &Option<T>) -> serde_json::Value {
+        json!(option.as_ref().map(ToString::to_string))
+    }
+    let settings = [
+        ("input-size", json!(analysis.input_shape)),
+        ("output-key", text(&model.output_key)),
+        ("samples", json!(data.samples.to_string())),
+        ("seed", json!(data.seed)),
+        ("granularity", json!(search.granularity)),
+        ("candidates", json!(search.candidates)),
+        ("keep", text(&selection.keep)),
+        ("only", text(&selection.only)),
+        (
+            "min-blocks-per-stage",
+            json!(selection.min_blocks_per_stage),
+        ),
+    ];
+    let settings: Settings = settings.into_iter().collect();
+    let labels = data.label_settings()?;
+    Ok(settings.and(data.image_settings()).and(labels))
+}
+
+/// The device to run on, after setting the number of threads.
+fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {
+    if let Some(threads) = machine.threads {
+        crate::run::torch::set_threads(threads.get());
+    }
+    machine.device.open()
+}
+
+/// The blocks that may be removed; at least one.
+fn require_candidates<'a>(
+    path: &Path,
+    analysis: &'a Analysis,
+    rules: &Rules,
+) -> Result<Vec<&'a Block>> {
+    require_blocks(path, analysis)?;
+    rules
+        .check(&analysis.blocks)
+        .with_context(|| path.display().to_string())?;
+    let candidates = rules.candidates(analysis);
+    if candidates.is_empty() {
+        bail!(
+            "{}: no block may be removed: {}",
+            path.display(),
+            rules.why_no_candidate(analysis)
+        );
+    }
+    Ok(candidates)
+}
+
+/// How to run the network for its class scores.
+fn interface<'a>(path: &Path, analysis: &'a Analysis) -> Result<&'a Interface> {
+    let interface = analysis.interface.as_ref().map_err(Clone::clone);
+    interface.with_context(|| path.display().to_string())
+}
+
+/// The network in evaluation mode, in which it is measured and written, whatever mode it was saved in.
+fn in_evaluation_mode(
+    path: &Path,
+    mut archive: Archive,
+    progress: crate::report::progress::Progress,
+) -> Result<Archive> {
+    let network = archive.network();
+    let network = network.with_context(|| path.display().to_string())?;
+    if crate::blocks::patch::to_evaluation_mode(&mut archive, &network) > 0 {
+        progress.note(format_args!(
+            "note: {}: saved in training mode; it is measured and written in evaluation mode",
+            path.display()
+        ));
+    }
+    Ok(archive)
+}
+
+/// Says once what the class scores of a network are, where they are not the usual thing.
+fn note_scale(
+    path: &Path,
+    scale: crate::program::interface::Scale,
+    progress: crate::report::progress::Progress,
+) {
+    if let Some(note) = scale.note() {
+        progress.note(format_args!("note: {}: {note}", path.display()));
+    }
+}
+
+/// Says once what training this network comes to.
+fn note_caveats(analysis: &Analysis, progress: crate::report::progress::Progress) {
+    for caveat in crate::train::finetune::caveats(analysis) {
+        progress.note(format_args!("note: {caveat}"));
+    }
+}
+
+/// Puts the model's name before an error, unless it is about another file, which it names itself.
+fn blame(model: &Path) -> impl Fn(anyhow::Error) -> anyhow::Error {
+    move |error| match error.is::<DataError>() || error.is::<WriteError>() {
+        true => error,
+        false => error.context(model.display().to_string()),
+    }
+}

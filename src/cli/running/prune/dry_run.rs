@@ -1,0 +1,409 @@
+//! `ckaprune prune --dry-run`: what a run would do, and what it would take, measured on a few images.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::super::{Outcome, blame, show};
+use crate::archive::Archive;
+use crate::blocks::Block;
+use crate::blocks::analysis::Analysis;
+use crate::blocks::patch::Patch;
+use crate::cli::Prune;
+use crate::data::{Part, Samples};
+use crate::prune::{Figures, Images, Phase, Run};
+use crate::report::progress::Progress;
+use crate::report::{SCHEMA, percent, thousands};
+use crate::run::memory::{Memory, Peak};
+use crate::score::criteria::{self, Look};
+use crate::score::{Against, Job, Scoring};
+use crate::train::finetune::Training;
+use crate::train::repair::Workshop;
+
+#[derive(Serialize)]
+struct DryRunReport {
+    schema: u32,
+    command: &'static str,
+    dry_run: bool,
+    model: String,
+    /// What would be written.
+    output: String,
+    /// Blocks that would be scored first, in the order in which they run.
+    candidates: Vec<String>,
+    /// Blocks that can go at most, `--min-blocks-per-stage` and the targets being kept.
+    removals: usize,
+    calibration_images: usize,
+    training_images: usize,
+    test_images: usize,
+    params: i64,
+    macs: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_macs: Option<f64>,
+    seconds: Seconds,
+    /// Bytes beyond what the process had before, in these trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory: Option<u64>,
+}
+
+/// Estimates for the unpruned network; each removal makes it quicker.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Seconds {
+    /// Of all candidates, once.
+    scoring: f64,
+    /// After one removal.
+    repair: f64,
+    /// One epoch of fine-tuning; 0 if nothing is trained.
+    epoch: f64,
+    /// One pass over the test images.
+    measuring: f64,
+    /// The whole run at most: as if no removal made the network quicker.
+    run: f64,
+}
+
+/// Images of the smaller and of the larger trial. Their difference tells the time of an image, without what it takes to
+/// begin.
+const TRIALS: [usize; 2] = [64, 192];
+
+pub(super) fn run(
+    options: &Prune,
+    run: &Run,
+    (archive, analysis): (&Archive, &Analysis),
+    images: &Images,
+    output: &std::path::Path,
+) -> Result<Outcome> {
+    let path = &options.model.model;
+    let candidates = run.rules.candidates(analysis);
+    let candidates: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+    let removals = removals(run, analysis);
+    let peak = Peak::begin();
+    let trial = Trial {
+        run,
+        archive,
+        analysis,
+        images,
+        candidates: &candidates,
+        seed: options.data.seed,
+        trains: super::trains_at_all(options, run, images),
+    };
+    let mut seconds = trial.seconds().map_err(blame(path))?;
+    seconds.run = whole(options, run, images, seconds, removals);
+    let report = DryRunReport {
+        schema: SCHEMA,
+        command: "prune",
+        dry_run: true,
+        model: path.display().to_string(),
+        output: output.display().to_string(),
+        removals,
+        calibration_images: images.calibration.len(),
+        training_images: images.train.as_ref().map_or(0, Part::len),
+        test_images: images.test.as_ref().map_or(0, Part::len),
+        params: analysis.params(),
+        macs: analysis.macs().count,
+        target_macs: options.target_macs,
+        seconds,
+        peak_memory: peak.and_then(Peak::end),
+        candidates,
+    };
+    show(options.talk, &report, || report.text(run.trains(images)))?;
+    Ok(Outcome::Done)
+}
+
+/// How many blocks may go, one after another, until a stage or a target says no.
+fn removals(run: &Run, analysis: &Analysis) -> usize {
+    let best_first = run.rules.candidates(analysis).into_iter();
+    let most = run.targets.iterations.unwrap_or(usize::MAX);
+    let most = most.saturating_mul(run.blocks_per_iteration);
+    let whole = Figures::new(analysis, None);
+    let enough = |gone: &[&Block]| run.targets.met(0, &whole, &whole.without(gone)).is_some();
+    let chosen = run.rules.choose(&analysis.blocks, best_first, most, enough);
+    chosen.len()
+}
+
+/// The whole run, as if every network took what the unpruned one does.
+fn whole(options: &Prune, run: &Run, images: &Images, seconds: Seconds, removals: usize) -> f64 {
+    let iterations = removals.div_ceil(run.blocks_per_iteration) as f64;
+    let tuned = match run.can_train(images) {
+        true => iterations * run.training.epochs as f64 + options.final_epochs as f64,
+        false => 0.,
+    };
+    let baseline = if options.baseline { tuned } else { 0. };
+    let epochs = options.pretrain as f64 + tuned + baseline;
+    // Before and after fine-tuning, and the network before and after all.
+    let measured = 2. * iterations + 2.;
+    iterations * (seconds.scoring + seconds.repair)
+        + epochs * seconds.epoch
+        + measured * seconds.measuring
+}
+
+/// Parts of the run on a few images.
+struct Trial<'a> {
+    run: &'a Run,
+    archive: &'a Archive,
+    analysis: &'a Analysis,
+    images: &'a Images,
+    candidates: &'a [String],
+    seed: u64,
+    /// Some network of the run will be trained.
+    trains: bool,
+}
+
+impl Trial<'_> {
+    fn seconds(&self) -> Result<Seconds> {
+        let images = self.images;
+        let scoring = extrapolated(&images.calibration, self.seed, |part| self.score(part))?;
+        let repair = match self.run.repair.is_empty() {
+            true => 0.,
+            false => extrapolated(&images.calibration, self.seed, |part| self.repair(part))?,
+        };
+        let epoch = match &images.train {
+            Some(train) if self.trains => extrapolated(train, self.seed, |part| self.train(part))?,
+            _ => 0.,
+        };
+        let measuring = match &images.test {
+            Some(test) => extrapolated(test, self.seed, |part| self.measure(part))?,
+            None => 0.,
+        };
+        Ok(Seconds {
+            scoring,
+            repair,
+            epoch,
+            measuring,
+            run: 0.,
+        })
+    }
+
+    fn score(&self, part: &Part) -> Result<()> {
+        let job = Job {
+            archive: self.archive,
+            analysis: self.analysis,
+            wanted: self.candidates,
+            images: (part, &self.images.plain),
+            range: 0..part.len(),
+            against: Against::Current,
+        };
+        let scoring = Scoring {
+            progress: QUIET,
+            ..self.run.scoring
+        };
+        let look = Look {
+            job: &job,
+            scoring: &scoring,
+            seed: self.seed,
+            iteration: 0,
+            stop: &|| false,
+        };
+        let mut criterion: Box<dyn criteria::Criterion> = self.run.criterion.criterion(None);
+        criterion.measure(&look, Vec::new()).map(drop)
+    }
+
+    fn repair(&self, part: &Part) -> Result<()> {
+        // One that cannot be taken out is passed over in a run as well.
+        let without = |path: &String| {
+            let patch = Patch::remove(self.analysis, std::slice::from_ref(path)).ok()?;
+            patch.apply(self.archive, self.analysis).ok()
+        };
+        let mut candidates = self.candidates.iter();
+        let Some((path, pruned)) = candidates.find_map(|path| Some((path, without(path)?))) else {
+            return Ok(());
+        };
+        let workshop = Workshop::new(
+            (self.archive, self.analysis),
+            &self.run.interface,
+            (part, &self.images.plain),
+            self.run.scoring.device,
+            QUIET,
+        )?;
+        workshop
+            .repair(&pruned, std::slice::from_ref(path), &self.run.repair)
+            .map(drop)
+    }
+
+    fn train(&self, part: &Part) -> Result<()> {
+        let images = Images {
+            train: Some(part.clone()),
+            validation: None,
+            ..self.images.clone()
+        };
+        // Of a few batches at the highest rate training may well diverge. Without a rate it takes the same time.
+        let training = Training {
+            epochs: 1,
+            learning_rate: 0.,
+            ..self.run.training.clone()
+        };
+        let mut teacher = self.run.teacher(self.archive, &images)?;
+        let quiet = Run {
+            scoring: Scoring {
+                progress: QUIET,
+                ..self.run.scoring
+            },
+            folder: None,
+            ..self.run.clone()
+        };
+        let trained = quiet.tuned(
+            Phase::Iteration,
+            self.archive,
+            &images,
+            teacher.as_mut(),
+            &training,
+            0,
+        );
+        trained.map(drop)
+    }
+
+    fn measure(&self, part: &Part) -> Result<()> {
+        let images = Images {
+            test: Some(part.clone()),
+            ..self.images.clone()
+        };
+        self.run.measure(self.archive, &images).map(drop)
+    }
+}
+
+const QUIET: Progress = Progress { quiet: true };
+
+/// Seconds that `work` would take with all images, from two trials with a few.
+fn extrapolated(part: &Part, seed: u64, work: impl Fn(&Part) -> Result<()>) -> Result<f64> {
+    let mut trials = [(0., 0.); 2];
+    for (trial, images) in trials.iter_mut().zip(TRIALS) {
+        let few = NonZeroUsize::new(images.min(part.len())).map_or(Samples::All, Samples::N);
+        let few = part.draw(few, seed);
+        let begun = Instant::now();
+        work(&few)?;
+        *trial = (few.len() as f64, begun.elapsed().as_secs_f64());
+    }
+    Ok(line_through(trials, part.len() as f64))
+}
+
+/// The value at `x` of the line through two points; the second one's value where they coincide.
+fn line_through([(x0, y0), (x1, y1)]: [(f64, f64); 2], x: f64) -> f64 {
+    if x1 <= x0 {
+        return y1;
+    }
+    // The first trial carries what is done once in a process: a slope is never less than none.
+    let slope = ((y1 - y0) / (x1 - x0)).max(0.);
+    // … nor can fixed costs be negative.
+    (y1 + slope * (x - x1)).max(y1)
+}
+
+impl DryRunReport {
+    fn text(&self, trains: bool) -> String {
+        let Seconds {
+            scoring,
+            repair,
+            epoch,
+            measuring,
+            run,
+        } = self.seconds;
+        let count = |n: usize| thousands(n as i64);
+        let mut lines = vec![
+            (
+                "candidates",
+                format!("{}: {}", self.candidates.len(), self.candidates.join(", ")),
+            ),
+            ("removals", format!("{} at most", self.removals)),
+            (
+                "scoring",
+                format!(
+                    "{} calibration images: about {}",
+                    count(self.calibration_images),
+                    duration(scoring)
+                ),
+            ),
+        ];
+        if repair > 0. {
+            lines.push((
+                "repair",
+                format!("about {} after each removal", duration(repair)),
+            ));
+        }
+        if trains {
+            lines.push((
+                "fine-tuning",
+                format!(
+                    "{} training images: about {} an epoch",
+                    count(self.training_images),
+                    duration(epoch)
+                ),
+            ));
+        } else {
+            lines.push(("fine-tuning", "none".into()));
+        }
+        if self.test_images > 0 {
+            lines.push((
+                "measuring",
+                format!(
+                    "{} test images: about {}",
+                    count(self.test_images),
+                    duration(measuring)
+                ),
+            ));
+        }
+        if let Some(part) = self.target_macs {
+            let target = part * self.macs as f64;
+            lines.push((
+                "target",
+                format!(
+                    "{} MACs ({} of {})",
+                    thousands(target as i64),
+                    percent(target as i64, self.macs),
+                    thousands(self.macs)
+                ),
+            ));
+        }
+        lines.push((
+            "whole run",
+            format!(
+                "about {} at most; each removal makes the network quicker",
+                duration(run)
+            ),
+        ));
+        if let Some(peak) = self.peak_memory {
+            lines.push((
+                "memory",
+                format!("{} beyond the images, in these trials", Memory(peak)),
+            ));
+        }
+        lines.push(("output", self.output.clone()));
+        let lines: String = lines
+            .iter()
+            .map(|(word, text)| format!("  {word:<11} {text}\n"))
+            .collect();
+        format!(
+            "{}: nothing was removed or written (--dry-run)\n{lines}",
+            self.model
+        )
+    }
+}
+
+/// `2 h 5 min`, `3 min 20 s`, `12 s`, `0.4 s`.
+fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..=9 => format!("{seconds:.1} s"),
+        10..=119 => format!("{whole} s"),
+        120..=7199 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_carried_on_along_the_line_of_two_trials() {
+        assert_eq!(line_through([(10., 3.), (20., 4.)], 120.), 14.);
+        // The first trial took longer: it began a library.
+        assert_eq!(line_through([(10., 9.), (20., 4.)], 120.), 4.);
+        // Fewer images than a trial.
+        assert_eq!(line_through([(8., 2.), (8., 1.)], 8.), 1.);
+    }
+
+    #[test]
+    fn durations_are_told_in_units_that_fit() {
+        let texts: Vec<String> = [0.42, 12., 200., 7500.].map(duration).into();
+        assert_eq!(texts, ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]);
+    }
+}

@@ -1,0 +1,398 @@
+//! The page of a pruning run.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::report::PruneReport;
+use crate::blocks::show_shape;
+use crate::cli::running::measure_page::warned;
+use crate::cli::running::report_files::Document;
+use crate::prune::{Figures, Iteration};
+use crate::report::page::charts::{
+    Axis, Bar, Bars, Block, BlockKind, Frontier, Group, HeatMap, Level, Mark, Point, Series, Shape,
+    Stage, Stages, Tone, Unit,
+};
+use crate::report::page::{Code, Facts, Headline, Page, Section};
+use crate::report::{BlockReport, thousands};
+use crate::score::criteria::{Score, Value};
+
+/// The report as a page.
+pub(super) fn page(document: &Document<PruneReport>) -> Page {
+    let report = document.result;
+    let model = Path::new(&report.model);
+    let name = model.file_name().unwrap_or(model.as_os_str());
+    let mut sections = vec![
+        quality(report),
+        blocks(report, document.blocks),
+        Section::new("Iterations").with(report.iteration_table(false)),
+        Section::new("Before and after").with(report.comparison()),
+    ];
+    sections.extend(speed(report));
+    sections.push(Section::new("Configuration").with(Facts::from(document.invocation)));
+    sections.push(Section::new("Command").with(Code(document.invocation.command_line.clone())));
+    Page {
+        title: format!("Pruning of {}", name.to_string_lossy()),
+        subtitle: subtitle(report),
+        headlines: headlines(report),
+        sections,
+    }
+}
+
+fn subtitle(report: &PruneReport) -> String {
+    let PruneReport {
+        removed,
+        before,
+        samples,
+        ..
+    } = report;
+    let images = match report.synthetic {
+        true => format!("{} images of random noise", thousands(*samples as i64)),
+        false => format!("{} calibration images", thousands(*samples as i64)),
+    };
+    let stopped = match report.stopped_by.option() {
+        Some(option) => format!(" The run was stopped by {option}."),
+        None => String::new(),
+    };
+    format!(
+        "{} of {} blocks removed, chosen by {} on {images}. Written to {}.{stopped}{}",
+        removed.len(),
+        before.blocks,
+        report.word(),
+        report.output,
+        warned(&report.warnings)
+    )
+}
+
+fn headlines(report: &PruneReport) -> Vec<Headline> {
+    let (before, after) = (&report.before, &report.after);
+    let fewer = |a: i64, b: i64| 100. * (b - a) as f64 / a.max(1) as f64;
+    let count = |x: i64| Unit::Count.show(x as f64, 0.);
+    let size = |label: &str, a: i64, b: i64| Headline {
+        label: label.into(),
+        value: count(b),
+        note: format!("{} % of {}", signed(fewer(a, b), 1), count(a)),
+    };
+    let mut headlines = Vec::new();
+    if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+        headlines.push(Headline {
+            label: "accuracy".into(),
+            value: Unit::Percent.exact(b),
+            note: format!(
+                "{} points of {}",
+                signed(100. * (b - a), 2),
+                Unit::Percent.exact(a)
+            ),
+        });
+    }
+    headlines.push(size("MACs", before.macs, after.macs));
+    headlines.push(size("parameters", before.params, after.params));
+    if let (Some(a), Some(b)) = (before.latency, after.latency) {
+        headlines.push(Headline {
+            label: "an image takes".into(),
+            value: format!("{:.2} ms", 1e3 * b),
+            note: format!("×{:.2} of {:.2} ms", b / a, 1e3 * a),
+        });
+    } else if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
+        headlines.push(Headline {
+            label: "images per second".into(),
+            value: thousands(b.round() as i64),
+            note: format!("×{:.2} of {}", b / a, thousands(a.round() as i64)),
+        });
+    }
+    headlines
+}
+
+/// With its sign, which is wider than a hyphen.
+fn signed(number: f64, decimals: usize) -> String {
+    format!("{number:+.decimals$}").replace('-', "−")
+}
+
+/// Accuracy over MACs; on the test images where there are any.
+fn quality(report: &PruneReport) -> Section {
+    let section = Section::new("Accuracy and size");
+    let tested = report.before.accuracy.is_some();
+    if !tested && report.before.validation_accuracy.is_none() {
+        return section.with("There are no labelled images, so no accuracy was measured.");
+    }
+    let accuracy = |figures: &Figures| match tested {
+        true => figures.accuracy,
+        false => figures.validation_accuracy,
+    };
+    let alone = |name: &str, shape, tone, figures: Option<&Figures>| Series {
+        name: name.into(),
+        shape,
+        tone,
+        points: figures
+            .and_then(|f| point(f, accuracy(f)))
+            .into_iter()
+            .collect(),
+        ..Series::default()
+    };
+    let removals = |undone: bool| {
+        let attempts = report.attempts().into_iter().filter(move |a| a.1 == undone);
+        attempts.filter_map(move |(i, _)| {
+            Some(Point {
+                label: i.iteration.to_string(),
+                note: told(i),
+                from: i.accuracies()[0].filter(|_| tested && i.accuracies()[0] != i.after.accuracy),
+                chosen: !undone && i.iteration == report.picked,
+                ..point(&i.after, accuracy(&i.after))?
+            })
+        })
+    };
+    let last = report.final_tuning.is_some().then_some(&report.after);
+    let series = [
+        Series {
+            name: "iteration".into(),
+            joined: true,
+            points: removals(false).collect(),
+            ..Series::default()
+        },
+        alone("original", Shape::Diamond, Tone::Blue, Some(&report.before)),
+        alone(
+            "original, fine-tuned as long",
+            Shape::Square,
+            Tone::Orange,
+            report.baseline.as_ref(),
+        ),
+        alone(
+            "written, after the last fine-tuning",
+            Shape::Triangle,
+            Tone::Blue,
+            last,
+        ),
+        Series {
+            name: "rolled back".into(),
+            shape: Shape::Cross,
+            tone: Tone::Orange,
+            points: removals(true).collect(),
+            ..Series::default()
+        },
+    ];
+    let level = accuracy(&report.before).map(|y| Level {
+        name: "original".into(),
+        y,
+    });
+    let images = if tested {
+        "test images"
+    } else {
+        "training images set aside"
+    };
+    section.with(Frontier {
+        title: format!("Accuracy on {images}, over what is left of the network"),
+        x: Axis {
+            label: "MACs".into(),
+            unit: Unit::Count,
+        },
+        y: Axis {
+            label: "accuracy".into(),
+            unit: Unit::Percent,
+        },
+        series: series
+            .into_iter()
+            .filter(|s| !s.points.is_empty())
+            .collect(),
+        levels: level.into_iter().collect(),
+        before: "before repair and fine-tuning".into(),
+        chosen: "written".into(),
+    })
+}
+
+fn point(figures: &Figures, accuracy: Option<f64>) -> Option<Point> {
+    Some(Point {
+        x: figures.macs as f64,
+        y: accuracy?,
+        ..Point::default()
+    })
+}
+
+/// What an iteration's point says.
+fn told(iteration: &Iteration) -> String {
+    format!(
+        "removed {}\n{} {:.6}",
+        iteration.removed.join(", "),
+        iteration.value.word(),
+        iteration.value.number()
+    )
+}
+
+fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
+    let section = Section::new("Blocks")
+        .with(stages(report, blocks))
+        .with(meaning(report))
+        .with(scores(report, blocks));
+    let raced = report
+        .iterations
+        .iter()
+        .flat_map(|i| &i.candidates)
+        .any(|score| score.samples < report.samples);
+    match raced {
+        true => section.with(
+            "Blocks that were surely behind were dropped early from the comparison: their values rest on fewer images.",
+        ),
+        false => section,
+    }
+}
+
+/// How to read the criterion's values.
+fn meaning(report: &PruneReport) -> String {
+    let word = capital(report.word());
+    let most = report.iterations.first().map(|i| i.value);
+    match most {
+        Some(Value::Cka(_) | Value::CkaDebiased(_)) => format!(
+            "{word} compares what the network makes of the images with a block and without it: 1 means that nothing \
+             changes. The block with the highest value goes first."
+        ),
+        _ => format!(
+            "The block with the lowest value of {} goes first.",
+            report.word()
+        ),
+    }
+}
+
+fn stages(report: &PruneReport, blocks: &[BlockReport]) -> Stages {
+    let exported = &report.iterations[..report.picked.min(report.iterations.len())];
+    let block = |b: &BlockReport| Block {
+        name: b.path.clone(),
+        kind: match b.removable {
+            true => BlockKind::Removable,
+            false if b.input_shape != b.output_shape => BlockKind::ChangesShape,
+            false => BlockKind::Fixed,
+        },
+        macs: b.macs as f64,
+        removed: exported
+            .iter()
+            .find(|i| i.removed.contains(&b.path))
+            .map(|i| i.iteration),
+        note: b.reason.clone().unwrap_or_default(),
+    };
+    let in_stages = blocks.chunk_by(|a, b| a.stage == b.stage);
+    let stage = |blocks: &[BlockReport]| {
+        let shape = blocks.last().and_then(|b| b.output_shape.as_deref());
+        let number = blocks.first().map_or(0, |b| b.stage);
+        Stage {
+            name: match shape {
+                Some(shape) => format!("stage {number}, {}", show_shape(shape)),
+                None => format!("stage {number}"),
+            },
+            blocks: blocks.iter().map(block).collect(),
+        }
+    };
+    Stages {
+        title: "The network's blocks in the order in which they run".into(),
+        stages: in_stages.map(stage).collect(),
+    }
+}
+
+/// The criterion's value of each block in each iteration.
+fn scores(report: &PruneReport, blocks: &[BlockReport]) -> HeatMap {
+    let mut columns: Vec<&Iteration> = report.iterations.iter().collect();
+    // The removals that ended the run have an iteration of their own.
+    columns.extend(
+        report
+            .rolled_back
+            .iter()
+            .find(|i| i.iteration > columns.len()),
+    );
+    let scored = |b: &&BlockReport| {
+        let mut candidates = columns.iter().flat_map(|i| &i.candidates);
+        candidates.any(|score| score.path == b.path)
+    };
+    let rows: Vec<&BlockReport> = blocks.iter().filter(scored).collect();
+    let number = |path: &str, i: &Iteration| {
+        let score = i.candidates.iter().find(|score| score.path == path);
+        score.map(Score::number)
+    };
+    let marks = report
+        .iterations
+        .iter()
+        .enumerate()
+        .flat_map(|(column, i)| {
+            let row = |path: &String| rows.iter().position(|b| b.path == *path);
+            let removed = i.removed.iter().filter_map(row).collect::<Vec<_>>();
+            removed.into_iter().map(move |row| Mark { row, column })
+        });
+    let places = 1..rows.len();
+    HeatMap {
+        title: format!("{} of each block in each iteration", capital(report.word())),
+        value: report.word().into(),
+        unit: Unit::Plain,
+        row: "block".into(),
+        column: "iteration".into(),
+        rows: rows.iter().map(|b| b.path.clone()).collect(),
+        columns: columns.iter().map(|i| i.iteration.to_string()).collect(),
+        values: rows
+            .iter()
+            .map(|b| columns.iter().map(|i| number(&b.path, i)).collect())
+            .collect(),
+        range: range(columns.iter().flat_map(|i| &i.candidates)),
+        marks: marks.collect(),
+        marked: "removed".into(),
+        row_groups: places
+            .filter(|&i| rows[i].stage != rows[i - 1].stage)
+            .collect(),
+        ..HeatMap::default()
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
+}
+
+/// The values without the twentieth that is farthest from being removed: a single block that the network cannot do
+/// without would leave no colours for all others.
+fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
+    let mut scores: Vec<&Score> = scores.filter(|s| s.number().is_finite()).collect();
+    scores.sort_by(|a, b| a.value.order(&b.value));
+    let most = scores.first()?;
+    let least = scores[(scores.len() - 1) * 19 / 20];
+    Some(match most.value {
+        Value::Cka(_) | Value::CkaDebiased(_) => [least.number(), most.number()],
+        _ => [most.number(), least.number()],
+    })
+}
+
+/// Times, where they were taken.
+fn speed(report: &PruneReport) -> Option<Section> {
+    let group = |label: String, value: Option<f64>| {
+        Some(Group {
+            label,
+            bars: vec![Some(Bar::of(value?))],
+        })
+    };
+    let mut section = Section::new("Speed");
+    let (before, after) = (&report.before, &report.after);
+    if before.latency.is_some() {
+        let iterations = report.iterations.iter();
+        let each = iterations.map(|i| group(format!("iteration {}", i.iteration), i.after.latency));
+        let all = [group("original".into(), before.latency)]
+            .into_iter()
+            .chain(each);
+        section = section.with(Bars {
+            title: "A forward pass of one image".into(),
+            value: "latency".into(),
+            unit: Unit::Milliseconds,
+            series: Vec::new(),
+            groups: all.flatten().collect(),
+        });
+    }
+    if before.images_per_second.is_some() {
+        let both = [("before", before), ("after", after)];
+        section = section.with(Bars {
+            title: "Images per second, both networks measured in turn".into(),
+            value: "images per second".into(),
+            unit: Unit::Count,
+            series: Vec::new(),
+            groups: both
+                .into_iter()
+                .filter_map(|(label, f)| group(label.into(), f.images_per_second))
+                .collect(),
+        });
+    }
+    (!section.contents.is_empty()).then_some(section)
+}

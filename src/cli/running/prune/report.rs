@@ -1,0 +1,250 @@
+//! What `prune` reports, for programs and for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::program::interface::Scale;
+use crate::prune::{Figures, Iteration, Stop, Tuning};
+use crate::report::page::{Column, Table};
+use crate::report::{bar, is_zero, percent, text_of, thousands};
+use crate::score::criteria;
+
+#[derive(Serialize)]
+pub(super) struct PruneReport {
+    pub schema: u32,
+    pub command: &'static str,
+    pub model: String,
+    pub output: String,
+    pub input_shape: Vec<i64>,
+    /// Calibration images.
+    pub samples: usize,
+    /// What the network gives in place of scores before softmax; absent where it gives those.
+    #[serde(skip_serializing_if = "Scale::is_usual")]
+    pub scores: Scale,
+    pub criterion: criteria::Name,
+    /// The calibration images were random noise.
+    pub synthetic: bool,
+    pub seed: u64,
+    /// Paths of the blocks that the exported network lacks, in the order of removal.
+    pub removed: Vec<String>,
+    /// Of the network that the first block is taken from: as given, or pretrained.
+    pub before: Figures,
+    /// Of the exported file, read back.
+    pub after: Figures,
+    /// The unpruned network after the same number of fine-tuning epochs.
+    pub baseline: Option<Figures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Tuning>,
+    pub stopped_by: Stop,
+    /// The iteration whose network was exported; 0 for the network before any removal.
+    pub picked: usize,
+    pub iterations: Vec<Iteration>,
+    /// Removals that cost too much accuracy and were undone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<Iteration>,
+    /// Of the network that was exported, after the last removal and its fine-tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_tuning: Option<Tuning>,
+    /// Fine-tuning epochs that the exported network has behind it.
+    #[serde(skip)]
+    pub epochs: usize,
+    /// Why the figures may not be what they seem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub skipped: usize,
+}
+
+impl PruneReport {
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", text_of(&self.iteration_table(true)));
+        let _ = writeln!(out, "{}", text_of(&self.comparison()));
+        if let Some(baseline) = &self.baseline
+            && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
+        {
+            let _ = writeln!(
+                out,
+                "{:+.2} points against the unpruned network fine-tuned for the same {} epochs",
+                100. * (pruned - full),
+                self.epochs
+            );
+        }
+        if let Some(option) = self.stopped_by.option() {
+            let _ = writeln!(out, "stopped by {option}");
+        }
+        if let Some(tuning) = &self.final_tuning {
+            let epochs = tuning.train_losses.len();
+            let _ = writeln!(
+                out,
+                "fine-tuned for {epochs} epochs more before it was written"
+            );
+        }
+        if self.picked != self.iterations.len() {
+            let _ = writeln!(out, "picked iteration {}", self.picked);
+        }
+        let _ = writeln!(
+            out,
+            "written to {}, read back and measured again",
+            self.output
+        );
+        out
+    }
+
+    /// Every removal in the order in which it was tried, and whether it was rolled back.
+    pub fn attempts(&self) -> Vec<(&Iteration, bool)> {
+        let undone = self.rolled_back.iter().map(|i| (i, true));
+        let kept = self.iterations.iter().map(|i| (i, false));
+        let mut all: Vec<_> = undone.chain(kept).collect();
+        all.sort_by_key(|(iteration, _)| iteration.iteration);
+        all
+    }
+
+    /// What the criterion's value is called.
+    pub fn word(&self) -> &'static str {
+        let attempts = self.attempts();
+        attempts.first().map_or("CKA", |(i, _)| i.value.word())
+    }
+
+    /// Every removal. Accuracies have bars on terminals, if they are asked for.
+    pub fn iteration_table(&self, bars: bool) -> Table {
+        let measured = self.before.accuracy.is_some();
+        let validated = self.before.validation_accuracy.is_some();
+        let timed = self.iterations.iter().any(|i| i.after.latency.is_some());
+        let bar_of = |after: &Figures| match after.accuracy.or(after.validation_accuracy) {
+            Some(accuracy) if bars => bar(accuracy, 1., BAR_WIDTH),
+            _ => String::new(),
+        };
+        let attempts = self.attempts();
+        let barred = attempts.iter().any(|(i, _)| !bar_of(&i.after).is_empty());
+        let mut columns = vec![
+            Column::numbers(""),
+            Column::words("removed"),
+            Column::numbers(self.word()),
+            Column::numbers("MACs left"),
+        ];
+        columns.extend(timed.then(|| Column::numbers("ms")));
+        if measured {
+            columns.extend(["accuracy", "repaired", "fine-tuned"].map(Column::numbers));
+        }
+        columns.extend(validated.then(|| Column::numbers("validation")));
+        columns.extend(barred.then(|| Column::words("")));
+        let mut rows = Vec::new();
+        for (iteration, undone) in attempts {
+            let undone = if undone { " (rolled back)" } else { "" };
+            let after = &iteration.after;
+            let mut row = vec![
+                iteration.iteration.to_string(),
+                format!("{}{undone}", iteration.removed.join(", ")),
+                format!("{:.6}", iteration.value.number()),
+                percent(after.macs, self.before.macs),
+            ];
+            row.extend(timed.then(|| milliseconds(after.latency)));
+            if measured {
+                row.extend(iteration.accuracies().map(accuracy));
+            }
+            row.extend(validated.then(|| accuracy(after.validation_accuracy)));
+            row.extend(barred.then(|| bar_of(after)));
+            rows.push(row);
+        }
+        Table {
+            columns,
+            rows,
+            ..Table::default()
+        }
+    }
+
+    /// The network before and after.
+    pub fn comparison(&self) -> Table {
+        let (before, after) = (&self.before, &self.after);
+        let mut columns = vec![Column::words("")];
+        columns.extend(["before", "after", "change"].map(Column::numbers));
+        let tuned = self.baseline.is_some();
+        columns.extend(tuned.then(|| Column::numbers("unpruned, tuned as long")));
+        let mut rows = Vec::new();
+        let mut row =
+            |name: &str, before: String, after: String, change: String, baseline: String| {
+                let mut cells = vec![name.to_owned(), before, after, change];
+                cells.extend(tuned.then_some(baseline));
+                rows.push(cells);
+            };
+        let fewer = |a: i64, b: i64| format!("{:+.2} %", 100. * (b - a) as f64 / a.max(1) as f64);
+        let full = self.baseline.unwrap_or(*before);
+        row(
+            "blocks",
+            before.blocks.to_string(),
+            after.blocks.to_string(),
+            format!("{:+}", after.blocks as i64 - before.blocks as i64),
+            full.blocks.to_string(),
+        );
+        row(
+            "parameters",
+            thousands(before.params),
+            thousands(after.params),
+            fewer(before.params, after.params),
+            thousands(full.params),
+        );
+        row(
+            "MACs",
+            thousands(before.macs),
+            thousands(after.macs),
+            fewer(before.macs, after.macs),
+            thousands(full.macs),
+        );
+        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+            row(
+                "accuracy",
+                accuracy(Some(a)),
+                accuracy(Some(b)),
+                format!("{:+.2} points", 100. * (b - a)),
+                accuracy(full.accuracy),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.loss, after.loss) {
+            row(
+                "loss",
+                format!("{a:.4}"),
+                format!("{b:.4}"),
+                format!("{:+.4}", b - a),
+                full.loss.map_or("-".into(), |x| format!("{x:.4}")),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.latency, after.latency) {
+            row(
+                "ms an image",
+                milliseconds(Some(a)),
+                milliseconds(Some(b)),
+                format!("×{:.2}", b / a),
+                milliseconds(Some(a)),
+            );
+        }
+        if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
+            row(
+                "images/s",
+                format!("{a:.0}"),
+                format!("{b:.0}"),
+                format!("×{:.2}", b / a),
+                format!("{a:.0}"),
+            );
+        }
+        Table {
+            columns,
+            rows,
+            ..Table::default()
+        }
+    }
+}
+
+/// Of a bar for an accuracy, in characters.
+const BAR_WIDTH: usize = 12;
+
+fn accuracy(fraction: Option<f64>) -> String {
+    fraction.map_or("-".into(), |x| format!("{:.2} %", 100. * x))
+}
+
+fn milliseconds(seconds: Option<f64>) -> String {
+    seconds.map_or("-".into(), |x| format!("{:.2}", 1e3 * x))
+}

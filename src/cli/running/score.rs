@@ -1,0 +1,459 @@
+//! `ckaprune score`: one ranking.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::fitting::{Fitting, free};
+use super::images::{Ready, for_pruning, warn_synthetic};
+use super::map;
+use super::statistics::{self, StatisticsFile};
+use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
+use crate::archive::Archive;
+use crate::blocks::analysis::Analysis;
+use crate::cli::{self, Score};
+use crate::prune::Rules;
+use crate::report::progress::Progress;
+use crate::report::{self, BlockReport, SCHEMA, is_zero, number, percent, thousands};
+use crate::run::export::check_output;
+use crate::run::interrupt::{self, Interrupt};
+use crate::run::memory::Work;
+use crate::run::settings::{Settings, fingerprint};
+use crate::run::torch;
+use crate::score::criteria::{self, Distribution};
+use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
+
+/// What was scored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Scored {
+    model: String,
+    input_shape: Vec<i64>,
+    /// Calibration images.
+    pub samples: usize,
+    synthetic: bool,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    skipped: usize,
+    macs: i64,
+    /// All blocks in the order in which they run; `cka`, `rank` and `samples` where scored.
+    blocks: Vec<BlockReport>,
+}
+
+#[derive(Serialize)]
+struct ScoreReport {
+    schema: u32,
+    command: &'static str,
+    #[serde(flatten)]
+    scored: Scored,
+    criterion: criteria::Name,
+    /// Of the candidates' values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distribution: Option<Distribution>,
+    /// Candidates could drop out before they had seen all images.
+    race: bool,
+    /// Of scoring, from loading the network into libtorch to the similarities.
+    seconds: f64,
+}
+
+impl cli::Scoring {
+    /// Whether candidates race; `usual` if the options leave it open.
+    pub(super) fn races(self, usual: bool) -> bool {
+        let races = self.race || (usual && !self.exact);
+        races && self.criterion == criteria::Name::Cka
+    }
+
+    /// Seed of what the criterion leaves to chance.
+    pub(super) fn seed(self, usual: u64) -> u64 {
+        self.criterion_seed.unwrap_or(usual)
+    }
+
+    /// Refuses options that do not go with the criterion.
+    pub(super) fn check(self) -> Result<()> {
+        if self.race && self.criterion != criteria::Name::Cka {
+            bail!("--race knows how sure it may be of CKA alone; leave it out, or --criterion");
+        }
+        Ok(())
+    }
+
+    /// Bytes to take beyond the network itself.
+    pub(super) fn memory(self, device: tch::Device) -> u64 {
+        self.memory.map_or_else(|| free(device) / 2, |m| m.0)
+    }
+
+    /// Refuses batches that cannot fit the memory.
+    pub(super) fn check_fit(
+        self,
+        analysis: &Analysis,
+        data: &cli::Data,
+        samples: usize,
+        device: tch::Device,
+        progress: Progress,
+    ) -> Result<()> {
+        if !self.criterion.looks_at_images() {
+            return Ok(());
+        }
+        let fitting = Fitting::new(analysis, Work::Forward, device);
+        fitting.check_budget(self.memory, progress);
+        // Each worker has a batch; a batch that nobody names is made to fit, but for a first look.
+        let workers = match device {
+            tch::Device::Cpu => torch::threads(),
+            _ => 1,
+        };
+        match data.batch_size {
+            None => fitting.check(FIRST_LOOK.min(samples), progress),
+            Some(batch) => {
+                let batch = (batch as usize).min(samples.div_ceil(workers));
+                fitting.side_by_side(workers).check(batch, progress)
+            }
+        }
+    }
+
+    /// How to score, as the options say.
+    pub(super) fn settings(
+        self,
+        race: bool,
+        data: &cli::Data,
+        device: tch::Device,
+        progress: Progress,
+    ) -> Scoring {
+        let batch = data.batch_size.and_then(|n| (n as usize).try_into().ok());
+        Scoring {
+            device,
+            race: race.then(Race::default),
+            memory: self.memory(device),
+            batch,
+            progress,
+        }
+    }
+}
+
+/// A ranking is asked for, so all blocks are compared on all images unless the user says otherwise.
+const RACES: bool = false;
+
+pub(super) fn run(options: &Score) -> Result<Outcome> {
+    let Some(model) = &options.model else {
+        let whole = statistics::merge(&options.statistics.merge)?;
+        let scores = score::ranking(&whole.tallies)?;
+        return report(options, whole.scored, &scores, whole.seconds);
+    };
+    if options.map.map {
+        return map::run(options, model);
+    }
+    let progress = options.talk.progress();
+    options.scoring.check()?;
+    let statistics = &options.statistics;
+    if options.scoring.criterion != criteria::Name::Cka
+        && (statistics.shard.is_some()
+            || statistics.output.is_some()
+            || statistics.resume.is_some())
+    {
+        bail!(
+            "--shard, --output and --resume keep statistics of CKA; leave them out, or --criterion"
+        );
+    }
+    let path = &model.model;
+    let archive = open_model(path)?;
+    if let Some(output) = &options.statistics.output {
+        check_output(output, options.statistics.force)?;
+    }
+    let device = open_device(&options.machine)?;
+    let Ready {
+        images,
+        analysis,
+        synthetic,
+        skipped,
+        ..
+    } = for_pruning(
+        model,
+        &archive,
+        &options.data,
+        options.search.into(),
+        None,
+        progress,
+    )?;
+    interface(path, &analysis)?
+        .check_prunable()
+        .map_err(|e| blame(path)(e.into()))?;
+    let rules: Rules = (&options.selection).into();
+    let wanted: Vec<String> = require_candidates(path, &analysis, &rules)?
+        .into_iter()
+        .map(|b| b.path.clone())
+        .collect();
+    // Whoever sees the work begin may stop it and keep what is done.
+    let heeded = Interrupt::heed();
+    if synthetic {
+        warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
+    }
+    options
+        .scoring
+        .check_fit(
+            &analysis,
+            &options.data,
+            images.calibration.len(),
+            device,
+            progress,
+        )
+        .map_err(blame(path))?;
+    let scored = Scored {
+        model: path.display().to_string(),
+        input_shape: analysis.input_shape.clone(),
+        samples: images.calibration.len(),
+        synthetic,
+        skipped,
+        macs: analysis.macs().count,
+        blocks: BlockReport::all(&analysis),
+    };
+    let range = shard(options, scored.samples)?;
+    let job = Job {
+        archive: &archive,
+        analysis: &analysis,
+        wanted: &wanted,
+        images: (&images.calibration, &images.plain),
+        range: range.clone(),
+        against: Against::Current,
+    };
+    if options.scoring.criterion != criteria::Name::Cka {
+        return by_criterion(options, &job, scored, device, progress).map_err(blame(path));
+    }
+    let settings = settings(options, model, &archive, &analysis, scored.samples)?;
+    let mut begun = Vec::new();
+    let mut seconds = 0.;
+    if let Some(file) = &options.statistics.resume {
+        let earlier = StatisticsFile::read(file)?;
+        earlier.check_settings(file, &settings, &range)?;
+        (begun, seconds) = (earlier.tallies, earlier.seconds);
+    }
+    let start = Instant::now();
+    let race = options.scoring.races(RACES);
+    let scoring = options
+        .scoring
+        .settings(race, &options.data, device, progress);
+    let ended = scoring
+        .run(&job, begun, None, &interrupt::is_asked)
+        .map_err(blame(path))?;
+    drop(heeded);
+    seconds += start.elapsed().as_secs_f64();
+    let file = |tallies| {
+        StatisticsFile::new(
+            settings.clone(),
+            scored.clone(),
+            range.clone(),
+            seconds,
+            tallies,
+        )
+    };
+    match ended {
+        Ended::Interrupted(tallies) => {
+            let (output, force) = place_of_the_rest(options, path);
+            file(tallies).write(&output, force)?;
+            progress.warn(format_args!(
+                "stopped; what was done is in {0}: add `--resume {0}` to the same command to go on",
+                output.display()
+            ));
+            Ok(Outcome::Interrupted)
+        }
+        Ended::Scored(tallies) => {
+            if let Some(output) = &options.statistics.output {
+                let force = options.statistics.force || is_resumed(options, output);
+                file(tallies.clone()).write(output, force)?;
+            }
+            if options.statistics.shard.is_some() {
+                progress.note("statistics written; `ckaprune score --merge` makes a ranking of those of all shards");
+                return Ok(Outcome::Done);
+            }
+            let scores = score::ranking(&tallies).map_err(blame(path))?;
+            report(options, scored, &scores, seconds)
+        }
+    }
+}
+
+/// Scores by another criterion than CKA: in one go, as no statistics are kept.
+fn by_criterion(
+    options: &Score,
+    job: &Job,
+    scored: Scored,
+    device: tch::Device,
+    progress: Progress,
+) -> Result<Outcome> {
+    let begun = Instant::now();
+    let scoring = options
+        .scoring
+        .settings(false, &options.data, device, progress);
+    let look = criteria::Look {
+        job,
+        scoring: &scoring,
+        seed: options.scoring.seed(options.data.seed),
+        iteration: 0,
+        stop: &interrupt::is_asked,
+    };
+    let mut criterion = options.scoring.criterion.criterion(None);
+    match criterion.measure(&look, Vec::new())? {
+        criteria::Found::Values(found) => {
+            let scores = criteria::ranking(found);
+            report(options, scored, &scores, begun.elapsed().as_secs_f64())
+        }
+        criteria::Found::Stopped(_) => {
+            progress.warn("stopped; statistics to go on from are kept with --criterion cka alone");
+            Ok(Outcome::Interrupted)
+        }
+    }
+}
+
+/// Where the statistics of an interrupted job go, and whether they may replace a file there.
+fn place_of_the_rest(options: &Score, model: &Path) -> (PathBuf, bool) {
+    let statistics = &options.statistics;
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let name = format!("{stem}.score.json");
+    let beside = || {
+        let beside = model.with_file_name(&name);
+        // A model may lie where nothing can be written.
+        match check_output(&beside, true) {
+            Ok(()) => beside,
+            Err(_) => PathBuf::from(&name),
+        }
+    };
+    let named = statistics.output.clone().or(statistics.resume.clone());
+    match named {
+        Some(file) => {
+            let force = statistics.force || is_resumed(options, &file);
+            (file, force)
+        }
+        // If it is there, an earlier interruption made it.
+        None => (beside(), true),
+    }
+}
+
+fn is_resumed(options: &Score, output: &Path) -> bool {
+    options.statistics.resume.as_deref() == Some(output)
+}
+
+fn shard(options: &Score, samples: usize) -> Result<Range<usize>> {
+    let Some(shard) = options.statistics.shard else {
+        return Ok(0..samples);
+    };
+    let range = shard.range(samples);
+    if range.is_empty() {
+        bail!(
+            "--shard {}/{}: of {samples} calibration images none is in this part; make fewer parts",
+            shard.number,
+            shard.of
+        );
+    }
+    Ok(range)
+}
+
+/// All that decides the scores.
+fn settings(
+    options: &Score,
+    model: &cli::Model,
+    archive: &Archive,
+    analysis: &Analysis,
+    samples: usize,
+) -> Result<Settings> {
+    let scoring = super::scoring_settings(
+        model,
+        &options.data,
+        options.search,
+        &options.selection,
+        analysis,
+    )?;
+    let more = [
+        ("model", json!(fingerprint(archive)?)),
+        ("race", json!(options.scoring.races(RACES))),
+        ("images", json!(samples)),
+    ];
+    Ok(scoring.and(more.into_iter().collect()))
+}
+
+fn report(
+    options: &Score,
+    scored: Scored,
+    scores: &[criteria::Score],
+    seconds: f64,
+) -> Result<Outcome> {
+    let blocks = scored.blocks.into_iter().map(|block| {
+        let found = scores.iter().find(|s| s.path == block.path);
+        BlockReport {
+            value: found.map(|s| s.value),
+            rank: found.map(|s| s.rank),
+            samples: found.map(|s| s.samples),
+            ..block
+        }
+    });
+    let scored = Scored {
+        blocks: blocks.collect(),
+        ..scored
+    };
+    let criterion = options.scoring.criterion;
+    let race =
+        criterion == criteria::Name::Cka && scores.iter().any(|s| s.samples < scored.samples);
+    let report = ScoreReport {
+        schema: SCHEMA,
+        command: "score",
+        scored,
+        criterion,
+        distribution: Distribution::of(scores),
+        race,
+        seconds,
+    };
+    show(options.talk, &report, || report.table(scores))?;
+    Ok(Outcome::Done)
+}
+
+impl ScoreReport {
+    fn table(&self, scores: &[criteria::Score]) -> String {
+        let Scored {
+            samples, blocks, ..
+        } = &self.scored;
+        let word = match self.criterion {
+            criteria::Name::Cka => "CKA without it",
+            _ => scores.first().map_or("value", |s| s.value.word()),
+        };
+        let mut header = vec!["rank", "block", word, "MACs", "share"];
+        header.extend(self.race.then_some("images"));
+        let mut table = report::table(&header);
+        for score in scores {
+            let block = blocks.iter().find(|b| b.path == score.path);
+            let macs = block.map_or(0, |b| b.macs);
+            let mut row = vec![
+                number(score.rank.to_string()),
+                (&score.path).into(),
+                number(format!("{:.6}", score.number())),
+                number(thousands(macs)),
+                number(percent(macs, self.scored.macs)),
+            ];
+            row.extend(self.race.then(|| number(thousands(score.samples as i64))));
+            table.add_row(row);
+        }
+        let what = if self.scored.synthetic {
+            "images of random noise"
+        } else {
+            "calibration images"
+        };
+        let by = match self.criterion {
+            criteria::Name::Cka => "linear CKA",
+            _ => word,
+        };
+        let on = match self.criterion.looks_at_images() {
+            true => format!(" on {} {what}", thousands(*samples as i64)),
+            false => String::new(),
+        };
+        let head = format!("{}: {by}{on}\n\n", self.scored.model);
+        let spread = self.distribution.map_or(String::new(), |d| {
+            format!(
+                "\nfrom {:.4} to {:.4}, median {:.4}, quartiles {:.4} and {:.4}\n",
+                d.min, d.max, d.median, d.q1, d.q3
+            )
+        });
+        let foot = if self.race {
+            "\nBlocks with fewer images fell behind in the race; `--exact` compares all on all.\n"
+        } else {
+            ""
+        };
+        head + &report::render(&table) + &spread + foot
+    }
+}

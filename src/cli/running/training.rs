@@ -1,0 +1,88 @@
+//! From the options of training to what it takes.
+
+use serde_json::json;
+
+use crate::cli;
+use crate::run::memory::Work;
+use crate::run::settings::Settings;
+use crate::train::finetune::{Distillation, Method, Mixing, Schedule, Shape, Training};
+
+impl cli::Training {
+    /// How to train, as the options say.
+    pub(super) fn parameters(&self, seed: u64) -> Training {
+        let shape = match self.schedule {
+            cli::Schedule::Constant => Shape::Constant,
+            cli::Schedule::Steps => Shape::Steps {
+                at: self.milestones.0.clone(),
+                factor: 0.1,
+            },
+            cli::Schedule::Cosine => Shape::Cosine,
+        };
+        Training {
+            epochs: self.epochs,
+            method: match self.optimizer {
+                cli::Optimizer::Sgd => Method::Sgd {
+                    momentum: self.momentum,
+                },
+                cli::Optimizer::Adamw => Method::AdamW,
+            },
+            learning_rate: self.lr,
+            schedule: Schedule {
+                shape,
+                warm_up: self.warm_up,
+            },
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+            mixing: Mixing {
+                mixup: self.mixup,
+                cutmix: self.cutmix,
+            },
+            clip_norm: self.clip_norm,
+            patience: self.patience.map(|n| n as usize),
+            mixed_precision: self.amp == cli::Amp::Auto,
+            seed,
+        }
+    }
+
+    /// What training takes of the memory.
+    pub(super) fn work(&self) -> Work {
+        let states = match self.optimizer {
+            cli::Optimizer::Sgd if self.momentum == 0. => 0,
+            cli::Optimizer::Sgd => 1,
+            cli::Optimizer::Adamw => 2,
+        };
+        Work::Training { states }
+    }
+
+    pub(super) fn distillation(&self) -> Distillation {
+        Distillation {
+            temperature: self.temperature,
+            weight: self.distill_weight,
+        }
+    }
+
+    /// All that decides what the weights become.
+    pub(super) fn settings(&self) -> Settings {
+        let settings = [
+            ("epochs", json!(self.epochs)),
+            ("optimizer", json!(self.optimizer)),
+            ("lr", json!(self.lr)),
+            ("schedule", json!(self.schedule)),
+            ("milestones", json!(self.milestones)),
+            ("warm-up", json!(self.warm_up)),
+            ("momentum", json!(self.momentum)),
+            ("weight-decay", json!(self.weight_decay)),
+            ("label-smoothing", json!(self.label_smoothing)),
+            ("clip-norm", json!(self.clip_norm)),
+            ("val-split", json!(self.val_split)),
+            ("patience", json!(self.patience)),
+            ("temperature", json!(self.temperature)),
+            ("distill-weight", json!(self.distill_weight)),
+            ("augment", json!(self.augment.to_string())),
+            ("mixup", json!(self.mixup)),
+            ("cutmix", json!(self.cutmix)),
+            ("amp", json!(self.amp)),
+        ];
+        settings.into_iter().collect()
+    }
+}

@@ -1,0 +1,390 @@
+//! A pruning run on disk: its settings, every iteration's archive and figures. A run can be continued from it.
+//!
+//! `run.json` is written after the archive it speaks of, and both appear whole or not at all; so whenever a run
+//! stops, the folder holds the state between two steps: scoring, removal with repair, fine-tuning. Within a training,
+//! a checkpoint says how far that came.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{self, Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::archive::Archive;
+use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
+use crate::report::plan::Plan;
+use crate::report::{SCHEMA, json};
+use crate::run::export::{NewFolder, Staged, TEMPORARY, advise, write_all, write_whole};
+use crate::run::settings::Settings;
+use crate::score::criteria::Score;
+use crate::score::{Tally, check_tallies};
+
+const RUN_FILE: &str = "run.json";
+const PLAN_FILE: &str = "plan.json";
+/// The page of a run, and the document beside it.
+pub const REPORT_FILES: [&str; 2] = ["report.html", "report.json"];
+/// The network of the iteration that [`RunFile::begun`] speaks of.
+const BEGUN_FILE: &str = "begun.pt";
+
+/// What `run.json` says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct RunFile {
+    schema: u32,
+    /// All that decides the outcome; a run is only continued with the same.
+    settings: Settings,
+    /// Where the run stops; it may be continued with others.
+    #[serde(default)]
+    targets: Targets,
+    /// Done, and its network kept as iteration 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pretraining: Option<Tuning>,
+    /// Seconds of a forward pass of one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original_latency: Option<f64>,
+    iterations: Vec<Iteration>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rolled_back: Vec<Iteration>,
+    /// Statistics of the scoring that was under way when the user stopped the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scoring: Vec<Tally>,
+    /// Scores of the next iteration, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<Score>,
+    /// The next iteration, its blocks removed and the rest repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Iteration>,
+}
+
+/// The folder of one run.
+#[derive(Debug)]
+pub struct RunDir {
+    folder: PathBuf,
+    /// What the folder says.
+    run: RunFile,
+    /// To be filled with the removals.
+    plan: Plan,
+    /// Held as long as this run is at work in the folder.
+    _lock: Option<File>,
+    /// Removes the folder once it is dropped.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// The folder, locked: the system lets go of it when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<Option<File>> {
+    // Some network file systems have no locks, and other systems none of folders; nothing is lost there but the check.
+    let Ok(handle) = File::open(folder) else {
+        return Ok(None);
+    };
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another run is at work in this folder; wait for its end, or name another --run-dir",
+            folder.display()
+        ),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Whether a run in this folder writes that file itself.
+#[must_use]
+pub fn keeps(folder: &Path, file: &Path) -> bool {
+    let (Ok(folder), Ok(file)) = (path::absolute(folder), path::absolute(file)) else {
+        return false;
+    };
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let is_iteration = name.starts_with("iteration-") && name.ends_with(".pt");
+    file.parent() == Some(&folder)
+        && (is_iteration
+            || [RUN_FILE, PLAN_FILE, BEGUN_FILE].contains(&name)
+            || Phase::ALL.iter().any(|phase| phase.file() == name))
+}
+
+/// Names of the files in this folder that a run in it would take for its own, sorted.
+#[must_use]
+pub fn kept_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut kept: Vec<String> = names
+        .filter(|name| keeps(folder, &folder.join(name)))
+        .collect();
+    kept.sort();
+    kept
+}
+
+/// Whether there is a run in this folder to go on with.
+#[must_use]
+pub fn holds_run(folder: &Path) -> bool {
+    folder.join(RUN_FILE).is_file()
+}
+
+/// What a run is to be.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub settings: Settings,
+    pub targets: Targets,
+    pub plan: Plan,
+}
+
+fn opened(file: &Path) -> Result<Archive> {
+    Archive::open(file).with_context(|| file.display().to_string())
+}
+
+impl RunDir {
+    /// Opens the folder of a run.
+    ///
+    /// # Errors
+    /// If the folder holds a run and `resume` is not asked for, or holds none, or one with other settings, or if another
+    /// process is at work in it.
+    pub fn open(folder: &Path, resume: bool, asked: Asked) -> Result<Self> {
+        let mut dir = RunDir::at(folder, asked);
+        let file = dir.file();
+        let shown = folder.display();
+        match (resume, file.is_file()) {
+            (false, true) => bail!(
+                "{shown}: holds a run already; continue it with --resume, or name another --run-dir"
+            ),
+            (true, false) => bail!(
+                "{shown}: there is no run to resume (no run.json); begin one without --resume"
+            ),
+            (false, false) => {
+                let new = NewFolder::make(folder).map_err(|error| {
+                    anyhow!(
+                        "{shown}: this folder cannot be made ({error}); name another with --run-dir"
+                    )
+                })?;
+                dir._lock = lock(folder)?;
+                // Whoever removed a run.json has not always removed what belonged to it.
+                for phase in Phase::ALL {
+                    dir.forget(phase.file());
+                }
+                // First of all files, so that whatever is cut short here can be gone on with.
+                write_whole(&file, json(&dir.run)?.as_bytes(), true)?;
+                dir.write(&[])?;
+                new.keep();
+            }
+            (true, true) => {
+                dir._lock = lock(folder)?;
+                dir.take_up(&file)?;
+                dir.sweep();
+            }
+        }
+        Ok(dir)
+    }
+
+    /// A folder beside `output` that is gone after the run.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn temporary(output: &Path, asked: Asked) -> Result<Self> {
+        let beside = output.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = tempfile::Builder::new()
+            .prefix(".ckaprune-run-")
+            .tempdir_in(beside.unwrap_or(Path::new(".")))
+            .with_context(|| {
+                let shown = output.display();
+                format!("{shown}: no folder can be made beside it; name one with --run-dir")
+            })?;
+        let mut dir = RunDir::at(folder.path(), asked);
+        dir._temporary = Some(folder);
+        Ok(dir)
+    }
+
+    fn at(folder: &Path, asked: Asked) -> Self {
+        RunDir {
+            folder: folder.to_owned(),
+            run: RunFile {
+                schema: SCHEMA,
+                settings: asked.settings,
+                targets: asked.targets,
+                ..RunFile::default()
+            },
+            plan: asked.plan,
+            _lock: None,
+            _temporary: None,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join(RUN_FILE)
+    }
+
+    fn archive_of(&self, iteration: usize) -> PathBuf {
+        self.folder.join(format!("iteration-{iteration:03}.pt"))
+    }
+
+    /// Goes on with what the folder holds.
+    fn take_up(&mut self, file: &Path) -> Result<()> {
+        let shown = file.display();
+        let text = fs::read_to_string(file).with_context(|| format!("{shown}: cannot be read"))?;
+        let run: RunFile = serde_json::from_str(&text).map_err(|error| {
+            anyhow!("{shown}: this is not the file of a run ({error}); name another --run-dir")
+        })?;
+        if run.schema != SCHEMA {
+            bail!(
+                "{shown}: written by another version of ckaprune (schema {})",
+                run.schema
+            );
+        }
+        if let Some((key, then, now)) = run.settings.difference(&self.run.settings) {
+            bail!(
+                "{shown}: the run was begun with `{key}` {then}, not {now}; resume it with the options it was begun with"
+            );
+        }
+        check_tallies(&run.scoring).with_context(|| shown.to_string())?;
+        let targets = self.run.targets;
+        let same_choice = run.targets.choose_like(&targets);
+        self.run = RunFile { targets, ..run };
+        if !same_choice && let Some(begun) = self.run.begun.take() {
+            // With these targets other blocks may go, of the same scores.
+            self.run.scores = begun.candidates;
+        }
+        Ok(())
+    }
+
+    /// Removes what is of no use any more, and what a killed process left half written.
+    fn sweep(&self) {
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if name.starts_with(TEMPORARY) {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// Removes a file of this folder. One that stays is in nobody's way.
+    fn forget(&self, name: &str) {
+        let _ = fs::remove_file(self.folder.join(name));
+    }
+
+    /// What an earlier start of this run made of the original before the first removal.
+    ///
+    /// # Errors
+    /// If its archive is gone.
+    pub fn pretrained(&self) -> Result<Option<(Tuning, Archive)>> {
+        match &self.run.pretraining {
+            None => Ok(None),
+            Some(pretraining) => Ok(Some((pretraining.clone(), self.archive(0)?))),
+        }
+    }
+
+    /// Keeps the original as it is before the first removal.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn keep_pretrained(&mut self, pretraining: &Tuning, archive: &Archive) -> Result<()> {
+        self.run.pretraining = Some(pretraining.clone());
+        self.write(&[(self.archive_of(0), archive)])
+            .map_err(|error| self.resumable(error))?;
+        self.forget(Phase::Pretraining.file());
+        Ok(())
+    }
+
+    /// Where the run stands: before the first iteration, or where it stopped.
+    ///
+    /// # Errors
+    /// If an archive is gone.
+    pub fn state(&self, original: &Archive) -> Result<State> {
+        let archive = match self.run.iterations.len() {
+            0 => original.clone(),
+            n => self.archive(n)?,
+        };
+        Ok(State {
+            archive,
+            iterations: self.run.iterations.clone(),
+            rolled_back: self.run.rolled_back.clone(),
+            scoring: self.run.scoring.clone(),
+            scores: self.run.scores.clone(),
+            begun: match &self.run.begun {
+                None => None,
+                Some(iteration) => Some(Begun {
+                    archive: opened(&self.folder.join(BEGUN_FILE))?,
+                    iteration: iteration.clone(),
+                }),
+            },
+            original_latency: self.run.original_latency,
+        })
+    }
+
+    /// The network after an iteration.
+    ///
+    /// # Errors
+    /// If the file is gone or was changed into something else.
+    pub fn archive(&self, iteration: usize) -> Result<Archive> {
+        opened(&self.archive_of(iteration))
+    }
+
+    /// Keeps the state after a step.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn save(&mut self, state: &State) -> Result<()> {
+        let kept = state.iterations.len();
+        // An interrupted scoring and a removal rolled back have changed nothing of the network.
+        let is_new = kept > self.run.iterations.len();
+        self.run.iterations.clone_from(&state.iterations);
+        self.run.rolled_back.clone_from(&state.rolled_back);
+        self.run.scoring.clone_from(&state.scoring);
+        self.run.scores.clone_from(&state.scores);
+        self.run.begun = state.begun.as_ref().map(|b| b.iteration.clone());
+        self.run.original_latency = state.original_latency;
+        let kept = is_new.then(|| (self.archive_of(kept), &state.archive));
+        let begun = state.begun.as_ref();
+        let begun = begun.map(|b| (self.folder.join(BEGUN_FILE), &b.archive));
+        let archives: Vec<_> = kept.into_iter().chain(begun).collect();
+        self.write(&archives)
+            .map_err(|error| self.resumable(error))?;
+        if self.run.begun.is_none() {
+            self.forget(BEGUN_FILE);
+            self.forget(Phase::Iteration.file());
+        }
+        Ok(())
+    }
+
+    /// Writes what the folder says, and before it the archives that it speaks of for the first time.
+    fn write(&self, archives: &[(PathBuf, &Archive)]) -> Result<()> {
+        let steps = self.run.iterations.iter().map(|i| i.removed.clone());
+        let plan = self.plan.with_steps(steps.collect());
+        let stage = || {
+            let archives = archives.iter();
+            let mut files: Vec<Staged> = archives
+                .map(|(path, archive)| Staged::archive(path, archive))
+                .collect::<Result<_>>()?;
+            let plan_file = self.folder.join(PLAN_FILE);
+            files.push(Staged::bytes(&plan_file, json(&plan)?.as_bytes())?);
+            files.push(Staged::bytes(&self.file(), json(&self.run)?.as_bytes())?);
+            Ok(files)
+        };
+        write_all(stage, true)
+    }
+
+    /// An error of writing, with the way to go on: the folder still holds what it held before.
+    fn resumable(&self, error: anyhow::Error) -> anyhow::Error {
+        match &self._temporary {
+            Some(_) => error,
+            None => advise(error, || resumption(&self.folder, "--resume")),
+        }
+    }
+}
+
+/// How to go on with what `place` keeps, when there is room for its files again.
+#[must_use]
+pub fn resumption(place: &Path, flags: &str) -> String {
+    let shown = place.display();
+    format!("then add `{flags}` to the same command to go on from {shown}")
+}
+
+/// What is said of work that was stopped, how to go on with what `place` keeps of it.
+#[must_use]
+pub fn stopped(place: &Path, is_resumed: bool) -> String {
+    let shown = place.display();
+    match is_resumed {
+        true => format!("stopped; run the same command again to go on from {shown}"),
+        false => format!("stopped; add `--resume` to the same command to go on from {shown}"),
+    }
+}

@@ -1,0 +1,353 @@
+//! Pages of results: one self-contained file of HTML, which opens from disk and asks for nothing else.
+//!
+//! Its looks follow Edward Tufte, *The Visual Display of Quantitative Information* (2nd edition, 2001): little ink that
+//! is not data, axes as long as the data, words beside what they speak of.
+
+pub mod charts;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::report::Invocation;
+use charts::{Bars, Frontier, HeatMap, Reliability, Stages};
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("hover.js");
+
+/// A page of results. Every text may be anything: none is read as HTML.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    pub title: String,
+    /// A line or two on what was done to what.
+    pub subtitle: String,
+    /// What a reader in a hurry wants to know.
+    pub headlines: Vec<Headline>,
+    pub sections: Vec<Section>,
+}
+
+/// A figure in large type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headline {
+    pub label: String,
+    pub value: String,
+    /// What it is to be compared with.
+    pub note: String,
+}
+
+/// A part of a page, under a heading.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Section {
+    pub title: String,
+    pub contents: Vec<Content>,
+}
+
+impl Section {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new(title: &str) -> Self {
+        Section {
+            title: title.into(),
+            contents: Vec::new(),
+        }
+    }
+
+    /// With this as well.
+    #[must_use]
+    pub fn with(mut self, content: impl Into<Content>) -> Self {
+        self.contents.push(content.into());
+        self
+    }
+}
+
+/// What stands in a section.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    Text(String),
+    Bars(Bars),
+    Frontier(Frontier),
+    HeatMap(HeatMap),
+    Reliability(Reliability),
+    Stages(Stages),
+    Facts(Facts),
+    Table(Table),
+    Code(Code),
+}
+
+/// Names and what they stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts(pub Vec<Fact>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fact {
+    pub name: String,
+    pub value: String,
+    /// Nobody asked for it: shown paler.
+    pub default: bool,
+}
+
+/// Rows of words and numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    pub title: String,
+    pub columns: Vec<Column>,
+    /// A cell a column each.
+    pub rows: Vec<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Column {
+    pub title: String,
+    /// Its cells stand at the right edge.
+    pub number: bool,
+}
+
+impl Column {
+    /// Of words.
+    #[must_use]
+    pub fn words(title: &str) -> Self {
+        Column {
+            title: title.into(),
+            number: false,
+        }
+    }
+
+    /// Of numbers.
+    #[must_use]
+    pub fn numbers(title: &str) -> Self {
+        Column {
+            title: title.into(),
+            number: true,
+        }
+    }
+}
+
+/// Something to be copied, such as a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code(pub String);
+
+macro_rules! content_of {
+    ($($kind:ident),*) => {
+        $(impl From<$kind> for Content {
+            fn from(content: $kind) -> Self {
+                Content::$kind(content)
+            }
+        })*
+    };
+}
+
+content_of!(
+    Bars,
+    Frontier,
+    HeatMap,
+    Reliability,
+    Stages,
+    Facts,
+    Table,
+    Code
+);
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Content::Text(text)
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Content::Text(text.into())
+    }
+}
+
+impl Page {
+    /// The page as a file.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(policy());
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="generator" content=(GENERATOR);
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header {
+                        h1 { (self.title) }
+                        @if !self.subtitle.is_empty() { p.subtitle { (self.subtitle) } }
+                    }
+                    main {
+                        @if !self.headlines.is_empty() {
+                            dl.headlines { @for headline in &self.headlines { (headline.markup()) } }
+                        }
+                        @for section in &self.sections { (section.markup()) }
+                    }
+                    footer { p { "Written by " (GENERATOR) "." } }
+                    script { (PreEscaped(SCRIPT)) }
+                }
+            }
+        };
+        without_controls(page.into_string())
+    }
+}
+
+const GENERATOR: &str = concat!("ckaprune ", env!("CARGO_PKG_VERSION"));
+
+/// Nothing but the page's own style and script, told by their hashes: what came in by a name could not run.
+fn policy() -> String {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+}
+
+impl Headline {
+    fn markup(&self) -> Markup {
+        html! {
+            div {
+                dt { (self.label) }
+                dd.value { (self.value) }
+                @if !self.note.is_empty() { dd.note { (self.note) } }
+            }
+        }
+    }
+}
+
+impl Section {
+    fn markup(&self) -> Markup {
+        html! {
+            section {
+                h2 { (self.title) }
+                @for content in &self.contents { (content.markup()) }
+            }
+        }
+    }
+}
+
+impl Content {
+    fn markup(&self) -> Markup {
+        match self {
+            Content::Text(text) => html! { p { (text) } },
+            Content::Bars(chart) => figure("bars", &chart.title, chart.points(), chart.markup()),
+            Content::Frontier(chart) => {
+                figure("frontier", &chart.title, chart.points(), chart.markup())
+            }
+            Content::HeatMap(chart) => {
+                figure("heat-map", &chart.title, chart.points(), chart.markup())
+            }
+            Content::Reliability(chart) => {
+                figure("reliability", &chart.title, chart.points(), chart.markup())
+            }
+            Content::Stages(chart) => {
+                figure("stages", &chart.title, chart.points(), chart.markup())
+            }
+            Content::Facts(facts) => facts.markup(),
+            Content::Table(table) => table.markup(),
+            Content::Code(code) => code.markup(),
+        }
+    }
+}
+
+/// A chart under its title, in a box of its own to scroll in. How many marks it has is said for who checks the page.
+fn figure(kind: &str, title: &str, points: usize, chart: Markup) -> Markup {
+    html! {
+        figure.(kind) data-points=(points) {
+            figcaption { (title) }
+            @if points == 0 {
+                p.empty { "There is nothing to show." }
+            } @else {
+                div.scroll { (chart) }
+            }
+        }
+    }
+}
+
+impl Facts {
+    fn markup(&self) -> Markup {
+        html! {
+            dl.facts {
+                @for fact in &self.0 {
+                    div.default[fact.default] {
+                        dt { (fact.name) }
+                        dd { (fact.value) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl From<&Invocation> for Facts {
+    /// Every option of a command; the defaults are paler.
+    fn from(invocation: &Invocation) -> Self {
+        let fact = |(name, value): (&String, &Value)| Fact {
+            name: name.clone(),
+            value: match value {
+                Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+                value => plain(value),
+            },
+            default: !invocation.given.contains(name),
+        };
+        Facts(invocation.configuration.iter().map(fact).collect())
+    }
+}
+
+impl Table {
+    fn markup(&self) -> Markup {
+        let number = |i: usize| self.columns.get(i).is_some_and(|c| c.number);
+        html! {
+            div.scroll {
+                table {
+                    @if !self.title.is_empty() { caption { (self.title) } }
+                    thead { tr {
+                        @for column in &self.columns { th.number[column.number] scope="col" { (column.title) } }
+                    } }
+                    tbody {
+                        @for row in &self.rows {
+                            tr { @for (i, cell) in row.iter().enumerate() { td.number[number(i)] { (cell) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Code {
+    fn markup(&self) -> Markup {
+        html! {
+            div.code {
+                pre { code { (self.0) } }
+                button type="button" hidden { "Copy" }
+            }
+        }
+    }
+}
+
+/// A text without quotes.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Without what readers, XML and terminals could be led astray by: control characters but line ends and tabs, and
+/// characters that turn the direction of writing.
+fn without_controls(text: String) -> String {
+    let leads_astray = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    };
+    match text.contains(leads_astray) {
+        true => text.replace(leads_astray, "\u{fffd}"),
+        false => text,
+    }
+}

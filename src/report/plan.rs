@@ -1,0 +1,93 @@
+//! Which blocks a run removed, so that the same can be done to the original archive again: `ckaprune remove --plan`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use super::SCHEMA;
+use crate::blocks::{Candidates, Granularity, Search};
+
+/// Removals, and what it takes to find the blocks by their paths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub schema: u32,
+    /// Of one input: channels, height, width.
+    pub input_shape: Vec<i64>,
+    pub granularity: Granularity,
+    pub candidates: Candidates,
+    /// Paths, in the order of removal.
+    pub blocks: Vec<String>,
+    /// The same, those together that were removed at once: each step names blocks of the network that the steps before
+    /// have left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Vec<String>>,
+}
+
+impl Plan {
+    /// To remove nothing yet.
+    #[must_use]
+    pub fn new(input_shape: &[i64], search: Search) -> Self {
+        Plan {
+            schema: SCHEMA,
+            input_shape: input_shape.to_vec(),
+            granularity: search.granularity,
+            candidates: search.candidates,
+            blocks: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// To remove these, step by step.
+    #[must_use]
+    pub fn with_steps(&self, steps: Vec<Vec<String>>) -> Self {
+        Plan {
+            blocks: steps.concat(),
+            steps,
+            ..self.clone()
+        }
+    }
+
+    /// What to remove, step by step.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Vec<String>> {
+        match self.steps.is_empty() {
+            true => vec![self.blocks],
+            false => self.steps,
+        }
+    }
+
+    /// Reads what a run wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no plan.
+    pub fn read(file: &Path) -> Result<Self> {
+        let shown = file.display();
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("{shown}: cannot be read; --plan names a run's plan.json"))?;
+        let plan: Plan = serde_json::from_str(&text)
+            .map_err(|error| anyhow!("{shown}: this is not the plan of a run ({error})"))?;
+        if plan.schema != SCHEMA {
+            bail!(
+                "{shown}: written by another version of ckaprune (schema {})",
+                plan.schema
+            );
+        }
+        if plan.blocks.is_empty() {
+            bail!("{shown}: the plan removes nothing");
+        }
+        if !plan.steps.is_empty() && plan.steps.concat() != plan.blocks {
+            bail!("{shown}: its steps are not those of its blocks");
+        }
+        Ok(plan)
+    }
+
+    #[must_use]
+    pub fn search(&self) -> Search {
+        Search {
+            granularity: self.granularity,
+            candidates: self.candidates,
+        }
+    }
+}

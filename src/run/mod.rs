@@ -1,0 +1,19 @@
+//! Running networks by libtorch.
+//!
+//! In come archives; out come modules that run, pieces of them for scoring, and files that are whole or not there. Nothing
+//! else names libtorch's modules. Imports from the rooms that read files, and from `report` what it says to people.
+
+pub mod admission;
+pub mod export;
+pub mod failure;
+pub mod inference;
+pub mod interrupt;
+pub mod memory;
+#[cfg(feature = "torch")]
+pub mod run_shapes;
+pub mod segments;
+pub mod settings;
+#[cfg(feature = "torch")]
+pub mod torch;
+#[cfg(feature = "torch")]
+pub mod winograd;

@@ -1,0 +1,475 @@
+//! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
+
+mod batches;
+mod place;
+mod tensors;
+
+use std::sync::{Arc, Once};
+
+use anyhow::{Context, Result, anyhow, bail};
+use ndarray::Array4;
+use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
+
+use crate::archive::{Archive, Limits};
+use crate::program::dtype::Dtype;
+use crate::program::interface::{Input, Interface, Layout, Scale};
+use crate::program::output::Step;
+use crate::run::admission::admit;
+use crate::run::failure::Failure;
+use crate::run::segments::TENSOR_LIST;
+use tensors::{logarithms, sent};
+
+pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
+
+/// Where to run, as the user says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(DeviceChoice::Cuda)
+                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device to use.
+    ///
+    /// # Errors
+    /// If a GPU is asked for that is not there.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Auto => Ok(if gpus() > 0 {
+                Device::Cuda(0)
+            } else {
+                Device::Cpu
+            }),
+            DeviceChoice::Cuda(index) => match gpus() {
+                0 => bail!(
+                    "no CUDA device can be used: libtorch finds no GPU, or its CUDA library or the driver is missing; \
+                     run with --device cpu"
+                ),
+                n if i64::try_from(index).is_ok_and(|i| i < n) => Ok(Device::Cuda(index)),
+                n => bail!("there is no device cuda:{index}: this machine has {n}, counted from 0"),
+            },
+        }
+    }
+}
+
+/// The number of usable GPUs.
+fn gpus() -> i64 {
+    static LOAD_CUDA: Once = Once::new();
+    LOAD_CUDA.call_once(|| {
+        // libtorch registers its CUDA half when that library is loaded. Nothing links it, so that machines without
+        // CUDA start as fast; this opens it on the first question about GPUs.
+        // SAFETY: libtorch_cuda.so is libtorch's own; its initialisers register kernels and call nothing of ours.
+        // It is never unloaded.
+        if let Ok(library) = unsafe { libloading::Library::new("libtorch_cuda.so") } {
+            std::mem::forget(library);
+        }
+    });
+    if tch::Cuda::is_available() {
+        tch::Cuda::device_count()
+    } else {
+        0
+    }
+}
+
+/// Bytes that are free on a GPU; `None` for the CPU, or where the CUDA runtime does not tell.
+#[must_use]
+pub fn free_gpu_memory(device: Device) -> Option<u64> {
+    type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> i32;
+    let Device::Cuda(index) = device else {
+        return None;
+    };
+    // The runtime answers for the device in use.
+    synchronize(index).ok()?;
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 3,
+    // and writes its two results only.
+    let status = unsafe {
+        let runtime = libloading::Library::new(CUDA_RUNTIME).ok()?;
+        let mem_get_info = runtime.get::<MemGetInfo>(b"cudaMemGetInfo").ok()?;
+        mem_get_info(&raw mut free, &raw mut total)
+    };
+    (status == 0).then_some(free as u64)
+}
+
+/// Waits for what a GPU has to do; tch's own function panics where that went wrong.
+fn synchronize(index: usize) -> Result<()> {
+    let index = i64::try_from(index)?;
+    // SAFETY: what goes wrong is kept as a text that ends in 0 and is the caller's, allocated by C's allocator.
+    unsafe {
+        torch_sys::cuda::atc_synchronize(index);
+        let words = torch_sys::get_and_reset_last_err();
+        if words.is_null() {
+            return Ok(());
+        }
+        let text = std::ffi::CStr::from_ptr(words)
+            .to_string_lossy()
+            .into_owned();
+        libc::free(words.cast());
+        Err(Failure::of(&text).into())
+    }
+}
+
+/// Whether a GPU multiplies in bfloat16 itself: those of compute capability 8 and above do.
+#[must_use]
+pub fn has_bfloat16(device: Device) -> bool {
+    type DeviceGetAttribute = unsafe extern "C" fn(*mut i32, i32, i32) -> i32;
+    /// `cudaDevAttrComputeCapabilityMajor`
+    const CAPABILITY: i32 = 75;
+    let Device::Cuda(index) = device else {
+        return false;
+    };
+    let Ok(index) = i32::try_from(index) else {
+        return false;
+    };
+    let mut major = 0;
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 5,
+    // and writes its one result only.
+    let status = unsafe {
+        let Ok(runtime) = libloading::Library::new(CUDA_RUNTIME) else {
+            return false;
+        };
+        let Ok(attribute) = runtime.get::<DeviceGetAttribute>(b"cudaDeviceGetAttribute") else {
+            return false;
+        };
+        attribute(&raw mut major, CAPABILITY, index)
+    };
+    status == 0 && major >= 8
+}
+
+/// Where a GPU sits on the bus, as its driver's tools name it; `None` for the CPU.
+#[must_use]
+pub fn pci_bus_id(device: Device) -> Option<String> {
+    type DeviceGetPciBusId = unsafe extern "C" fn(*mut std::ffi::c_char, i32, i32) -> i32;
+    let Device::Cuda(index) = device else {
+        return None;
+    };
+    let mut text = [0u8; 32];
+    // SAFETY: libtorch's CUDA half has loaded this library already; the function has had this signature since CUDA 5,
+    // and writes no more than the length it is told.
+    let status = unsafe {
+        let runtime = libloading::Library::new(CUDA_RUNTIME).ok()?;
+        let bus_id = runtime
+            .get::<DeviceGetPciBusId>(b"cudaDeviceGetPCIBusId")
+            .ok()?;
+        bus_id(
+            text.as_mut_ptr().cast(),
+            text.len() as i32,
+            i32::try_from(index).ok()?,
+        )
+    };
+    let text = std::ffi::CStr::from_bytes_until_nul(&text).ok()?;
+    (status == 0).then(|| text.to_string_lossy().into_owned())
+}
+
+/// The CUDA runtime of the libtorch that is built for.
+const CUDA_RUNTIME: &str = "libcudart.so.13";
+
+/// How many threads one operator uses.
+#[must_use]
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+/// Sets [`threads`] for operators that this thread runs, and for threads that run their first one later.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
+/// Fixes libtorch's own random numbers (dropout while training).
+pub fn set_seed(seed: u64) {
+    tch::manual_seed(seed as i64);
+}
+
+/// What an exception of libtorch means for the user; its own words are kept for those who ask.
+pub fn explain(error: TchError) -> anyhow::Error {
+    Failure::of(&error.to_string()).into()
+}
+
+/// Lets libtorch load an archive and no more: nothing of the network runs.
+///
+/// # Errors
+/// Those of [`Module::load`].
+pub fn check_loads(archive: &Archive) -> Result<()> {
+    loaded(archive, Device::Cpu).map(drop)
+}
+
+fn loaded(archive: &Archive, device: Device) -> Result<CModule> {
+    // Optimising by profile costs more than it gives here: every method would first run slowly several times, and
+    // convolutions take the same kernels either way.
+    tch::jit::f_set_graph_executor_optimize(false).map_err(explain)?;
+    let bytes = Arc::new(place::on_device(archive, device)?.to_runnable_bytes()?);
+    admit(&Archive::from_shared(&bytes, &Limits::default())?)?;
+    let loaded = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(explain);
+    loaded.context("libtorch cannot load the network")
+}
+
+/// A network ready to run.
+#[derive(Debug)]
+pub struct Module {
+    inner: CModule,
+    device: Device,
+    interface: Interface,
+}
+
+impl Module {
+    /// Loads an archive in evaluation mode. libtorch only ever sees bytes that [`Archive::to_runnable_bytes`] made, and
+    /// those only after they have been read again and [`admit`]ted.
+    ///
+    /// # Errors
+    /// If the archive does more than compute, or libtorch refuses it.
+    pub fn load(archive: &Archive, device: Device, interface: &Interface) -> Result<Self> {
+        let inner = loaded(archive, device)?;
+        let mut module = Module {
+            inner,
+            device,
+            interface: interface.clone(),
+        };
+        module.set_training(false)?;
+        Ok(module)
+    }
+
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Whether some layers compute with quantised weights, which pass no gradient on.
+    #[must_use]
+    pub fn is_quantised(&self) -> bool {
+        self.interface.quantised
+    }
+
+    /// Switches between training and evaluation mode.
+    pub fn set_training(&mut self, training: bool) -> Result<()> {
+        let set = if training {
+            self.inner.f_set_train()
+        } else {
+            self.inner.f_set_eval()
+        };
+        set.map_err(explain)
+    }
+
+    /// How far two ways to compute the same may lie apart, as a fraction of the largest value.
+    #[must_use]
+    pub fn rounding(&self) -> f32 {
+        match self.interface.element {
+            Dtype::Float16 | Dtype::BFloat16 => 3e-2,
+            _ => 1e-4,
+        }
+    }
+
+    /// Order and scale of the images that the network takes.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        self.interface.input
+    }
+
+    /// A batch of images (n × channels × height × width) as the network takes it.
+    pub fn images(&self, images: &Array4<f32>) -> Result<Tensor> {
+        self.arranged(self.pixels(images)?)
+    }
+
+    /// Pixels (n × channels × height × width) in the order and the type that the network takes.
+    pub fn arranged(&self, pixels: Tensor) -> Result<Tensor> {
+        let Input { layout, bytes } = self.interface.input;
+        let arrange = || -> Result<Tensor, TchError> {
+            let ordered = match layout {
+                Layout::ChannelsFirst => pixels,
+                Layout::ChannelsLast => pixels.f_permute([0, 2, 3, 1])?.f_contiguous()?,
+            };
+            match bytes {
+                false => Ok(ordered),
+                true => ordered.f_round()?.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8),
+            }
+        };
+        arrange().map_err(explain)
+    }
+
+    /// The same batch as the network takes it, which on a CPU works on the channels of each pixel side by side, or on one
+    /// channel after another: operators keep the order in which numbers lie in memory.
+    pub fn laid(&self, images: &Tensor, pixel_by_pixel: bool) -> Result<Tensor> {
+        match (self.interface.input.layout, pixel_by_pixel) {
+            (Layout::ChannelsFirst, true) => channels_last(images),
+            (Layout::ChannelsLast, false) if self.device == Device::Cpu => {
+                let by_channel = images
+                    .f_permute([0, 3, 1, 2])
+                    .and_then(|t| t.f_contiguous());
+                by_channel
+                    .and_then(|t| t.f_permute([0, 2, 3, 1]))
+                    .map_err(explain)
+            }
+            _ => Ok(images.shallow_clone()),
+        }
+    }
+
+    /// A batch of images (n × channels × height × width) in the type that the network computes in.
+    pub fn pixels(&self, images: &Array4<f32>) -> Result<Tensor> {
+        let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
+        let data = images
+            .as_slice()
+            .ok_or_else(|| anyhow!("a batch that is not in standard layout"))?;
+        let kind = kind(self.interface.element)?;
+        Tensor::f_from_slice(data)
+            .and_then(|t| t.f_reshape(shape))
+            .and_then(|t| sent(&t, self.device))
+            .and_then(|t| t.f_to_kind(kind))
+            .map_err(explain)
+    }
+
+    /// Class scores of a batch, as softmax is taken of them: where the network gives probabilities, their logarithms.
+    ///
+    /// # Errors
+    /// Those of [`output`](Self::output).
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let scores = self.output(images)?;
+        match self.interface.scale {
+            Scale::Probabilities => logarithms(&scores).map_err(explain),
+            Scale::Scores | Scale::LogProbabilities | Scale::Independent => Ok(scores),
+        }
+    }
+
+    /// Runs `forward` on a batch and takes the class scores out of what it gives, as they are.
+    ///
+    /// # Errors
+    /// If the network raises an error, or the class scores are not where they should be.
+    pub fn output(&self, images: &Tensor) -> Result<Tensor> {
+        match &self.interface.batch {
+            None => self.output_of(images),
+            Some(batch) => self.output_by(batch.images, images),
+        }
+    }
+
+    fn output_of(&self, images: &Tensor) -> Result<Tensor> {
+        let output = self
+            .inner
+            .forward_is(&[IValue::Tensor(images.shallow_clone())])
+            .map_err(explain)?;
+        let path = &self.interface.scores.path;
+        match path.iter().try_fold(output, taken) {
+            Some(IValue::Tensor(tensor)) => Ok(tensor),
+            Some(other) => bail!(
+                "the network gives {} where one tensor of class scores is expected; name another output with \
+                 --output-key",
+                kind_of(&other)
+            ),
+            None => bail!("the network does not give the output that --output-key names"),
+        }
+    }
+
+    /// Runs a method from one tensor to another; `weights`, if any, are its second argument.
+    pub fn method(&self, name: &str, input: &Tensor, weights: Vec<Tensor>) -> Result<Tensor> {
+        if weights.is_empty() {
+            return self.inner.method_ts(name, &[input]).map_err(explain);
+        }
+        let args = [
+            IValue::Tensor(input.shallow_clone()),
+            IValue::TensorList(weights),
+        ];
+        match self.inner.method_is(name, &args).map_err(explain)? {
+            IValue::Tensor(tensor) => Ok(tensor),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
+    }
+
+    /// Runs a method from one tensor to several.
+    pub fn list(&self, name: &str, input: &Tensor) -> Result<Vec<Tensor>> {
+        self.tensors_of(name, &[IValue::Tensor(input.shallow_clone())])
+    }
+
+    /// Runs a method from one tensor to a tuple, and gives the sizes of the tensors in it; `None` for what is none.
+    pub fn sizes(&self, name: &str, input: &Tensor) -> Result<Vec<Option<Vec<i64>>>> {
+        let input = IValue::Tensor(input.shallow_clone());
+        match self.inner.method_is(name, &[input]).map_err(explain)? {
+            IValue::Tuple(items) => Ok(items
+                .into_iter()
+                .map(|item| match item {
+                    IValue::Tensor(tensor) => Some(tensor.size()),
+                    _ => None,
+                })
+                .collect()),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
+    }
+
+    /// The tensors of [`TENSOR_LIST`]. They share memory with the network's own.
+    pub fn tensors(&self) -> Result<Vec<Tensor>> {
+        self.tensors_of(TENSOR_LIST, &[])
+    }
+
+    fn tensors_of(&self, name: &str, args: &[IValue]) -> Result<Vec<Tensor>> {
+        match self.inner.method_is(name, args).map_err(explain)? {
+            IValue::TensorList(tensors) => Ok(tensors),
+            other => bail!("method {name} gives {}", kind_of(&other)),
+        }
+    }
+}
+
+/// What lies behind one step.
+fn taken(value: IValue, step: &Step) -> Option<IValue> {
+    let place = |count: usize| match step {
+        Step::Item(i) if *i < 0 => usize::try_from(i + count as i64).ok(),
+        Step::Item(i) => usize::try_from(*i).ok(),
+        Step::Key(_) => None,
+    };
+    match value {
+        IValue::Tuple(items) | IValue::GenericList(items) => {
+            let at = place(items.len())?;
+            items.into_iter().nth(at)
+        }
+        IValue::TensorList(items) => {
+            let at = place(items.len())?;
+            items.into_iter().nth(at).map(IValue::Tensor)
+        }
+        IValue::GenericDict(pairs) => {
+            let named =
+                |key: &IValue| matches!((key, step), (IValue::String(k), Step::Key(s)) if k == s);
+            pairs
+                .into_iter()
+                .find(|(key, _)| named(key))
+                .map(|(_, value)| value)
+        }
+        _ => None,
+    }
+}
+
+/// libtorch's name of an element type.
+fn kind(element: Dtype) -> Result<Kind> {
+    Ok(match element {
+        Dtype::Float16 => Kind::Half,
+        Dtype::BFloat16 => Kind::BFloat16,
+        Dtype::Float32 => Kind::Float,
+        Dtype::Float64 => Kind::Double,
+        other => bail!("images cannot be given as {other:?}"),
+    })
+}
+
+fn kind_of(value: &IValue) -> &'static str {
+    match value {
+        IValue::Tuple(_) => "a tuple",
+        IValue::GenericDict(_) => "a dictionary",
+        IValue::TensorList(_) | IValue::GenericList(_) => "a list",
+        IValue::None => "nothing",
+        _ => "a value",
+    }
+}

@@ -1,0 +1,28 @@
+//! CKA from the unbiased HSIC estimator (Song et al., JMLR 13, 2012; Nguyen et al., arXiv 2010.15327): the biased one
+//! comes out too high where features outnumber images.
+
+use anyhow::Result;
+
+use super::{Criterion, Found, Look, Value};
+use crate::score::Tally;
+use crate::score::cka::debiased_cka;
+
+/// Of the representations themselves, which are all kept.
+pub struct CkaDebiased;
+
+impl Criterion for CkaDebiased {
+    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
+        let found = look.compared(|path, x, y| {
+            debiased_cka(x, y).map_err(|error| crate::score::explain(&error, Some(path)))
+        })?;
+        Ok(match found {
+            None => Found::Stopped(Vec::new()),
+            Some(found) => Found::Values(
+                found
+                    .into_iter()
+                    .map(|(path, value, images)| (path, Value::CkaDebiased(value), images))
+                    .collect(),
+            ),
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! What a criterion is, and what it may look at.
+
+use anyhow::{Context, Result};
+use ndarray::ArrayView2;
+
+use super::{block_influence, cka, cka_debiased, consensus, l1, random};
+use crate::blocks::Block;
+use crate::blocks::value::{Name, Score, Value};
+use crate::score::{Ended, Job, Reuse, Scoring, Tally};
+
+/// What a criterion may look at.
+pub struct Look<'a> {
+    pub job: &'a Job<'a>,
+    pub scoring: &'a Scoring,
+    pub seed: u64,
+    /// Iterations before this one.
+    pub iteration: usize,
+    /// Whether the user wants it to stop, asked between two batches.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Look<'a> {
+    /// The blocks to measure.
+    ///
+    /// # Errors
+    /// If one of them is not in the network.
+    pub fn blocks(&self) -> Result<Vec<&'a Block>> {
+        let wanted = self.job.wanted.iter();
+        let found = wanted.map(|path| self.job.analysis.block(path));
+        found
+            .collect::<Option<Vec<_>>>()
+            .context("a block that is gone")
+    }
+
+    /// What `compare` says of each candidate, its path, the reference's representation and its own being given, and the
+    /// number of images; `None` if the user stopped it. All representations are kept.
+    ///
+    /// # Errors
+    /// Those of scoring, and of `compare`.
+    pub fn compared<T>(
+        &self,
+        compare: impl Fn(&str, ArrayView2<f32>, ArrayView2<f32>) -> Result<T>,
+    ) -> Result<Option<Vec<(String, T, usize)>>> {
+        let tallies = match self.scoring.run_on_rows(self.job, self.stop)? {
+            Ended::Scored(tallies) if !(self.stop)() => tallies,
+            _ => return Ok(None),
+        };
+        let mut found = Vec::new();
+        for tally in &tallies {
+            let (reference, candidates) =
+                tally.rows().context("a tally without representations")?;
+            for (path, rows) in candidates {
+                let value = compare(path, reference, rows)?;
+                found.push((path.to_owned(), value, rows.nrows()));
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+/// What a criterion found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A value for each candidate, and the images it rests on. Of equal values the one that stands first goes first.
+    Values(Vec<(String, Value, usize)>),
+    /// The user stopped it. What was done, if it can be carried on, is in the statistics.
+    Stopped(Vec<Tally>),
+}
+
+/// A way to tell how redundant blocks are.
+pub trait Criterion {
+    /// Measures the candidates of a job. `begun` is what an earlier call that was stopped left.
+    ///
+    /// # Errors
+    /// If the network cannot be run, or nothing can be compared.
+    fn measure(&mut self, look: &Look, begun: Vec<Tally>) -> Result<Found>;
+}
+
+impl Name {
+    /// The criterion of this name. `reuse`: what one iteration computed may serve the next, as weights stay.
+    #[must_use]
+    pub fn criterion(self, reuse: Option<Reuse>) -> Box<dyn Criterion> {
+        match self {
+            Name::Cka => Box::new(cka::Cka { reuse }),
+            Name::CkaDebiased => Box::new(cka_debiased::CkaDebiased),
+            Name::BlockInfluence => Box::new(block_influence::BlockInfluence),
+            Name::L1 => Box::new(l1::L1),
+            Name::Random => Box::new(random::Random),
+            Name::Consensus => Box::new(consensus::Consensus),
+        }
+    }
+}
+
+/// The scores of what a criterion found, the block to remove first at the front; in a race those that saw more
+/// images come first.
+#[must_use]
+pub fn ranking(found: Vec<(String, Value, usize)>) -> Vec<Score> {
+    let mut found = found;
+    // Stable: of equal values the earlier one comes first.
+    found.sort_by(|(_, a, seen), (_, b, others)| others.cmp(seen).then(a.order(b)));
+    (1..)
+        .zip(found)
+        .map(|(rank, (path, value, samples))| Score {
+            path,
+            value,
+            rank,
+            samples,
+        })
+        .collect()
+}

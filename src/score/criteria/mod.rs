@@ -1,0 +1,12 @@
+//! How redundant each block is: the criteria that a run can remove blocks by, one file each.
+
+mod block_influence;
+mod cka;
+mod cka_debiased;
+mod consensus;
+mod criterion;
+mod l1;
+mod random;
+
+pub use crate::blocks::value::{Distribution, Name, Score, Value};
+pub use criterion::{Criterion, Found, Look, ranking};

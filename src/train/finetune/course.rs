@@ -1,0 +1,238 @@
+//! One network's way through its epochs.
+
+use anyhow::{Result, bail};
+use rand::RngExt;
+use tch::{Kind, TchError, Tensor};
+
+use super::checkpoint::Standing;
+use super::loss::{blend, cross_entropy};
+use super::mix::Mix;
+use super::optimizer::Optimizer;
+use super::precision::Precision;
+use super::teacher::Teacher;
+use super::{Lessons, Training};
+use crate::data::{Batch, Part, ahead, random_stream};
+use crate::report::progress::Progress;
+use crate::run::torch::{self, Module, explain};
+use crate::train::eval::{check_scores, evaluate};
+
+/// Steps after which the loss is looked at: reading it waits for the device.
+const LOOK: usize = 32;
+
+/// A network under training.
+pub struct Course<'a> {
+    pub training: &'a Training,
+    pub optimizer: Optimizer,
+    pub module: Module,
+    pub precision: Precision,
+    /// Images may lie channels last.
+    pub channels_last: bool,
+    /// Trained on in this sitting, each as often as it was.
+    pub images: usize,
+    /// Images of the last step.
+    pub last: Option<Tensor>,
+}
+
+/// How a way through the images ended.
+pub enum Shown {
+    /// There is none left; or the sum of their losses has become infinite, or no number.
+    All,
+    /// There is something else to be done first.
+    Some,
+}
+
+impl Course<'_> {
+    /// Shows the images of an epoch, from where `standing` is, until `pause` says so between two batches. The standing
+    /// then says how far it came.
+    pub fn epoch(
+        &mut self,
+        lessons: &mut Lessons,
+        number: u64,
+        standing: &mut Standing,
+        pause: &dyn Fn() -> bool,
+        mut seen: impl FnMut(usize),
+    ) -> Result<Shown> {
+        let Lessons {
+            train,
+            loader,
+            teacher,
+            ..
+        } = lessons;
+        let batches = loader.batches(train, number)?;
+        let count = batches.len();
+        let begun = standing.batches;
+        // At the end of an epoch there is no step to be taken, but the images of the last one are needed again.
+        let first = if begun < count {
+            begun
+        } else {
+            begun.saturating_sub(2)
+        };
+        let loss = f64::from_bits(standing.loss_bits);
+        let mut sum = Tensor::from(loss).to_device(self.module.device());
+        ahead(batches.starting_at(first), |batches| {
+            for (place, batch) in (first..).zip(batches) {
+                let batch = batch?;
+                // Batch norm has no variance of a single image.
+                if batch.indices.len() < 2 {
+                    continue;
+                }
+                let mix = self.mix(&batch, number, place as u64)?;
+                let images = self.images_of(&batch, mix.as_ref())?;
+                self.last = Some(images.shallow_clone());
+                if place < begun {
+                    continue;
+                }
+                // A number for each step, so that training that goes on half way draws what it would have drawn.
+                let mut random =
+                    random_stream(*b"libtorch", self.training.seed, number, place as u64);
+                torch::set_seed(random.random());
+                let done = standing.steps as f64 / count.max(1) as f64;
+                let loss = self.loss(
+                    &images,
+                    &batch,
+                    mix,
+                    train,
+                    teacher.as_deref_mut(),
+                    standing,
+                )?;
+                self.descend(&loss, done)?;
+                let images = batch.indices.len();
+                sum = weighted(&loss, images)
+                    .and_then(|w| sum.f_add(&w))
+                    .map_err(explain)?;
+                standing.steps += 1;
+                standing.images += images;
+                self.images += images;
+                seen(images);
+                if place % LOOK == LOOK - 1 && !value(&sum)?.is_finite() {
+                    break;
+                }
+                if pause() {
+                    standing.batches = place + 1;
+                    standing.loss_bits = value(&sum)?.to_bits();
+                    return Ok(Shown::Some);
+                }
+            }
+            standing.batches = count;
+            standing.loss_bits = value(&sum)?.to_bits();
+            Ok(Shown::All)
+        })
+    }
+
+    fn mix(&self, batch: &Batch, epoch: u64, number: u64) -> Result<Option<Mix>> {
+        let (count, _, height, width) = batch.images.dim();
+        let numbers = [self.training.seed, epoch, number];
+        self.training.mixing.draw(numbers, count, [height, width])
+    }
+
+    /// A batch as the network is shown it.
+    fn images_of(&self, batch: &Batch, mix: Option<&Mix>) -> Result<Tensor> {
+        let pixels = self.module.pixels(&batch.images)?;
+        let mixed = match mix {
+            Some(mix) => mix.images(&pixels)?,
+            None => pixels,
+        };
+        self.module.arranged(mixed)
+    }
+
+    /// The loss of a batch.
+    fn loss(
+        &self,
+        images: &Tensor,
+        batch: &Batch,
+        mix: Option<Mix>,
+        part: &Part,
+        teacher: Option<&mut Teacher>,
+        standing: &mut Standing,
+    ) -> Result<Tensor> {
+        let scores = self.forward(images, standing)?;
+        let given = batch.labels.as_deref().unwrap_or_default();
+        check_scores(&scores, batch.indices.len(), given, part)?;
+        let entropy = |labels: &[i64]| {
+            let labels = torch::numbers(labels, self.module.device())?;
+            cross_entropy(&scores, &labels, self.training.label_smoothing)
+        };
+        let labelled = match (&batch.labels, &mix) {
+            (Some(labels), Some(mix)) => Some(mix.loss(labels, entropy)?),
+            (Some(labels), None) => Some(entropy(labels)?),
+            (None, _) => None,
+        };
+        // What the teacher says of a mixture is of no use for another one.
+        let numbers = mix.is_none().then_some(batch.indices.as_slice());
+        let precision = self.precision;
+        let taught = teacher.map(|teacher| {
+            let weight = teacher.distillation.weight;
+            let taught = teacher.divergence(numbers, images, &scores, precision);
+            taught.map(|taught| (taught, weight))
+        });
+        match (labelled, taught.transpose()?) {
+            (Some(loss), None) => Ok(loss),
+            (Some(loss), Some((taught, weight))) => blend(&taught, &loss, weight),
+            (None, Some((taught, _))) => Ok(taught),
+            (None, None) => bail!("a batch without anything to learn from"),
+        }
+    }
+
+    /// A step against the loss. `done`: epochs so far.
+    fn descend(&mut self, loss: &Tensor, done: f64) -> Result<()> {
+        let Training {
+            schedule,
+            epochs,
+            learning_rate,
+            clip_norm,
+            ..
+        } = self.training;
+        let rate = learning_rate * schedule.factor(done, *epochs as f64);
+        self.optimizer.step(loss, rate, *clip_norm)
+    }
+
+    /// Channels last where the network allows it: a CPU's convolutions are quicker so.
+    fn forward(&self, images: &Tensor, standing: &mut Standing) -> Result<Tensor> {
+        if standing.channels_last {
+            let images = self.module.laid(images, true)?;
+            match self.precision.forward(&self.module, &images) {
+                Ok(scores) => return Ok(scores),
+                // Views may not be possible so; then they are not from the first step on.
+                Err(_) if standing.steps == 0 => standing.channels_last = false,
+                Err(error) => return Err(error),
+            }
+        }
+        let images = self.module.laid(images, false)?;
+        self.precision.forward(&self.module, &images)
+    }
+
+    /// Whether the scores of the last batch are finite: its step may have ruined weights whose loss nobody has seen.
+    pub fn answers_in_numbers(&mut self) -> Result<bool> {
+        let Some(images) = &self.last else {
+            return Ok(true);
+        };
+        self.module.set_training(false)?;
+        let scores = tch::no_grad(|| self.module.forward(images))?;
+        self.module.set_training(true)?;
+        let finite = scores
+            .f_isfinite()
+            .and_then(|t| t.f_all())
+            .and_then(|t| t.f_int64_value(&[]));
+        Ok(finite.map_err(explain)? != 0)
+    }
+
+    pub fn validate(&mut self, lessons: &Lessons, progress: Progress) -> Result<Option<f64>> {
+        let Some((part, loader)) = lessons.validation else {
+            return Ok(None);
+        };
+        self.module.set_training(false)?;
+        let metrics = evaluate(&self.module, part, loader, progress, "validating")?;
+        self.module.set_training(true)?;
+        Ok(Some(metrics.accuracy))
+    }
+}
+
+fn weighted(loss: &Tensor, images: usize) -> Result<Tensor, TchError> {
+    loss.f_detach()?
+        .f_to_kind(Kind::Double)?
+        .f_mul_scalar(images as f64)
+}
+
+fn value(tensor: &Tensor) -> Result<f64> {
+    tensor.f_double_value(&[]).map_err(explain)
+}

@@ -1,0 +1,254 @@
+//! The epochs of one training: which weights are kept, when it ends, and how it goes on where it was stopped.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tch::Tensor;
+
+use super::checkpoint::{Standing, Tensors};
+use super::course::{Course, Shown};
+use super::{Lessons, Session, Trained};
+use crate::archive::Archive;
+use crate::report::progress::Progress;
+use crate::run::interrupt::Stopped;
+use crate::run::torch;
+
+/// A training on its way.
+pub struct Epochs<'a> {
+    course: Course<'a>,
+    /// Of the network: they share its memory.
+    tensors: Vec<Tensor>,
+    session: Session<'a>,
+    progress: Progress,
+    standing: Standing,
+    /// The best weights so far: of the highest validation accuracy, or the last ones. Empty before there are any.
+    kept: Vec<Tensor>,
+    /// Of this sitting's epochs.
+    busy: Duration,
+    /// When the training was kept last.
+    kept_at: Instant,
+}
+
+/// Whether there is more to do.
+enum Next {
+    Epoch,
+    End,
+}
+
+impl<'a> Epochs<'a> {
+    pub fn new(
+        course: Course<'a>,
+        tensors: Vec<Tensor>,
+        session: Session<'a>,
+        progress: Progress,
+    ) -> Self {
+        let standing = Standing {
+            channels_last: course.channels_last,
+            ..Standing::default()
+        };
+        Epochs {
+            course,
+            tensors,
+            session,
+            progress,
+            standing,
+            kept: Vec::new(),
+            busy: Duration::ZERO,
+            kept_at: Instant::now(),
+        }
+    }
+
+    /// Goes on from what an earlier sitting kept.
+    pub fn take_up(&mut self) -> Result<()> {
+        let checkpoint = self.session.checkpoint;
+        let Some(saved) = checkpoint.map(|c| c.load()).transpose()?.flatten() else {
+            return Ok(());
+        };
+        saved.network(&self.tensors)?;
+        self.standing = saved.standing.clone();
+        self.standing.channels_last &= self.course.channels_last;
+        if self.standing.is_over {
+            return Ok(());
+        }
+        if self.standing.kept > 0 {
+            self.kept = saved.kept(&self.tensors)?;
+        }
+        saved.moments(self.course.optimizer.moments())?;
+        self.course.optimizer.go_on(&self.standing.taken);
+        let epochs = self.course.training.epochs;
+        if self.standing.epochs < epochs {
+            self.progress.note(format_args!(
+                "going on with the fine-tuning in epoch {} of {epochs}, after {} of its images",
+                self.standing.epochs + 1,
+                self.standing.images
+            ));
+        }
+        Ok(())
+    }
+
+    /// Trains to the end.
+    pub fn run(&mut self, mut lessons: Lessons) -> Result<()> {
+        if self.standing.is_over {
+            return Ok(());
+        }
+        let mixes = self.course.training.mixing.is_any();
+        if let Some(teacher) = lessons.teacher.as_deref_mut().filter(|_| !mixes) {
+            let precision = self.course.precision;
+            teacher.learn_by_heart(
+                (lessons.train, lessons.loader),
+                precision,
+                self.session.stop,
+            )?;
+        }
+        while self.standing.epochs < self.course.training.epochs {
+            self.go_on()?;
+            if let Next::End = self.epoch(&mut lessons)? {
+                break;
+            }
+        }
+        self.standing.is_over = true;
+        self.keep()
+    }
+
+    /// Shows the images of an epoch, or a part of them.
+    fn epoch(&mut self, lessons: &mut Lessons) -> Result<Next> {
+        let (epoch, epochs) = (self.standing.epochs + 1, self.course.training.epochs);
+        let bar = self.progress.bar(
+            format_args!("fine-tuning, epoch {epoch} of {epochs}"),
+            lessons.train.len(),
+        );
+        bar.advance(self.standing.images);
+        let number = (self.session.first_epoch + epoch - 1) as u64;
+        let Session {
+            stop,
+            every,
+            checkpoint,
+            ..
+        } = self.session;
+        let kept_at = self.kept_at;
+        let pause = || stop() || (checkpoint.is_some() && kept_at.elapsed() >= every);
+        let begun = Instant::now();
+        // Its loss is read at the end, so that the time counts the work and not its queueing.
+        let shown = self
+            .course
+            .epoch(lessons, number, &mut self.standing, &pause, |images| {
+                bar.advance(images);
+            })?;
+        self.busy += begun.elapsed();
+        drop(bar);
+        match shown {
+            Shown::Some => {
+                self.keep()?;
+                Ok(Next::Epoch)
+            }
+            Shown::All => self.judge(lessons),
+        }
+    }
+
+    /// Takes in an epoch whose images were all shown.
+    fn judge(&mut self, lessons: &Lessons) -> Result<Next> {
+        let (epoch, epochs) = (self.standing.epochs + 1, self.course.training.epochs);
+        let loss = self.standing.loss();
+        if !loss.is_finite() || !self.course.answers_in_numbers()? {
+            if self.standing.kept == 0 {
+                bail!("the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr");
+            }
+            self.progress.warn(format_args!(
+                "the loss is {loss} in epoch {epoch}: training diverged, and stops with the weights of epoch {}; try a \
+                 lower --lr",
+                self.standing.kept
+            ));
+            return Ok(Next::End);
+        }
+        let accuracy = match self.course.validate(lessons, self.progress) {
+            Err(error) if error.is::<Stopped>() => {
+                self.keep()?;
+                return Err(error);
+            }
+            measured => measured?,
+        };
+        self.standing.end_epoch(loss, accuracy);
+        let validated = accuracy.map_or(String::new(), |a| {
+            format!(", validation accuracy {:.2} %", 100. * a)
+        });
+        self.progress.step(format_args!(
+            "epoch {epoch} of {epochs}: training loss {loss:.4}{validated}"
+        ));
+        if self.standing.best.is_none_or(|best| accuracy > Some(best)) {
+            self.standing.kept = epoch;
+            self.standing.best = accuracy;
+            self.kept = self
+                .tensors
+                .iter()
+                .map(torch::copy)
+                .collect::<Result<_>>()?;
+        }
+        let worse = epoch - self.standing.kept;
+        let patience = self.course.training.patience;
+        if accuracy.is_some() && patience.is_some_and(|patience| worse >= patience) {
+            self.progress.note(format_args!(
+                "no better validation accuracy in {worse} epochs: training stops after epoch {epoch}"
+            ));
+            return Ok(Next::End);
+        }
+        if epoch < epochs {
+            self.keep()?;
+        }
+        Ok(Next::Epoch)
+    }
+
+    /// Writes down how far training came, if there is a place for it.
+    fn keep(&mut self) -> Result<()> {
+        let Some(checkpoint) = self.session.checkpoint else {
+            return Ok(());
+        };
+        self.standing.taken = self.course.optimizer.steps();
+        let moments: Vec<&Tensor> = self.course.optimizer.moments().collect();
+        let tensors = match self.standing.is_over {
+            true => Tensors {
+                network: self.result(),
+                kept: &[],
+                moments: &[],
+            },
+            false => Tensors {
+                network: &self.tensors,
+                kept: match self.standing.keeps_current() {
+                    true => &[],
+                    false => &self.kept,
+                },
+                moments: &moments,
+            },
+        };
+        checkpoint.save(&self.standing, &tensors)?;
+        self.kept_at = Instant::now();
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<()> {
+        match (self.session.stop)() {
+            true => bail!(Stopped),
+            false => Ok(()),
+        }
+    }
+
+    /// The weights that training ends with: the best, or those it began with where there was no epoch.
+    pub fn result(&self) -> &[Tensor] {
+        match self.kept.is_empty() {
+            true => &self.tensors,
+            false => &self.kept,
+        }
+    }
+
+    /// What training did; `archive` has its result.
+    pub fn trained(self, archive: Archive) -> Trained {
+        let images = self.course.images;
+        Trained {
+            archive,
+            losses: self.standing.losses,
+            validation: self.standing.validation,
+            kept: self.standing.kept,
+            images_per_second: (images > 0)
+                .then(|| images as f64 / self.busy.as_secs_f64().max(f64::MIN_POSITIVE)),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Training a network, and measuring it.
+//!
+//! In come modules in memory and images; out come changed weights, and figures with their uncertainty. Imports from all
+//! rooms up to `score`.
+
+pub mod eval;
+pub mod finetune;
+pub mod repair;
+pub mod robustness;
