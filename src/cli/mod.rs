@@ -142,7 +142,7 @@ pub enum Command {
     Remove(Remove),
     #[cfg(feature = "torch")]
     #[command(flatten)]
-    Running(Running),
+    Running(Box<Running>),
     /// Print the completion script of a shell
     #[command(display_order = 7)]
     Completions(Completions),
