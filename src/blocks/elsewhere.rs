@@ -137,16 +137,17 @@ fn copied(
     }
     let inside = calls_inside(program, block);
     // What a branch of the method itself that never runs does with modules of the block stays.
+    let counting = calls_that_give_numbers(program, block);
     let own = using.remove(frame.method.as_str()).into_iter().flatten();
-    let mut own: HashSet<CallId> = own.flatten().filter(|id| inside.contains(id)).collect();
+    let own: HashSet<CallId> = own.flatten().filter(|id| counting.contains(id)).collect();
     for number in constants_of_block_alone(network, program, block) {
         for usage in uses.of_constant(class_name, number) {
             let How::Read { within } = usage.how else {
                 continue;
             };
-            match within.filter(|id| usage.method == frame.method && inside.contains(id)) {
-                Some(id) => drop(own.insert(id)),
-                None => using.entry(usage.method).or_default().push(within),
+            let own = usage.method == frame.method && within.is_some_and(|id| inside.contains(&id));
+            if !own {
+                using.entry(usage.method).or_default().push(within);
             }
         }
     }
@@ -178,8 +179,6 @@ fn copied(
             stand_in: copy.stand_in,
         }));
     }
-    let counting = calls_that_give_numbers(program, block);
-    own.retain(|id| counting.contains(id));
     if own.is_empty() {
         return Ok(bypasses);
     }

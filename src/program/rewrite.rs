@@ -79,12 +79,7 @@ impl Before {
         let checked = checked(&method.body);
         Before {
             reads: reads_besides(&method.body, &checked),
-            bound: method
-                .body
-                .iter()
-                .flat_map(binds)
-                .map(str::to_owned)
-                .collect(),
+            bound: bound_in(&method.body),
             checked,
         }
     }
@@ -185,12 +180,7 @@ fn reads_besides(body: &[Stmt], checked: &Checked) -> Reads {
 
 /// Removes checks that read what is not bound any more, and what is there for them. `false` if there are none.
 fn drop_checks_of_what_is_gone(method: &mut Function, before: &Before) -> bool {
-    let bound: HashSet<String> = method
-        .body
-        .iter()
-        .flat_map(binds)
-        .map(str::to_owned)
-        .collect();
+    let bound = bound_in(&method.body);
     let gone: HashSet<&String> = before.bound.difference(&bound).collect();
     !gone.is_empty() && drop_checks_in(&mut method.body, &gone, &before.checked)
 }
@@ -275,6 +265,10 @@ fn reads(body: &[Stmt]) -> Reads {
         }
     }
     count
+}
+
+fn bound_in(body: &[Stmt]) -> HashSet<String> {
+    body.iter().flat_map(binds).map(str::to_owned).collect()
 }
 
 /// The variables that a statement binds, also in the blocks it holds.
