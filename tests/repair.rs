@@ -9,17 +9,22 @@ use std::num::NonZeroUsize;
 use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::Patch;
-use ckaprune::data::{self, Loader, Normalisation, Part, Samples, Transform};
+use ckaprune::data::{self, Images, Loader, Normalisation, Part, Samples, Transform};
 use ckaprune::program::interface::Interface;
 use ckaprune::report::progress::Progress;
+use ckaprune::run::model::Model;
 use ckaprune::run::segments::with_tensor_list;
+use ckaprune::run::state_dict::StateDict;
 use ckaprune::run::torch::{Module, to_array};
-use ckaprune::train::finetune::State;
-use ckaprune::train::repair::{Repaired, Step, Workshop};
+use ckaprune::train::repair::{Repaired, Repairer, Step};
 use common::{demo, fixture, open};
 use tch::{Device, Tensor};
 
 const BATCH: usize = 64;
+
+fn model(archive: &Archive) -> Model {
+    Model::new(archive.clone(), analyse(archive), Device::Cpu)
+}
 
 fn loader() -> Loader {
     let transform = Transform {
@@ -53,17 +58,10 @@ fn pruned() -> (Archive, Archive, Vec<String>) {
 
 /// What these steps make of a network without `removed`.
 fn repaired(original: &Archive, archive: &Archive, removed: &[String], steps: &[Step]) -> Repaired {
-    let (interface, loader, images) = (Interface::default(), loader(), images());
-    let quiet = Progress { quiet: true };
-    let analysis = analyse(original);
-    let workshop = Workshop::new(
-        (original, &analysis),
-        &interface,
-        (&images, &loader),
-        Device::Cpu,
-        quiet,
-    );
-    workshop.unwrap().repair(archive, removed, steps).unwrap()
+    let original = model(original);
+    let images = Images::new(images(), loader());
+    let repairer = Repairer::new(&original, &images, Progress { quiet: true }).unwrap();
+    repairer.repair(model(archive), removed, steps).unwrap()
 }
 
 #[test]
@@ -84,7 +82,7 @@ fn a_scale_and_a_shift_of_channels_are_taken_back() {
         let (id, _) = modules.find(|(_, m)| m.path == path).unwrap();
         ["weight", "bias"].map(|name| (id, name.to_owned()))
     });
-    let state = State::of_tensors(bent.concat());
+    let state = StateDict::of_tensors(bent.concat());
     let values = |archive: &Archive| {
         let listed = with_tensor_list(archive, &network, &state.operands());
         let module = Module::load(&listed, Device::Cpu, &Interface::default()).unwrap();
@@ -97,7 +95,7 @@ fn a_scale_and_a_shift_of_channels_are_taken_back() {
     let behind = ["stage1.1".to_owned()];
     let repaired = repaired(&original, &archive, &behind, &[Step::Channels]);
     assert!(repaired.steps[0].pays(), "{:?}", repaired.steps);
-    for (found, expected) in values(&repaired.archive).iter().zip(&expected) {
+    for (found, expected) in values(repaired.model.archive()).iter().zip(&expected) {
         let off = (found - expected).abs().max().double_value(&[]);
         assert!(off < 1e-3, "{found} and {expected}");
     }
@@ -117,7 +115,7 @@ fn statistics_are_those_of_the_images_repaired_on() {
     };
     // Training normalises by the batch itself.
     let by_batch = to_array(&scores(&pruned, true)).unwrap();
-    let by_statistics = to_array(&scores(&repaired.archive, false)).unwrap();
+    let by_statistics = to_array(&scores(repaired.model.archive(), false)).unwrap();
     let far = by_batch.iter().fold(0f32, |m, x| m.max(x.abs()));
     for (a, b) in by_batch.iter().zip(&by_statistics) {
         assert!((a - b).abs() < 1e-2 * far, "{a} and {b}, of up to {far}");
@@ -134,7 +132,7 @@ fn a_network_in_step_stays_as_it_is() {
     };
     assert!(!repair.pays(), "{repair:?}");
     assert_eq!(
-        repaired.archive.to_bytes().unwrap(),
+        repaired.model.archive().to_bytes().unwrap(),
         original.to_bytes().unwrap()
     );
 }
@@ -146,17 +144,11 @@ fn a_network_without_normalisation_has_nothing_to_repair() {
     let analysis = Analysis::of(&frozen, &input).unwrap();
     let images = data::synthetic([3, 8, 8], NonZeroUsize::new(20).unwrap(), 0).unwrap();
     let loader = Loader::new(NonZeroUsize::new(10).unwrap(), Transform::default());
-    let interface = Interface::default();
-    let quiet = Progress { quiet: true };
-    let workshop = Workshop::new(
-        (&frozen, &analysis),
-        &interface,
-        (&images, &loader),
-        Device::Cpu,
-        quiet,
-    );
+    let images = Images::new(images, loader);
     let removed: Vec<String> = analysis.blocks.iter().map(|b| b.path.clone()).collect();
+    let frozen = Model::new(frozen, analysis, Device::Cpu);
+    let repairer = Repairer::new(&frozen, &images, Progress { quiet: true }).unwrap();
     let steps = [Step::Channels, Step::Bn];
-    let repaired = workshop.unwrap().repair(&frozen, &removed, &steps).unwrap();
+    let repaired = repairer.repair(frozen.clone(), &removed, &steps).unwrap();
     assert_eq!(repaired.steps, []);
 }

@@ -10,15 +10,16 @@ use std::path::Path;
 use ckaprune::archive::Archive;
 use ckaprune::archive::network::source_file;
 use ckaprune::blocks::analysis::{Analysis, Request};
-use ckaprune::data::{Batch, Loader, Part, Transform, synthetic};
+use ckaprune::data::{Batch, Images, Loader, Part, Transform, synthetic};
 use ckaprune::program::ast::{Item, Member};
 use ckaprune::program::{Emitter, ModuleTree, Span, Statement, ValueId, print};
 use ckaprune::report::progress::Progress;
+use ckaprune::run::model::Model;
+use ckaprune::run::state_dict::StateDict;
 use ckaprune::run::torch::Module;
 use ckaprune::score::cka::debiased_cka;
 use ckaprune::score::representation;
 use ckaprune::score::similarity::{Ended, Job, LayerKind, Map, Mapping, Skipped, Subject};
-use ckaprune::train::finetune::State;
 use common::{FIXTURE_INPUT, archives, fixture, open};
 use ndarray::{Array2, ArrayD};
 use tch::{Device, Kind, Tensor};
@@ -26,7 +27,6 @@ use tch::{Device, Kind, Tensor};
 const QUIET: Progress = Progress { quiet: true };
 
 const MAPPING: Mapping = Mapping {
-    device: Device::Cpu,
     memory: 1 << 30,
     progress: QUIET,
 };
@@ -46,8 +46,7 @@ fn loader(batch: usize) -> Loader {
 /// A network, analysed.
 struct Case {
     name: String,
-    archive: Archive,
-    analysis: Analysis,
+    model: Model,
 }
 
 impl Case {
@@ -61,8 +60,7 @@ impl Case {
         }
         Case {
             name: name.into(),
-            archive,
-            analysis,
+            model: Model::new(archive, analysis, Device::Cpu),
         }
     }
 
@@ -83,8 +81,7 @@ impl Case {
     fn subject(&self) -> Subject<'_> {
         Subject {
             path: Path::new(&self.name),
-            archive: &self.archive,
-            analysis: &self.analysis,
+            model: &self.model,
         }
     }
 
@@ -95,11 +92,11 @@ impl Case {
         batch: usize,
         mapping: Mapping,
     ) -> anyhow::Result<Map> {
-        let (part, loader) = (self::images(images), loader(batch));
+        let images = Images::new(self::images(images), loader(batch));
         let job = Job {
             rows: self.subject(),
             columns: other.map(Case::subject),
-            images: (&part, &loader),
+            images: &images,
         };
         match mapping.run(&job, &|| false)? {
             Ended::Compared(map) => Ok(map),
@@ -120,7 +117,7 @@ impl Case {
     fn output(&self, value: ValueId, statements: usize, batch: &Batch) -> Array2<f64> {
         let Analysis {
             network, program, ..
-        } = &self.analysis;
+        } = self.model.analysis();
         let emitter = Emitter::new(network, program);
         let code = emitter.code(&Span {
             input: program.input,
@@ -138,9 +135,9 @@ impl Case {
                 root.members.push(Member::Method(method));
             }
         }
-        let mut archive = self.archive.clone();
+        let mut archive = self.model.archive().clone();
         archive.set_source(&source_file(module), print(&file));
-        let interface = self.analysis.interface.as_ref().unwrap();
+        let interface = self.model.analysis().interface.as_ref().unwrap();
         let module = Module::load(&archive, Device::Cpu, interface).unwrap();
         let images = module.images(&batch.images).unwrap();
         let output = tch::no_grad(|| module.method("first_part", &images, Vec::new())).unwrap();
@@ -151,13 +148,13 @@ impl Case {
     fn outputs(&self, part: &Part) -> Vec<(String, Array2<f64>)> {
         let all = loader(part.len());
         let batch = all.batches(part, 0).unwrap().next().unwrap().unwrap();
-        let blocks = self.analysis.blocks.iter().map(|block| {
+        let blocks = self.model.analysis().blocks.iter().map(|block| {
             let rows = self.output(block.output, block.statements.end, &batch);
             (block.path.clone(), rows)
         });
         let mut outputs: Vec<_> = blocks.collect();
-        let images = (part, &all);
-        let last = representation(&self.archive, &self.analysis, images, Device::Cpu, QUIET);
+        let images = Images::new(part.clone(), all);
+        let last = representation(&self.model, &images, QUIET);
         outputs.push(("representation".into(), last.unwrap().mapv(f64::from)));
         outputs
     }
@@ -226,7 +223,7 @@ fn an_output_is_compared_as_it_was_before_others_wrote_over_it() {
     );
     let case = Case::edited("preact_scripted.pt", class, from, to);
     let stays = |s: &Statement| s.operator() == Some("relu_");
-    assert!(case.analysis.program.statements.iter().any(stays));
+    assert!(case.model.analysis().program.statements.iter().any(stays));
     assert_is_debiased_cka_of_the_outputs(&case);
     // It does matter when one looks.
     let whole = Case::fixture("preact_scripted.pt").map(24, 24);
@@ -328,7 +325,7 @@ fn zeroed(name: &str, below: &str) -> Case {
         })
         .unzip();
     assert!(!places.is_empty());
-    let state = State::of_tensors(places);
+    let state = StateDict::of_tensors(places);
     state.write_back(&network, &tensors, &mut archive).unwrap();
     Case::of(name, archive)
 }
@@ -375,11 +372,11 @@ fn too_few_images_and_too_little_memory_are_told_with_what_to_do() {
 #[test]
 fn it_stops_between_two_minibatches() {
     let case = Case::fixture("basic_scripted.pt");
-    let (part, loader) = (images(32), loader(8));
+    let images = Images::new(images(32), loader(8));
     let job = Job {
         rows: case.subject(),
         columns: None,
-        images: (&part, &loader),
+        images: &images,
     };
     let asked = std::cell::Cell::new(0);
     let stop = || {

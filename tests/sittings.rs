@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ckaprune::archive::Archive;
-use ckaprune::data::{Augment, Loader, Part, Transform};
-use ckaprune::program::interface::Interface;
+use ckaprune::blocks::analysis::{Analysis, Request};
+use ckaprune::data::{Augment, Images, Loader, Transform};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::interrupt::Stopped;
+use ckaprune::run::model::Model;
 use ckaprune::run::settings::Settings;
-use ckaprune::run::torch::Module;
 use ckaprune::train::finetune::{
     Checkpoint, Distillation, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher, Trained,
     Training, finetune,
@@ -32,11 +32,15 @@ fn random_numbers() -> MutexGuard<'static, ()> {
     DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn model(archive: &Archive) -> Model {
+    let analysis = Analysis::of(archive, &Request::shape(&[3, 8, 8])).unwrap();
+    Model::new(archive.clone(), analysis, Device::Cpu)
+}
+
 /// One training, to be done in one sitting or in several.
 struct Job {
     archive: Archive,
-    part: Part,
-    loader: Loader,
+    images: Images,
     validates: bool,
     teacher: Option<Archive>,
     training: Training,
@@ -50,8 +54,7 @@ impl Job {
         let loader = Loader::new(NonZeroUsize::new(25).unwrap(), Transform::default());
         Job {
             archive: open(&fixture(model)),
-            part,
-            loader: loader.shuffled(7),
+            images: Images::new(part, loader.shuffled(7)),
             validates: false,
             teacher: None,
             training,
@@ -65,29 +68,20 @@ impl Job {
     }
 
     fn sit(&self, session: Session) -> anyhow::Result<Trained> {
-        let mut teacher = self.teacher.as_ref().map(|archive| {
-            let module = Module::load(archive, Device::Cpu, &Interface::default()).unwrap();
-            let distillation = Distillation {
-                temperature: 4.,
-                weight: 0.5,
-            };
-            Teacher::new(module, distillation, &self.loader)
-        });
+        let distillation = Distillation {
+            temperature: 4.,
+            weight: 0.5,
+        };
+        let taught_by = self.teacher.as_ref().map(model);
+        let mut teacher = taught_by
+            .as_ref()
+            .map(|model| Teacher::new(model.module().unwrap(), distillation, &self.images.loader));
         let lessons = Lessons {
-            train: &self.part,
-            loader: &self.loader,
-            validation: self.validates.then_some((&self.part, &self.loader)),
+            train: &self.images,
+            validation: self.validates.then_some(&self.images),
             teacher: teacher.as_mut(),
         };
-        finetune(
-            &self.archive,
-            &Interface::default(),
-            lessons,
-            &self.training,
-            session,
-            Device::Cpu,
-            QUIET,
-        )
+        finetune(model(&self.archive), lessons, &self.training, session)
     }
 
     /// Stops after every `batches` batches, each time as a process that ends, until all is done. The number of sittings.
@@ -105,7 +99,7 @@ impl Job {
             let session = Session {
                 checkpoint: Some(&checkpoint),
                 stop: &stop,
-                ..Session::at(3)
+                ..Session::at(3, QUIET)
             };
             match self.sit(session) {
                 Ok(trained) => return (trained, sitting),
@@ -118,7 +112,7 @@ impl Job {
     /// Checks that it comes to the same in one sitting and in many.
     fn check(&self) {
         let _alone = random_numbers();
-        let straight = self.sit(Session::at(3)).unwrap();
+        let straight = self.sit(Session::at(3, QUIET)).unwrap();
         let mut most = 0;
         for batches in [2, 3, 5] {
             let (trained, sittings) = self.in_sittings(batches);
@@ -126,7 +120,7 @@ impl Job {
             assert_eq!(trained.losses, straight.losses, "every {batches}");
             assert_eq!(trained.validation, straight.validation);
             assert_eq!(trained.kept, straight.kept);
-            let bytes = |trained: &Trained| trained.archive.to_bytes().unwrap();
+            let bytes = |trained: &Trained| trained.model.archive().to_bytes().unwrap();
             assert!(
                 bytes(&trained) == bytes(&straight),
                 "other weights: every {batches}"
@@ -191,7 +185,7 @@ fn dropout_augmentation_and_mixtures_draw_what_they_would_have_drawn() {
     );
     job.check();
     job.training.mixing = Mixing::default();
-    job.loader = job.loader.augmented(Augment::default(), 7);
+    job.images.loader = job.images.loader.augmented(Augment::default(), 7);
     job.check();
 }
 
@@ -206,7 +200,7 @@ fn the_best_epoch_is_kept_and_patience_counts_on() {
     );
     job.validates = true;
     job.check();
-    let trained = job.sit(Session::at(3)).unwrap();
+    let trained = job.sit(Session::at(3, QUIET)).unwrap();
     assert!(trained.losses.len() > trained.kept, "{trained:?}");
 }
 
@@ -233,7 +227,7 @@ fn training_that_diverges_ends_with_the_same_weights() {
     };
     let job = Job::new("basic_scripted.pt", training);
     let _alone = random_numbers();
-    let straight = job.sit(Session::at(3)).unwrap();
+    let straight = job.sit(Session::at(3, QUIET)).unwrap();
     assert_eq!(straight.kept, 1);
     let (stopped, sittings) = job.in_sittings(2);
     assert!(sittings > 2);
@@ -245,15 +239,15 @@ fn training_that_diverges_ends_with_the_same_weights() {
 fn frequent_checkpoints_change_nothing() {
     let job = Job::new("dropout_traced.pt", epochs(3));
     let _alone = random_numbers();
-    let straight = job.sit(Session::at(0)).unwrap();
+    let straight = job.sit(Session::at(0, QUIET)).unwrap();
     let checkpoint = job.checkpoint();
     let session = Session {
         checkpoint: Some(&checkpoint),
         every: Duration::ZERO,
-        ..Session::at(0)
+        ..Session::at(0, QUIET)
     };
     let kept = job.sit(session).unwrap();
-    let bytes = |trained: &Trained| trained.archive.to_bytes().unwrap();
+    let bytes = |trained: &Trained| trained.model.archive().to_bytes().unwrap();
     assert!(bytes(&kept) == bytes(&straight));
     // Done once, it is not done again.
     let again = job.sit(session).unwrap();
@@ -269,7 +263,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     let checkpoint = job.checkpoint();
     let session = Session {
         checkpoint: Some(&checkpoint),
-        ..Session::at(0)
+        ..Session::at(0, QUIET)
     };
     job.sit(session).unwrap();
     let other = Job {

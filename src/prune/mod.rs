@@ -5,10 +5,11 @@ pub mod gates;
 mod iteration;
 mod next;
 mod pick;
-mod removal;
+mod recovery;
 mod rules;
 pub mod run_dir;
 mod scorer;
+mod splits;
 mod state;
 mod targets;
 
@@ -18,51 +19,25 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::archive::Archive;
-use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::lineage::Lineage;
-use crate::data::{Loader, Part};
-use crate::program::interface::Interface;
+use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::torch::Module;
+use crate::run::model::Model;
 use crate::score::Scoring;
 use crate::score::criteria;
-use crate::train::eval::{Metrics, evaluate};
-use crate::train::finetune::{Distillation, Teacher, Training};
+use crate::train::finetune::{Distillation, Training};
 use crate::train::repair::Step;
-use removal::Bench;
+use recovery::Recovery;
+use scorer::Scorer;
 
 pub use iteration::{Figures, Iteration, Tuning};
 pub use pick::Pick;
+pub use recovery::Tune;
 pub use rules::Rules;
 pub use scorer::Reference;
+pub use splits::Splits;
 pub use state::{Begun, Phase, State};
 pub use targets::{MaxDrop, Stop, Targets};
-
-/// The images of a run.
-#[derive(Clone, Debug)]
-pub struct Images {
-    /// Drawn from the training part; scoring sees nothing else.
-    pub calibration: Part,
-    /// What fine-tuning learns from, if there are labels.
-    pub train: Option<Part>,
-    /// Taken from the training part: what the best epoch is picked by.
-    pub validation: Option<Part>,
-    /// Only ever measured on.
-    pub test: Option<Part>,
-    /// Without shuffling or augmentation.
-    pub plain: Loader,
-    /// Shuffled and augmented.
-    pub training: Loader,
-}
-
-impl Images {
-    /// Whether fine-tuning has labels to learn from.
-    #[must_use]
-    pub fn has_labels(&self) -> bool {
-        self.train.as_ref().is_some_and(|t| t.labels().is_some())
-    }
-}
 
 /// A pruning run, as asked for.
 #[derive(Clone, Debug)]
@@ -80,14 +55,30 @@ pub struct Run {
     pub distillation: Option<Distillation>,
     /// What is tried after each removal, in this order.
     pub repair: Vec<Step>,
-    /// Of the network; removals do not change it.
-    pub interface: Interface,
     pub scoring: Scoring,
+    pub splits: Splits,
     /// Where training is kept half way, if it is to be.
     pub folder: Option<PathBuf>,
 }
 
 impl Run {
+    /// Whether networks are fine-tuned after each removal.
+    #[must_use]
+    pub fn trains(&self) -> bool {
+        self.training.epochs > 0 && self.can_train()
+    }
+
+    /// Whether there are images to learn from, with labels or a teacher.
+    #[must_use]
+    pub fn can_train(&self) -> bool {
+        self.splits.train.is_some() && (self.splits.has_labels() || self.distillation.is_some())
+    }
+
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.scoring.progress
+    }
+
     /// Carries the run on from `state` to its end, or to where no candidate is left. `saved` is called after each step of
     /// an iteration: scoring, removal with repair, fine-tuning. `whole` are the figures of the original.
     ///
@@ -95,134 +86,140 @@ impl Run {
     /// Those of scoring, removal and fine-tuning; and [`Stopped`](interrupt::Stopped), after a call of `saved`.
     pub fn carry_on(
         &self,
-        (original, whole): (&Archive, &Figures),
-        mut state: State,
-        request: &Request,
-        images: &Images,
-        mut saved: impl FnMut(&State) -> Result<()>,
+        original: &Model,
+        whole: &Figures,
+        state: State,
+        saved: &mut dyn FnMut(&State) -> Result<()>,
     ) -> Result<(State, Stop)> {
-        let progress = self.scoring.progress;
-        let began = Analysis::of(original, request)?;
+        PruningLoop::new(self, original, whole, state, saved)?.run()
+    }
+}
+
+/// A run under way.
+struct PruningLoop<'a> {
+    run: &'a Run,
+    /// Figures of the original.
+    whole: Figures,
+    state: State,
+    /// Names that blocks keep while others go.
+    lineage: Lineage,
+    scorer: Scorer<'a>,
+    recovery: Recovery<'a>,
+    saved: &'a mut dyn FnMut(&State) -> Result<()>,
+}
+
+/// What a run does next.
+enum Next {
+    /// Score, remove and repair.
+    Remove,
+    /// Fine-tune and measure what a removal has left.
+    Tune(Box<Begun>),
+    Stop(Stop),
+}
+
+impl<'a> PruningLoop<'a> {
+    fn new(
+        run: &'a Run,
+        original: &'a Model,
+        whole: &Figures,
+        mut state: State,
+        saved: &'a mut dyn FnMut(&State) -> Result<()>,
+    ) -> Result<Self> {
         let done: Vec<_> = state.iterations.iter().map(|i| i.removed.clone()).collect();
-        let (_, mut lineage) = Lineage::replay(original, &began, &done)?;
-        let mut bench = Bench::new(self, images, original, &began)?;
-        let mut scorer = self.scorer(original, &began, images)?;
-        if self.targets.latency.is_some() && state.original_latency.is_none() {
-            let [seconds, _] = self.pace_of_one([original, original], images)?;
+        let (_, lineage) = Lineage::replay(original.archive(), original.analysis(), &done)?;
+        let recovery = Recovery::new(run, original)?;
+        let scorer = run.scorer(original)?;
+        if run.targets.latency.is_some() && state.original_latency.is_none() {
+            let [seconds, _] = run.pace_of_one([original, original])?;
             state.original_latency = Some(seconds);
         }
-        let whole = &Figures {
+        let whole = Figures {
             latency: state.original_latency,
             ..*whole
         };
-        let stop = loop {
-            let now = state.iterations.last().map_or(whole, |last| &last.after);
-            if let Some(stop) = self.targets.met(state.iterations.len(), whole, now) {
-                break stop;
-            }
-            if let Some(max_drop) = &self.max_drop
-                && state.tried().count() > max_drop.retries
-            {
-                break Stop::MaxDrop;
-            }
-            interrupt::check()?;
-            let mut analysis = Analysis::of(&state.archive, request)?;
-            lineage.name(&mut analysis);
-            if state.begun.is_none() {
-                let begun = Instant::now();
-                let tools = (&bench, &mut scorer);
-                match self.remove_next(tools, &mut state, &analysis, whole, &mut saved)? {
-                    ControlFlow::Continue(mut removed) => {
-                        removed.iteration.seconds = begun.elapsed().as_secs_f64();
-                        state.begun = Some(removed);
+        Ok(PruningLoop {
+            run,
+            whole,
+            state,
+            lineage,
+            scorer,
+            recovery,
+            saved,
+        })
+    }
+
+    fn run(mut self) -> Result<(State, Stop)> {
+        loop {
+            match self.next() {
+                Next::Stop(stop) => return Ok((self.state, stop)),
+                Next::Remove => {
+                    if let Some(stop) = self.remove()? {
+                        return Ok((self.state, stop));
                     }
-                    ControlFlow::Break(stop) => break stop,
                 }
-                // Without training what is left to do takes no longer than this.
-                if self.trains(images) {
-                    saved(&state)?;
-                }
+                Next::Tune(begun) => self.tune(*begun)?,
             }
-            let Some(removed) = state.begun.take() else {
-                continue;
-            };
-            let mut iteration = removed.iteration;
-            let begun = Instant::now();
-            let latency = state.original_latency;
-            let archive =
-                bench.tune(removed.archive, &analysis.request, &mut iteration, latency)?;
-            iteration.seconds += begun.elapsed().as_secs_f64();
-            let (before, after) = (
-                whole.validation_accuracy,
-                iteration.after.validation_accuracy,
-            );
-            let too_much = self.max_drop.is_some_and(|m| m.exceeded(before, after));
-            progress.note(progress_line(&iteration, self.targets.iterations, too_much));
-            if too_much {
-                state.rolled_back.push(iteration);
-            } else {
-                state.archive = archive;
-                lineage.follow(&analysis, &iteration.removed);
-                state.iterations.push(iteration);
-            }
-            saved(&state)?;
+        }
+    }
+
+    fn next(&mut self) -> Next {
+        let done = &self.state.iterations;
+        let now = done.last().map_or(&self.whole, |last| &last.after);
+        if let Some(stop) = self.run.targets.met(done.len(), &self.whole, now) {
+            return Next::Stop(stop);
+        }
+        let tried = self.state.tried().count();
+        if self.run.max_drop.is_some_and(|m| tried > m.retries) {
+            return Next::Stop(Stop::MaxDrop);
+        }
+        self.lineage.name(self.state.model.analysis_mut());
+        let begun = self.state.begun.take().map(Box::new);
+        begun.map_or(Next::Remove, Next::Tune)
+    }
+
+    /// Removes the best candidates; why not, if there is none.
+    fn remove(&mut self) -> Result<Option<Stop>> {
+        interrupt::check()?;
+        // Scoring loads the network in another form.
+        self.state.model.unload();
+        let begun = Instant::now();
+        let mut removed = match self.remove_next()? {
+            ControlFlow::Continue(removed) => removed,
+            ControlFlow::Break(stop) => return Ok(Some(stop)),
         };
-        Ok((state, stop))
+        removed.iteration.seconds = begun.elapsed().as_secs_f64();
+        self.state.begun = Some(removed);
+        // Without training what is left to do takes no longer than this.
+        if self.run.trains() {
+            (self.saved)(&self.state)?;
+        }
+        Ok(None)
     }
 
-    /// Whether networks are fine-tuned after each removal.
-    #[must_use]
-    pub fn trains(&self, images: &Images) -> bool {
-        self.training.epochs > 0 && self.can_train(images)
-    }
-
-    /// Whether there are images to learn from, with labels or a teacher.
-    #[must_use]
-    pub fn can_train(&self, images: &Images) -> bool {
-        images.train.is_some() && (images.has_labels() || self.distillation.is_some())
-    }
-
-    /// The unpruned network, to learn from.
-    ///
-    /// # Errors
-    /// If it cannot be loaded.
-    pub fn teacher(&self, original: &Archive, images: &Images) -> Result<Option<Teacher>> {
-        let Some(distillation) = self.distillation else {
-            return Ok(None);
-        };
-        let module = Module::load(original, self.scoring.device, &self.interface)?;
-        Ok(Some(Teacher::new(module, distillation, &images.training)))
-    }
-
-    /// Test accuracy of an archive, if there are labelled test images.
-    ///
-    /// # Errors
-    /// If it cannot run.
-    pub fn measure(&self, archive: &Archive, images: &Images) -> Result<Option<Metrics>> {
-        self.evaluated(archive, images.test.as_ref(), images, "measuring")
-    }
-
-    /// Accuracy on the validation images, if there are any.
-    ///
-    /// # Errors
-    /// If the archive cannot run.
-    pub fn validate(&self, archive: &Archive, images: &Images) -> Result<Option<f64>> {
-        let metrics = self.evaluated(archive, images.validation.as_ref(), images, "validating")?;
-        Ok(metrics.map(|m| m.accuracy))
-    }
-
-    fn evaluated(
-        &self,
-        archive: &Archive,
-        part: Option<&Part>,
-        images: &Images,
-        what: &str,
-    ) -> Result<Option<Metrics>> {
-        let Some(part) = part else {
-            return Ok(None);
-        };
-        let module = Module::load(archive, self.scoring.device, &self.interface)?;
-        evaluate(&module, part, &images.plain, self.scoring.progress, what).map(Some)
+    /// Fine-tunes and measures what a removal has left, and keeps it or rolls it back.
+    fn tune(&mut self, removed: Begun) -> Result<()> {
+        let mut iteration = removed.iteration;
+        let begun = Instant::now();
+        let latency = self.state.original_latency;
+        let model = self
+            .recovery
+            .tuned(removed.model, &mut iteration, latency)?;
+        iteration.seconds += begun.elapsed().as_secs_f64();
+        let before = self.whole.validation_accuracy;
+        let after = iteration.after.validation_accuracy;
+        let max_drop = self.run.max_drop;
+        let too_much = max_drop.is_some_and(|m| m.exceeded(before, after));
+        let line = progress_line(&iteration, self.run.targets.iterations, too_much);
+        self.run.progress().note(line);
+        if too_much {
+            self.state.rolled_back.push(iteration);
+        } else {
+            let pruned = self.state.model.analysis();
+            self.lineage.follow(pruned, &iteration.removed);
+            self.state.model = model;
+            self.state.iterations.push(iteration);
+        }
+        (self.saved)(&self.state)
     }
 }
 

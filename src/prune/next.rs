@@ -4,60 +4,58 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::removal::Bench;
-use super::scorer::Scorer;
-use super::{Begun, Figures, Iteration, Run, State, Stop};
+use super::{Begun, Figures, Iteration, PruningLoop, Run, Stop};
 use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::patch::{Patch, PatchError};
+use crate::run::model::Model;
 use crate::score::criteria::Score;
 
-impl Run {
+impl PruningLoop<'_> {
     /// Scores the candidates and removes the best of them; why not, if there is none.
-    pub(super) fn remove_next(
-        &self,
-        (bench, scorer): (&Bench, &mut Scorer),
-        state: &mut State,
-        analysis: &Analysis,
-        whole: &Figures,
-        saved: &mut dyn FnMut(&State) -> Result<()>,
-    ) -> Result<ControlFlow<Stop, Begun>> {
-        let number = state.iterations.len() + 1;
-        let tried: Vec<String> = state.tried().flat_map(|i| i.removed.clone()).collect();
-        let mut candidates = self.rules.candidates(analysis);
+    pub(super) fn remove_next(&mut self) -> Result<ControlFlow<Stop, Begun>> {
+        let number = self.state.iterations.len() + 1;
+        let tried: Vec<String> = self.state.tried().flat_map(|i| i.removed.clone()).collect();
+        let pruned = self.state.model.clone();
+        let analysis = pruned.analysis();
+        let mut candidates = self.run.rules.candidates(analysis);
         candidates.retain(|b| !tried.contains(&b.path));
         if candidates.is_empty() {
             if !tried.is_empty() {
                 return Ok(ControlFlow::Break(Stop::MaxDrop));
             }
-            self.warn_of_end(number - 1, &self.rules.why_no_candidate(analysis));
+            let why = self.run.rules.why_no_candidate(analysis);
+            self.run.warn_of_end(number - 1, &why);
             return Ok(ControlFlow::Break(Stop::NoCandidates));
         }
-        let mut scores = scorer.scores(state, analysis, &candidates, saved)?;
+        let scored = self.scorer.scores(&mut self.state, &candidates, self.saved);
+        let mut scores = scored?;
         loop {
-            let chosen = self.choose(analysis, &candidates, &scores, whole);
+            let chosen = self.run.choose(analysis, &candidates, &scores, &self.whole);
             if chosen.is_empty() && !tried.is_empty() {
                 return Ok(ControlFlow::Break(Stop::MaxDrop));
             }
             if chosen.is_empty() {
-                self.warn_of_end(number - 1, "none of those left can be taken out");
+                let why = "none of those left can be taken out";
+                self.run.warn_of_end(number - 1, why);
                 return Ok(ControlFlow::Break(Stop::NoCandidates));
             }
             // Stages that may lose no more, and blocks that cannot go, let others be picked than those the race looks for.
-            if scorer.has_dropped(&scores, &chosen) {
-                scores = scorer.finished(state, analysis, scores)?;
+            if self.scorer.has_dropped(&scores, &chosen) {
+                scores = self.scorer.finished(&self.state, scores)?;
                 continue;
             }
-            match without(&state.archive, analysis, &chosen) {
-                Ok(pruned) => {
+            match without(&pruned, &chosen) {
+                Ok(archive) => {
                     let mut iteration = Iteration::of(number, &chosen, scores);
-                    let archive = bench.repaired(pruned, &mut iteration)?;
-                    return Ok(ControlFlow::Continue(Begun { archive, iteration }));
+                    let model = pruned.changed_into(archive)?;
+                    let model = self.recovery.repaired(model, &mut iteration)?;
+                    return Ok(ControlFlow::Continue(Begun { model, iteration }));
                 }
                 Err(error) => {
-                    let stay = those_that_stay(&state.archive, analysis, &chosen);
-                    self.scoring.progress.warn(format_args!(
+                    let stay = those_that_stay(&pruned, &chosen);
+                    self.run.progress().warn(format_args!(
                         "{} stays, and the next candidate is tried: {error}",
                         stay.join(", ")
                     ));
@@ -66,7 +64,9 @@ impl Run {
             }
         }
     }
+}
 
+impl Run {
     /// Paths of the blocks to remove together, the best first.
     fn choose(
         &self,
@@ -96,33 +96,32 @@ impl Run {
             .targets
             .iterations
             .map_or(String::new(), |n| format!(" of {n}"));
-        self.scoring.progress.warn(format_args!(
+        self.progress().warn(format_args!(
             "stopping after {done}{asked} iterations: no candidate is left: {why}"
         ));
     }
 }
 
-fn without(
-    archive: &Archive,
-    analysis: &Analysis,
-    paths: &[String],
-) -> Result<Archive, PatchError> {
-    Patch::remove(analysis, paths)?.apply(archive, analysis)
+fn without(model: &Model, paths: &[String]) -> Result<Archive, PatchError> {
+    Patch::remove(model.analysis(), paths)?.apply(model.archive(), model.analysis())
 }
 
 /// Of blocks that cannot go together, those that cannot go alone either; the last of them, if each could.
-fn those_that_stay(archive: &Archive, analysis: &Analysis, paths: &[String]) -> Vec<String> {
-    let cannot_go = |path: &&String| without(archive, analysis, &[(*path).clone()]).is_err();
+fn those_that_stay(model: &Model, paths: &[String]) -> Vec<String> {
+    let cannot_go = |path: &&String| without(model, &[(*path).clone()]).is_err();
     let stay: Vec<String> = paths.iter().filter(cannot_go).cloned().collect();
-    match stay.is_empty() {
-        true => paths.last().cloned().into_iter().collect(),
-        false => stay,
+    if stay.is_empty() {
+        paths.last().cloned().into_iter().collect()
+    } else {
+        stay
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use tch::Device;
 
     use super::*;
     use crate::blocks::Reason;
@@ -136,10 +135,8 @@ mod tests {
         let mut analysis = Analysis::of(&archive, &Request::shape(&[3, 8, 8])).unwrap();
         let held = analysis.blocks.iter_mut().find(|b| b.path == "stage1.2");
         held.unwrap().obstacle = Some(Reason::RunsTwice);
-        let stay = |paths: [&str; 3]| {
-            let paths = paths.map(str::to_owned);
-            those_that_stay(&archive, &analysis, &paths)
-        };
+        let model = Model::new(archive, analysis, Device::Cpu);
+        let stay = |paths: [&str; 3]| those_that_stay(&model, &paths.map(str::to_owned));
         assert_eq!(stay(["stage1.1", "stage1.2", "stage2.1"]), ["stage1.2"]);
         assert_eq!(stay(["stage1.1", "stage2.2", "stage2.1"]), ["stage2.1"]);
     }

@@ -15,6 +15,7 @@ use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, json};
 use crate::run::export::{NewFolder, Staged, TEMPORARY, advise, write_all, write_whole};
+use crate::run::model::Model;
 use crate::run::settings::Settings;
 use crate::score::criteria::Score;
 use crate::score::{Tally, check_tallies};
@@ -129,6 +130,12 @@ pub struct Asked {
 
 fn opened(file: &Path) -> Result<Archive> {
     Archive::open(file).with_context(|| file.display().to_string())
+}
+
+/// The network in a file that the run made of the original.
+fn made_of(original: &Model, file: &Path) -> Result<Model> {
+    let model = original.changed_into(opened(file)?);
+    model.with_context(|| file.display().to_string())
 }
 
 impl RunDir {
@@ -269,7 +276,10 @@ impl RunDir {
     pub fn pretrained(&self) -> Result<Option<(Tuning, Archive)>> {
         match &self.run.pretraining {
             None => Ok(None),
-            Some(pretraining) => Ok(Some((pretraining.clone(), self.archive(0)?))),
+            Some(pretraining) => {
+                let archive = opened(&self.archive_of(0))?;
+                Ok(Some((pretraining.clone(), archive)))
+            }
         }
     }
 
@@ -289,13 +299,13 @@ impl RunDir {
     ///
     /// # Errors
     /// If an archive is gone.
-    pub fn state(&self, original: &Archive) -> Result<State> {
-        let archive = match self.run.iterations.len() {
+    pub fn state(&self, original: &Model) -> Result<State> {
+        let model = match self.run.iterations.len() {
             0 => original.clone(),
-            n => self.archive(n)?,
+            n => self.model(n, original)?,
         };
         Ok(State {
-            archive,
+            model,
             iterations: self.run.iterations.clone(),
             rolled_back: self.run.rolled_back.clone(),
             scoring: self.run.scoring.clone(),
@@ -303,7 +313,7 @@ impl RunDir {
             begun: match &self.run.begun {
                 None => None,
                 Some(iteration) => Some(Begun {
-                    archive: opened(&self.folder.join(BEGUN_FILE))?,
+                    model: made_of(original, &self.folder.join(BEGUN_FILE))?,
                     iteration: iteration.clone(),
                 }),
             },
@@ -315,8 +325,8 @@ impl RunDir {
     ///
     /// # Errors
     /// If the file is gone or was changed into something else.
-    pub fn archive(&self, iteration: usize) -> Result<Archive> {
-        opened(&self.archive_of(iteration))
+    pub fn model(&self, iteration: usize, original: &Model) -> Result<Model> {
+        made_of(original, &self.archive_of(iteration))
     }
 
     /// Keeps the state after a step.
@@ -333,9 +343,9 @@ impl RunDir {
         self.run.scores.clone_from(&state.scores);
         self.run.begun = state.begun.as_ref().map(|b| b.iteration.clone());
         self.run.original_latency = state.original_latency;
-        let kept = is_new.then(|| (self.archive_of(kept), &state.archive));
+        let kept = is_new.then(|| (self.archive_of(kept), state.model.archive()));
         let begun = state.begun.as_ref();
-        let begun = begun.map(|b| (self.folder.join(BEGUN_FILE), &b.archive));
+        let begun = begun.map(|b| (self.folder.join(BEGUN_FILE), b.model.archive()));
         let archives: Vec<_> = kept.into_iter().chain(begun).collect();
         self.write(&archives)
             .map_err(|error| self.resumable(error))?;

@@ -2,12 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use super::{Images, Run, State};
-use crate::archive::Archive;
+use super::{Run, State};
 use crate::blocks::Block;
-use crate::blocks::analysis::Analysis;
-use crate::data::{Loader, Part};
+use crate::data::Images;
 use crate::run::interrupt::{self, Stopped};
+use crate::run::model::Model;
 use crate::score::criteria::{Criterion, Found, Look, Score, ranking};
 use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
 use clap::ValueEnum;
@@ -25,7 +24,7 @@ pub(super) struct Scorer<'a> {
     criterion: Box<dyn Criterion>,
     scoring: Scoring,
     seed: u64,
-    images: (&'a Part, &'a Loader),
+    images: &'a Images,
     /// The original's representation, where candidates are compared with that.
     first: Option<ndarray::Array2<f32>>,
 }
@@ -38,7 +37,6 @@ impl Scorer<'_> {
     pub fn scores(
         &mut self,
         state: &mut State,
-        analysis: &Analysis,
         candidates: &[&Block],
         saved: &mut dyn FnMut(&State) -> Result<()>,
     ) -> Result<Vec<Score>> {
@@ -47,7 +45,9 @@ impl Scorer<'_> {
             return Ok(tried.candidates.clone());
         }
         if state.scores.is_empty() {
-            match self.measure(state, analysis, candidates)? {
+            let begun = std::mem::take(&mut state.scoring);
+            let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
+            match self.compared(state, &wanted, self.scoring, begun)? {
                 Found::Values(found) => state.scores = ranking(found),
                 Found::Stopped(tallies) => {
                     state.scoring = tallies;
@@ -61,31 +61,18 @@ impl Scorer<'_> {
         Ok(std::mem::take(&mut state.scores))
     }
 
-    fn measure(
-        &mut self,
-        state: &mut State,
-        analysis: &Analysis,
-        candidates: &[&Block],
-    ) -> Result<Found> {
-        let begun = std::mem::take(&mut state.scoring);
-        let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
-        self.compared(state, analysis, &wanted, self.scoring, begun)
-    }
-
     fn compared(
         &mut self,
         state: &State,
-        analysis: &Analysis,
         wanted: &[String],
         scoring: Scoring,
         begun: Vec<Tally>,
     ) -> Result<Found> {
         let job = Job {
-            archive: &state.archive,
-            analysis,
+            model: &state.model,
             wanted,
             images: self.images,
-            range: 0..self.images.0.len(),
+            range: 0..self.images.len(),
             against: self
                 .first
                 .as_ref()
@@ -104,7 +91,7 @@ impl Scorer<'_> {
     /// Whether one of these blocks fell behind in a race before it had seen all images.
     pub fn has_dropped(&self, scores: &[Score], paths: &[String]) -> bool {
         let mut of_paths = scores.iter().filter(|s| paths.contains(&s.path));
-        self.scoring.race.is_some() && of_paths.any(|s| s.samples < self.images.0.len())
+        self.scoring.race.is_some() && of_paths.any(|s| s.samples < self.images.len())
     }
 
     /// The scores with all candidates compared on all images: what the race left out, because of it a block would be
@@ -112,13 +99,8 @@ impl Scorer<'_> {
     ///
     /// # Errors
     /// Those of scoring; and [`Stopped`].
-    pub fn finished(
-        &mut self,
-        state: &State,
-        analysis: &Analysis,
-        scores: Vec<Score>,
-    ) -> Result<Vec<Score>> {
-        let images = self.images.0.len();
+    pub fn finished(&mut self, state: &State, scores: Vec<Score>) -> Result<Vec<Score>> {
+        let images = self.images.len();
         let (done, dropped): (Vec<Score>, _) =
             scores.into_iter().partition(|s| s.samples >= images);
         let wanted: Vec<String> = dropped.into_iter().map(|s| s.path).collect();
@@ -126,8 +108,7 @@ impl Scorer<'_> {
             race: None,
             ..self.scoring
         };
-        let Found::Values(found) = self.compared(state, analysis, &wanted, exact, Vec::new())?
-        else {
+        let Found::Values(found) = self.compared(state, &wanted, exact, Vec::new())? else {
             bail!(Stopped);
         };
         let done = done.into_iter().map(|s| (s.path, s.value, s.samples));
@@ -140,34 +121,19 @@ impl Run {
     ///
     /// # Errors
     /// If the original cannot run.
-    pub(super) fn scorer<'a>(
-        &'a self,
-        original: &Archive,
-        began: &Analysis,
-        images: &'a Images,
-    ) -> Result<Scorer<'a>> {
-        let calibration = (&images.calibration, &images.plain);
-        let Scoring {
-            device, progress, ..
-        } = self.scoring;
+    pub(super) fn scorer(&self, original: &Model) -> Result<Scorer<'_>> {
+        let images = &self.splits.calibration;
         let first = match self.reference {
             Reference::Current => None,
-            Reference::Original => Some(representation(
-                original,
-                began,
-                calibration,
-                device,
-                progress,
-            )?),
+            Reference::Original => Some(representation(original, images, self.progress())?),
         };
         // Both change weights everywhere, so that nothing of one iteration holds in the next.
-        let changes_weights = self.trains(images) || !self.repair.is_empty();
-        let (reuse, memory) = match changes_weights {
-            true => (None, self.scoring.memory),
-            false => {
-                let memory = self.scoring.memory / 2;
-                (Some(Reuse::new(memory)), memory)
-            }
+        let changes_weights = self.trains() || !self.repair.is_empty();
+        let (reuse, memory) = if changes_weights {
+            (None, self.scoring.memory)
+        } else {
+            let memory = self.scoring.memory / 2;
+            (Some(Reuse::new(memory)), memory)
         };
         Ok(Scorer {
             criterion: self.criterion.criterion(reuse),
@@ -176,7 +142,7 @@ impl Run {
                 ..self.scoring
             },
             seed: self.criterion_seed,
-            images: calibration,
+            images,
             first,
         })
     }

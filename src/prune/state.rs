@@ -1,7 +1,7 @@
 //! Where a run stands: what is kept of it, and goes on from there.
 
 use super::Iteration;
-use crate::archive::Archive;
+use crate::run::model::Model;
 use crate::score::Tally;
 use crate::score::criteria::Score;
 
@@ -42,7 +42,7 @@ impl Phase {
 #[derive(Clone, Debug)]
 pub struct Begun {
     /// Without the blocks, and repaired.
-    pub archive: Archive,
+    pub model: Model,
     /// As far as it goes.
     pub iteration: Iteration,
 }
@@ -51,7 +51,7 @@ pub struct Begun {
 #[derive(Clone, Debug)]
 pub struct State {
     /// After the last iteration.
-    pub archive: Archive,
+    pub model: Model,
     pub iterations: Vec<Iteration>,
     /// Removals that cost too much; each carries the number of the iteration it was tried for.
     pub rolled_back: Vec<Iteration>,
@@ -68,9 +68,9 @@ pub struct State {
 impl State {
     /// Before the first iteration.
     #[must_use]
-    pub fn new(original: &Archive) -> Self {
+    pub fn new(original: &Model) -> Self {
         State {
-            archive: original.clone(),
+            model: original.clone(),
             iterations: Vec::new(),
             rolled_back: Vec::new(),
             scoring: Vec::new(),

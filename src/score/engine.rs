@@ -6,13 +6,13 @@ use anyhow::{Context, Result, bail};
 use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
 
-use crate::archive::Archive;
 use crate::blocks::analysis::Analysis;
 use crate::data::Batch;
 use crate::program::Operand;
 use crate::program::dtype::Dtype;
 use crate::program::interface::draws;
 use crate::run::inference::{Kernel, Layer, Norm};
+use crate::run::model::Model;
 use crate::run::segments::{Detour, Form, Method, Pieces};
 use crate::run::torch::{self, Module, explain};
 use crate::run::winograd;
@@ -34,13 +34,9 @@ impl Engine {
     ///
     /// # Errors
     /// If libtorch refuses the network, or its pieces, as written, do not add up to it.
-    pub fn open(
-        archive: &Archive,
-        analysis: &Analysis,
-        device: Device,
-        sample: &Batch,
-    ) -> Result<Self> {
-        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+    pub fn open(model: &Model, sample: &Batch) -> Result<Self> {
+        let (analysis, device) = (model.analysis(), model.device());
+        let interface = model.interface()?;
         interface.check_batch()?;
         let element = interface.element;
         let kernels: &[Kernel] = match element {
@@ -53,7 +49,7 @@ impl Engine {
             _ => &[],
         };
         for kernel in kernels {
-            let engine = Self::of(archive, analysis, device, Form::Inference(*kernel));
+            let engine = Self::of(model, Form::Inference(*kernel));
             // What libtorch cannot run in this form it may well run as it is written.
             if let Ok(engine) = engine
                 && engine.fits(sample)?
@@ -61,29 +57,25 @@ impl Engine {
                 return Ok(engine);
             }
         }
-        Self::as_written(archive, analysis, device, sample)
+        Self::as_written(model, sample)
     }
 
     /// Loads a network in the form in which it is written: on a CPU it computes the same bits in pieces as in one go.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
-    pub fn as_written(
-        archive: &Archive,
-        analysis: &Analysis,
-        device: Device,
-        sample: &Batch,
-    ) -> Result<Self> {
-        let engine = Self::of(archive, analysis, device, Form::AsWritten)?;
+    pub fn as_written(model: &Model, sample: &Batch) -> Result<Self> {
+        let engine = Self::of(model, Form::AsWritten)?;
+        let program = &model.analysis().program;
         if !engine.fits(sample)? {
-            if analysis.program.observes() {
+            if program.observes() {
                 bail!(
                     "its observers move with every batch that runs through it (fused_moving_avg_obs_fake_quant), so it \
                      gives other scores each time; call model.apply(torch.ao.quantization.disable_observer) before it \
                      is exported"
                 );
             }
-            if let Some(operator) = draws(&analysis.program) {
+            if let Some(operator) = draws(program) {
                 bail!(
                     "the network draws random numbers in evaluation mode as well ({operator}), so no two passes give the \
                      same scores and nothing can be compared; export it without that"
@@ -96,14 +88,14 @@ impl Engine {
         Ok(engine)
     }
 
-    fn of(archive: &Archive, analysis: &Analysis, device: Device, form: Form) -> Result<Self> {
+    fn of(model: &Model, form: Form) -> Result<Self> {
+        let (analysis, device) = (model.analysis(), model.device());
         if form == Form::Inference(Kernel::Winograd) {
             winograd::operator::register()?;
         }
         let pieces = Pieces::of(analysis, form)?;
-        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
-        let instrumented = pieces.instrument(archive, &analysis.network);
-        let module = Module::load(&instrumented, device, interface)?;
+        let instrumented = pieces.instrument(model.archive(), &analysis.network);
+        let module = Module::load(&instrumented, device, model.interface()?)?;
         let channels_last = form != Form::AsWritten && device == Device::Cpu;
         let sources: Vec<(Operand, Tensor)> = pieces
             .sources()

@@ -25,10 +25,9 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 use tch::Device;
 
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
-use crate::data::{Batch, Loader, Part};
+use crate::data::{Batch, Images};
 use crate::report::progress::Progress;
+use crate::run::model::Model;
 use crate::run::segments::Detour;
 use criteria::{Score, Value};
 use pass::Pass;
@@ -52,13 +51,14 @@ pub enum Against<'a> {
 /// How to score.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoring {
-    pub device: Device,
     /// Drop candidates that are surely behind; else all see every image.
     pub race: Option<Race>,
     /// Bytes to take beyond the network itself.
     pub memory: u64,
     /// Images in a batch; chosen for speed and memory if nobody names it.
     pub batch: Option<NonZeroUsize>,
+    /// Where candidates are compared; what takes less memory if nobody names it.
+    pub space: Option<Space>,
     pub progress: Progress,
 }
 
@@ -72,12 +72,11 @@ pub enum Ended {
 
 /// What is scored, on which images.
 pub struct Job<'a> {
-    pub archive: &'a Archive,
-    pub analysis: &'a Analysis,
+    pub model: &'a Model,
     /// Paths of the blocks to score.
     pub wanted: &'a [String],
-    /// Calibration images, and how they become batches.
-    pub images: (&'a Part, &'a Loader),
+    /// Calibration images.
+    pub images: &'a Images,
     /// The images to see: all, or those of a shard.
     pub range: Range<usize>,
     pub against: Against<'a>,
@@ -92,57 +91,40 @@ impl Scoring {
         &self,
         job: &Job,
         begun: Vec<Tally>,
-        reuse: Option<&mut Reuse>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Ended> {
-        self.run_in(None, job, begun, reuse, stop)
-    }
-
-    /// The same for criteria that need the representations themselves: all candidates see all images, and the tallies
-    /// hold rows.
-    ///
-    /// # Errors
-    /// Those of [`run`](Self::run).
-    pub fn run_on_rows(&self, job: &Job, stop: &dyn Fn() -> bool) -> Result<Ended> {
-        let exact = Scoring {
-            race: None,
-            ..*self
-        };
-        exact.run_in(Some(Space::Gram), job, Vec::new(), None, stop)
-    }
-
-    fn run_in(
-        &self,
-        space: Option<Space>,
-        job: &Job,
-        begun: Vec<Tally>,
         mut reuse: Option<&mut Reuse>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended> {
-        let (part, loader) = job.images;
-        let sample = first_look(part, loader)?;
-        let engine = Engine::open(job.archive, job.analysis, self.device, &sample)?;
+        let Job { model, images, .. } = *job;
+        let sample = first_look(images)?;
+        let engine = Engine::open(model, &sample)?;
         let mut detours: Vec<&Detour> = engine.pieces().detours.iter().collect();
         detours.retain(|d| job.wanted.contains(&d.path));
         if detours.is_empty() {
             bail!("there is no removable block to score");
         }
         let features = engine.representation(&sample)?.ncols();
-        let workers = Workers::of(self.device)?;
-        let space = space.unwrap_or_else(|| Space::of(part.len(), features));
+        let workers = Workers::of(model.device())?;
+        let space = self
+            .space
+            .unwrap_or_else(|| Space::of(images.len(), features));
         let work = Work {
             space,
-            samples: part.len(),
+            samples: images.len(),
             candidates: detours.len(),
             features,
             workers: workers.count(),
-            largest: job.analysis.program.largest_tensor() * size_of::<f32>(),
+            largest: model.analysis().program.largest_tensor() * size_of::<f32>(),
         };
-        let plan = Plan::of(work, self.memory, self.device != Device::Cpu, self.batch);
+        let is_gpu = model.device() != Device::Cpu;
+        let plan = Plan::of(work, self.memory, is_gpu, self.batch);
         if let Some(reuse) = &mut reuse {
             reuse.begin(engine.pieces(), plan.batch);
         }
-        let groups = groups(&detours, begun, (space, job.range.start), plan);
+        let new = |group: &[&Detour]| {
+            let paths = group.iter().map(|d| d.path.clone());
+            Tally::new(space, job.range.start, paths)
+        };
+        let groups = groups(&detours, begun, plan, new);
         let total = detours.len() * job.range.len();
         let what = format!("scoring {} × {} images", detours.len(), job.range.len());
         let bar = self.progress.bar_of(what, total, "candidate images");
@@ -152,9 +134,9 @@ impl Scoring {
             engine: &engine,
             workers: &workers,
             detours: &detours,
-            loader: &loader.with_batch_size(plan.batch),
+            loader: &images.loader.with_batch_size(plan.batch),
             comparisons: match self.race {
-                Some(_) => race::comparisons(part.len(), features),
+                Some(_) => race::comparisons(images.len(), features),
                 None => Vec::new(),
             },
             reuse,
@@ -178,28 +160,24 @@ impl Scoring {
 pub const FIRST_LOOK: usize = 8;
 
 /// The images of the first look.
-fn first_look(part: &Part, loader: &Loader) -> Result<Batch> {
-    let first = loader.with_batch_size(NonZeroUsize::new(FIRST_LOOK).context("an empty batch")?);
-    let mut batches = first.batches(part, 0)?;
-    Ok(batches.next().context("no calibration images")??)
+fn first_look(images: &Images) -> Result<Batch> {
+    let few = NonZeroUsize::new(FIRST_LOOK).context("an empty batch")?;
+    let first = images.in_batches_of(few).first_batch()?;
+    first.context("no calibration images")
 }
 
 /// The tallies to fill: those that were begun, then others for the candidates that are in none of them.
 fn groups(
     detours: &[&Detour],
     begun: Vec<Tally>,
-    (space, start): (Space, usize),
     plan: Plan,
+    new: impl Fn(&[&Detour]) -> Tally,
 ) -> Vec<Tally> {
     let has = |tally: &Tally, path: &str| tally.candidates.iter().any(|c| c.path == path);
-    let left: Vec<&&Detour> = detours
-        .iter()
-        .filter(|d| !begun.iter().any(|t| has(t, &d.path)))
-        .collect();
-    let rest = left
-        .chunks(plan.candidates.get())
-        .map(|group| Tally::new(space, start, group.iter().map(|d| d.path.clone())));
-    begun.iter().cloned().chain(rest).collect()
+    let is_begun = |d: &&Detour| begun.iter().any(|t| has(t, &d.path));
+    let left: Vec<&Detour> = detours.iter().copied().filter(|d| !is_begun(d)).collect();
+    let rest: Vec<Tally> = left.chunks(plan.candidates.get()).map(new).collect();
+    begun.into_iter().chain(rest).collect()
 }
 
 /// Path, similarity and number of images of each candidate.
@@ -233,21 +211,15 @@ pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
 ///
 /// # Errors
 /// Those of [`Scoring::run`].
-pub fn representation(
-    archive: &Archive,
-    analysis: &Analysis,
-    (part, loader): (&Part, &Loader),
-    device: Device,
-    progress: Progress,
-) -> Result<Array2<f32>> {
-    let engine = Engine::open(archive, analysis, device, &first_look(part, loader)?)?;
-    let workers = Workers::of(device)?;
+pub fn representation(model: &Model, images: &Images, progress: Progress) -> Result<Array2<f32>> {
+    let engine = Engine::open(model, &first_look(images)?)?;
+    let workers = Workers::of(model.device())?;
     // All workers together have as many images at a time as a batch.
-    let share = (loader.batch_size().get() / workers.count()).max(FEWEST_IMAGES);
-    let loader = loader.with_batch_size(NonZeroUsize::new(share).context("an empty batch")?);
+    let share = (images.loader.batch_size().get() / workers.count()).max(FEWEST_IMAGES);
+    let images = images.in_batches_of(NonZeroUsize::new(share).context("an empty batch")?);
     let mut rows = Vec::new();
-    let bar = progress.bar("representing the original", part.len());
-    let mut batches = loader.batches(part, 0)?;
+    let bar = progress.bar("representing the original", images.len());
+    let mut batches = images.batches(0)?;
     while batches.len() > 0 {
         let round = batches.by_ref().take(workers.count());
         let round: Vec<Batch> = round.collect::<Result<_, _>>()?;

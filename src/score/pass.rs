@@ -61,7 +61,7 @@ impl Recent {
 impl Pass<'_> {
     /// Fills a tally. `false`: it was interrupted.
     pub fn carry_on(&mut self, mut tally: Tally, stop: &dyn Fn() -> bool) -> Result<(Tally, bool)> {
-        let part = self.job.images.0;
+        let part = &self.job.images.part;
         self.bar.advance(tally.seen.len() * tally.candidates.len());
         let left: Vec<usize> = (tally.seen.end..self.job.range.end).collect();
         let left = part.subset(&left);
@@ -170,7 +170,7 @@ impl Pass<'_> {
             let rows = recent.rows(column + 1)?;
             influences.extend(tally.influence(*candidate, reference.view(), rows.view())?);
         }
-        let all = self.job.images.0.len();
+        let all = self.job.images.len();
         let margin = race.margin(self.detours.len(), self.comparisons.len());
         let seen = (tally.seen.len(), all);
         let behind = race::fallen_behind(&influences, race.winners, seen, margin);

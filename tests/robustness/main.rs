@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use ckaprune::data::{self, Loader, Normalisation, Part, Transform};
+use ckaprune::data::{self, Images, Loader, Normalisation, Part, Transform};
 use ckaprune::program::interface::Interface;
 use ckaprune::report::progress::Progress;
 use ckaprune::run::torch::Module;
@@ -75,5 +75,6 @@ fn module(name: &str) -> Module {
 }
 
 fn measured(module: &Module, part: &Part, batch: usize, plan: &Plan) -> (Robustness, Predictions) {
-    measure(module, part, &loader(batch), plan, QUIET).unwrap_or_else(|e| panic!("{e:#}"))
+    let images = Images::new(part.clone(), loader(batch));
+    measure(module, &images, plan, QUIET).unwrap_or_else(|e| panic!("{e:#}"))
 }

@@ -196,7 +196,7 @@ fn foreign_images_take_the_shape_of_the_others_and_labels_only_count_where_they_
         ood: Some(foreign(grey, true)),
         ..Plan::default()
     };
-    let error = measure(&module, &known, &loader(20), &wrong, QUIET).unwrap_err();
+    let error = measure(&module, &Images::new(known, loader(20)), &wrong, QUIET).unwrap_err();
     assert!(
         format!("{error:#}").contains("grey.npz has a label 8"),
         "{error:#}"
@@ -208,7 +208,13 @@ fn images_without_labels_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let part = part(folder.path(), "unlabelled.npz", [6, 8, 8, 3], None);
     let module = module("basic_scripted.pt");
-    let error = measure(&module, &part, &loader(4), &everything(0), QUIET).unwrap_err();
+    let error = measure(
+        &module,
+        &Images::new(part, loader(4)),
+        &everything(0),
+        QUIET,
+    )
+    .unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("unlabelled.npz") && message.contains("no labels"),

@@ -1,9 +1,9 @@
 //! What the criteria other than CKA measure.
 
 use ckaprune::program::{ModuleId, ModuleTree};
+use ckaprune::run::state_dict::StateDict;
 use ckaprune::score::cka::debiased_cka;
 use ckaprune::score::criteria::{Found, Look, Name, Score, ranking};
-use ckaprune::train::finetune::State;
 use tch::{Kind, Tensor};
 
 use super::*;
@@ -46,7 +46,7 @@ fn filled(path: &str, value: f64) -> Archive {
             Tensor::full(&info.shape[..], value, (Kind::Float, Device::Cpu))
         })
         .collect();
-    let state = State::of_tensors(below);
+    let state = StateDict::of_tensors(below);
     state.write_back(&network, &tensors, &mut archive).unwrap();
     archive
 }
@@ -81,20 +81,17 @@ fn the_smallest_weights_are_those_of_the_block_to_remove() {
 fn debiased_cka_is_that_of_the_representations() {
     let case = Case::of(&open(&fixture("basic_scripted.pt")), 40);
     let quiet = |archive: &Archive| {
-        let analysis = analyse(archive);
-        representation(
-            archive,
-            &analysis,
-            (&case.part, &case.loader),
-            Device::Cpu,
-            QUIET,
-        )
-        .unwrap()
+        representation(&model(archive, FIXTURE_INPUT), &case.images, QUIET).unwrap()
     };
-    let whole = quiet(&case.archive);
+    let whole = quiet(case.model.archive());
     for score in scores(&case, Name::CkaDebiased) {
-        let patch = Patch::remove(&case.analysis, std::slice::from_ref(&score.path)).unwrap();
-        let without = quiet(&patch.apply(&case.archive, &case.analysis).unwrap());
+        let patch =
+            Patch::remove(case.model.analysis(), std::slice::from_ref(&score.path)).unwrap();
+        let without = quiet(
+            &patch
+                .apply(case.model.archive(), case.model.analysis())
+                .unwrap(),
+        );
         let expected = debiased_cka(whole.view(), without.view()).unwrap();
         assert!((score.number() - expected).abs() < TOLERANCE, "{score:?}");
     }

@@ -47,7 +47,7 @@ fn the_inputs_of_both_heads_stand_side_by_side() {
         let listed = with_values(&archive, &analysis, &lists, &[]);
         let module = Module::load(&listed, Device::Cpu, analysis.interface.as_ref().unwrap());
         let mut expected = Vec::new();
-        for batch in loader().batches(&images(FIXTURE_INPUT, 40), 0).unwrap() {
+        for batch in images(FIXTURE_INPUT, 40).batches(0).unwrap() {
             let module = module.as_ref().unwrap();
             let ends = module.list("ends", &module.images(&batch.unwrap().images).unwrap());
             let rows = ends.unwrap().into_iter().map(|end| {

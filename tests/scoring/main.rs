@@ -14,9 +14,10 @@ use std::num::NonZeroUsize;
 use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::Patch;
-use ckaprune::data::{Loader, Part, Transform, synthetic};
+use ckaprune::data::{Images, Loader, Transform, synthetic};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::inference::{Kernel, Layer};
+use ckaprune::run::model::Model;
 use ckaprune::run::segments::{Form, Pieces};
 use ckaprune::run::winograd::is_quick;
 use ckaprune::score::criteria::Score;
@@ -30,8 +31,8 @@ use tch::Device;
 const QUIET: Progress = Progress { quiet: true };
 
 const SCORING: Scoring = Scoring {
-    device: Device::Cpu,
     race: None,
+    space: None,
     memory: 1 << 30,
     // Does not divide the images, so that the last batch is short.
     batch: NonZeroUsize::new(16),
@@ -44,13 +45,15 @@ const TOLERANCE: f64 = 1e-5;
 /// Channels, height and width of images.
 type Input = [i64; 3];
 
-fn images(input: Input, count: usize) -> Part {
+fn images(input: Input, count: usize) -> Images {
     let input = input.map(|n| n as usize);
-    synthetic(input, NonZeroUsize::new(count).unwrap(), 3).unwrap()
+    let part = synthetic(input, NonZeroUsize::new(count).unwrap(), 3).unwrap();
+    let batch = NonZeroUsize::new(16).unwrap();
+    Images::new(part, Loader::new(batch, Transform::default()))
 }
 
-fn loader() -> Loader {
-    Loader::new(NonZeroUsize::new(16).unwrap(), Transform::default())
+fn model(archive: &Archive, input: Input) -> Model {
+    Model::new(archive.clone(), analyse_for(archive, input), Device::Cpu)
 }
 
 fn analyse(archive: &Archive) -> Analysis {
@@ -75,12 +78,10 @@ fn removable(analysis: &Analysis) -> Vec<String> {
 
 /// A scoring of all removable blocks on so many images.
 struct Case {
-    archive: Archive,
-    analysis: Analysis,
+    model: Model,
     wanted: Vec<String>,
     input: Input,
-    part: Part,
-    loader: Loader,
+    images: Images,
 }
 
 impl Case {
@@ -89,24 +90,21 @@ impl Case {
     }
 
     fn of_images(archive: &Archive, input: Input, count: usize) -> Self {
-        let analysis = analyse_for(archive, input);
+        let model = model(archive, input);
         Case {
-            archive: archive.clone(),
-            wanted: removable(&analysis),
-            analysis,
+            wanted: removable(model.analysis()),
+            model,
             input,
-            part: images(input, count),
-            loader: loader(),
+            images: images(input, count),
         }
     }
 
     fn job(&self) -> Job<'_> {
         Job {
-            archive: &self.archive,
-            analysis: &self.analysis,
+            model: &self.model,
             wanted: &self.wanted,
-            images: (&self.part, &self.loader),
-            range: 0..self.part.len(),
+            images: &self.images,
+            range: 0..self.images.len(),
             against: Against::Current,
         }
     }
@@ -134,13 +132,9 @@ fn finished(ended: Ended) -> Vec<Tally> {
 
 /// The network run as it is written, from its input to the representation in one go.
 fn represent(archive: &Archive, input: Input) -> Array2<f32> {
-    let (analysis, part, loader) = (analyse_for(archive, input), images(input, 40), loader());
-    let batches: Vec<_> = loader
-        .batches(&part, 0)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let engine = Engine::as_written(archive, &analysis, Device::Cpu, &batches[0]).unwrap();
+    let images = images(input, 40);
+    let batches: Vec<_> = images.batches(0).unwrap().map(Result::unwrap).collect();
+    let engine = Engine::as_written(&model(archive, input), &batches[0]).unwrap();
     let rows: Vec<Array2<f32>> = batches
         .iter()
         .map(|batch| engine.representation(batch).unwrap())
@@ -171,7 +165,7 @@ fn assert_scores_are_those_of_removal(name: &str, archive: &Archive, input: Inpu
     let found = case.scores().unwrap();
     let full = represent(archive, input);
     let plain = |path: &str| {
-        let pruned = without(archive, &case.analysis, path);
+        let pruned = without(archive, case.model.analysis(), path);
         linear_cka(&full, &represent(&pruned, case.input))
     };
     let mut expected: Vec<(String, f64)> = case
@@ -224,13 +218,8 @@ fn scores_by_our_own_convolutions_are_those_of_libtorch() {
     let archive = open(&demo());
     let input = [1, 16, 16];
     let case = Case::of_images(&archive, input, 8);
-    let sample = case.loader.batches(&case.part, 0).unwrap().next();
-    let engine = Engine::open(
-        &archive,
-        &case.analysis,
-        Device::Cpu,
-        &sample.unwrap().unwrap(),
-    );
+    let sample = case.images.first_batch().unwrap().unwrap();
+    let engine = Engine::open(&case.model, &sample);
     let is_ours = |layer: &&Layer| layer.kernel == Kernel::Winograd;
     let ours = engine
         .unwrap()
@@ -291,9 +280,8 @@ fn an_earlier_representation_can_be_the_reference() {
     let original = open(&fixture("basic_scripted.pt"));
     let pruned = without(&original, &analyse(&original), "stage1.1");
     let case = Case::of(&pruned, 40);
-    let images = (&case.part, &case.loader);
-    let earlier =
-        representation(&original, &analyse(&original), images, Device::Cpu, QUIET).unwrap();
+    let whole = model(&original, FIXTURE_INPUT);
+    let earlier = representation(&whole, &case.images, QUIET).unwrap();
     let job = Job {
         against: Against::Earlier(&earlier),
         ..case.job()
@@ -301,7 +289,7 @@ fn an_earlier_representation_can_be_the_reference() {
     let tallies = finished(SCORING.run(&job, Vec::new(), None, &|| false).unwrap());
     for found in ranking(&tallies).unwrap() {
         let candidate = represent(
-            &without(&pruned, &case.analysis, &found.path),
+            &without(&pruned, case.model.analysis(), &found.path),
             FIXTURE_INPUT,
         );
         let expected = linear_cka(&represent(&original, FIXTURE_INPUT), &candidate);
@@ -361,9 +349,9 @@ fn a_network_that_only_loses_a_block_takes_over_what_lies_in_front_of_it() {
         )
     };
     run(&case, Some(&mut reuse));
-    let pruned = Case::of(&without(&original, &case.analysis, "stage1.3"), 40);
+    let pruned = Case::of(&without(&original, case.model.analysis(), "stage1.3"), 40);
     let pieces =
-        |case: &Case| Pieces::of(&case.analysis, Form::Inference(Kernel::Libtorch)).unwrap();
+        |case: &Case| Pieces::of(case.model.analysis(), Form::Inference(Kernel::Libtorch)).unwrap();
     assert!(pieces(&pruned).common_prefix(&pieces(&case)) >= 3);
     // Bit for bit.
     assert_eq!(run(&pruned, Some(&mut reuse)), run(&pruned, None));

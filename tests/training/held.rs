@@ -13,7 +13,7 @@ use super::{tensor_bytes, train};
 fn changed(name: &str) -> Vec<(String, bool, bool)> {
     let (_folder, part) = easy_images();
     let before = open(&fixture(name));
-    let after = train(&before, &part, 1, 0).archive;
+    let after = train(&before, &part, 1, 0).model.into_archive();
     let (then, now) = (before.network().unwrap(), after.network().unwrap());
     assert_eq!(flags(&then), flags(&now), "{name}");
     let moved = |path: &str, tensor: &str| {

@@ -1,14 +1,13 @@
 //! Training is the same each time, in every layout of images that it chooses: no kernel writes where it should not.
 
-use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::program::Network;
 use ckaprune::program::interface::Layout;
-use ckaprune::train::finetune::{Session, Training, finetune, may_lie_channels_last};
+use ckaprune::train::finetune::{Training, may_lie_channels_last};
 use tch::Device;
 
 use super::common::images::easy_images;
 use super::common::{Written, class, fixture, open, program};
-use super::{QUIET, lessons, loader, random_numbers, train};
+use super::{images, lessons, model, run, train};
 
 /// Under `ONEDNN_MAX_CPU_ISA=AVX2` this is where uxlfoundation/oneDNN#6035 shows, as other losses or as an end of the
 /// process.
@@ -22,7 +21,10 @@ fn trained_twice_every_width_of_convolutions_gives_the_same_bits() {
         assert!(first.losses.iter().all(|loss| loss.is_finite()), "{width}");
         assert_eq!(first.losses, second.losses, "{width}");
         let bytes = |archive: &ckaprune::archive::Archive| archive.to_bytes().unwrap();
-        assert!(bytes(&first.archive) == bytes(&second.archive), "{width}");
+        assert!(
+            bytes(first.model.archive()) == bytes(second.model.archive()),
+            "{width}"
+        );
     }
 }
 
@@ -30,26 +32,15 @@ fn trained_twice_every_width_of_convolutions_gives_the_same_bits() {
 fn images_that_come_channels_last_are_trained_on_in_the_layout_that_is_right() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("field/widths_turned.pt"));
-    let analysis = Analysis::of(&archive, &Request::shape(&[3, 8, 8])).unwrap();
-    let interface = analysis.interface.unwrap();
-    assert_eq!(interface.input.layout, Layout::ChannelsLast);
-    let loader = loader();
-    let trained = || {
-        let _alone = random_numbers();
-        let trained = finetune(
-            &archive,
-            &interface,
-            lessons(&part, &loader),
-            &Training::default(),
-            Session::at(0),
-            Device::Cpu,
-            QUIET,
-        );
-        trained.unwrap()
-    };
+    let input = model(&archive).interface().unwrap().input;
+    assert_eq!(input.layout, Layout::ChannelsLast);
+    let images = images(&part);
+    let trained = || run(&archive, lessons(&images), &Training::default());
     let (first, second) = (trained(), trained());
     assert_eq!(first.losses, second.losses);
-    assert!(first.archive.to_bytes().unwrap() == second.archive.to_bytes().unwrap());
+    assert!(
+        first.model.archive().to_bytes().unwrap() == second.model.archive().to_bytes().unwrap()
+    );
 }
 
 /// A network of one convolution with this weight and the arguments behind it.
@@ -62,7 +53,7 @@ fn convolution(weight: &[i64], arguments: &str) -> Network {
 
 fn may(network: &Network, channels: i64) -> bool {
     let program = program(network, &[channels, 8, 8]);
-    may_lie_channels_last(network, Some(&program), Device::Cpu)
+    may_lie_channels_last(network, &program, Device::Cpu)
 }
 
 #[test]
@@ -83,7 +74,7 @@ fn images_lie_channels_last_unless_a_narrow_convolution_of_one_pixel_leaves_pixe
     }
     let wide = convolution(&[4, 8, 1, 1], &format!("[2, 2], {plain}"));
     assert!(may(&wide, 8));
-    let on_a_gpu = may_lie_channels_last(&wide, Some(&program(&wide, &[8, 8, 8])), Device::Cuda(0));
+    let on_a_gpu = may_lie_channels_last(&wide, &program(&wide, &[8, 8, 8]), Device::Cuda(0));
     assert!(!on_a_gpu);
 }
 

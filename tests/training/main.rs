@@ -14,12 +14,14 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ckaprune::archive::Archive;
+use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::thaw;
-use ckaprune::data::{self, Loader, Part, Transform};
+use ckaprune::data::{self, Images, Loader, Part, Transform};
 use ckaprune::program::interface::Interface;
 use ckaprune::program::{Attribute, ModuleTree};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::export::save_archive;
+use ckaprune::run::model::Model;
 use ckaprune::run::torch::Module;
 use ckaprune::train::finetune::{
     Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,
@@ -35,13 +37,17 @@ fn random_numbers() -> MutexGuard<'static, ()> {
     DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lessons<'a>(train: &'a Part, loader: &'a Loader) -> Lessons<'a> {
+fn lessons<'a, 't>(train: &'a Images) -> Lessons<'a, 't> {
     Lessons {
         train,
-        loader,
         validation: None,
         teacher: None,
     }
+}
+
+fn model(archive: &Archive) -> Model {
+    let analysis = Analysis::of(archive, &Request::shape(&[3, 8, 8])).unwrap();
+    Model::new(archive.clone(), analysis, Device::Cpu)
 }
 
 fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
@@ -50,17 +56,11 @@ fn train(archive: &Archive, part: &Part, epochs: usize, seed: u64) -> Trained {
         epochs,
         ..Training::default()
     };
-    let _alone = random_numbers();
-    finetune(
+    run(
         archive,
-        &Interface::default(),
-        lessons(part, &loader),
+        lessons(&Images::new(part.clone(), loader)),
         &training,
-        Session::at(0),
-        Device::Cpu,
-        QUIET,
     )
-    .unwrap()
 }
 
 fn scores(archive: &Archive) -> Vec<f32> {
@@ -119,7 +119,7 @@ fn a_traced_archive_trains_like_the_scripted_one() {
 fn weights_and_batch_statistics_are_written_back() {
     let (_folder, part) = easy_images();
     let before = open(&fixture("basic_traced.pt"));
-    let after = train(&before, &part, 1, 0).archive;
+    let after = train(&before, &part, 1, 0).model.into_archive();
     for (module, name) in [
         ("conv", "weight"),
         ("bn", "weight"),
@@ -144,7 +144,9 @@ fn weights_and_batch_statistics_are_written_back() {
 #[test]
 fn a_saved_archive_gives_the_scores_of_the_trained_network() {
     let (folder, part) = easy_images();
-    let trained = train(&open(&fixture("inplace_scripted.pt")), &part, 1, 0).archive;
+    let trained = train(&open(&fixture("inplace_scripted.pt")), &part, 1, 0)
+        .model
+        .into_archive();
     let path = folder.path().join("trained.pt");
     save_archive(&trained, &path, false).unwrap();
     assert_eq!(scores(&open(&path)), scores(&trained));
@@ -158,7 +160,13 @@ fn a_saved_archive_gives_the_scores_of_the_trained_network() {
 fn the_same_seed_gives_the_same_weights_bit_for_bit() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
-    let bytes = |seed| train(&archive, &part, 2, seed).archive.to_bytes().unwrap();
+    let bytes = |seed| {
+        train(&archive, &part, 2, seed)
+            .model
+            .archive()
+            .to_bytes()
+            .unwrap()
+    };
     assert!(bytes(1) == bytes(1));
     assert!(bytes(1) != bytes(2));
 }
@@ -169,7 +177,11 @@ fn dropout_draws_the_same_whatever_was_drawn_before() {
     let archive = open(&fixture("dropout_traced.pt"));
     let bytes_after = |draws: i64| {
         tch::manual_seed(draws);
-        train(&archive, &part, 1, 0).archive.to_bytes().unwrap()
+        train(&archive, &part, 1, 0)
+            .model
+            .archive()
+            .to_bytes()
+            .unwrap()
     };
     assert!(bytes_after(1) == bytes_after(2));
 }
@@ -178,7 +190,7 @@ fn dropout_draws_the_same_whatever_was_drawn_before() {
 fn training_keeps_names_modes_and_structure() {
     let (_folder, part) = easy_images();
     let before = open(&fixture("basic_scripted.pt"));
-    let after = train(&before, &part, 1, 0).archive;
+    let after = train(&before, &part, 1, 0).model.into_archive();
     assert_eq!(
         after.sources().collect::<Vec<_>>(),
         before.sources().collect::<Vec<_>>()
@@ -202,8 +214,8 @@ fn a_frozen_archive_trains_and_keeps_what_it_learned() {
         trained.losses
     );
     let path = folder.path().join("trained.pt");
-    save_archive(&trained.archive, &path, false).unwrap();
-    assert_eq!(scores(&open(&path)), scores(&trained.archive));
+    save_archive(trained.model.archive(), &path, false).unwrap();
+    assert_eq!(scores(&open(&path)), scores(trained.model.archive()));
     assert_ne!(scores(&open(&path)), scores(&frozen));
 }
 
@@ -227,16 +239,15 @@ fn a_network_without_weights_is_refused_with_the_way_out() {
         format!("{head}    x: Tensor) -> Tensor:\n    return torch.mean(x, [2, 3])\n"),
     );
     archive.set_source(&file, text);
+    let images = Images::new(part, loader);
+    let session = Session::at(0, QUIET);
     let error = finetune(
-        &archive,
-        &Interface::default(),
-        lessons(&part, &loader),
+        model(&archive),
+        lessons(&images),
         &Training::default(),
-        Session::at(0),
-        Device::Cpu,
-        QUIET,
-    )
-    .unwrap_err();
+        session,
+    );
+    let error = error.unwrap_err();
     assert!(error.to_string().contains("torch.jit.freeze"), "{error}");
 }
 
@@ -250,16 +261,9 @@ fn a_loss_that_stops_being_a_number_ends_the_training() {
         ..Training::default()
     };
     let archive = open(&fixture("basic_scripted.pt"));
-    let error = finetune(
-        &archive,
-        &Interface::default(),
-        lessons(&part, &loader),
-        &training,
-        Session::at(0),
-        Device::Cpu,
-        QUIET,
-    )
-    .unwrap_err();
+    let images = Images::new(part, loader);
+    let session = Session::at(0, QUIET);
+    let error = finetune(model(&archive), lessons(&images), &training, session).unwrap_err();
     assert!(error.to_string().contains("diverged"), "{error}");
 }
 
@@ -267,26 +271,20 @@ fn loader() -> Loader {
     Loader::new(NonZeroUsize::new(20).unwrap(), Transform::default())
 }
 
+fn images(part: &Part) -> Images {
+    Images::new(part.clone(), loader())
+}
+
 fn run(archive: &Archive, lessons: Lessons, training: &Training) -> Trained {
     let _alone = random_numbers();
-    let interface = Interface::default();
-    finetune(
-        archive,
-        &interface,
-        lessons,
-        training,
-        Session::at(0),
-        Device::Cpu,
-        QUIET,
-    )
-    .unwrap()
+    finetune(model(archive), lessons, training, Session::at(0, QUIET)).unwrap()
 }
 
 #[test]
 fn training_that_diverges_keeps_the_weights_of_the_last_good_epoch() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
-    let loader = loader();
+    let images = images(&part);
     // Nothing moves in the first epoch but the statistics; the second one ruins everything.
     let schedule = Schedule {
         shape: Shape::Steps {
@@ -301,24 +299,28 @@ fn training_that_diverges_keeps_the_weights_of_the_last_good_epoch() {
         schedule,
         ..Training::default()
     };
-    let trained = run(&archive, lessons(&part, &loader), &training);
+    let trained = run(&archive, lessons(&images), &training);
     assert_eq!(trained.kept, 1);
-    assert!(scores(&trained.archive).iter().all(|s| s.is_finite()));
+    assert!(
+        scores(trained.model.archive())
+            .iter()
+            .all(|s| s.is_finite())
+    );
 }
 
 #[test]
 fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_over() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
-    let loader = loader();
+    let images = images(&part);
     let training = Training {
         epochs: 30,
         patience: Some(3),
         ..Training::default()
     };
     let all = Lessons {
-        validation: Some((&part, &loader)),
-        ..lessons(&part, &loader)
+        validation: Some(&images),
+        ..lessons(&images)
     };
     let trained = run(&archive, all, &training);
     let best = trained.validation.iter().copied().fold(0., f64::max);
@@ -330,8 +332,10 @@ fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_ove
         patience: None,
         ..training
     };
-    let again = run(&archive, lessons(&part, &loader), &stopped);
-    assert!(again.archive.to_bytes().unwrap() == trained.archive.to_bytes().unwrap());
+    let again = run(&archive, lessons(&images), &stopped);
+    assert!(
+        again.model.archive().to_bytes().unwrap() == trained.model.archive().to_bytes().unwrap()
+    );
 }
 
 /// Mean divergence of the class probabilities of two networks.
@@ -350,25 +354,27 @@ fn divergence(a: &Archive, b: &Archive, part: &Part) -> f64 {
 #[test]
 fn a_student_without_labels_comes_closer_to_its_teacher() {
     let (_folder, part) = easy_images();
-    let teacher = train(&open(&fixture("basic_scripted.pt")), &part, 8, 0).archive;
+    let teacher = train(&open(&fixture("basic_scripted.pt")), &part, 8, 0)
+        .model
+        .into_archive();
     let student = open(&fixture("basic_traced.pt"));
     let unlabelled = data::synthetic([3, 8, 8], NonZeroUsize::new(60).unwrap(), 1).unwrap();
-    let loader = loader();
+    let images = images(&unlabelled);
     let module = Module::load(&teacher, Device::Cpu, &Interface::default()).unwrap();
     let distillation = Distillation {
         temperature: 4.,
         weight: 1.,
     };
-    let mut taught = Teacher::new(module, distillation, &loader);
+    let mut taught = Teacher::new(&module, distillation, &images.loader);
     let training = Training {
         epochs: 12,
         ..Training::default()
     };
     let all = Lessons {
         teacher: Some(&mut taught),
-        ..lessons(&unlabelled, &loader)
+        ..lessons(&images)
     };
-    let trained = run(&student, all, &training).archive;
+    let trained = run(&student, all, &training).model.into_archive();
     let (before, after) = (
         divergence(&teacher, &student, &unlabelled),
         divergence(&teacher, &trained, &unlabelled),
@@ -393,10 +399,10 @@ fn mixing(mixing: Mixing) -> Training {
 fn mixed_images_train_otherwise_and_the_same_way_each_time() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
-    let loader = loader();
+    let images = images(&part);
     let bytes = |training: &Training| {
-        let trained = run(&archive, lessons(&part, &loader), training);
-        trained.archive.to_bytes().unwrap()
+        let trained = run(&archive, lessons(&images), training);
+        trained.model.archive().to_bytes().unwrap()
     };
     let mixed = bytes(&mixing(MIXED));
     assert!(mixed == bytes(&mixing(MIXED)));
@@ -412,14 +418,14 @@ fn mixed_images_train_otherwise_and_the_same_way_each_time() {
 fn a_network_learns_from_mixed_images_what_plain_ones_show() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
-    let loader = loader();
+    let images = images(&part);
     let training = Training {
         epochs: 15,
         ..mixing(MIXED)
     };
     let all = Lessons {
-        validation: Some((&part, &loader)),
-        ..lessons(&part, &loader)
+        validation: Some(&images),
+        ..lessons(&images)
     };
     // Validation sees the images as they are: mixed, half of them would look like another class.
     let best = run(&archive, all, &training).validation;
@@ -431,23 +437,23 @@ fn a_network_learns_from_mixed_images_what_plain_ones_show() {
 fn a_teacher_sees_mixed_images_each_time() {
     let part = data::synthetic([3, 8, 8], NonZeroUsize::new(60).unwrap(), 1).unwrap();
     let archive = open(&fixture("basic_scripted.pt"));
-    let loader = loader();
+    let images = images(&part);
     let bytes = |known_to_change: &Loader| {
         let module = Module::load(&archive, Device::Cpu, &Interface::default()).unwrap();
         let distillation = Distillation {
             temperature: 4.,
             weight: 1.,
         };
-        let mut teacher = Teacher::new(module, distillation, known_to_change);
+        let mut teacher = Teacher::new(&module, distillation, known_to_change);
         let all = Lessons {
             teacher: Some(&mut teacher),
-            ..lessons(&part, &loader)
+            ..lessons(&images)
         };
         let trained = run(&open(&fixture("basic_traced.pt")), all, &mixing(MIXED));
-        trained.archive.to_bytes().unwrap()
+        trained.model.archive().to_bytes().unwrap()
     };
-    let augmented = loader.clone().augmented(data::Augment::default(), 0);
-    assert!(bytes(&loader) == bytes(&augmented));
+    let augmented = images.loader.clone().augmented(data::Augment::default(), 0);
+    assert!(bytes(&images.loader) == bytes(&augmented));
 }
 
 #[test]

@@ -30,7 +30,9 @@ const FLAGS: [&str; 3] = [
 fn a_network_saved_in_training_mode_is_fine_tuned_into_one_in_evaluation_mode() {
     let (_folder, part) = easy_images();
     for name in FLAGS {
-        let trained = train(&open(&fixture(name)), &part, 1, 0).archive;
+        let trained = train(&open(&fixture(name)), &part, 1, 0)
+            .model
+            .into_archive();
         assert_eq!(scores_as_loaded(&trained), scores(&trained), "{name}");
     }
 }

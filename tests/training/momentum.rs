@@ -4,13 +4,11 @@ use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::{Patch, unmoved_statistics};
 use ckaprune::data::Part;
-use ckaprune::program::interface::Interface;
-use ckaprune::train::repair::{Repair, Step, Workshop};
-use tch::Device;
+use ckaprune::train::repair::{Repair, Repairer, Step};
 
 use super::common::images::easy_images;
 use super::common::{fixture, open};
-use super::{QUIET, loader, random_numbers, tensor_bytes, train};
+use super::{QUIET, images, model, random_numbers, tensor_bytes, train};
 
 /// All of the same weights, with momentum None or 0.
 const UNMOVED: [&str; 4] = [
@@ -31,17 +29,14 @@ fn repaired(name: &str, part: &Part) -> Repair {
     let removed = ["blocks.1".to_owned()];
     let pruned = Patch::remove(&analysis, &removed).unwrap();
     let pruned = pruned.apply(&original, &analysis).unwrap();
-    let (interface, loader) = (Interface::default(), loader());
+    let original = model(&original);
+    let pruned = original.changed_into(pruned).unwrap();
     let _alone = random_numbers();
-    let workshop = Workshop::new(
-        (&original, &analysis),
-        &interface,
-        (part, &loader),
-        Device::Cpu,
-        QUIET,
-    );
-    let repaired = workshop.unwrap().repair(&pruned, &removed, &[Step::Bn]);
-    repaired.unwrap().steps[0]
+    let repairer = Repairer::new(&original, &images(part), QUIET).unwrap();
+    repairer
+        .repair(pruned, &removed, &[Step::Bn])
+        .unwrap()
+        .steps[0]
 }
 
 fn means(archive: &Archive) -> Vec<f32> {
@@ -67,10 +62,12 @@ fn statistics_are_repaired_as_with_the_usual_momentum() {
 #[test]
 fn statistics_learn_as_with_the_usual_momentum() {
     let (_folder, part) = easy_images();
-    let usual = train(&open(&fixture("field/net_scripted.pt")), &part, 2, 0).archive;
+    let usual = train(&open(&fixture("field/net_scripted.pt")), &part, 2, 0)
+        .model
+        .into_archive();
     for name in UNMOVED {
         let before = open(&fixture(name));
-        let after = train(&before, &part, 2, 0).archive;
+        let after = train(&before, &part, 2, 0).model.into_archive();
         assert_ne!(means(&after), means(&before), "{name}");
         for (found, expected) in means(&after).iter().zip(means(&usual)) {
             assert!(

@@ -1,23 +1,24 @@
 //! Networks that end in softmax are measured and trained as those that do not.
 
-use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
-use ckaprune::program::interface::{Interface, Scale};
-use ckaprune::run::torch::Module;
+use ckaprune::program::interface::Scale;
+use ckaprune::run::model::Model;
 use ckaprune::train::eval::{Quality, predict};
 use ckaprune::train::finetune::{Distillation, Session, Teacher, Training, finetune};
 use tch::{Device, Kind, Tensor};
 
 use super::common::images::easy_images;
 use super::common::{fixture, open};
-use super::{Lessons, QUIET, lessons, loader, random_numbers};
+use super::{Lessons, QUIET, images, lessons, random_numbers};
 
-fn interface(archive: &Archive, output: Option<&str>) -> Interface {
+fn model(name: &str, output: Option<&str>) -> Model {
     let request = Request {
         output: output.map(|key| key.parse().unwrap()),
         ..Request::shape(&[3, 8, 8])
     };
-    Analysis::of(archive, &request).unwrap().interface.unwrap()
+    let archive = open(&fixture(name));
+    let analysis = Analysis::of(&archive, &request).unwrap();
+    Model::new(archive, analysis, Device::Cpu)
 }
 
 #[test]
@@ -35,8 +36,8 @@ fn what_a_network_ends_in_is_seen() {
         ("softmax_images_scripted.pt", None, Scale::Scores),
         ("sigmoid_scripted.pt", None, Scale::Independent),
     ] {
-        let archive = open(&fixture(&format!("field/{name}")));
-        assert_eq!(interface(&archive, output).scale, scale, "{name}");
+        let model = model(&format!("field/{name}"), output);
+        assert_eq!(model.interface().unwrap().scale, scale, "{name}");
     }
 }
 
@@ -49,20 +50,18 @@ const NORMALISED: [(&str, Option<&str>); 6] = [
     ("field/softmax_both_scripted.pt", Some("1")),
 ];
 
-fn quality(archive: &Archive, interface: &Interface) -> Quality {
+fn quality(model: &Model) -> Quality {
     let (_folder, part) = easy_images();
-    let module = Module::load(archive, Device::Cpu, interface).unwrap();
-    let predictions = predict(&module, &part, &loader(), QUIET, "measuring").unwrap();
+    let module = model.module().unwrap();
+    let predictions = predict(module, &images(&part), QUIET, "measuring").unwrap();
     Quality::of(&predictions, &[])
 }
 
 #[test]
 fn loss_and_calibration_are_those_of_the_scores_before_softmax() {
-    let plain = open(&fixture("field/net_scripted.pt"));
-    let expected = quality(&plain, &Interface::default());
+    let expected = quality(&model("field/net_scripted.pt", None));
     for (name, output) in NORMALISED {
-        let archive = open(&fixture(name));
-        let found = quality(&archive, &interface(&archive, output));
+        let found = quality(&model(name, output));
         assert_eq!(found.rate, expected.rate, "{name}");
         assert!(
             (found.loss - expected.loss).abs() < 1e-4,
@@ -75,47 +74,36 @@ fn loss_and_calibration_are_those_of_the_scores_before_softmax() {
 }
 
 /// Losses of an epoch, learned from labels and from a teacher.
-fn losses(archive: &Archive, interface: &Interface) -> Vec<f64> {
+fn losses(model: &Model) -> Vec<f64> {
     let (_folder, part) = easy_images();
-    let loader = loader();
-    let teacher = Module::load(archive, Device::Cpu, interface).unwrap();
+    let images = images(&part);
     let distillation = Distillation {
         temperature: 4.,
         weight: 0.5,
     };
-    let mut teacher = Teacher::new(teacher, distillation, &loader);
+    let mut teacher = Teacher::new(model.module().unwrap(), distillation, &images.loader);
     let lessons = Lessons {
         teacher: Some(&mut teacher),
-        ..lessons(&part, &loader)
+        ..lessons(&images)
     };
     let training = Training {
         epochs: 3,
         ..Training::default()
     };
     let _alone = random_numbers();
-    let trained = finetune(
-        archive,
-        interface,
-        lessons,
-        &training,
-        Session::at(0),
-        Device::Cpu,
-        QUIET,
-    );
+    let trained = finetune(model.clone(), lessons, &training, Session::at(0, QUIET));
     trained.unwrap().losses
 }
 
 #[test]
 fn training_is_that_of_the_scores_before_softmax() {
-    let plain = open(&fixture("field/net_scripted.pt"));
-    let expected = losses(&plain, &Interface::default());
+    let expected = losses(&model("field/net_scripted.pt", None));
     // Not that with dropout behind it, which draws.
     for (name, output) in NORMALISED
         .into_iter()
         .filter(|(name, _)| !name.contains("maps"))
     {
-        let archive = open(&fixture(name));
-        let found = losses(&archive, &interface(&archive, output));
+        let found = losses(&model(name, output));
         for (found, expected) in found.iter().zip(&expected) {
             assert!(
                 (found - expected).abs() < 1e-3,
@@ -127,8 +115,8 @@ fn training_is_that_of_the_scores_before_softmax() {
 
 #[test]
 fn a_probability_that_rounds_to_nothing_has_a_finite_logarithm_and_gradient() {
-    let archive = open(&fixture("field/softmax_scripted.pt"));
-    let module = Module::load(&archive, Device::Cpu, &interface(&archive, None)).unwrap();
+    let model = model("field/softmax_scripted.pt", None);
+    let module = model.module().unwrap();
     let images = Tensor::full([2, 3, 8, 8], 1e6, (Kind::Float, Device::Cpu));
     let images = images.set_requires_grad(true);
     let scores = module.forward(&images).unwrap();

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use tch::Device;
 
-use super::{blame, interface};
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
+use super::blame;
 use crate::cli::Data;
-use crate::data::{DataSet, Loader, Numbered, Part};
+use crate::data::{DataSet, Images, Numbered};
 use crate::report::thousands;
-use crate::run::torch::Module;
+use crate::run::model::Model;
 
 /// Why training needs the right numbers.
 pub(super) const LEARNS: &str = "Training would teach the network these numbers";
@@ -30,22 +27,18 @@ pub(super) struct Classes {
 #[derive(Clone, Copy)]
 pub(super) struct Knows<'a> {
     pub path: &'a Path,
-    pub archive: &'a Archive,
-    pub analysis: &'a Analysis,
-    pub images: (&'a Part, &'a Loader),
-    pub device: Device,
+    pub model: &'a Model,
+    pub images: &'a Images,
 }
 
 impl Knows<'_> {
     /// How many classes the network tells apart.
     fn classes(self) -> Result<usize> {
-        if let Some(classes) = self.analysis.classes() {
+        if let Some(classes) = self.model.analysis().classes() {
             return Ok(classes);
         }
-        let (part, loader) = self.images;
-        let interface = interface(self.path, self.analysis)?;
-        let module = Module::load(self.archive, self.device, interface)?;
-        let batch = loader.batches(part, 0)?.next().context("no images")??;
+        let module = self.model.module()?;
+        let batch = self.images.first_batch()?.context("no images")?;
         let images = module.images(&batch.images)?;
         let scores = tch::no_grad(|| module.forward(&images))?;
         Ok(scores.size().get(1).map_or(0, |n| *n as usize))

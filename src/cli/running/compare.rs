@@ -64,11 +64,11 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     let request = images.request(first);
     let opened = options.models.iter().zip(archives);
     let subjects: Vec<Subject> = opened
-        .map(|(path, archive)| Subject::of(path, archive, &request))
+        .map(|(path, archive)| Subject::of(path, archive, &request, device))
         .collect::<Result<_>>()?;
     let plan = robustness::plan(&options.robustness, &mut images, &options.data, progress)?;
-    let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
-    images.doubts(&subjects, device, progress)?;
+    let mut images = images.fit(&subjects, &options.data, plan.as_ref(), progress)?;
+    images.doubts(&subjects, progress)?;
     let measure = Measure {
         images: &images,
         device,

@@ -8,20 +8,23 @@ use serde_json::json;
 
 use super::classes::{Knows, LEARNS};
 use super::fitting::Fitting;
-use super::images::{Opened, analyse_for};
+use super::images::Opened;
 use super::unusable::{Wanted, examine};
 use super::{
     Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
     open_device, open_model, save, show,
 };
+use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::blocks::analysis::Analysis;
 use crate::cli::Finetune;
+use crate::data::Images;
 use crate::program::interface::Scale;
 use crate::prune::run_dir::{resumption, stopped};
 use crate::report::{SCHEMA, is_zero};
 use crate::run::export::{advise, check_file};
 use crate::run::interrupt::{self, Interrupt, Stopped};
+use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch::Module;
 use crate::train::eval::{Metrics, evaluate};
@@ -62,111 +65,43 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "finetuned")?;
     check_checkpoint(options, &output)?;
-    let device = open_device(&options.machine)?;
-    let opened = Opened::require(&options.data, &archive, progress, "finetune")?;
-    let data = options.data.data.as_deref().unwrap_or(path);
-    let (train, test) = opened.split(data, progress)?;
-    let test = test.filter(|t| t.labels().is_some());
-    let plain = opened.plain();
-    // Whether the network takes these images is known before it runs.
-    let model = &options.model;
-    let analysis = analyse_for(model, &archive, (data, &train), &plain, Search::default())?;
-    let interface = interface(path, &analysis)?;
-    interface
-        .check_trainable()
-        .map_err(|e| blame(path)(e.into()))?;
-    note_scale(path, interface.scale, progress);
-    note_caveats(&analysis, progress);
-    let mut warnings = opened.warnings.clone();
-    let (mut train, mut validation) =
-        opened.set_aside(train, (&options.training, None), progress)?;
-    let mut test = test;
-    let wanted = [Some(&mut train), validation.as_mut(), test.as_mut()];
-    let wanted = wanted.into_iter().flatten().map(Wanted::whole).collect();
-    let skipped = examine(&options.data, &plain, wanted, progress)?;
-    warnings.extend(skipped.warning);
-    if train.labels().is_some() {
-        let doubt = opened.classes.doubt(Knows {
-            path,
-            archive: &archive,
-            analysis: &analysis,
-            images: (&train, &plain),
-            device,
-        })?;
-        opened.classes.check(doubt.as_ref(), LEARNS)?;
-        warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
-    }
-    let batch = plain.batch_size().get().min(train.len());
-    Fitting::new(&analysis, options.training.work(), device)
-        .check(batch, progress)
-        .map_err(blame(path))?;
-    let measure = |archive| -> Result<Option<Metrics>> {
+    let Prepared {
+        model,
+        train,
+        validation,
+        test,
+        warnings,
+        skipped,
+    } = prepared(options, archive)?;
+    let scores = model.interface()?.scale;
+    let measure = |model: &Model| -> Result<Option<Metrics>> {
         let Some(test) = &test else { return Ok(None) };
-        evaluate(
-            &Module::load(archive, device, interface)?,
-            test,
-            &plain,
-            progress,
-            "measuring",
-        )
-        .map(Some)
+        evaluate(model.module()?, test, progress, "measuring").map(Some)
     };
-    let before = measure(&archive).map_err(blame(path))?;
-    let loader = opened.training(options.training.augment.0);
-    let mut taught_by = None;
-    let mut teacher = match &options.teacher {
+    let before = measure(&model).map_err(blame(path))?;
+    let taught_by = match &options.teacher {
+        Some(file) => Some(TaughtBy::open(file, &model)?),
         None => None,
-        Some(teacher) => {
-            let archive = open_model(teacher)?;
-            taught_by = Some(fingerprint(&archive)?);
-            // Its scores may be on another scale than its student's.
-            let own = Analysis::of(&archive, &analysis.request).ok();
-            let own = own.and_then(|a| a.interface.ok());
-            let interface = own.as_ref().unwrap_or(interface);
-            let module = Module::load(&archive, device, interface).map_err(blame(teacher))?;
-            Some(Teacher::new(
-                module,
-                options.training.distillation(),
-                &loader,
-            ))
-        }
     };
-    let checkpoint = match &options.checkpoint {
-        None => None,
-        Some(file) => {
-            let networks = [Some(fingerprint(&archive)?), taught_by];
-            let settings = settings(options, networks, &analysis.input_shape)?;
-            Some(Checkpoint::new(file.clone(), settings))
-        }
-    };
-    if let Some(checkpoint) = &checkpoint {
-        match options.resume {
-            true => checkpoint.require()?,
-            // Only `--force` comes here with a file of an earlier training.
-            false => checkpoint.remove()?,
-        }
-    }
+    let distillation = options.training.distillation();
+    let mut teacher = taught_by
+        .as_ref()
+        .map(|by| Teacher::new(&by.module, distillation, &train.loader));
+    let checkpoint = checkpoint(options, &model, taught_by.as_ref())?;
     // Without a place for it there is nothing to keep.
     let heeded = checkpoint.as_ref().map(|_| Interrupt::heed());
-    let trained = finetune(
-        &archive,
-        interface,
-        Lessons {
-            train: &train,
-            loader: &loader,
-            validation: validation.as_ref().map(|v| (v, &plain)),
-            teacher: teacher.as_mut(),
-        },
-        &options.training.parameters(options.data.seed),
-        Session {
-            checkpoint: checkpoint.as_ref(),
-            stop: &interrupt::is_asked,
-            ..Session::at(0)
-        },
-        device,
-        progress,
-    );
-    let trained = match trained {
+    let lessons = Lessons {
+        train: &train,
+        validation: validation.as_ref(),
+        teacher: teacher.as_mut(),
+    };
+    let session = Session {
+        checkpoint: checkpoint.as_ref(),
+        stop: &interrupt::is_asked,
+        ..Session::at(0, progress)
+    };
+    let training = options.training.parameters(options.data.seed);
+    let trained = match finetune(model, lessons, &training, session) {
         Err(error) if error.is::<Stopped>() => {
             progress.warn(how_to_go_on(options));
             return Ok(Outcome::Interrupted);
@@ -175,12 +110,14 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
             .map_err(blame(path))
             .map_err(|error| to_go_on(options, error))?,
     };
-    save(&trained.archive, &output, &options.output).map_err(|error| to_go_on(options, error))?;
+    save(trained.model.archive(), &output, &options.output)
+        .map_err(|error| to_go_on(options, error))?;
     if let Some(checkpoint) = &checkpoint {
         checkpoint.remove()?;
     }
     drop(heeded);
-    let after = measure(&open_model(&output)?)?;
+    let written = trained.model.with_archive(open_model(&output)?);
+    let after = measure(&written)?;
     let report = FinetuneReport {
         schema: SCHEMA,
         command: "finetune",
@@ -190,15 +127,125 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         train_losses: trained.losses,
         validation: trained.validation,
         kept_epoch: trained.kept,
-        scores: interface.scale,
+        scores,
         train_images_per_second: trained.images_per_second,
         before,
         after,
         warnings,
-        skipped: skipped.files,
+        skipped,
     };
     show(options.talk, &report, || report.text())?;
     Ok(Outcome::Done)
+}
+
+/// What a training begins with.
+struct Prepared {
+    model: Model,
+    train: Images,
+    validation: Option<Images>,
+    /// Only where they have labels.
+    test: Option<Images>,
+    warnings: Vec<String>,
+    /// Files that were left out.
+    skipped: usize,
+}
+
+/// Network and images; everything that can be wrong with them is known before the network runs.
+fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
+    let progress = options.talk.progress();
+    let path = &options.model.model;
+    let device = open_device(&options.machine)?;
+    let opened = Opened::require(&options.data, &archive, progress, "finetune")?;
+    let (train, test) = opened.split(progress)?;
+    let plain = opened.plain();
+    let images = Images::new(train, plain.clone());
+    let analysis = opened.analyse(&options.model, &archive, &images, Search::default())?;
+    let interface = interface(path, &analysis)?;
+    interface
+        .check_trainable()
+        .map_err(|e| blame(path)(e.into()))?;
+    note_scale(path, interface.scale, progress);
+    note_caveats(&analysis, progress);
+    let model = Model::new(archive, analysis, device);
+    let mut warnings = opened.warnings.clone();
+    let (train, validation) = opened.set_aside(images.part, &options.training, None, progress)?;
+    let seen_plainly = |part| Images::new(part, plain.clone());
+    let mut train = seen_plainly(train);
+    let mut validation = validation.map(seen_plainly);
+    let mut test = test.filter(|t| t.labels().is_some()).map(seen_plainly);
+    let wanted = [Some(&mut train), validation.as_mut(), test.as_mut()];
+    let wanted = wanted.into_iter().flatten();
+    let wanted = wanted
+        .map(|images| Wanted::whole(&mut images.part))
+        .collect();
+    let skipped = examine(&options.data, &plain, wanted, progress)?;
+    warnings.extend(skipped.warning);
+    if train.is_labelled() {
+        let doubt = opened.classes.doubt(Knows {
+            path,
+            model: &model,
+            images: &train,
+        })?;
+        opened.classes.check(doubt.as_ref(), LEARNS)?;
+        warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
+    }
+    let batch = plain.batch_size().get().min(train.len());
+    Fitting::new(model.analysis(), options.training.work(), device)
+        .check(batch, progress)
+        .map_err(blame(path))?;
+    train.loader = opened.training(options.training.augment.0);
+    Ok(Prepared {
+        model,
+        train,
+        validation,
+        test,
+        warnings,
+        skipped: skipped.files,
+    })
+}
+
+/// The network to learn from.
+struct TaughtBy {
+    fingerprint: String,
+    module: Module,
+}
+
+impl TaughtBy {
+    fn open(file: &Path, student: &Model) -> Result<Self> {
+        let archive = open_model(file)?;
+        let fingerprint = fingerprint(&archive)?;
+        // Its scores may be on another scale than its student's.
+        let own = Analysis::of(&archive, &student.analysis().request).ok();
+        let own = own.and_then(|a| a.interface.ok());
+        let interface = own.as_ref().map_or_else(|| student.interface(), Ok)?;
+        let module = Module::load(&archive, student.device(), interface).map_err(blame(file))?;
+        Ok(TaughtBy {
+            fingerprint,
+            module,
+        })
+    }
+}
+
+/// Where the training is kept half way, if it is to be.
+fn checkpoint(
+    options: &Finetune,
+    model: &Model,
+    taught_by: Option<&TaughtBy>,
+) -> Result<Option<Checkpoint>> {
+    let Some(file) = &options.checkpoint else {
+        return Ok(None);
+    };
+    let teacher = taught_by.map(|by| by.fingerprint.clone());
+    let networks = [Some(fingerprint(model.archive())?), teacher];
+    let settings = settings(options, networks, &model.analysis().input_shape)?;
+    let checkpoint = Checkpoint::new(file.clone(), settings);
+    if options.resume {
+        checkpoint.require()?;
+    } else {
+        // Only `--force` comes here with a file of an earlier training.
+        checkpoint.remove()?;
+    }
+    Ok(Some(checkpoint))
 }
 
 /// Refuses a checkpoint that is there already, unless it is gone on from, or that cannot be written.

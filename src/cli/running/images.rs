@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
+use tch::Device;
 
 use super::analyse;
 use super::classes::Classes;
@@ -13,13 +14,14 @@ use super::unusable::{Wanted, examine};
 use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
-use crate::cli::{Data, Model, Training};
+use crate::cli::{self, Data, Training};
 use crate::data::{
-    self, Augment, ClassNames, DataSet, Labelling, Loader, Normalisation, Part, PixelRange,
+    self, Augment, ClassNames, DataSet, Images, Labelling, Loader, Normalisation, Part, PixelRange,
     Samples, Transform, synthetic,
 };
-use crate::prune::Images;
+use crate::prune::Splits;
 use crate::report::progress::Progress;
+use crate::run::model::Model;
 use crate::run::run_shapes::learned;
 use crate::run::settings::Settings;
 use crate::score::criteria;
@@ -33,6 +35,7 @@ const HELD_OUT: f64 = 0.1;
 
 /// A data set, opened and prepared as the options say.
 pub(super) struct Opened {
+    path: PathBuf,
     pub set: DataSet,
     pub classes: Classes,
     /// What the user was warned of.
@@ -61,6 +64,7 @@ impl Opened {
         warnings.iter().for_each(|warning| progress.warn(warning));
         let opened = Opened {
             classes: Classes::of(&set, options),
+            path: path.clone(),
             warnings,
             set,
             transform,
@@ -101,8 +105,8 @@ impl Opened {
 
     /// Training part and test part. Without a test part, or labels in it, a tenth of the labelled training images is set
     /// aside.
-    pub fn split(&self, path: &Path, progress: Progress) -> Result<(Part, Option<Part>)> {
-        let shown = path.display();
+    pub fn split(&self, progress: Progress) -> Result<(Part, Option<Part>)> {
+        let shown = self.path.display();
         let Some(mut train) = self.set.train.clone() else {
             bail!(
                 "{shown}: there is no training part, and the test part is for measuring only; name a data set with both"
@@ -126,7 +130,7 @@ impl Opened {
                 };
                 let (train, held_out) = train
                     .split_stratified(1. - HELD_OUT, self.seed)
-                    .map_err(|_| too_few(&train, path))?;
+                    .map_err(|_| too_few(&train, &self.path))?;
                 progress.note(format_args!(
                     "note: {shown} has {missing}: {} of the images are set aside to measure on",
                     held_out.len()
@@ -142,7 +146,8 @@ impl Opened {
     pub fn set_aside(
         &self,
         train: Part,
-        (training, usual): (&Training, Option<f64>),
+        training: &Training,
+        usual: Option<f64>,
         progress: Progress,
     ) -> Result<(Part, Option<Part>)> {
         let asked = training.val_split;
@@ -179,6 +184,24 @@ impl Opened {
         }
         Ok((train, Some(validation)))
     }
+
+    /// The network analysed for these images of the data set.
+    pub fn analyse(
+        &self,
+        model: &cli::Model,
+        archive: &Archive,
+        images: &Images,
+        search: Search,
+    ) -> Result<Analysis> {
+        let request = Request {
+            input_shape: Some(images.shape()?.map(|n| n as i64).to_vec()),
+            output: model.output_key.clone(),
+            search,
+            ..Request::default()
+        };
+        Analysis::of(archive, &request)
+            .with_context(|| format!("{} on {}", model.model.display(), self.path.display()))
+    }
 }
 
 fn too_few(train: &Part, path: &Path) -> anyhow::Error {
@@ -190,36 +213,17 @@ fn too_few(train: &Part, path: &Path) -> anyhow::Error {
     )
 }
 
-/// The network analysed for the images of a data set.
-pub(super) fn analyse_for(
-    model: &Model,
-    archive: &Archive,
-    (data, part): (&Path, &Part),
-    loader: &Loader,
-    search: Search,
-) -> Result<Analysis> {
-    let shape = loader.output_shape(part)?.map(|n| n as i64);
-    let request = Request {
-        input_shape: Some(shape.to_vec()),
-        output: model.output_key.clone(),
-        search,
-        ..Request::default()
-    };
-    Analysis::of(archive, &request)
-        .with_context(|| format!("{} on {}", model.model.display(), data.display()))
-}
-
 /// Images in a batch for training and measuring.
 fn batch_size(options: &Data) -> Result<NonZeroUsize> {
     let size = options.batch_size.unwrap_or(USUAL_BATCH);
     NonZeroUsize::new(size as usize).context("--batch-size is 0")
 }
 
-/// What a pruning run begins with.
+/// What scoring and pruning begin with.
 pub(super) struct Ready {
-    pub images: Images,
-    /// Of the network, for the shape of the images.
-    pub analysis: Analysis,
+    /// Analysed for the shape of the images.
+    pub model: Model,
+    pub splits: Splits,
     /// The images are noise, because none were named.
     pub synthetic: bool,
     pub classes: Classes,
@@ -243,67 +247,87 @@ pub(super) struct Use<'a> {
     pub decides: bool,
 }
 
-/// Images for calibration, and for training and measuring if they have a use beyond it.
-pub(super) fn for_pruning(
-    model: &Model,
-    archive: &Archive,
-    data: &Data,
-    search: Search,
-    beyond: Option<Use>,
-    progress: Progress,
-) -> Result<Ready> {
-    let (Some(opened), Some(path)) = (Opened::open(data, archive, progress)?, &data.data) else {
-        let analysis = learned(archive, analyse(model, archive, data.input()?, search)?);
-        return Ok(Ready {
-            images: synthetic_images(data, &analysis)?,
-            analysis,
+/// How a network and its images are to be prepared.
+pub(super) struct Preparation<'a> {
+    pub model: &'a cli::Model,
+    pub data: &'a Data,
+    pub search: Search,
+    /// `None`: the images serve for calibration alone.
+    pub beyond: Option<Use<'a>>,
+    pub device: Device,
+    pub progress: Progress,
+}
+
+impl Preparation<'_> {
+    /// The network, and images for calibration, and for training and measuring if they have a use beyond it.
+    pub fn of(&self, archive: Archive) -> Result<Ready> {
+        match Opened::open(self.data, &archive, self.progress)? {
+            Some(opened) => self.with_data(archive, opened),
+            None => self.with_noise(archive),
+        }
+    }
+
+    fn with_noise(&self, archive: Archive) -> Result<Ready> {
+        let analysis = analyse(self.model, &archive, self.data.input()?, self.search)?;
+        let analysis = learned(&archive, analysis);
+        Ok(Ready {
+            splits: Splits {
+                calibration: synthetic_images(self.data, &analysis)?,
+                train: None,
+                validation: None,
+                test: None,
+            },
+            model: Model::new(archive, analysis, self.device),
             synthetic: true,
             classes: Classes::default(),
             warnings: Vec::new(),
             skipped: 0,
-        });
-    };
-    let (train, test) = opened.split(path, progress)?;
-    let test = test.filter(|t| t.labels().is_some());
-    let plain = opened.plain();
-    let analysis = analyse_for(model, archive, (path, &train), &plain, search)?;
-    let analysis = learned(archive, analysis);
-    let (train, validation) = match beyond {
-        Some(beyond) => {
-            let usual = beyond.decides.then_some(VALIDATED);
-            opened.set_aside(train, (beyond.training, usual), progress)?
-        }
-        None => (train, None),
-    };
-    let learns = train.labels().is_some() || beyond.is_some_and(|b| b.distills);
-    let training = match beyond {
-        Some(beyond) => opened.training(beyond.training.augment.0),
-        None => plain.clone(),
-    };
-    let mut images = Images {
-        calibration: train.draw(data.samples.0, data.seed),
-        train: Some(train).filter(|_| learns),
-        validation,
-        test,
-        training,
-        plain,
-    };
-    let mut wanted = vec![Wanted::draw(&mut images.calibration)];
-    if beyond.is_some() {
-        let whole = [&mut images.train, &mut images.validation, &mut images.test];
-        wanted.extend(whole.into_iter().flatten().map(Wanted::whole));
+        })
     }
-    let skipped = examine(data, &images.plain, wanted, progress)?;
-    let mut warnings = opened.warnings;
-    warnings.extend(skipped.warning);
-    Ok(Ready {
-        images,
-        analysis,
-        synthetic: false,
-        classes: opened.classes,
-        warnings,
-        skipped: skipped.files,
-    })
+
+    fn with_data(&self, archive: Archive, opened: Opened) -> Result<Ready> {
+        let (train, test) = opened.split(self.progress)?;
+        let plain = opened.plain();
+        let images = Images::new(train, plain.clone());
+        let analysis = opened.analyse(self.model, &archive, &images, self.search)?;
+        let analysis = learned(&archive, analysis);
+        let (train, validation) = match self.beyond {
+            Some(beyond) => {
+                let usual = beyond.decides.then_some(VALIDATED);
+                opened.set_aside(images.part, beyond.training, usual, self.progress)?
+            }
+            None => (images.part, None),
+        };
+        let learns = train.labels().is_some() || self.beyond.is_some_and(|b| b.distills);
+        let training = match self.beyond {
+            Some(beyond) => opened.training(beyond.training.augment.0),
+            None => plain.clone(),
+        };
+        let seen_plainly = |part| Images::new(part, plain.clone());
+        let mut splits = Splits {
+            calibration: seen_plainly(train.draw(self.data.samples.0, self.data.seed)),
+            train: learns.then(|| Images::new(train, training)),
+            validation: validation.map(seen_plainly),
+            test: test.filter(|t| t.labels().is_some()).map(seen_plainly),
+        };
+        let mut wanted = vec![Wanted::draw(&mut splits.calibration.part)];
+        if self.beyond.is_some() {
+            let whole = [&mut splits.train, &mut splits.validation, &mut splits.test];
+            let whole = whole.into_iter().flatten();
+            wanted.extend(whole.map(|images| Wanted::whole(&mut images.part)));
+        }
+        let skipped = examine(self.data, &plain, wanted, self.progress)?;
+        let mut warnings = opened.warnings;
+        warnings.extend(skipped.warning);
+        Ok(Ready {
+            model: Model::new(archive, analysis, self.device),
+            splits,
+            synthetic: false,
+            classes: opened.classes,
+            warnings,
+            skipped: skipped.files,
+        })
+    }
 }
 
 fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
@@ -324,14 +348,9 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         normalisation: Normalisation::none(range),
         ..Transform::default()
     };
-    let loader = Loader::new(batch_size(options)?, transform);
     Ok(Images {
-        calibration: synthetic(shape, count, options.seed)?,
-        train: None,
-        validation: None,
-        test: None,
-        plain: loader.clone(),
-        training: loader,
+        part: synthetic(shape, count, options.seed)?,
+        loader: Loader::new(batch_size(options)?, transform),
     })
 }
 
@@ -374,7 +393,12 @@ pub(super) struct Measuring {
 impl Measuring {
     /// The test part of the data, or all of it where it has none; noise of the size the network takes where no data is
     /// named.
-    pub fn open(model: &Model, archive: &Archive, data: &Data, progress: Progress) -> Result<Self> {
+    pub fn open(
+        model: &cli::Model,
+        archive: &Archive,
+        data: &Data,
+        progress: Progress,
+    ) -> Result<Self> {
         let Some(opened) = Opened::open(data, archive, progress)? else {
             let analysis = analyse(model, archive, data.input()?, Search::default())?;
             let images = synthetic_images(data, &analysis)?;
@@ -383,9 +407,9 @@ impl Measuring {
                 "NO DATA. Speed is measured on random noise, {shape}, and accuracy not at all. Name a data set with --data."
             ));
             return Ok(Measuring {
-                part: images.calibration,
+                part: images.part,
                 name: "noise",
-                loader: images.plain,
+                loader: images.loader,
                 classes: Classes::default(),
                 warnings: Vec::new(),
                 skipped: 0,
@@ -419,8 +443,13 @@ impl Measuring {
         })
     }
 
+    /// The images with what makes batches of them.
+    pub fn images(&self) -> Images {
+        Images::new(self.part.clone(), self.loader.clone())
+    }
+
     /// How a model that is to be measured on them is to be analysed.
-    pub fn request(&self, model: &Model) -> Request {
+    pub fn request(&self, model: &cli::Model) -> Request {
         Request {
             input_shape: Some(self.shape.clone()),
             output: model.output_key.clone(),
@@ -457,6 +486,6 @@ pub(super) fn noise(analysis: &Analysis, images: &Images) -> String {
     } else {
         ""
     };
-    let count = images.calibration.len();
+    let count = images.len();
     format!("{count} images of random noise, {shape}{guessed}")
 }

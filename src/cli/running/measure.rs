@@ -21,6 +21,7 @@ use crate::report;
 use crate::report::progress::Progress;
 use crate::run::interrupt::Stopped;
 use crate::run::memory::{Peak, Work};
+use crate::run::model::Model;
 use crate::run::run_shapes::learned;
 use crate::run::torch::{Module, explain, free_gpu_memory};
 use crate::score::cka::cka;
@@ -37,8 +38,7 @@ const TIMED: Duration = Duration::from_secs(2);
 /// A network to be measured.
 pub(super) struct Subject {
     pub path: PathBuf,
-    pub archive: Archive,
-    pub analysis: Analysis,
+    pub model: Model,
 }
 
 impl Subject {
@@ -46,23 +46,25 @@ impl Subject {
     ///
     /// # Errors
     /// One that names the file.
-    pub fn of(path: &Path, archive: Archive, request: &Request) -> Result<Self> {
+    pub fn of(path: &Path, archive: Archive, request: &Request, device: Device) -> Result<Self> {
         let analysis = Analysis::of(&archive, request).map(|found| learned(&archive, found));
+        let analysis = analysis.with_context(|| path.display().to_string())?;
         Ok(Subject {
             path: path.to_owned(),
-            analysis: analysis.with_context(|| path.display().to_string())?,
-            archive,
+            model: Model::new(archive, analysis, device),
         })
     }
 
     fn scale(&self) -> Scale {
-        let interface = self.analysis.interface.as_ref();
+        let interface = self.model.interface();
         interface.map(|i| i.scale).unwrap_or_default()
     }
 
-    pub fn load(&self, device: Device) -> Result<Module> {
-        let interface = interface(&self.path, &self.analysis)?;
-        Module::load(&self.archive, device, interface).map_err(blame(&self.path))
+    /// The network in memory, loaded anew: what a run takes is measured from there on.
+    pub fn load(&self) -> Result<Module> {
+        let interface = interface(&self.path, self.model.analysis())?;
+        Module::load(self.model.archive(), self.model.device(), interface)
+            .map_err(blame(&self.path))
     }
 }
 
@@ -71,23 +73,17 @@ impl Measuring {
     ///
     /// # Errors
     /// If a network cannot run, whose code does not show how many classes it knows.
-    pub fn doubts(
-        &mut self,
-        subjects: &[Subject],
-        device: Device,
-        progress: Progress,
-    ) -> Result<Option<String>> {
+    pub fn doubts(&mut self, subjects: &[Subject], progress: Progress) -> Result<Option<String>> {
         if self.part.labels().is_none() {
             return Ok(None);
         }
+        let images = self.images();
         let mut first = None;
         for subject in subjects {
             let doubt = self.classes.doubt(Knows {
                 path: &subject.path,
-                archive: &subject.archive,
-                analysis: &subject.analysis,
-                images: (&self.part, &self.loader),
-                device,
+                model: &subject.model,
+                images: &images,
             })?;
             if let Some(doubt) = doubt {
                 progress.warn(&doubt);
@@ -107,7 +103,8 @@ impl Measuring {
         self,
         subjects: &[Subject],
         data: &Data,
-        (plan, device, progress): (Option<&Plan>, Device, Progress),
+        plan: Option<&Plan>,
+        progress: Progress,
     ) -> Result<Self> {
         let work = match plan.is_some_and(|plan| !plan.attacks.is_empty()) {
             true => Work::Backward,
@@ -115,7 +112,7 @@ impl Measuring {
         };
         let mut batch = self.loader.batch_size();
         for subject in subjects {
-            let fitting = Fitting::new(&subject.analysis, work, device);
+            let fitting = Fitting::new(subject.model.analysis(), work, subject.model.device());
             if data.batch_size.is_none() {
                 batch = fitting.batch(batch);
             }
@@ -285,15 +282,16 @@ impl Measure<'_> {
             let latency = times
                 .iter()
                 .map(|t| Latency::of(t.batch, t.seconds[at].clone()));
-            let macs = subject.analysis.macs();
+            let analysis = subject.model.analysis();
+            let macs = analysis.macs();
             let quality = || Quality::of(&predictions[at], &self.images.classes.names);
             profiles.push(Profile {
                 model: subject.path.display().to_string(),
                 file_size: std::fs::metadata(&subject.path).map_or(0, |m| m.len()),
-                params: subject.analysis.params(),
+                params: analysis.params(),
                 macs: macs.count,
                 macs_exact: macs.exact,
-                blocks: subject.analysis.blocks.len(),
+                blocks: analysis.blocks.len(),
                 scores: subject.scale(),
                 quality: predictions[at].is_labelled().then(quality),
                 robustness: robust.get(at).cloned(),
@@ -316,11 +314,9 @@ impl Measure<'_> {
         if images.name == "noise" {
             return Ok(Predictions::default());
         }
-        let module = subject.load(self.device)?;
         predict(
-            &module,
-            &images.part,
-            &images.loader,
+            &subject.load()?,
+            &images.images(),
             self.progress,
             "measuring",
         )
@@ -334,16 +330,14 @@ impl Measure<'_> {
         let Some((plan, samples)) = self.robustness else {
             return Ok(None);
         };
-        let Measuring { part, loader, .. } = self.images;
-        let drawn = part.draw(samples, plan.seed);
-        let module = subject.load(self.device)?;
-        robustness::measure(&module, &drawn, loader, plan, self.progress).map(Some)
+        let drawn = self.images.images().draw(samples, plan.seed);
+        robustness::measure(&subject.load()?, &drawn, plan, self.progress).map(Some)
     }
 
     /// A network that has run once, and the memory that took.
     fn loaded(&self, subject: &Subject) -> Result<(Module, Option<u64>)> {
         let (process, gpu) = (Peak::begin(), free_gpu_memory(self.device));
-        let module = subject.load(self.device)?;
+        let module = subject.load()?;
         let batch = self.batch(&module)?;
         drop(tch::no_grad(|| module.forward(&batch))?);
         let peak = match gpu {
@@ -355,9 +349,8 @@ impl Measure<'_> {
 
     /// The first batch, as a network takes it.
     fn batch(&self, module: &Module) -> Result<Tensor> {
-        let Measuring { part, loader, .. } = self.images;
-        let first = loader.batches(part, 0)?.next();
-        module.images(&first.context("no images to measure on")??.images)
+        let first = self.images.images().first_batch()?;
+        module.images(&first.context("no images to measure on")?.images)
     }
 
     fn times(&self, modules: &[Module]) -> Result<Vec<Times>> {
@@ -410,13 +403,9 @@ impl Measure<'_> {
         let Some((first, others)) = subjects.split_first() else {
             return Ok(Vec::new());
         };
-        let part = self.images.part.draw(self.samples, self.seed);
+        let calibration = self.images.images().draw(self.samples, self.seed);
         let representation = |subject: &Subject| {
-            let calibration = (&part, &self.images.loader);
-            let Subject {
-                archive, analysis, ..
-            } = subject;
-            let found = representation(archive, analysis, calibration, self.device, self.progress);
+            let found = representation(&subject.model, &calibration, self.progress);
             match found {
                 Err(error) if error.is::<Stopped>() => Err(error),
                 found => {
@@ -454,7 +443,7 @@ impl Measure<'_> {
                 agreement: (!predictions[at].is_empty()).then_some(agreement),
                 cka,
                 no_cka,
-                cka_samples: cka.map(|_| part.len()),
+                cka_samples: cka.map(|_| calibration.len()),
                 latency_ratio: times.iter().map(ratio).collect(),
                 macs_ratio: profiles[at].macs as f64 / profiles[0].macs as f64,
                 macs_ratio_exact: profiles[at].macs_exact && profiles[0].macs_exact,
@@ -467,7 +456,7 @@ impl Measure<'_> {
 
 /// Says once that a network is run in batches of one size, whatever the size of batch is.
 fn note_batch(subject: &Subject, progress: Progress) {
-    let interface = subject.analysis.interface.as_ref().ok();
+    let interface = subject.model.interface().ok();
     if let Some(batch) = interface.and_then(|interface| interface.batch.as_ref()) {
         let how = match batch.images {
             1 => "image by image".to_owned(),

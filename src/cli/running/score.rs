@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fitting::{Fitting, free};
-use super::images::{Ready, for_pruning, warn_synthetic};
+use super::images::{Preparation, Ready, warn_synthetic};
 use super::map;
 use super::statistics::{self, StatisticsFile};
 use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
 use crate::cli::{self, Score};
 use crate::prune::Rules;
 use crate::report::progress::Progress;
@@ -22,6 +20,7 @@ use crate::report::{self, BlockReport, SCHEMA, is_zero, number, percent, thousan
 use crate::run::export::check_output;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
+use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch;
 use crate::score::criteria::{self, Distribution};
@@ -87,19 +86,17 @@ impl cli::Scoring {
     /// Refuses batches that cannot fit the memory.
     pub(super) fn check_fit(
         self,
-        analysis: &Analysis,
+        fitting: Fitting,
         data: &cli::Data,
         samples: usize,
-        device: tch::Device,
         progress: Progress,
     ) -> Result<()> {
         if !self.criterion.looks_at_images() {
             return Ok(());
         }
-        let fitting = Fitting::new(analysis, Work::Forward, device);
         fitting.check_budget(self.memory, progress);
         // Each worker has a batch; a batch that nobody names is made to fit, but for a first look.
-        let workers = match device {
+        let workers = match fitting.device {
             tch::Device::Cpu => torch::threads(),
             _ => 1,
         };
@@ -112,18 +109,17 @@ impl cli::Scoring {
         }
     }
 
-    /// How to score, as the options say.
+    /// How to score, as the options say; without a race.
     pub(super) fn settings(
         self,
-        race: bool,
         data: &cli::Data,
         device: tch::Device,
         progress: Progress,
     ) -> Scoring {
         let batch = data.batch_size.and_then(|n| (n as usize).try_into().ok());
         Scoring {
-            device,
-            race: race.then(Race::default),
+            race: None,
+            space: None,
             memory: self.memory(device),
             batch,
             progress,
@@ -143,108 +139,119 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     if options.map.map {
         return map::run(options, model);
     }
+    check(options)?;
     let progress = options.talk.progress();
-    options.scoring.check()?;
-    let statistics = &options.statistics;
-    if options.scoring.criterion != criteria::Name::Cka
-        && (statistics.shard.is_some()
-            || statistics.output.is_some()
-            || statistics.resume.is_some())
-    {
-        bail!(
-            "--shard, --output and --resume keep statistics of CKA; leave them out, or --criterion"
-        );
-    }
     let path = &model.model;
     let archive = open_model(path)?;
     if let Some(output) = &options.statistics.output {
         check_output(output, options.statistics.force)?;
     }
     let device = open_device(&options.machine)?;
-    let Ready {
-        images,
-        analysis,
-        synthetic,
-        skipped,
-        ..
-    } = for_pruning(
+    let preparation = Preparation {
         model,
-        &archive,
-        &options.data,
-        options.search.into(),
-        None,
+        data: &options.data,
+        search: options.search.into(),
+        beyond: None,
+        device,
         progress,
-    )?;
-    interface(path, &analysis)?
+    };
+    let ready = preparation.of(archive)?;
+    let analysis = ready.model.analysis();
+    interface(path, analysis)?
         .check_prunable()
         .map_err(|e| blame(path)(e.into()))?;
     let rules: Rules = (&options.selection).into();
-    let wanted: Vec<String> = require_candidates(path, &analysis, &rules)?
+    let wanted: Vec<String> = require_candidates(path, analysis, &rules)?
         .into_iter()
         .map(|b| b.path.clone())
         .collect();
     // Whoever sees the work begin may stop it and keep what is done.
     let heeded = Interrupt::heed();
-    if synthetic {
-        warn_synthetic(&analysis, &images, options.scoring.criterion, progress);
+    let images = &ready.splits.calibration;
+    if ready.synthetic {
+        warn_synthetic(analysis, images, options.scoring.criterion, progress);
     }
+    let fitting = Fitting::new(analysis, Work::Forward, device);
     options
         .scoring
-        .check_fit(
-            &analysis,
-            &options.data,
-            images.calibration.len(),
-            device,
-            progress,
-        )
+        .check_fit(fitting, &options.data, images.len(), progress)
         .map_err(blame(path))?;
-    let scored = Scored {
-        model: path.display().to_string(),
-        input_shape: analysis.input_shape.clone(),
-        samples: images.calibration.len(),
-        synthetic,
-        skipped,
-        macs: analysis.macs().count,
-        blocks: BlockReport::all(&analysis),
-    };
-    let range = shard(options, scored.samples)?;
     let job = Job {
-        archive: &archive,
-        analysis: &analysis,
+        model: &ready.model,
         wanted: &wanted,
-        images: (&images.calibration, &images.plain),
-        range: range.clone(),
+        images,
+        range: shard(options, images.len())?,
         against: Against::Current,
     };
-    if options.scoring.criterion != criteria::Name::Cka {
-        return by_criterion(options, &job, scored, device, progress).map_err(blame(path));
+    let scored = scored(path, &ready);
+    if options.scoring.criterion == criteria::Name::Cka {
+        by_cka(options, model, &job, scored, heeded)
+    } else {
+        by_criterion(options, &job, scored).map_err(blame(path))
     }
-    let settings = settings(options, model, &archive, &analysis, scored.samples)?;
+}
+
+/// Refuses options that do not go with each other.
+fn check(options: &Score) -> Result<()> {
+    options.scoring.check()?;
+    let statistics = &options.statistics;
+    let keeps =
+        statistics.shard.is_some() || statistics.output.is_some() || statistics.resume.is_some();
+    if options.scoring.criterion != criteria::Name::Cka && keeps {
+        bail!(
+            "--shard, --output and --resume keep statistics of CKA; leave them out, or --criterion"
+        );
+    }
+    Ok(())
+}
+
+fn scored(path: &Path, ready: &Ready) -> Scored {
+    let analysis = ready.model.analysis();
+    Scored {
+        model: path.display().to_string(),
+        input_shape: analysis.input_shape.clone(),
+        samples: ready.splits.calibration.len(),
+        synthetic: ready.synthetic,
+        skipped: ready.skipped,
+        macs: analysis.macs().count,
+        blocks: BlockReport::all(analysis),
+    }
+}
+
+/// Scores by CKA, whose statistics can be kept and gone on from.
+fn by_cka(
+    options: &Score,
+    model: &cli::Model,
+    job: &Job,
+    scored: Scored,
+    heeded: Interrupt,
+) -> Result<Outcome> {
+    let progress = options.talk.progress();
+    let path = &model.model;
+    let settings = settings(options, model, job.model, scored.samples)?;
     let mut begun = Vec::new();
     let mut seconds = 0.;
     if let Some(file) = &options.statistics.resume {
         let earlier = StatisticsFile::read(file)?;
-        earlier.check_settings(file, &settings, &range)?;
+        earlier.check_settings(file, &settings, &job.range)?;
         (begun, seconds) = (earlier.tallies, earlier.seconds);
     }
     let start = Instant::now();
-    let race = options.scoring.races(RACES);
     let scoring = options
         .scoring
-        .settings(race, &options.data, device, progress);
+        .settings(&options.data, job.model.device(), progress);
+    let scoring = Scoring {
+        race: options.scoring.races(RACES).then(Race::default),
+        ..scoring
+    };
     let ended = scoring
-        .run(&job, begun, None, &interrupt::is_asked)
+        .run(job, begun, None, &interrupt::is_asked)
         .map_err(blame(path))?;
     drop(heeded);
     seconds += start.elapsed().as_secs_f64();
     let file = |tallies| {
-        StatisticsFile::new(
-            settings.clone(),
-            scored.clone(),
-            range.clone(),
-            seconds,
-            tallies,
-        )
+        let (scored, range) = (scored.clone(), job.range.clone());
+        StatisticsFile::new(settings.clone(), scored, range, seconds, tallies)
     };
     match ended {
         Ended::Interrupted(tallies) => {
@@ -272,17 +279,12 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
 }
 
 /// Scores by another criterion than CKA: in one go, as no statistics are kept.
-fn by_criterion(
-    options: &Score,
-    job: &Job,
-    scored: Scored,
-    device: tch::Device,
-    progress: Progress,
-) -> Result<Outcome> {
+fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
+    let progress = options.talk.progress();
     let begun = Instant::now();
     let scoring = options
         .scoring
-        .settings(false, &options.data, device, progress);
+        .settings(&options.data, job.model.device(), progress);
     let look = criteria::Look {
         job,
         scoring: &scoring,
@@ -350,8 +352,7 @@ fn shard(options: &Score, samples: usize) -> Result<Range<usize>> {
 fn settings(
     options: &Score,
     model: &cli::Model,
-    archive: &Archive,
-    analysis: &Analysis,
+    network: &Model,
     samples: usize,
 ) -> Result<Settings> {
     let scoring = super::scoring_settings(
@@ -359,10 +360,10 @@ fn settings(
         &options.data,
         options.search,
         &options.selection,
-        analysis,
+        network.analysis(),
     )?;
     let more = [
-        ("model", json!(fingerprint(archive)?)),
+        ("model", json!(fingerprint(network.archive())?)),
         ("race", json!(options.scoring.races(RACES))),
         ("images", json!(samples)),
     ];

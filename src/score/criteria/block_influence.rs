@@ -25,7 +25,8 @@ const ENDS: &str = "ckaprune_ends";
 impl Criterion for BlockInfluence {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
         let job = look.job;
-        let program = &job.analysis.program;
+        let analysis = job.model.analysis();
+        let program = &analysis.program;
         let blocks = look.blocks()?;
         for block in &blocks {
             let path = &block.path;
@@ -39,20 +40,19 @@ impl Criterion for BlockInfluence {
             }
         }
         let ends: Vec<ValueId> = blocks.iter().flat_map(|b| [b.input, b.output]).collect();
-        let listed = with_values(job.archive, job.analysis, &[(ENDS.into(), ends)], &[]);
-        let interface = job.analysis.interface.as_ref().map_err(Clone::clone)?;
-        let module = Module::load(&listed, look.scoring.device, interface)?;
+        let listed = with_values(job.model.archive(), analysis, &[(ENDS.into(), ends)], &[]);
+        let module = Module::load(&listed, job.model.device(), job.model.interface()?)?;
         // All inputs and outputs of a batch are there at once.
         const IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
-        let (part, loader) = job.images;
-        let loader = loader.with_batch_size(loader.batch_size().min(IMAGES));
+        let images_at_once = job.images.loader.batch_size().min(IMAGES);
+        let calibration = job.images.in_batches_of(images_at_once);
         let bar = look
             .scoring
             .progress
-            .bar("comparing inputs with outputs", part.len());
+            .bar("comparing inputs with outputs", calibration.len());
         let mut sums = vec![(0., 0usize); blocks.len()];
         let mut images = 0;
-        for batch in loader.batches(part, 0)? {
+        for batch in calibration.batches(0)? {
             if (look.stop)() {
                 return Ok(Found::Stopped(Vec::new()));
             }

@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use super::{block_influence, cka, cka_debiased, consensus, l1, random};
 use crate::blocks::Block;
 use crate::blocks::value::{Name, Score, Value};
-use crate::score::{Ended, Job, Reuse, Scoring, Tally};
+use crate::score::{Ended, Job, Reuse, Scoring, Space, Tally};
 
 /// What a criterion may look at.
 pub struct Look<'a> {
@@ -26,7 +26,7 @@ impl<'a> Look<'a> {
     /// If one of them is not in the network.
     pub fn blocks(&self) -> Result<Vec<&'a Block>> {
         let wanted = self.job.wanted.iter();
-        let found = wanted.map(|path| self.job.analysis.block(path));
+        let found = wanted.map(|path| self.job.model.analysis().block(path));
         found
             .collect::<Option<Vec<_>>>()
             .context("a block that is gone")
@@ -41,7 +41,13 @@ impl<'a> Look<'a> {
         &self,
         compare: impl Fn(&str, ArrayView2<f32>, ArrayView2<f32>) -> Result<T>,
     ) -> Result<Option<Vec<(String, T, usize)>>> {
-        let tallies = match self.scoring.run_on_rows(self.job, self.stop)? {
+        // Representations themselves are compared in the space of images alone.
+        let on_rows = Scoring {
+            race: None,
+            space: Some(Space::Gram),
+            ..*self.scoring
+        };
+        let tallies = match on_rows.run(self.job, Vec::new(), None, self.stop)? {
             Ended::Scored(tallies) if !(self.stop)() => tallies,
             _ => return Ok(None),
         };

@@ -18,15 +18,15 @@ pub struct L1;
 impl Criterion for L1 {
     fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
         let job = look.job;
-        let network = &job.analysis.network;
+        let analysis = job.model.analysis();
+        let network = &analysis.network;
         let blocks = look.blocks()?.into_iter();
         let found: Vec<(&String, Vec<Operand>)> = blocks
-            .map(|block| (&block.path, weights(network, &job.analysis.program, block)))
+            .map(|block| (&block.path, weights(network, &analysis.program, block)))
             .collect();
         let all: Vec<Operand> = found.iter().flat_map(|(_, w)| w.clone()).collect();
-        let listed = with_tensor_list(job.archive, network, &all);
-        let interface = job.analysis.interface.as_ref().map_err(Clone::clone)?;
-        let module = Module::load(&listed, look.scoring.device, interface)?;
+        let listed = with_tensor_list(job.model.archive(), network, &all);
+        let module = Module::load(&listed, job.model.device(), job.model.interface()?)?;
         let mut tensors = module.tensors()?.into_iter();
         let mut values = Vec::new();
         for (path, weights) in found {

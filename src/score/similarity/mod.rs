@@ -16,14 +16,13 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::Array2;
 use serde::Serialize;
-use tch::Device;
 
-use crate::archive::Archive;
 use crate::blocks::analysis::Analysis;
-use crate::data::{Loader, Part};
+use crate::data::Images;
 use crate::program::dtype::Dtype;
 use crate::report::progress::Progress;
 use crate::run::memory::Memory;
+use crate::run::model::Model;
 use probe::{Plan, Probe};
 
 pub use estimator::{Centred, FEWEST_IMAGES, Flaw, Sums};
@@ -36,8 +35,7 @@ pub const USUAL_BATCH: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 pub struct Subject<'a> {
     /// Its file, which errors name.
     pub path: &'a Path,
-    pub archive: &'a Archive,
-    pub analysis: &'a Analysis,
+    pub model: &'a Model,
 }
 
 /// What is compared, on which images.
@@ -47,14 +45,13 @@ pub struct Job<'a> {
     pub rows: Subject<'a>,
     /// Whose blocks are the columns; `None`: the same ones.
     pub columns: Option<Subject<'a>>,
-    /// Calibration images, and how they become minibatches: as large as the loader's, and to be drawn at random.
-    pub images: (&'a Part, &'a Loader),
+    /// Calibration images; their batches are the minibatches, and are to be drawn at random.
+    pub images: &'a Images,
 }
 
 /// How to compare.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapping {
-    pub device: Device,
     /// Bytes to take beyond the networks themselves.
     pub memory: u64,
     pub progress: Progress,
@@ -117,12 +114,12 @@ impl Mapping {
     /// If there are too few images or too little memory, if a network has nothing to compare, or if a block's output is
     /// constant or not finite: the message names the network's file and the block.
     pub fn run(&self, job: &Job, stop: &dyn Fn() -> bool) -> Result<Ended> {
-        let (part, loader) = job.images;
-        let batch = loader.batch_size().get().min(part.len());
-        if part.len() < FEWEST_IMAGES {
+        let images = job.images;
+        let batch = images.loader.batch_size().get().min(images.len());
+        if images.len() < FEWEST_IMAGES {
             bail!(
                 "{} images are too few: unbiased similarities need at least {FEWEST_IMAGES}; name more with --samples",
-                part.len()
+                images.len()
             );
         }
         if batch < FEWEST_IMAGES {
@@ -143,15 +140,15 @@ impl Mapping {
         };
         let mut sums = Sums::new(rows.len(), columns.len());
         let mut samples = 0;
-        let bar = self.progress.bar("comparing blocks", part.len());
-        for minibatch in loader.batches(part, 0)? {
+        let bar = self.progress.bar("comparing blocks", images.len());
+        for minibatch in images.batches(0)? {
             if stop() {
                 return Ok(Ended::Interrupted);
             }
             let minibatch = minibatch?;
-            let images = minibatch.indices.len();
+            let count = minibatch.indices.len();
             // Only the last one may be so short.
-            if images < FEWEST_IMAGES {
+            if count < FEWEST_IMAGES {
                 break;
             }
             let centred = |probe: &Probe, subject: &Subject| {
@@ -165,8 +162,8 @@ impl Mapping {
                 None => None,
             };
             sums.add(&of_rows, of_columns.as_ref())?;
-            samples += images;
-            bar.advance(images);
+            samples += count;
+            bar.advance(count);
         }
         if let Some((row, flaw)) = sums.flawed_row() {
             return Err(explain(flaw, &rows[row], job.rows.path));
@@ -186,7 +183,7 @@ impl Mapping {
     }
 
     fn load(&self, plan: Plan, subject: &Subject) -> Result<Probe> {
-        plan.load(subject.archive, subject.analysis, self.device)
+        plan.load(subject.model)
             .with_context(|| subject.path.display().to_string())
     }
 
@@ -200,7 +197,7 @@ impl Mapping {
     ) -> Result<()> {
         let layers = rows.layers.len() + columns.map_or(0, |plan| plan.layers.len());
         let subjects = std::iter::once(&job.rows).chain(&job.columns);
-        let largest = subjects.map(|s| largest_bytes(s.analysis)).max();
+        let largest = subjects.map(|s| largest_bytes(s.model.analysis())).max();
         let needed = |images: usize| memory_of(images, largest.unwrap_or(0), layers);
         if needed(batch) <= self.memory {
             return Ok(());
@@ -242,7 +239,7 @@ fn memory_of(images: usize, largest: u64, layers: usize) -> u64 {
 
 fn plan(subject: &Subject) -> Result<Plan> {
     let named = || subject.path.display().to_string();
-    let plan = Plan::of(subject.analysis);
+    let plan = Plan::of(subject.model.analysis());
     if !plan.layers.iter().any(|l| l.kind == LayerKind::Block) {
         let why = plan
             .skipped

@@ -1,16 +1,16 @@
 //! A network that gives the Gram matrices of its blocks' outputs.
 
 use anyhow::{Result, bail};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::{Layer, LayerKind, Skipped};
-use crate::archive::Archive;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::representation::Compared;
 use crate::data::Batch;
 use crate::program::ast::Function;
 use crate::program::dtype::Dtype;
 use crate::program::{Dim, Program, Tap, ValueId, methods_of};
+use crate::run::model::Model;
 use crate::run::segments::with_taps;
 use crate::run::torch::{Module, explain};
 
@@ -47,12 +47,17 @@ impl Plan {
                 output_shape: block.output_shape.clone(),
             };
             // Behind the block, whatever it wrote over its output itself, and before anything else does.
-            plan.add(program, layer, block.output, block.statements.end, GRAM);
+            let tap = Tap {
+                value: block.output,
+                position: block.statements.end,
+                method: GRAM.into(),
+            };
+            plan.add(program, layer, tap);
         }
         let path = "representation";
         match Compared::of(analysis) {
             Ok(compared) => {
-                for (number, (value, place)) in (1..).zip(compared.places()) {
+                for (number, (value, position)) in (1..).zip(compared.places()) {
                     let layer = Layer {
                         kind: LayerKind::Representation,
                         path: match compared.is_joined() {
@@ -62,7 +67,12 @@ impl Plan {
                         stage: None,
                         output_shape: program.sample_shape(value),
                     };
-                    plan.add(program, layer, value, place, GRAM_OF_CHANNELS);
+                    let tap = Tap {
+                        value,
+                        position,
+                        method: GRAM_OF_CHANNELS.into(),
+                    };
+                    plan.add(program, layer, tap);
                 }
             }
             Err(error) => plan.skipped.push(Skipped {
@@ -73,19 +83,15 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, program: &Program, layer: Layer, value: ValueId, place: usize, method: &str) {
-        match obstacle(program, value, place) {
+    fn add(&mut self, program: &Program, layer: Layer, tap: Tap) {
+        match obstacle(program, tap.value, tap.position) {
             Some(reason) => self.skipped.push(Skipped {
                 path: layer.path,
                 reason: reason.into(),
             }),
             None => {
                 self.layers.push(layer);
-                self.taps.push(Tap {
-                    value,
-                    position: place,
-                    method: method.into(),
-                });
+                self.taps.push(tap);
             }
         }
     }
@@ -94,13 +100,13 @@ impl Plan {
     ///
     /// # Errors
     /// If libtorch refuses it.
-    pub fn load(self, archive: &Archive, analysis: &Analysis, device: Device) -> Result<Probe> {
-        let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
+    pub fn load(self, model: &Model) -> Result<Probe> {
+        let (analysis, interface) = (model.analysis(), model.interface()?);
         let root = &analysis.network.modules.root().class;
         let methods = methods(root, interface.element)?;
-        let tapped = with_taps(archive, analysis, GRAMS, &self.taps, methods);
+        let tapped = with_taps(model.archive(), analysis, GRAMS, &self.taps, methods);
         Ok(Probe {
-            module: Module::load(&tapped, device, interface)?,
+            module: Module::load(&tapped, model.device(), interface)?,
             epsilon: match interface.element {
                 Dtype::Float64 => f64::EPSILON,
                 _ => f64::from(f32::EPSILON),

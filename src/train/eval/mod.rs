@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use tch::Tensor;
 
-use crate::data::{DataError, Loader, Part};
+use crate::data::{DataError, Images, Part};
 use crate::report::progress::Progress;
 use crate::run::torch::Module;
 
@@ -31,24 +31,23 @@ pub struct Metrics {
     pub correct: usize,
 }
 
-/// Measures `module` on all images of `part`.
+/// Measures `module` on all these images.
 ///
 /// # Errors
 /// If the images have no labels, and those of [`predict`].
 pub fn evaluate(
     module: &Module,
-    part: &Part,
-    loader: &Loader,
+    images: &Images,
     progress: Progress,
     what: &str,
 ) -> Result<Metrics> {
-    if part.labels().is_none() {
+    if !images.is_labelled() {
         bail!(unlabelled(
-            part,
+            &images.part,
             "so there is no accuracy to measure; name a data set with labels"
         ));
     }
-    Ok(predict(module, part, loader, progress, what)?.metrics())
+    Ok(predict(module, images, progress, what)?.metrics())
 }
 
 /// The images lack what only labels can give.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use ndarray::{ArrayView1, Axis, Ix2};
 
 use super::{Metrics, check_scores};
-use crate::data::{Loader, Part};
+use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
 use crate::run::torch::{Module, to_array};
@@ -137,27 +137,26 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// Runs `module` on all images of `part`.
+/// Runs `module` on all these images.
 ///
 /// # Errors
 /// If the network does not give one row of class scores an image, with a class for every label; and
 /// [`Stopped`](interrupt::Stopped).
 pub fn predict(
     module: &Module,
-    part: &Part,
-    loader: &Loader,
+    images: &Images,
     progress: Progress,
     what: &str,
 ) -> Result<Predictions> {
-    let bar = progress.bar(what, part.len());
+    let bar = progress.bar(what, images.len());
     let mut found = Predictions::default();
-    for batch in loader.batches(part, 0)? {
+    for batch in images.batches(0)? {
         interrupt::check()?;
         let batch = batch?;
         let input = module.images(&batch.images)?;
         let scores = tch::no_grad(|| module.forward(&input))?;
         let labels = batch.labels.as_deref().unwrap_or_default();
-        check_scores(&scores, batch.indices.len(), labels, part)?;
+        check_scores(&scores, batch.indices.len(), labels, &images.part)?;
         let scores = to_array(&scores)?.into_dimensionality::<Ix2>()?;
         let rows = batch.indices.iter().zip(scores.axis_iter(Axis(0)));
         for (at, (index, row)) in rows.enumerate() {

@@ -23,7 +23,7 @@ const LOOK: usize = 32;
 pub struct Course<'a> {
     pub training: &'a Training,
     pub optimizer: Optimizer,
-    pub module: Module,
+    pub module: &'a mut Module,
     pub precision: Precision,
     /// Images may lie channels last.
     pub channels_last: bool,
@@ -52,13 +52,8 @@ impl Course<'_> {
         pause: &dyn Fn() -> bool,
         mut seen: impl FnMut(usize),
     ) -> Result<Shown> {
-        let Lessons {
-            train,
-            loader,
-            teacher,
-            ..
-        } = lessons;
-        let batches = loader.batches(train, number)?;
+        let Lessons { train, teacher, .. } = lessons;
+        let batches = train.batches(number)?;
         let count = batches.len();
         let begun = standing.batches;
         // At the end of an epoch there is no step to be taken, but the images of the last one are needed again.
@@ -91,7 +86,7 @@ impl Course<'_> {
                     &images,
                     &batch,
                     mix,
-                    train,
+                    &train.part,
                     teacher.as_deref_mut(),
                     standing,
                 )?;
@@ -190,7 +185,7 @@ impl Course<'_> {
     fn forward(&self, images: &Tensor, standing: &mut Standing) -> Result<Tensor> {
         if standing.channels_last {
             let images = self.module.laid(images, true)?;
-            match self.precision.forward(&self.module, &images) {
+            match self.precision.forward(self.module, &images) {
                 Ok(scores) => return Ok(scores),
                 // Views may not be possible so; then they are not from the first step on.
                 Err(_) if standing.steps == 0 => standing.channels_last = false,
@@ -198,7 +193,7 @@ impl Course<'_> {
             }
         }
         let images = self.module.laid(images, false)?;
-        self.precision.forward(&self.module, &images)
+        self.precision.forward(self.module, &images)
     }
 
     /// Whether the scores of the last batch are finite: its step may have ruined weights whose loss nobody has seen.
@@ -217,11 +212,11 @@ impl Course<'_> {
     }
 
     pub fn validate(&mut self, lessons: &Lessons, progress: Progress) -> Result<Option<f64>> {
-        let Some((part, loader)) = lessons.validation else {
+        let Some(images) = lessons.validation else {
             return Ok(None);
         };
         self.module.set_training(false)?;
-        let metrics = evaluate(&self.module, part, loader, progress, "validating")?;
+        let metrics = evaluate(self.module, images, progress, "validating")?;
         self.module.set_training(true)?;
         Ok(Some(metrics.accuracy))
     }

@@ -7,9 +7,7 @@ use tch::Tensor;
 
 use super::checkpoint::{Standing, Tensors};
 use super::course::{Course, Shown};
-use super::{Lessons, Session, Trained};
-use crate::archive::Archive;
-use crate::report::progress::Progress;
+use super::{Lessons, Session};
 use crate::run::interrupt::Stopped;
 use crate::run::torch;
 
@@ -17,9 +15,8 @@ use crate::run::torch;
 pub struct Epochs<'a> {
     course: Course<'a>,
     /// Of the network: they share its memory.
-    tensors: Vec<Tensor>,
+    tensors: &'a [Tensor],
     session: Session<'a>,
-    progress: Progress,
     standing: Standing,
     /// The best weights so far: of the highest validation accuracy, or the last ones. Empty before there are any.
     kept: Vec<Tensor>,
@@ -29,6 +26,20 @@ pub struct Epochs<'a> {
     kept_at: Instant,
 }
 
+/// What came of all epochs.
+pub struct Taught {
+    /// The best weights; none if there was no epoch.
+    pub weights: Vec<Tensor>,
+    /// Mean loss of each epoch.
+    pub losses: Vec<f64>,
+    /// Accuracy on the validation images after each epoch.
+    pub validation: Vec<f64>,
+    /// The epoch, counted from 1, whose weights these are; 0 if there was none.
+    pub kept: usize,
+    /// Trained on in the time of this sitting's epochs alone.
+    pub images_per_second: Option<f64>,
+}
+
 /// Whether there is more to do.
 enum Next {
     Epoch,
@@ -36,12 +47,7 @@ enum Next {
 }
 
 impl<'a> Epochs<'a> {
-    pub fn new(
-        course: Course<'a>,
-        tensors: Vec<Tensor>,
-        session: Session<'a>,
-        progress: Progress,
-    ) -> Self {
+    pub fn new(course: Course<'a>, tensors: &'a [Tensor], session: Session<'a>) -> Self {
         let standing = Standing {
             channels_last: course.channels_last,
             ..Standing::default()
@@ -50,7 +56,6 @@ impl<'a> Epochs<'a> {
             course,
             tensors,
             session,
-            progress,
             standing,
             kept: Vec::new(),
             busy: Duration::ZERO,
@@ -64,20 +69,20 @@ impl<'a> Epochs<'a> {
         let Some(saved) = checkpoint.map(|c| c.load()).transpose()?.flatten() else {
             return Ok(());
         };
-        saved.network(&self.tensors)?;
+        saved.network(self.tensors)?;
         self.standing = saved.standing.clone();
         self.standing.channels_last &= self.course.channels_last;
         if self.standing.is_over {
             return Ok(());
         }
         if self.standing.kept > 0 {
-            self.kept = saved.kept(&self.tensors)?;
+            self.kept = saved.kept(self.tensors)?;
         }
         saved.moments(self.course.optimizer.moments())?;
         self.course.optimizer.go_on(&self.standing.taken);
         let epochs = self.course.training.epochs;
         if self.standing.epochs < epochs {
-            self.progress.note(format_args!(
+            self.session.progress.note(format_args!(
                 "going on with the fine-tuning in epoch {} of {epochs}, after {} of its images",
                 self.standing.epochs + 1,
                 self.standing.images
@@ -94,11 +99,7 @@ impl<'a> Epochs<'a> {
         let mixes = self.course.training.mixing.is_any();
         if let Some(teacher) = lessons.teacher.as_deref_mut().filter(|_| !mixes) {
             let precision = self.course.precision;
-            teacher.learn_by_heart(
-                (lessons.train, lessons.loader),
-                precision,
-                self.session.stop,
-            )?;
+            teacher.learn_by_heart(lessons.train, precision, self.session.stop)?;
         }
         while self.standing.epochs < self.course.training.epochs {
             self.go_on()?;
@@ -113,7 +114,7 @@ impl<'a> Epochs<'a> {
     /// Shows the images of an epoch, or a part of them.
     fn epoch(&mut self, lessons: &mut Lessons) -> Result<Next> {
         let (epoch, epochs) = (self.standing.epochs + 1, self.course.training.epochs);
-        let bar = self.progress.bar(
+        let bar = self.session.progress.bar(
             format_args!("fine-tuning, epoch {epoch} of {epochs}"),
             lessons.train.len(),
         );
@@ -153,14 +154,14 @@ impl<'a> Epochs<'a> {
             if self.standing.kept == 0 {
                 bail!("the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr");
             }
-            self.progress.warn(format_args!(
+            self.session.progress.warn(format_args!(
                 "the loss is {loss} in epoch {epoch}: training diverged, and stops with the weights of epoch {}; try a \
                  lower --lr",
                 self.standing.kept
             ));
             return Ok(Next::End);
         }
-        let accuracy = match self.course.validate(lessons, self.progress) {
+        let accuracy = match self.course.validate(lessons, self.session.progress) {
             Err(error) if error.is::<Stopped>() => {
                 self.keep()?;
                 return Err(error);
@@ -171,7 +172,7 @@ impl<'a> Epochs<'a> {
         let validated = accuracy.map_or(String::new(), |a| {
             format!(", validation accuracy {:.2} %", 100. * a)
         });
-        self.progress.step(format_args!(
+        self.session.progress.step(format_args!(
             "epoch {epoch} of {epochs}: training loss {loss:.4}{validated}"
         ));
         if self.standing.best.is_none_or(|best| accuracy > Some(best)) {
@@ -186,7 +187,7 @@ impl<'a> Epochs<'a> {
         let worse = epoch - self.standing.kept;
         let patience = self.course.training.patience;
         if accuracy.is_some() && patience.is_some_and(|patience| worse >= patience) {
-            self.progress.note(format_args!(
+            self.session.progress.note(format_args!(
                 "no better validation accuracy in {worse} epochs: training stops after epoch {epoch}"
             ));
             return Ok(Next::End);
@@ -211,7 +212,7 @@ impl<'a> Epochs<'a> {
                 moments: &[],
             },
             false => Tensors {
-                network: &self.tensors,
+                network: self.tensors,
                 kept: match self.standing.keeps_current() {
                     true => &[],
                     false => &self.kept,
@@ -234,21 +235,21 @@ impl<'a> Epochs<'a> {
     /// The weights that training ends with: the best, or those it began with where there was no epoch.
     pub fn result(&self) -> &[Tensor] {
         match self.kept.is_empty() {
-            true => &self.tensors,
+            true => self.tensors,
             false => &self.kept,
         }
     }
 
-    /// What training did; `archive` has its result.
-    pub fn trained(self, archive: Archive) -> Trained {
+    /// What came of it.
+    pub fn taught(self) -> Taught {
         let images = self.course.images;
-        Trained {
-            archive,
+        let seconds = self.busy.as_secs_f64().max(f64::MIN_POSITIVE);
+        Taught {
+            images_per_second: (images > 0).then(|| images as f64 / seconds),
+            kept: self.standing.kept,
             losses: self.standing.losses,
             validation: self.standing.validation,
-            kept: self.standing.kept,
-            images_per_second: (images > 0)
-                .then(|| images as f64 / self.busy.as_secs_f64().max(f64::MIN_POSITIVE)),
+            weights: self.kept,
         }
     }
 }

@@ -15,17 +15,12 @@ const FEW: i64 = 8;
 /// 3.10 of libtorch 2.11). Groups and padding seem to spare it; they are not relied on. In the contiguous layout another
 /// kernel runs.
 #[must_use]
-pub fn may_lie_channels_last(network: &Network, program: Option<&Program>, device: Device) -> bool {
+pub fn may_lie_channels_last(network: &Network, program: &Program, device: Device) -> bool {
     if device != Device::Cpu {
         return false;
     }
-    let convolutions = || {
-        let statements = program.into_iter().flat_map(|p| &p.statements);
-        statements.filter(|s| is_convolution(s))
-    };
-    if let Some(program) = program
-        && convolutions().any(|s| overruns(network, program, s))
-    {
+    let convolutions = || program.statements.iter().filter(|s| is_convolution(s));
+    if convolutions().any(|s| overruns(network, program, s)) {
         return false;
     }
     // A weight that is used where the code could not be followed may be used in that way.

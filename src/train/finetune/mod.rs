@@ -10,22 +10,17 @@ mod mix;
 mod optimizer;
 mod precision;
 mod schedule;
-mod state;
 mod teacher;
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tch::Device;
 
-use crate::archive::Archive;
-use crate::blocks::patch::{unmoved_statistics, with_usual_momentum};
-use crate::data::{Loader, Part};
-use crate::program::Program;
-use crate::program::interface::Interface;
+use crate::blocks::analysis::Analysis;
+use crate::data::Images;
 use crate::report::progress::Progress;
-use crate::run::segments::with_tensor_list;
-use crate::run::torch::Module;
+use crate::run::model::Model;
+use crate::run::state_dict::learning;
 use crate::train::eval::unlabelled;
 use course::Course;
 use epochs::Epochs;
@@ -38,7 +33,6 @@ pub use layout::may_lie_channels_last;
 pub use mix::Mixing;
 pub use optimizer::Method;
 pub use schedule::{Schedule, Shape};
-pub use state::{State, trainable};
 pub use teacher::{Distillation, Teacher};
 
 /// Hyper-parameters. The defaults are those of the authors' released code.
@@ -87,13 +81,12 @@ impl Default for Training {
 }
 
 /// What to learn from.
-pub struct Lessons<'a> {
-    pub train: &'a Part,
+pub struct Lessons<'a, 't> {
     /// Shuffled, and augmented if so asked.
-    pub loader: &'a Loader,
+    pub train: &'a Images,
     /// Images that are not learned from, in order: the weights of the epoch that does best on them are kept.
-    pub validation: Option<(&'a Part, &'a Loader)>,
-    pub teacher: Option<&'a mut Teacher>,
+    pub validation: Option<&'a Images>,
+    pub teacher: Option<&'a mut Teacher<'t>>,
 }
 
 /// One sitting of training: what was before it, and what may end it early.
@@ -107,17 +100,19 @@ pub struct Session<'a> {
     pub stop: &'a dyn Fn() -> bool,
     /// Training is kept after every epoch, and within an epoch so often.
     pub every: Duration,
+    pub progress: Progress,
 }
 
 impl Session<'_> {
     /// A sitting that nothing ends, and that leaves nothing but its result.
     #[must_use]
-    pub fn at(first_epoch: usize) -> Self {
+    pub fn at(first_epoch: usize, progress: Progress) -> Self {
         Session {
             first_epoch,
             checkpoint: None,
             stop: &never,
             every: Duration::from_secs(600),
+            progress,
         }
     }
 }
@@ -127,9 +122,10 @@ fn never() -> bool {
 }
 
 /// What training did.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trained {
-    pub archive: Archive,
+    /// With its new parameters and statistics.
+    pub model: Model,
     /// Mean loss of each epoch.
     pub losses: Vec<f64>,
     /// Accuracy on the validation images after each epoch, if there are any.
@@ -140,57 +136,63 @@ pub struct Trained {
     pub images_per_second: Option<f64>,
 }
 
-/// Trains the archive and returns it with its new parameters and statistics.
+/// Trains a network.
 ///
 /// # Errors
 /// [`Stopped`](crate::run::interrupt::Stopped) if the session says so; what was done is in its checkpoint then. If there is
-/// nothing to learn from, the archive has no parameters, or the loss is not a number from the first epoch on.
+/// nothing to learn from, the network has no parameters, or the loss is not a number from the first epoch on.
 pub fn finetune(
-    archive: &Archive,
-    interface: &Interface,
+    model: Model,
     lessons: Lessons,
     training: &Training,
     session: Session,
-    device: Device,
-    progress: Progress,
 ) -> Result<Trained> {
-    if lessons.train.labels().is_none() && lessons.teacher.is_none() {
+    if !lessons.train.is_labelled() && lessons.teacher.is_none() {
         bail!(unlabelled(
-            lessons.train,
+            &lessons.train.part,
             "so the network cannot be fine-tuned on them; name a data set with labels"
         ));
     }
-    interface.check_trainable()?;
-    let (mut trainable, network) = trainable(archive, progress)?;
-    let state = State::of(&network)?;
-    let image = lessons.loader.output_shape(lessons.train)?;
-    let image = interface.input.layout.arranged(&image.map(|n| n as i64));
-    let program = Program::new(&network, &image).ok();
-    let channels_last = may_lie_channels_last(&network, program.as_ref(), device);
-    let mut instrumented = with_tensor_list(&trainable, &network, &state.operands());
-    if program.as_ref().map_or(0, unmoved_statistics) > 0 {
-        with_usual_momentum(&mut instrumented)?;
-    }
-    let mut module = Module::load(&instrumented, device, interface)?;
+    model.interface()?.check_trainable()?;
+    let mut model = model.trainable(session.progress)?.unwrap_or(model);
+    let Analysis {
+        network, program, ..
+    } = model.analysis();
+    let learns = learning(network)?;
+    let channels_last = may_lie_channels_last(network, program, model.device());
+    let precision = Precision::choose(
+        training.mixed_precision,
+        model.device(),
+        model.interface()?.element,
+    );
+    let (module, tensors) = model.in_memory()?;
     module.set_training(true)?;
-    let tensors = module.tensors()?;
     let optimizer = Optimizer::new(
         training.method,
         training.weight_decay,
-        tensors.iter().zip(state.learns.iter().copied()),
+        tensors.iter().zip(learns),
     )?;
     let course = Course {
         training,
         optimizer,
         module,
-        precision: Precision::choose(training.mixed_precision, device, interface.element),
+        precision,
         channels_last,
         images: 0,
         last: None,
     };
-    let mut epochs = Epochs::new(course, tensors, session, progress);
+    let mut epochs = Epochs::new(course, tensors, session);
     epochs.take_up()?;
     epochs.run(lessons)?;
-    state.write_back(&network, epochs.result(), &mut trainable)?;
-    Ok(epochs.trained(trainable))
+    let taught = epochs.taught();
+    model.set_weights(&taught.weights)?;
+    model.keep_weights()?;
+    model.in_memory()?.0.set_training(false)?;
+    Ok(Trained {
+        model,
+        losses: taught.losses,
+        validation: taught.validation,
+        kept: taught.kept,
+        images_per_second: taught.images_per_second,
+    })
 }

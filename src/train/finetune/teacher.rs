@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 
 use super::loss;
 use super::precision::Precision;
-use crate::data::{Loader, Part, ahead};
+use crate::data::{Images, Loader, ahead};
 use crate::run::interrupt::Stopped;
 use crate::run::torch::{self, Module, explain};
 
@@ -21,8 +21,8 @@ pub struct Distillation {
 }
 
 /// A network to learn from: its class scores are targets (Hinton et al., arXiv 1503.02531).
-pub struct Teacher {
-    module: Module,
+pub struct Teacher<'a> {
+    module: &'a Module,
     pub distillation: Distillation,
     /// Of images that are always the same.
     memory: Option<Memory>,
@@ -32,11 +32,11 @@ pub struct Teacher {
 /// 5 GB.
 const BUDGET: usize = 256 << 20;
 
-impl Teacher {
+impl<'a> Teacher<'a> {
     /// Where the loader gives the same images in every epoch, each is shown to the teacher once, as long as there is
     /// memory for its scores.
     #[must_use]
-    pub fn new(module: Module, distillation: Distillation, loader: &Loader) -> Self {
+    pub fn new(module: &'a Module, distillation: Distillation, loader: &Loader) -> Self {
         Teacher {
             module,
             distillation,
@@ -51,15 +51,15 @@ impl Teacher {
     /// If the teacher cannot run, or [`Stopped`].
     pub(super) fn learn_by_heart(
         &mut self,
-        (part, loader): (&Part, &Loader),
+        images: &Images,
         precision: Precision,
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let module = &self.module;
+        let module = self.module;
         let Some(memory) = self.memory.as_mut().filter(|m| !m.is_filled) else {
             return Ok(());
         };
-        ahead(loader.batches(part, 0)?, |batches| {
+        ahead(images.batches(0)?, |batches| {
             for batch in batches {
                 if stop() {
                     bail!(Stopped);
@@ -99,7 +99,7 @@ impl Teacher {
         images: &Tensor,
         precision: Precision,
     ) -> Result<Tensor> {
-        let module = &self.module;
+        let module = self.module;
         let run = |images: &Tensor| precision.forward(module, images);
         match (&mut self.memory, numbers) {
             (Some(memory), Some(numbers)) => memory.scores(numbers, images, run),

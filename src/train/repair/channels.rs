@@ -8,20 +8,18 @@
 use anyhow::{Context, Result};
 use tch::{Kind, TchError, Tensor};
 
-use super::Workshop;
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
+use super::{Attempt, Repairer, Step};
 use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId};
-use crate::run::segments::with_values;
+use crate::run::model::Model;
+use crate::run::state_dict::StateDict;
 use crate::run::torch::{Module, explain};
-use crate::train::finetune::State;
 
 /// Sums that are fitted behind each removed block. The first takes up most; what is left passes through the next ones.
 const REACH: usize = 3;
 
 /// A sum `other + norm`, in which `norm` is a batch normalisation with a scale and a shift of its own.
 #[derive(Clone, Debug, PartialEq)]
-struct Sum {
+pub(super) struct Sum {
     /// The statement that adds.
     statement: usize,
     other: ValueId,
@@ -31,60 +29,58 @@ struct Sum {
     shift: (ModuleId, String),
 }
 
-impl Workshop<'_> {
-    /// The archive with the sums behind the removed blocks fitted; `None` where there is no such sum.
-    pub(super) fn fitted(
-        &self,
-        archive: &Archive,
-        analysis: &Analysis,
-        removed: &[String],
-    ) -> Result<Option<Archive>> {
-        let pairs = self.sums_behind(analysis, removed);
-        if pairs.is_empty() || self.learned_from.len() < 2 {
-            return Ok(None);
+/// The same sum as the original computes it, and as the network does that is repaired.
+pub(super) type Pair = (Sum, Sum);
+
+impl Attempt<'_> {
+    /// Fits the sums of `pairs`, which the network in memory gives by [`methods`].
+    pub(super) fn fit_channels(&mut self, pairs: &[Pair]) -> Result<()> {
+        if pairs.is_empty() || self.repairer.learned_from.len() < 2 {
+            return Ok(());
         }
-        let (theirs, mine): (Vec<Sum>, Vec<Sum>) = pairs.into_iter().unzip();
-        let original = with_values(self.original, self.analysis, &methods(&theirs), &[]);
-        let original = Module::load(&original, self.device, self.interface)?;
-        let learned = mine.iter().flat_map(|s| [s.scale.clone(), s.shift.clone()]);
-        let state = State::of_tensors(learned.collect());
-        let pruned = with_values(archive, analysis, &methods(&mine), &state.operands());
-        let pruned = Module::load(&pruned, self.device, self.interface)?;
-        let tensors = pruned.tensors()?;
+        self.change(Step::Channels, |repairer, model| repairer.fit(model, pairs))
+    }
+}
+
+impl Repairer<'_> {
+    fn fit(&self, model: &mut Model, pairs: &[Pair]) -> Result<()> {
+        let mut original = self.original.clone();
+        original.load_with(&methods(pairs.iter().map(|(original, _)| original)))?;
+        let state = StateDict::of(&model.analysis().network);
+        let (pruned, tensors) = model.in_memory()?;
+        let parameter = |(module, name): &(ModuleId, String)| -> Result<&Tensor> {
+            let place = state.place(*module, name);
+            Ok(&tensors[place.context("a parameter that is gone")?])
+        };
         tch::no_grad(|| -> Result<()> {
-            for (i, pair) in tensors.chunks_exact(2).enumerate() {
-                let line = self.regression(i, &original, &pruned)?;
-                fold(&line, pair).map_err(explain)?;
+            for (i, (_, sum)) in pairs.iter().enumerate() {
+                let line = self.regression(i, original.module()?, pruned)?;
+                fold(&line, parameter(&sum.scale)?, parameter(&sum.shift)?).map_err(explain)?;
             }
             Ok(())
-        })?;
-        let mut fitted = archive.clone();
-        state.write_back(&analysis.network, &tensors, &mut fitted)?;
-        Ok(Some(fitted))
+        })
     }
 
-    /// The sums next behind the removed blocks, in the order in which they run: as the original computes them and as
-    /// the pruned network does.
-    fn sums_behind(&self, analysis: &Analysis, removed: &[String]) -> Vec<(Sum, Sum)> {
-        let theirs = sums(&self.analysis.network, &self.analysis.program);
+    /// The sums next behind the removed blocks, in the order in which they run.
+    pub(super) fn sums_behind(&self, model: &Model, removed: &[String]) -> Vec<Pair> {
+        let (analysis, whole) = (model.analysis(), self.original.analysis());
+        let theirs = sums(&whole.network, &whole.program);
         let mine = sums(&analysis.network, &analysis.program);
         let named = |network: &Network, sum: &Sum| {
             let (module, name) = &sum.scale;
             (network.modules.get(*module).path.clone(), name.clone())
         };
-        let left: Vec<(Sum, Sum)> = mine
+        let left: Vec<Pair> = mine
             .into_iter()
             .filter_map(|mine| {
                 let name = named(&analysis.network, &mine);
-                let mut same = theirs
-                    .iter()
-                    .filter(|s| named(&self.analysis.network, s) == name);
+                let mut same = theirs.iter().filter(|s| named(&whole.network, s) == name);
                 Some((same.next()?.clone(), mine))
             })
             .collect();
         let ends: Vec<usize> = removed
             .iter()
-            .filter_map(|path| self.analysis.block(path))
+            .filter_map(|path| whole.block(path))
             .map(|block| block.statements.end)
             .collect();
         let is_near = |place: usize| {
@@ -102,7 +98,7 @@ impl Workshop<'_> {
     /// The best line for the sum number `i`.
     fn regression(&self, i: usize, original: &Module, pruned: &Module) -> Result<Line> {
         let mut sums = Sums::default();
-        for batch in self.loader.batches(&self.learned_from, 0)? {
+        for batch in self.learned_from.batches(0)? {
             let images = pruned.images(&batch?.images)?;
             let name = sum_method(i);
             let (theirs, mine) = (original.list(&name, &images)?, pruned.list(&name, &images)?);
@@ -117,8 +113,8 @@ impl Workshop<'_> {
 }
 
 /// For each sum a method that gives both its parts and itself.
-fn methods(sums: &[Sum]) -> Vec<(String, Vec<ValueId>)> {
-    let values = sums.iter().map(|s| vec![s.other, s.norm, s.sum]);
+pub(super) fn methods<'a>(sums: impl Iterator<Item = &'a Sum>) -> Vec<(String, Vec<ValueId>)> {
+    let values = sums.map(|s| vec![s.other, s.norm, s.sum]);
     (0..).map(sum_method).zip(values).collect()
 }
 
@@ -185,10 +181,7 @@ impl Sums {
 }
 
 /// Makes scale and shift of a normalisation those of `a n + b`.
-fn fold(line: &Line, pair: &[Tensor]) -> Result<(), TchError> {
-    let [scale, shift] = pair else {
-        return Ok(());
-    };
+fn fold(line: &Line, scale: &Tensor, shift: &Tensor) -> Result<(), TchError> {
     let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
     let scaled = wide(scale)?.f_mul(&line.slope)?;
     let shifted = wide(shift)?.f_mul(&line.slope)?.f_add(&line.shift)?;

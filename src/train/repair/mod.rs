@@ -10,14 +10,12 @@ use std::ops::Range;
 
 use anyhow::Result;
 use serde::{Deserialize, Deserializer, Serialize};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
-use crate::data::{Loader, Part};
-use crate::program::interface::Interface;
+use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
+use crate::run::model::Model;
 use crate::run::torch::{Module, explain};
 
 /// Part of the calibration images that decides whether a repair is kept; the others are repaired on.
@@ -70,56 +68,41 @@ fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 }
 
 /// A network after its repair, and what each step did.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Repaired {
-    pub archive: Archive,
+    pub model: Model,
     pub steps: Vec<Repair>,
 }
 
-/// Repairs networks in the course of a run.
-pub struct Workshop<'a> {
-    original: &'a Archive,
-    /// Of the original.
-    analysis: &'a Analysis,
-    interface: &'a Interface,
-    loader: &'a Loader,
-    device: Device,
+/// Repairs networks that removals made of one network.
+pub struct Repairer<'a> {
+    original: &'a Model,
     progress: Progress,
-    learned_from: Part,
-    held_back: Part,
-    /// Log-probabilities that the unpruned network gives the images held back.
+    learned_from: Images,
+    held_back: Images,
+    /// Log-probabilities that the original gives the images held back.
     expected: Tensor,
 }
 
-impl<'a> Workshop<'a> {
+impl<'a> Repairer<'a> {
     /// For networks made of `original`.
     ///
     /// # Errors
     /// If the original cannot run.
-    pub fn new(
-        (original, analysis): (&'a Archive, &'a Analysis),
-        interface: &'a Interface,
-        (calibration, loader): (&Part, &'a Loader),
-        device: Device,
-        progress: Progress,
-    ) -> Result<Self> {
+    pub fn new(original: &'a Model, calibration: &Images, progress: Progress) -> Result<Self> {
         let count = calibration.len();
         let held_back = ((count as f64 * HELD_BACK) as usize).clamp(1, count);
         // Any run of calibration images has as many of each class.
-        let part = |range: Range<usize>| calibration.subset(&range.collect::<Vec<_>>());
-        let mut workshop = Workshop {
+        let images = |range: Range<usize>| calibration.subset(&range.collect::<Vec<_>>());
+        let mut repairer = Repairer {
             original,
-            analysis,
-            interface,
-            loader,
-            device,
             progress,
-            learned_from: part(0..count - held_back),
-            held_back: part(count - held_back..count),
+            learned_from: images(0..count - held_back),
+            held_back: images(count - held_back..count),
             expected: Tensor::new(),
         };
-        workshop.expected = workshop.answers(original)?;
-        Ok(workshop)
+        repairer.expected = repairer.answers(original.module()?)?;
+        Ok(repairer)
     }
 
     /// Tries these steps in turn on a network from which the blocks `removed`, named as in the original, were taken
@@ -127,55 +110,42 @@ impl<'a> Workshop<'a> {
     ///
     /// # Errors
     /// If libtorch refuses; and [`Stopped`](interrupt::Stopped).
-    pub fn repair(
-        &self,
-        archive: &Archive,
-        removed: &[String],
-        steps: &[Step],
-    ) -> Result<Repaired> {
-        let mut repaired = Repaired {
-            archive: archive.clone(),
+    pub fn repair(&self, model: Model, removed: &[String], steps: &[Step]) -> Result<Repaired> {
+        let fits = match steps.contains(&Step::Channels) {
+            true => self.sums_behind(&model, removed),
+            false => Vec::new(),
+        };
+        let mut attempt = Attempt {
+            repairer: self,
+            model,
+            agreement: None,
             steps: Vec::new(),
         };
+        if !fits.is_empty() {
+            attempt
+                .model
+                .load_with(&channels::methods(fits.iter().map(|(_, own)| own)))?;
+        }
         for step in steps {
             interrupt::check()?;
-            let analysis = Analysis::of(&repaired.archive, &self.analysis.request)?;
-            let tried = match step {
-                Step::Channels => self.fitted(&repaired.archive, &analysis, removed)?,
-                Step::Bn => self.restated(&repaired.archive, &analysis)?,
-                Step::Distillation => None,
-            };
-            if let Some(tried) = tried {
-                self.keep_if_closer(&mut repaired, *step, tried)?;
+            match step {
+                Step::Channels => attempt.fit_channels(&fits)?,
+                Step::Bn => attempt.restate_statistics()?,
+                Step::Distillation => {}
             }
         }
-        Ok(repaired)
+        Ok(Repaired {
+            model: attempt.model,
+            steps: attempt.steps,
+        })
     }
 
-    /// Takes `tried` in where it answers more like the unpruned network, and notes what came of it.
+    /// How alike a network and the original answer the images held back.
     ///
     /// # Errors
-    /// If a network cannot run.
-    pub fn keep_if_closer(
-        &self,
-        repaired: &mut Repaired,
-        step: Step,
-        tried: Archive,
-    ) -> Result<()> {
-        let repair = Repair {
-            step,
-            before: self.agreement(&repaired.archive)?,
-            after: self.agreement(&tried)?,
-        };
-        if repair.pays() {
-            repaired.archive = tried;
-        }
-        repaired.steps.push(repair);
-        Ok(())
-    }
-
-    fn agreement(&self, archive: &Archive) -> Result<Agreement> {
-        let found = self.answers(archive)?;
+    /// If the network cannot run.
+    pub fn agreement(&self, model: &Model) -> Result<Agreement> {
+        let found = self.answers(model.module()?)?;
         let compare = || -> Result<Agreement, TchError> {
             let same = found
                 .f_argmax(1, false)?
@@ -191,15 +161,76 @@ impl<'a> Workshop<'a> {
     }
 
     /// Log-probabilities of the images held back.
-    fn answers(&self, archive: &Archive) -> Result<Tensor> {
-        let module = Module::load(archive, self.device, self.interface)?;
+    fn answers(&self, module: &Module) -> Result<Tensor> {
         let mut answers = Vec::new();
-        for batch in self.loader.batches(&self.held_back, 0)? {
+        for batch in self.held_back.batches(0)? {
             let images = module.images(&batch?.images)?;
             let scores = tch::no_grad(|| module.forward(&images))?;
             answers.push(scores.f_log_softmax(-1, Kind::Float).map_err(explain)?);
         }
         Tensor::f_cat(&answers, 0).map_err(explain)
+    }
+}
+
+/// A network under repair.
+struct Attempt<'a> {
+    repairer: &'a Repairer<'a>,
+    /// As the steps that were kept have left it.
+    model: Model,
+    /// Of the model, once it is known.
+    agreement: Option<Agreement>,
+    steps: Vec<Repair>,
+}
+
+impl Attempt<'_> {
+    fn agreement(&mut self) -> Result<Agreement> {
+        let known = self
+            .agreement
+            .map_or_else(|| self.repairer.agreement(&self.model), Ok)?;
+        self.agreement = Some(known);
+        Ok(known)
+    }
+
+    /// Keeps what `change` does to the weights where the network then answers more like the original.
+    fn change(
+        &mut self,
+        step: Step,
+        change: impl FnOnce(&Repairer, &mut Model) -> Result<()>,
+    ) -> Result<()> {
+        let before = self.agreement()?;
+        let weights = self.model.weights()?;
+        change(self.repairer, &mut self.model)?;
+        let after = self.repairer.agreement(&self.model)?;
+        if self.note(step, before, after) {
+            self.model.keep_weights()
+        } else {
+            self.model.set_weights(&weights)
+        }
+    }
+
+    /// Takes in the network `tried`, another form of this one, where it answers more like the original.
+    fn replace(&mut self, step: Step, mut tried: Model) -> Result<()> {
+        let before = self.agreement()?;
+        let after = self.repairer.agreement(&tried)?;
+        if self.note(step, before, after) {
+            tried.keep_weights()?;
+            self.model = tried;
+        }
+        Ok(())
+    }
+
+    /// Notes what a step did; whether it is kept.
+    fn note(&mut self, step: Step, before: Agreement, after: Agreement) -> bool {
+        let repair = Repair {
+            step,
+            before,
+            after,
+        };
+        self.steps.push(repair);
+        if repair.pays() {
+            self.agreement = Some(after);
+        }
+        repair.pays()
     }
 }
 

@@ -1,42 +1,60 @@
 //! Batch normalisation keeps mean and variance of what it saw in training. Behind a removed block it sees something
 //! else, and both are taken again from calibration images.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::Workshop;
-use crate::archive::Archive;
+use super::{Attempt, Repairer, Step};
 use crate::blocks::analysis::Analysis;
-use crate::blocks::patch::{unmoved_statistics, with_usual_momentum};
 use crate::program::{ModuleId, Operand};
-use crate::run::segments::with_tensor_list;
+use crate::run::model::Model;
+use crate::run::state_dict::StateDict;
 use crate::run::torch::{self, Module, explain};
-use crate::train::finetune::{State, trainable};
 
-impl Workshop<'_> {
-    /// The archive with statistics of the images that are learned from.
-    pub(super) fn restated(
-        &self,
-        archive: &Archive,
-        analysis: &Analysis,
-    ) -> Result<Option<Archive>> {
+impl Attempt<'_> {
+    /// Takes the statistics of the images that are learned from.
+    pub(super) fn restate_statistics(&mut self) -> Result<()> {
         // Frozen networks have none: theirs are folded into weights.
-        if statistics(analysis).is_empty() || self.learned_from.len() < 2 {
-            return Ok(None);
+        if statistics(self.model.analysis()).is_empty() || self.repairer.learned_from.len() < 2 {
+            return Ok(());
         }
-        let (mut repaired, network) = trainable(archive, self.progress)?;
-        let retrained = Analysis::of(&repaired, &analysis.request)?;
-        let state = State::of_tensors(statistics(&retrained));
-        let mut instrumented = with_tensor_list(&repaired, &network, &state.operands());
-        if unmoved_statistics(&retrained.program) > 0 {
-            with_usual_momentum(&mut instrumented)?;
+        match self.model.trainable(self.repairer.progress)? {
+            Some(mut switched) => {
+                self.repairer.restate(&mut switched)?;
+                self.replace(Step::Bn, switched)
+            }
+            None => self.change(Step::Bn, |repairer, model| repairer.restate(model)),
         }
-        let mut module = Module::load(&instrumented, self.device, self.interface)?;
+    }
+}
+
+impl Repairer<'_> {
+    /// Puts statistics of the images that are learned from in the place of a network's own.
+    fn restate(&self, model: &mut Model) -> Result<()> {
+        let before = model.weights()?;
+        let network = &model.analysis().network;
+        let state = StateDict::of(network);
+        let named = statistics(model.analysis()).into_iter();
+        let places = named.map(|(module, name)| state.place(module, &name));
+        let places: Option<Vec<usize>> = places.collect();
+        let places = places.context("statistics that are no buffers")?;
+        let (module, tensors) = model.in_memory()?;
+        let of = |places: &[usize]| -> Vec<Tensor> {
+            places.iter().map(|i| tensors[*i].shallow_clone()).collect()
+        };
+        let statistics = of(&places);
         module.set_training(true)?;
-        let tensors = module.tensors()?;
-        tch::no_grad(|| self.measure(&module, &tensors))?;
-        state.write_back(&network, &tensors, &mut repaired)?;
-        Ok(Some(repaired))
+        tch::no_grad(|| self.measure(module, &statistics))?;
+        module.set_training(false)?;
+        // Training also counts batches.
+        let rest = (0..tensors.len()).filter(|i| !places.contains(i));
+        tch::no_grad(|| {
+            for i in rest {
+                let mut tensor = tensors[i].shallow_clone();
+                tensor.f_copy_(&before[i]).map_err(explain)?;
+            }
+            Ok(())
+        })
     }
 
     /// Leaves in each statistic its mean over all batches.
@@ -56,7 +74,7 @@ impl Workshop<'_> {
         let mut sums: Option<Vec<Tensor>> = None;
         let mut kept = Vec::new();
         let mut batches = 0;
-        for batch in self.loader.batches(&self.learned_from, 0)? {
+        for batch in self.learned_from.batches(0)? {
             let batch = batch?;
             if batch.indices.len() < 2 {
                 continue;

@@ -15,7 +15,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 use tch::{Kind, Reduction, Tensor};
 
-use crate::data::{Batch, Loader, Part};
+use crate::data::{Batch, Images, Loader, Part};
 use crate::report::progress::{Bar, Progress};
 use crate::run::torch::{self, Module, explain};
 use crate::train::eval::{check_scores, unlabelled};
@@ -52,32 +52,32 @@ impl Plan {
     }
 }
 
-/// Measures `module` on all images of `part` under every condition of the plan.
+/// Measures `module` on all these images under every condition of the plan.
 ///
 /// # Errors
 /// If the images have no labels, the network does not give one row of class scores an image, or it is to be attacked and
 /// gives no gradient.
 pub fn measure(
     module: &Module,
-    part: &Part,
-    loader: &Loader,
+    images: &Images,
     plan: &Plan,
     progress: Progress,
 ) -> Result<(Robustness, Predictions)> {
-    if part.labels().is_none() {
+    let Images { part, loader } = images;
+    if !images.is_labelled() {
         bail!(unlabelled(
             part,
             "so there is no accuracy to measure; name a data set with labels"
         ));
     }
-    let shape = loader.output_shape(part)?;
+    let shape = images.shape()?;
     let studio = Studio::new(module, loader.normalisation(shape[0])?, plan.seed)?;
     let conditions = plan.conditions();
     let mut clean = Tape::default();
     let mut tapes = vec![Tape::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     let bar = progress.bar("robustness", part.len() * (1 + conditions.len()));
-    for batch in loader.batches(part, 0)? {
+    for batch in images.batches(0)? {
         let batch = batch?;
         let given = batch.labels.as_deref().unwrap_or_default();
         let on_device = torch::numbers(given, module.device())?;

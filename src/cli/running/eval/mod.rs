@@ -60,17 +60,17 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let plan = robustness::plan(&options.robustness, &mut images, &options.data, progress)?;
     limits.require(|gate| obstacle(gate, options, &images))?;
     let request = images.request(&options.model);
-    let model = Subject::of(path, archive, &request)?;
+    let model = Subject::of(path, archive, &request, device)?;
     let baseline = options.baseline.as_ref();
     // The network that others are held against stands first.
     let mut subjects = Vec::new();
     if let Some(baseline) = baseline {
         let archive = open_archive(baseline, "--baseline")?;
-        subjects.push(Subject::of(baseline, archive, &request)?);
+        subjects.push(Subject::of(baseline, archive, &request, device)?);
     }
     subjects.push(model);
-    let mut images = images.fit(&subjects, &options.data, (plan.as_ref(), device, progress))?;
-    let doubt = images.doubts(&subjects, device, progress)?;
+    let mut images = images.fit(&subjects, &options.data, plan.as_ref(), progress)?;
+    let doubt = images.doubts(&subjects, progress)?;
     if let Some((gate, _)) = limits.asked().find(|(gate, _)| gate.rests_on_labels()) {
         let what = format!("The gate {} cannot be checked by such numbers", gate.name());
         images.classes.check(doubt.as_ref(), &what)?;

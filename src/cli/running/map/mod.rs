@@ -10,21 +10,23 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::fitting::Fitting;
-use super::images::{Ready, for_pruning, noise};
+use super::images::{Preparation, Ready, noise};
 use super::{
     Outcome, blame, interface, open_archive, open_device, open_model, require_blocks, show,
 };
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
-use crate::cli::{Model, Score};
+use crate::cli::{self, Score};
+use crate::data::Images;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
+use crate::run::model::Model;
 use crate::run::run_shapes::learned;
 use crate::score::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
 use files::Files;
 use report::MapReport;
 
-pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
+pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     let progress = options.talk.progress();
     let path = &model.model;
     let archive = open_model(path)?;
@@ -34,20 +36,28 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
     };
     let files = Files::of(path, &options.statistics)?;
     let device = open_device(&options.machine)?;
-    let search = options.search.into();
+    let preparation = Preparation {
+        model,
+        data: &options.data,
+        search: options.search.into(),
+        beyond: None,
+        device,
+        progress,
+    };
     let Ready {
-        images,
-        analysis,
+        model: network,
+        splits,
         synthetic,
         ..
-    } = for_pruning(model, &archive, &options.data, search, None, progress)?;
-    check(path, &analysis)?;
-    let other = match &other {
+    } = preparation.of(archive)?;
+    let (analysis, images) = (network.analysis(), splits.calibration);
+    check(path, analysis)?;
+    let other = match other {
         Some((path, archive)) => {
-            let analysis = analyse_other(options, model, archive, &analysis.input_shape)
+            let analysis = analyse_other(options, model, &archive, &analysis.input_shape)
                 .with_context(|| path.display().to_string())?;
             check(path, &analysis)?;
-            Some((*path, archive, analysis))
+            Some((path, Model::new(archive, analysis, device)))
         }
         None => None,
     };
@@ -56,35 +66,29 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
         progress.warn(format_args!(
             "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
              \x20        Name a data set with --data.",
-            noise(&analysis, &images)
+            noise(analysis, &images)
         ));
     }
     let batch = options.data.batch_size.map(|n| n as usize);
     let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
-    let at_a_time = batch.get().min(images.calibration.len());
-    let fitting = Fitting::new(&analysis, Work::Forward, device);
+    let at_a_time = batch.get().min(images.len());
+    let fitting = Fitting::new(analysis, Work::Forward, device);
     fitting.check_budget(options.scoring.memory, progress);
     fitting.check(at_a_time, progress).map_err(blame(path))?;
     let mapping = Mapping {
-        device,
         memory: options.scoring.memory(device),
         progress,
     };
     // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
-    let loader = images.plain.with_batch_size(batch);
-    let loader = loader.shuffled(options.data.seed);
+    let loader = images.loader.with_batch_size(batch);
+    let images = Images::new(images.part, loader.shuffled(options.data.seed));
     let job = Job {
         rows: Subject {
             path,
-            archive: &archive,
-            analysis: &analysis,
+            model: &network,
         },
-        columns: other.as_ref().map(|(path, archive, analysis)| Subject {
-            path,
-            archive,
-            analysis,
-        }),
-        images: (&images.calibration, &loader),
+        columns: other.as_ref().map(|(path, model)| Subject { path, model }),
+        images: &images,
     };
     let begun = Instant::now();
     let ended = mapping.run(&job, &interrupt::is_asked)?;
@@ -120,7 +124,7 @@ fn check(path: &Path, analysis: &Analysis) -> Result<()> {
 /// The other network, for images of the same shape.
 fn analyse_other(
     options: &Score,
-    model: &Model,
+    model: &cli::Model,
     archive: &Archive,
     shape: &[i64],
 ) -> Result<Analysis> {

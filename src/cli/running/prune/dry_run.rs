@@ -7,20 +7,22 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::super::{Outcome, blame, show};
-use crate::archive::Archive;
+use super::job::Job;
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::patch::Patch;
 use crate::cli::Prune;
-use crate::data::{Part, Samples};
-use crate::prune::{Figures, Images, Phase, Run};
+use crate::data::{Images, Samples};
+use crate::prune::{Figures, Phase, Run, Splits, Tune};
 use crate::report::progress::Progress;
 use crate::report::{SCHEMA, percent, thousands};
 use crate::run::memory::{Memory, Peak};
-use crate::score::criteria::{self, Look};
-use crate::score::{Against, Job, Scoring};
+use crate::run::model::Model;
+use crate::score::criteria::Look;
+use crate::score::{self, Against, Scoring};
+use crate::train::eval::evaluate;
 use crate::train::finetune::Training;
-use crate::train::repair::Workshop;
+use crate::train::repair::Repairer;
 
 #[derive(Serialize)]
 struct DryRunReport {
@@ -66,39 +68,39 @@ struct Seconds {
 /// begin.
 const TRIALS: [usize; 2] = [64, 192];
 
-pub(super) fn run(
-    options: &Prune,
-    run: &Run,
-    (archive, analysis): (&Archive, &Analysis),
-    images: &Images,
-    output: &std::path::Path,
-) -> Result<Outcome> {
+pub(super) fn run(job: &Job) -> Result<Outcome> {
+    let Job { options, run, .. } = job;
     let path = &options.model.model;
+    let analysis = job.model.analysis();
     let candidates = run.rules.candidates(analysis);
     let candidates: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
     let removals = removals(run, analysis);
     let peak = Peak::begin();
     let trial = Trial {
         run,
-        archive,
-        analysis,
-        images,
+        model: &job.model,
         candidates: &candidates,
         seed: options.data.seed,
-        trains: super::trains_at_all(options, run, images),
+        trains: job.trains_at_all(),
     };
     let mut seconds = trial.seconds().map_err(blame(path))?;
-    seconds.run = whole(options, run, images, seconds, removals);
+    seconds.run = whole(options, run, seconds, removals);
+    let Splits {
+        calibration,
+        train,
+        test,
+        ..
+    } = &run.splits;
     let report = DryRunReport {
         schema: SCHEMA,
         command: "prune",
         dry_run: true,
         model: path.display().to_string(),
-        output: output.display().to_string(),
+        output: job.output.display().to_string(),
         removals,
-        calibration_images: images.calibration.len(),
-        training_images: images.train.as_ref().map_or(0, Part::len),
-        test_images: images.test.as_ref().map_or(0, Part::len),
+        calibration_images: calibration.len(),
+        training_images: train.as_ref().map_or(0, Images::len),
+        test_images: test.as_ref().map_or(0, Images::len),
         params: analysis.params(),
         macs: analysis.macs().count,
         target_macs: options.target_macs,
@@ -106,7 +108,7 @@ pub(super) fn run(
         peak_memory: peak.and_then(Peak::end),
         candidates,
     };
-    show(options.talk, &report, || report.text(run.trains(images)))?;
+    show(options.talk, &report, || report.text(run.trains()))?;
     Ok(Outcome::Done)
 }
 
@@ -122,11 +124,12 @@ fn removals(run: &Run, analysis: &Analysis) -> usize {
 }
 
 /// The whole run, as if every network took what the unpruned one does.
-fn whole(options: &Prune, run: &Run, images: &Images, seconds: Seconds, removals: usize) -> f64 {
+fn whole(options: &Prune, run: &Run, seconds: Seconds, removals: usize) -> f64 {
     let iterations = removals.div_ceil(run.blocks_per_iteration) as f64;
-    let tuned = match run.can_train(images) {
-        true => iterations * run.training.epochs as f64 + options.final_epochs as f64,
-        false => 0.,
+    let tuned = if run.can_train() {
+        iterations * run.training.epochs as f64 + options.final_epochs as f64
+    } else {
+        0.
     };
     let baseline = if options.baseline { tuned } else { 0. };
     let epochs = options.pretrain as f64 + tuned + baseline;
@@ -140,9 +143,7 @@ fn whole(options: &Prune, run: &Run, images: &Images, seconds: Seconds, removals
 /// Parts of the run on a few images.
 struct Trial<'a> {
     run: &'a Run,
-    archive: &'a Archive,
-    analysis: &'a Analysis,
-    images: &'a Images,
+    model: &'a Model,
     candidates: &'a [String],
     seed: u64,
     /// Some network of the run will be trained.
@@ -151,18 +152,22 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn seconds(&self) -> Result<Seconds> {
-        let images = self.images;
-        let scoring = extrapolated(&images.calibration, self.seed, |part| self.score(part))?;
-        let repair = match self.run.repair.is_empty() {
-            true => 0.,
-            false => extrapolated(&images.calibration, self.seed, |part| self.repair(part))?,
+        let splits = &self.run.splits;
+        let calibration = &splits.calibration;
+        let scoring = self.extrapolated(calibration, |images| self.score(images))?;
+        let repair = if self.run.repair.is_empty() {
+            0.
+        } else {
+            self.extrapolated(calibration, |images| self.repair(images))?
         };
-        let epoch = match &images.train {
-            Some(train) if self.trains => extrapolated(train, self.seed, |part| self.train(part))?,
+        let epoch = match &splits.train {
+            Some(train) if self.trains => {
+                self.extrapolated(train, |images| self.train(images.clone()))?
+            }
             _ => 0.,
         };
-        let measuring = match &images.test {
-            Some(test) => extrapolated(test, self.seed, |part| self.measure(part))?,
+        let measuring = match &splits.test {
+            Some(test) => self.extrapolated(test, |images| self.measure(images))?,
             None => 0.,
         };
         Ok(Seconds {
@@ -174,13 +179,25 @@ impl Trial<'_> {
         })
     }
 
-    fn score(&self, part: &Part) -> Result<()> {
-        let job = Job {
-            archive: self.archive,
-            analysis: self.analysis,
+    /// Seconds that `work` would take with all images, from two trials with a few.
+    fn extrapolated(&self, all: &Images, work: impl Fn(&Images) -> Result<()>) -> Result<f64> {
+        let mut trials = [(0., 0.); 2];
+        for (trial, images) in trials.iter_mut().zip(TRIALS) {
+            let few = NonZeroUsize::new(images.min(all.len())).map_or(Samples::All, Samples::N);
+            let few = all.draw(few, self.seed);
+            let begun = Instant::now();
+            work(&few)?;
+            *trial = (few.len() as f64, begun.elapsed().as_secs_f64());
+        }
+        Ok(line_through(trials, all.len() as f64))
+    }
+
+    fn score(&self, images: &Images) -> Result<()> {
+        let job = score::Job {
+            model: self.model,
             wanted: self.candidates,
-            images: (part, &self.images.plain),
-            range: 0..part.len(),
+            images,
+            range: 0..images.len(),
             against: Against::Current,
         };
         let scoring = Scoring {
@@ -194,87 +211,64 @@ impl Trial<'_> {
             iteration: 0,
             stop: &|| false,
         };
-        let mut criterion: Box<dyn criteria::Criterion> = self.run.criterion.criterion(None);
+        let mut criterion = self.run.criterion.criterion(None);
         criterion.measure(&look, Vec::new()).map(drop)
     }
 
-    fn repair(&self, part: &Part) -> Result<()> {
+    fn repair(&self, images: &Images) -> Result<()> {
+        let analysis = self.model.analysis();
         // One that cannot be taken out is passed over in a run as well.
         let without = |path: &String| {
-            let patch = Patch::remove(self.analysis, std::slice::from_ref(path)).ok()?;
-            patch.apply(self.archive, self.analysis).ok()
+            let patch = Patch::remove(analysis, std::slice::from_ref(path)).ok()?;
+            let archive = patch.apply(self.model.archive(), analysis).ok()?;
+            self.model.changed_into(archive).ok()
         };
         let mut candidates = self.candidates.iter();
         let Some((path, pruned)) = candidates.find_map(|path| Some((path, without(path)?))) else {
             return Ok(());
         };
-        let workshop = Workshop::new(
-            (self.archive, self.analysis),
-            &self.run.interface,
-            (part, &self.images.plain),
-            self.run.scoring.device,
-            QUIET,
-        )?;
-        workshop
-            .repair(&pruned, std::slice::from_ref(path), &self.run.repair)
-            .map(drop)
+        let repairer = Repairer::new(self.model, images, QUIET)?;
+        let removed = std::slice::from_ref(path);
+        repairer.repair(pruned, removed, &self.run.repair).map(drop)
     }
 
-    fn train(&self, part: &Part) -> Result<()> {
-        let images = Images {
-            train: Some(part.clone()),
-            validation: None,
-            ..self.images.clone()
-        };
+    fn train(&self, images: Images) -> Result<()> {
         // Of a few batches at the highest rate training may well diverge. Without a rate it takes the same time.
         let training = Training {
             epochs: 1,
             learning_rate: 0.,
             ..self.run.training.clone()
         };
-        let mut teacher = self.run.teacher(self.archive, &images)?;
         let quiet = Run {
             scoring: Scoring {
                 progress: QUIET,
                 ..self.run.scoring
             },
+            splits: Splits {
+                train: Some(images),
+                validation: None,
+                ..self.run.splits.clone()
+            },
             folder: None,
             ..self.run.clone()
         };
-        let trained = quiet.tuned(
-            Phase::Iteration,
-            self.archive,
-            &images,
-            teacher.as_mut(),
-            &training,
-            0,
-        );
+        let tune = Tune {
+            phase: Phase::Iteration,
+            training: &training,
+            first_epoch: 0,
+        };
+        let mut teacher = quiet.teacher(self.model)?;
+        let trained = quiet.tuned(self.model.clone(), teacher.as_mut(), &tune);
         trained.map(drop)
     }
 
-    fn measure(&self, part: &Part) -> Result<()> {
-        let images = Images {
-            test: Some(part.clone()),
-            ..self.images.clone()
-        };
-        self.run.measure(self.archive, &images).map(drop)
+    fn measure(&self, images: &Images) -> Result<()> {
+        let module = self.model.module()?;
+        evaluate(module, images, self.run.progress(), "measuring").map(drop)
     }
 }
 
 const QUIET: Progress = Progress { quiet: true };
-
-/// Seconds that `work` would take with all images, from two trials with a few.
-fn extrapolated(part: &Part, seed: u64, work: impl Fn(&Part) -> Result<()>) -> Result<f64> {
-    let mut trials = [(0., 0.); 2];
-    for (trial, images) in trials.iter_mut().zip(TRIALS) {
-        let few = NonZeroUsize::new(images.min(part.len())).map_or(Samples::All, Samples::N);
-        let few = part.draw(few, seed);
-        let begun = Instant::now();
-        work(&few)?;
-        *trial = (few.len() as f64, begun.elapsed().as_secs_f64());
-    }
-    Ok(line_through(trials, part.len() as f64))
-}
 
 /// The value at `x` of the line through two points; the second one's value where they coincide.
 fn line_through([(x0, y0), (x1, y1)]: [(f64, f64); 2], x: f64) -> f64 {

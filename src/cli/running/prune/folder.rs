@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::RACES;
-use crate::archive::Archive;
-use crate::blocks::analysis::Analysis;
+use super::job::Job;
 use crate::cli::Prune;
 use crate::cli::running::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
-use crate::prune::{Pick, Run, State};
+use crate::prune::{Pick, State};
 use crate::report::plan::Plan;
 use crate::run::export::advise;
+use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
 
 /// Refuses a result that would take the place of a file that the run keeps for itself.
@@ -54,29 +54,25 @@ pub(super) fn check_free(options: &Prune, folder: &Path) -> Result<()> {
 }
 
 /// The folder of the run: the one that was named, or a temporary one where an earlier iteration may be exported.
-pub(super) fn open_run_dir(
-    options: &Prune,
-    run: &Run,
-    archive: &Archive,
-    analysis: &Analysis,
-    output: &Path,
-) -> Result<Option<RunDir>> {
+pub(super) fn open_run_dir(job: &Job) -> Result<Option<RunDir>> {
+    let options = job.options;
+    let analysis = job.model.analysis();
     let asked = || -> Result<Asked> {
         Ok(Asked {
-            settings: settings(options, archive, analysis)?,
-            targets: run.targets,
+            settings: settings(options, &job.model)?,
+            targets: job.run.targets,
             plan: Plan::new(&analysis.input_shape, analysis.request.search),
         })
     };
     match &options.run_dir {
         Some(folder) => RunDir::open(folder, options.resume, asked()?).map(Some),
         None if options.pick == Pick::Last => Ok(None),
-        None => RunDir::temporary(output, asked()?).map(Some),
+        None => RunDir::temporary(&job.output, asked()?).map(Some),
     }
 }
 
 /// All that decides which blocks go and what the weights become.
-fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<Settings> {
+fn settings(options: &Prune, network: &Model) -> Result<Settings> {
     let Prune {
         model,
         data,
@@ -86,7 +82,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
         ..
     } = options;
     let more = [
-        ("model", json!(fingerprint(archive)?)),
+        ("model", json!(fingerprint(network.archive())?)),
         ("batch-size", json!(data.batch_size)),
         ("race", json!(options.scoring.races(RACES))),
         ("criterion", json!(options.scoring.criterion)),
@@ -102,7 +98,7 @@ fn settings(options: &Prune, archive: &Archive, analysis: &Analysis) -> Result<S
     ];
     // Which iteration is exported may change from start to start, but not which images are trained on.
     let picks = sets_images_aside(options).then(|| ("pick", json!(options.pick.to_string())));
-    let scoring = scoring_settings(model, data, *search, selection, analysis)?;
+    let scoring = scoring_settings(model, data, *search, selection, network.analysis())?;
     Ok(scoring
         .and(more.into_iter().chain(picks).collect())
         .and(training.settings()))

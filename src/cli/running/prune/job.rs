@@ -1,0 +1,278 @@
+//! A pruning run that may begin: its options, network and images were looked at, and fit each other.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use super::RACES;
+use super::folder::{check_apart, check_free};
+use crate::cli::running::classes::{Classes, Knows, LEARNS};
+use crate::cli::running::fitting::Fitting;
+use crate::cli::running::images::{Preparation, Ready, Use, warn_synthetic};
+use crate::cli::running::report_files::ReportFiles;
+use crate::cli::running::{
+    blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale, open_device,
+    open_model, require_candidates,
+};
+use crate::cli::{Prune, Repair, Selection};
+use crate::data::Images;
+use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
+use crate::run::memory::Work;
+use crate::run::model::Model;
+use crate::score::{Race, Scoring};
+use crate::train::repair::Step;
+
+pub(super) struct Job<'a> {
+    pub options: &'a Prune,
+    pub run: Run,
+    /// As it was handed in.
+    pub model: Model,
+    pub output: PathBuf,
+    pub report_files: Option<ReportFiles>,
+    /// The images are noise, because none were named.
+    pub synthetic: bool,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// Image files that were left out.
+    pub skipped: usize,
+}
+
+impl From<&Selection> for Rules {
+    fn from(selection: &Selection) -> Self {
+        Rules {
+            keep: selection.keep.clone(),
+            only: selection.only.clone(),
+            min_blocks_per_stage: selection.min_blocks_per_stage,
+        }
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Everything that can be wrong with the options is told before the network runs.
+    pub fn open(options: &'a Prune) -> Result<Self> {
+        options.scoring.check()?;
+        let progress = options.talk.progress();
+        let path = &options.model.model;
+        let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
+        let output = free_output(&options.output, path, "pruned")?;
+        if let Some(folder) = &options.run_dir {
+            check_free(options, folder)?;
+            for file in [Some(&output), options.output.export_weights.as_ref()] {
+                check_apart(folder, file)?;
+            }
+        }
+        let (force, run_dir) = (options.output.force, options.run_dir.as_deref());
+        let report_files = options.report.files(force, run_dir)?;
+        let preparation = Preparation {
+            model: &options.model,
+            data: &options.data,
+            search: options.search.into(),
+            beyond: Some(Use {
+                training: &options.training,
+                distills: options.distill,
+                decides: options.max_drop.is_some() || options.pick == Pick::Best,
+            }),
+            device: open_device(&options.machine)?,
+            progress,
+        };
+        let Ready {
+            model,
+            splits,
+            synthetic,
+            classes,
+            warnings,
+            skipped,
+        } = preparation.of(archive)?;
+        interface(path, model.analysis())?;
+        let mut job = Job {
+            options,
+            run: run(options, splits, synthetic, model.device()),
+            model,
+            output,
+            report_files,
+            synthetic,
+            warnings,
+            skipped,
+        };
+        job.check()?;
+        job.check_classes(&classes)?;
+        Ok(job)
+    }
+
+    /// Whether any network is trained: first, after a removal, or last.
+    pub fn trains_at_all(&self) -> bool {
+        let Prune {
+            pretrain,
+            final_epochs,
+            ..
+        } = self.options;
+        *pretrain > 0 || (self.run.can_train() && self.run.training.epochs + final_epochs > 0)
+    }
+
+    fn check(&self) -> Result<()> {
+        let path = &self.options.model.model;
+        let (interface, analysis) = (self.model.interface()?, self.model.analysis());
+        let fit = if self.trains_at_all() {
+            interface.check_trainable()
+        } else {
+            interface.check_prunable()
+        };
+        fit.map_err(|e| blame(path)(e.into()))?;
+        require_candidates(path, analysis, &self.run.rules)?;
+        note_scale(path, interface.scale, self.run.progress());
+        if self.trains_at_all() {
+            note_caveats(analysis, self.run.progress());
+        }
+        self.check_images()?;
+        self.check_fit().map_err(blame(path))
+    }
+
+    /// Says what these images cannot serve for, and refuses what was asked for all the same.
+    fn check_images(&self) -> Result<()> {
+        let Job { options, run, .. } = self;
+        if options.reference == Reference::Original && !run.criterion.compares() {
+            bail!(
+                "--reference original needs a criterion that compares representations: cka, cka-debiased or consensus"
+            );
+        }
+        let has_labels = run.splits.has_labels();
+        if self.synthetic {
+            let calibration = &run.splits.calibration;
+            let analysis = self.model.analysis();
+            warn_synthetic(analysis, calibration, run.criterion, run.progress());
+        } else if !has_labels {
+            let tuned = if run.trains() {
+                "fine-tuning learns from the unpruned network alone"
+            } else {
+                "nothing is fine-tuned (--distill lets the unpruned network teach)"
+            };
+            run.progress().warn(format_args!(
+                "the images have no labels: {tuned}, and no accuracy is measured"
+            ));
+        }
+        for (option, asked) in [
+            ("--max-drop", options.max_drop.is_some()),
+            ("--pick best", options.pick == Pick::Best),
+            ("--pretrain", options.pretrain > 0),
+        ] {
+            if asked && !has_labels {
+                bail!("{option} needs labelled images; name a data set with labels");
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a run that cannot fit the memory.
+    fn check_fit(&self) -> Result<()> {
+        let Job { options, run, .. } = self;
+        let Splits {
+            calibration,
+            train,
+            test,
+            ..
+        } = &run.splits;
+        let fitting = |work| Fitting::new(self.model.analysis(), work, self.model.device());
+        let progress = run.progress();
+        (options.scoring).check_fit(
+            fitting(Work::Forward),
+            &options.data,
+            calibration.len(),
+            progress,
+        )?;
+        let (work, images) = if self.trains_at_all() {
+            (options.training.work(), train)
+        } else {
+            (Work::Forward, test)
+        };
+        let batch = calibration.loader.batch_size().get();
+        let images = images.as_ref().map_or(0, Images::len);
+        fitting(work).check(batch.min(images), progress)
+    }
+
+    /// Warns where the classes of the data need not be those of the network; refuses what would rest on them.
+    fn check_classes(&mut self, classes: &Classes) -> Result<()> {
+        let splits = &self.run.splits;
+        if !splits.has_labels() {
+            return Ok(());
+        }
+        let doubt = classes.doubt(Knows {
+            path: &self.options.model.model,
+            model: &self.model,
+            images: &splits.calibration,
+        })?;
+        if let Some(why) = rests_on_labels(self.options) {
+            classes.check(doubt.as_ref(), why)?;
+        }
+        let progress = self.run.progress();
+        self.warnings
+            .extend(doubt.inspect(|doubt| progress.warn(doubt)));
+        Ok(())
+    }
+}
+
+/// The run that the options ask for.
+fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) -> Run {
+    let repair = match options.repair {
+        // Noise says nothing about what a network sees.
+        _ if synthetic => Vec::new(),
+        Repair::None => Vec::new(),
+        Repair::Bn => vec![Step::Bn],
+        Repair::Channels => vec![Step::Channels, Step::Bn],
+    };
+    let race = Race {
+        winners: pickable(options),
+        ..Race::default()
+    };
+    let progress = options.talk.progress();
+    Run {
+        targets: Targets {
+            iterations: options.iterations.map(|n| n as usize),
+            macs: options.target_macs,
+            params: options.target_params,
+            latency: options.target_latency.map(|ms| ms / 1e3),
+        },
+        max_drop: options.max_drop.map(|points| MaxDrop {
+            drop: points / 100.,
+            retries: options.retries,
+        }),
+        blocks_per_iteration: options.blocks_per_iteration.get(),
+        rules: (&options.selection).into(),
+        criterion: options.scoring.criterion,
+        criterion_seed: options.scoring.seed(options.data.seed),
+        reference: options.reference,
+        training: options.training.parameters(options.data.seed),
+        distillation: (options.distill && splits.train.is_some())
+            .then_some(options.training.distillation()),
+        repair,
+        scoring: Scoring {
+            race: options.scoring.races(RACES).then_some(race),
+            ..options.scoring.settings(&options.data, device, progress)
+        },
+        splits,
+        folder: options.run_dir.clone(),
+    }
+}
+
+/// What labels decide in this run.
+fn rests_on_labels(options: &Prune) -> Option<&'static str> {
+    let Prune {
+        training,
+        pretrain,
+        final_epochs,
+        ..
+    } = options;
+    let learns = training.epochs > 0 || *pretrain > 0 || *final_epochs > 0;
+    match (options.max_drop, options.pick) {
+        _ if learns => Some(LEARNS),
+        (Some(_), _) => Some("--max-drop would decide by such numbers"),
+        (_, Pick::Best) => Some("--pick best would decide by such numbers"),
+        _ => None,
+    }
+}
+
+/// Blocks that may be picked by the scores of one iteration: those that go together, and as many with every retry.
+fn pickable(options: &Prune) -> NonZeroUsize {
+    let attempts = NonZeroUsize::MIN.saturating_add(options.retries);
+    options.blocks_per_iteration.saturating_mul(attempts)
+}

@@ -1,0 +1,256 @@
+//! What follows a removal: repair, fine-tuning, measuring.
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{Figures, Iteration, Phase, Run, Tuning};
+use crate::data::Images;
+use crate::run::interrupt;
+use crate::run::model::Model;
+use crate::run::settings::fingerprint;
+use crate::train::eval::{Metrics, evaluate, throughput};
+use crate::train::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
+use crate::train::repair::{Repair, Repairer, Step};
+
+/// Gives networks without some blocks their accuracy back, as far as it goes.
+pub(super) struct Recovery<'a> {
+    run: &'a Run,
+    original: &'a Model,
+    repairer: Option<Repairer<'a>>,
+    teacher: Option<Teacher<'a>>,
+}
+
+impl<'a> Recovery<'a> {
+    /// For networks made of `original`.
+    ///
+    /// # Errors
+    /// If the original cannot run.
+    pub fn new(run: &'a Run, original: &'a Model) -> Result<Self> {
+        // Without labels, learning has to show that it pays.
+        let judges = !run.repair.is_empty() || run.trains() && !run.splits.has_labels();
+        let repairer =
+            judges.then(|| Repairer::new(original, &run.splits.calibration, run.progress()));
+        let teacher = run.trains().then(|| run.teacher(original));
+        Ok(Recovery {
+            run,
+            original,
+            repairer: repairer.transpose()?,
+            teacher: teacher.transpose()?.flatten(),
+        })
+    }
+
+    /// A network whose blocks have just been removed, repaired; fills in what was measured.
+    ///
+    /// # Errors
+    /// Those of repair and measuring.
+    pub fn repaired(&self, pruned: Model, iteration: &mut Iteration) -> Result<Model> {
+        let mut model = pruned;
+        if let Some(repairer) = &self.repairer {
+            let unrepaired = model.clone();
+            let repaired = repairer.repair(model, &iteration.removed, &self.run.repair)?;
+            model = repaired.model;
+            iteration.repairs = repaired.steps;
+            if iteration.is_repaired() {
+                iteration.accuracy_before_repair = self.run.accuracy(&unrepaired)?;
+            }
+        }
+        if self.run.trains() {
+            iteration.accuracy_before_finetuning = self.run.accuracy(&model)?;
+        }
+        Ok(model)
+    }
+
+    /// The network after a removal, fine-tuned; fills in what was measured.
+    ///
+    /// # Errors
+    /// Those of training and measuring.
+    pub fn tuned(
+        &mut self,
+        model: Model,
+        iteration: &mut Iteration,
+        original_latency: Option<f64>,
+    ) -> Result<Model> {
+        let (model, validation) = if self.run.trains() {
+            let (model, tuning) = self.trained(model, iteration)?;
+            (model, tuning.validation_accuracy())
+        } else {
+            (model, None)
+        };
+        let metrics = self.run.measure(&model)?;
+        let validation_accuracy = match validation {
+            Some(accuracy) => Some(accuracy),
+            None => self.run.validate(&model)?,
+        };
+        iteration.after = Figures {
+            validation_accuracy,
+            latency: self.latency(&model, original_latency)?,
+            ..Figures::new(model.analysis(), metrics.as_ref())
+        };
+        Ok(model)
+    }
+
+    /// What was learned from labels is kept; what was learned from the unpruned network alone, where it pays.
+    fn trained(&mut self, model: Model, iteration: &mut Iteration) -> Result<(Model, Tuning)> {
+        let judge = self.repairer.as_ref();
+        let judge = judge.filter(|_| !self.run.splits.has_labels());
+        let before = judge.map(|judge| judge.agreement(&model)).transpose()?;
+        let untuned = model.clone();
+        let training = &self.run.training;
+        let tune = Tune {
+            phase: Phase::Iteration,
+            training,
+            first_epoch: (iteration.iteration - 1) * training.epochs,
+        };
+        let trained = self.run.tuned(model, self.teacher.as_mut(), &tune)?;
+        iteration.train_loss = trained.losses.last().copied();
+        let tuning = Tuning::of(&trained);
+        let (Some(judge), Some(before)) = (judge, before) else {
+            return Ok((trained.model, tuning));
+        };
+        let repair = Repair {
+            step: Step::Distillation,
+            before,
+            after: judge.agreement(&trained.model)?,
+        };
+        iteration.repairs.push(repair);
+        let model = if repair.pays() {
+            trained.model
+        } else {
+            untuned
+        };
+        Ok((model, tuning))
+    }
+
+    /// Seconds of a forward pass of one image: how long the original's took once, times the ratio of both measured in
+    /// turn, so that a machine that slows down slows both.
+    fn latency(&self, model: &Model, original: Option<f64>) -> Result<Option<f64>> {
+        let Some(original) = original else {
+            return Ok(None);
+        };
+        let [whole, pruned] = self.run.pace_of_one([self.original, model])?;
+        Ok(Some(original * pruned / whole))
+    }
+}
+
+/// One training of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Tune<'a> {
+    pub phase: Phase,
+    pub training: &'a Training,
+    /// Epochs of the run before it, of which each has its own order and augmentation.
+    pub first_epoch: usize,
+}
+
+impl Run {
+    /// Trains a network of this run on its images, or goes on with that.
+    ///
+    /// # Errors
+    /// Those of [`finetune`], and if there are no images to learn from.
+    pub fn tuned(
+        &self,
+        model: Model,
+        teacher: Option<&mut Teacher>,
+        tune: &Tune,
+    ) -> Result<Trained> {
+        let train = self.splits.train.as_ref();
+        let lessons = Lessons {
+            train: train.context("there are no images to learn from")?,
+            validation: self.splits.validation.as_ref(),
+            teacher,
+        };
+        let checkpoint = self.checkpoint(&model, tune)?;
+        let session = Session {
+            checkpoint: checkpoint.as_ref(),
+            stop: &interrupt::is_asked,
+            ..Session::at(tune.first_epoch, self.progress())
+        };
+        finetune(model, lessons, tune.training, session)
+    }
+
+    /// Where this training is kept. What it is told from others by is all that may differ within one run.
+    fn checkpoint(&self, model: &Model, tune: &Tune) -> Result<Option<Checkpoint>> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let settings = [
+            ("network", json!(fingerprint(model.archive())?)),
+            ("training", json!(format!("{:?}", tune.training))),
+            ("first-epoch", json!(tune.first_epoch)),
+        ];
+        let file = folder.join(tune.phase.file());
+        Ok(Some(Checkpoint::new(file, settings.into_iter().collect())))
+    }
+
+    /// The unpruned network, to learn from, if that was asked for.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub fn teacher<'t>(&self, original: &'t Model) -> Result<Option<Teacher<'t>>> {
+        let (Some(distillation), Some(train)) = (self.distillation, &self.splits.train) else {
+            return Ok(None);
+        };
+        let module = original.module()?;
+        Ok(Some(Teacher::new(module, distillation, &train.loader)))
+    }
+
+    /// How a network does on the test images, if there are labelled ones.
+    ///
+    /// # Errors
+    /// If it cannot run.
+    pub fn measure(&self, model: &Model) -> Result<Option<Metrics>> {
+        self.evaluated(model, self.splits.test.as_ref(), "measuring")
+    }
+
+    /// Accuracy on the test images, if there are labelled ones.
+    ///
+    /// # Errors
+    /// If the network cannot run.
+    pub fn accuracy(&self, model: &Model) -> Result<Option<f64>> {
+        Ok(self.measure(model)?.map(|m| m.accuracy))
+    }
+
+    /// Accuracy on the validation images, if there are any.
+    ///
+    /// # Errors
+    /// If the network cannot run.
+    pub fn validate(&self, model: &Model) -> Result<Option<f64>> {
+        let metrics = self.evaluated(model, self.splits.validation.as_ref(), "validating")?;
+        Ok(metrics.map(|m| m.accuracy))
+    }
+
+    fn evaluated(
+        &self,
+        model: &Model,
+        images: Option<&Images>,
+        what: &str,
+    ) -> Result<Option<Metrics>> {
+        let Some(images) = images else {
+            return Ok(None);
+        };
+        evaluate(model.module()?, images, self.progress(), what).map(Some)
+    }
+
+    /// Calibration images that two networks run in a second, measured in turn, so that a machine that slows down slows
+    /// both.
+    ///
+    /// # Errors
+    /// If a network cannot run.
+    pub fn pace(&self, models: [&Model; 2]) -> Result<[f64; 2]> {
+        pace_of(models, &self.splits.calibration)
+    }
+
+    /// Seconds that each takes for one image, measured in turn.
+    ///
+    /// # Errors
+    /// If a network cannot run.
+    pub fn pace_of_one(&self, models: [&Model; 2]) -> Result<[f64; 2]> {
+        let per_second = pace_of(models, &self.splits.calibration.subset(&[0]))?;
+        Ok(per_second.map(|images| 1. / images))
+    }
+}
+
+fn pace_of([first, second]: [&Model; 2], images: &Images) -> Result<[f64; 2]> {
+    let modules = [first.module()?, second.module()?];
+    let batch = images.first_batch()?.context("no calibration images")?;
+    throughput(modules, &modules[0].images(&batch.images)?)
+}

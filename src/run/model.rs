@@ -1,0 +1,235 @@
+//! A network on its way through a run: what its archive holds, what is known of it, and itself in memory.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use tch::{Device, Tensor};
+
+use super::segments::with_values;
+use super::state_dict::StateDict;
+use super::torch::{self, Module, explain};
+use crate::archive::Archive;
+use crate::blocks::analysis::{Analysis, AnalysisError};
+use crate::blocks::patch::{
+    thaw, to_evaluation_mode, unbake, unmoved_statistics, with_usual_momentum,
+};
+use crate::program::interface::{Interface, InterfaceError};
+use crate::program::{ModuleTree, ValueId};
+use crate::report::progress::Progress;
+
+/// A network. It is analysed once, and loaded into libtorch once it has to run.
+///
+/// Its weights may be changed in memory; [`keep_weights`](Model::keep_weights) takes them into the archive.
+#[derive(Debug)]
+pub struct Model {
+    archive: Archive,
+    analysis: Rc<Analysis>,
+    /// How the network that this one was made of is run: removals do not change it.
+    interface: Result<Interface, InterfaceError>,
+    device: Device,
+    memory: OnceCell<InMemory>,
+}
+
+#[derive(Debug)]
+struct InMemory {
+    module: Module,
+    /// All parameters and buffers, which share the module's memory; none where nobody asked for them.
+    tensors: Option<Vec<Tensor>>,
+}
+
+impl Clone for Model {
+    /// The same archive, not loaded yet.
+    fn clone(&self) -> Self {
+        self.with_archive(self.archive.clone())
+    }
+}
+
+impl Model {
+    /// A network that runs on this device.
+    #[must_use]
+    pub fn new(archive: Archive, analysis: Analysis, device: Device) -> Self {
+        Model {
+            archive,
+            interface: analysis.interface.clone(),
+            analysis: Rc::new(analysis),
+            device,
+            memory: OnceCell::new(),
+        }
+    }
+
+    /// A network made of this one, whose code is another: analysed and run alike.
+    ///
+    /// # Errors
+    /// If it cannot be analysed.
+    pub fn changed_into(&self, archive: Archive) -> Result<Self, AnalysisError> {
+        let analysis = Analysis::of(&archive, &self.analysis.request)?;
+        Ok(Model {
+            analysis: Rc::new(analysis),
+            ..self.with_archive(archive)
+        })
+    }
+
+    /// The same network with the weights of another archive, whose code is this one's.
+    #[must_use]
+    pub fn with_archive(&self, archive: Archive) -> Self {
+        Model {
+            archive,
+            analysis: Rc::clone(&self.analysis),
+            interface: self.interface.clone(),
+            device: self.device,
+            memory: OnceCell::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    #[must_use]
+    pub fn into_archive(self) -> Archive {
+        self.archive
+    }
+
+    #[must_use]
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
+    /// The analysis, to give blocks other names.
+    pub fn analysis_mut(&mut self) -> &mut Analysis {
+        Rc::make_mut(&mut self.analysis)
+    }
+
+    /// How to run the network for its class scores.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn interface(&self) -> Result<&Interface> {
+        Ok(self.interface.as_ref().map_err(Clone::clone)?)
+    }
+
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The network in memory, in evaluation mode.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn module(&self) -> Result<&Module> {
+        if let Some(memory) = self.memory.get() {
+            return Ok(&memory.module);
+        }
+        let module = Module::load(&self.archive, self.device, self.interface()?)?;
+        let memory = InMemory {
+            module,
+            tensors: None,
+        };
+        Ok(&self.memory.get_or_init(|| memory).module)
+    }
+
+    /// Lets go of the network in memory. Weights that were changed and not kept are lost.
+    pub fn unload(&mut self) {
+        self.memory.take();
+    }
+
+    /// Loads the network anew, with its tensors within reach, and with a method for each list of values, by its name,
+    /// that gives them for an input.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn load_with(&mut self, lists: &[(String, Vec<ValueId>)]) -> Result<()> {
+        self.unload();
+        let Analysis {
+            network, program, ..
+        } = &*self.analysis;
+        let names = StateDict::of(network).operands();
+        let mut instrumented = with_values(&self.archive, &self.analysis, lists, &names);
+        if unmoved_statistics(program) > 0 {
+            with_usual_momentum(&mut instrumented)?;
+        }
+        let module = Module::load(&instrumented, self.device, self.interface()?)?;
+        let tensors = Some(module.tensors()?);
+        self.memory = OnceCell::from(InMemory { module, tensors });
+        Ok(())
+    }
+
+    /// The network in memory, to be changed, and its parameters and buffers in the order of [`StateDict::of`].
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn in_memory(&mut self) -> Result<(&mut Module, &[Tensor])> {
+        if self.memory.get().is_none_or(|m| m.tensors.is_none()) {
+            self.load_with(&[])?;
+        }
+        let memory = self.memory.get_mut().context("the network is not loaded")?;
+        let tensors = memory.tensors.as_deref().unwrap_or_default();
+        Ok((&mut memory.module, tensors))
+    }
+
+    /// Copies of the weights in memory.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn weights(&mut self) -> Result<Vec<Tensor>> {
+        let (_, tensors) = self.in_memory()?;
+        tensors.iter().map(torch::copy).collect()
+    }
+
+    /// Puts weights in the place of those in memory.
+    ///
+    /// # Errors
+    /// If they are those of another network.
+    pub fn set_weights(&mut self, weights: &[Tensor]) -> Result<()> {
+        let (_, tensors) = self.in_memory()?;
+        tch::no_grad(|| {
+            for (tensor, weight) in tensors.iter().zip(weights) {
+                tensor.shallow_clone().f_copy_(weight).map_err(explain)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes the weights in memory into the archive.
+    ///
+    /// # Errors
+    /// If the archive does not hold one of them.
+    pub fn keep_weights(&mut self) -> Result<()> {
+        let Some(tensors) = self.memory.get().and_then(|m| m.tensors.as_ref()) else {
+            return Ok(());
+        };
+        let network = &self.analysis.network;
+        StateDict::of(network).write_back(network, tensors, &mut self.archive)
+    }
+
+    /// The network in a form that trains: weights that freezing made constants are parameters again, and training
+    /// switches that tracing made literals switch again, and are off. `None` where it has this form.
+    ///
+    /// # Errors
+    /// If it cannot be brought into this form.
+    pub fn trainable(&self, progress: Progress) -> Result<Option<Self>> {
+        let mut archive = self.archive.clone();
+        let network = &self.analysis.network;
+        let mut thawed = None;
+        if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
+            let constants = thaw(&mut archive, network)?;
+            if constants > 0 {
+                progress.note(format_args!(
+                    "note: the network was frozen: {constants} of its constants become parameters; with batch norm \
+                     folded into them it needs a lower --lr than before it was frozen"
+                ));
+                thawed = Some(archive.network()?);
+            }
+        }
+        let network = thawed.as_ref().unwrap_or(network);
+        // Switches that are on would be so as soon as it is loaded.
+        let switched = unbake(&mut archive, network) + to_evaluation_mode(&mut archive, network);
+        if thawed.is_none() && switched == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.changed_into(archive)?))
+    }
+}
