@@ -4,17 +4,17 @@
 //! lies behind their block. Representations are compared by linear CKA (arXiv 2405.17081, section 3.2), of which only
 //! statistics are kept.
 
+mod batch_run;
+mod calibration_pass;
 pub mod cka;
 pub mod criteria;
+mod division;
 mod engine;
 pub mod matrix;
-mod pass;
-mod plan;
 mod race;
 mod reuse;
 pub mod similarity;
 mod tally;
-mod walk;
 mod workers;
 
 use std::num::NonZeroUsize;
@@ -29,9 +29,9 @@ use crate::data::{Batch, Images};
 use crate::report::progress::Progress;
 use crate::run::model::Model;
 use crate::run::segments::Detour;
+use calibration_pass::CalibrationPass;
 use criteria::{Score, Value};
-use pass::Pass;
-use plan::{FEWEST_IMAGES, Plan, Work};
+use division::{Division, FEWEST_IMAGES, Workload};
 use workers::Workers;
 
 pub use engine::Engine;
@@ -107,7 +107,7 @@ impl Scoring {
         let space = self
             .space
             .unwrap_or_else(|| Space::of(images.len(), features));
-        let work = Work {
+        let work = Workload {
             space,
             samples: images.len(),
             candidates: detours.len(),
@@ -116,25 +116,25 @@ impl Scoring {
             largest: model.analysis().program.largest_tensor() * size_of::<f32>(),
         };
         let is_gpu = model.device() != Device::Cpu;
-        let plan = Plan::of(work, self.memory, is_gpu, self.batch);
+        let division = Division::of(work, self.memory, is_gpu, self.batch);
         if let Some(reuse) = &mut reuse {
-            reuse.begin(engine.pieces(), plan.batch);
+            reuse.begin(engine.pieces(), division.batch);
         }
         let new = |group: &[&Detour]| {
             let paths = group.iter().map(|d| d.path.clone());
             Tally::new(space, job.range.start, paths)
         };
-        let groups = groups(&detours, begun, plan, new);
+        let groups = groups(&detours, begun, division, new);
         let total = detours.len() * job.range.len();
         let what = format!("scoring {} × {} images", detours.len(), job.range.len());
         let bar = self.progress.bar_of(what, total, "candidate images");
-        let mut pass = Pass {
+        let mut pass = CalibrationPass {
             job,
             race: self.race,
             engine: &engine,
             workers: &workers,
             detours: &detours,
-            loader: &images.loader.with_batch_size(plan.batch),
+            loader: &images.loader.with_batch_size(division.batch),
             comparisons: match self.race {
                 Some(_) => race::comparisons(images.len(), features),
                 None => Vec::new(),
@@ -170,13 +170,13 @@ fn first_look(images: &Images) -> Result<Batch> {
 fn groups(
     detours: &[&Detour],
     begun: Vec<Tally>,
-    plan: Plan,
+    division: Division,
     new: impl Fn(&[&Detour]) -> Tally,
 ) -> Vec<Tally> {
     let has = |tally: &Tally, path: &str| tally.candidates.iter().any(|c| c.path == path);
     let is_begun = |d: &&Detour| begun.iter().any(|t| has(t, &d.path));
     let left: Vec<&Detour> = detours.iter().copied().filter(|d| !is_begun(d)).collect();
-    let rest: Vec<Tally> = left.chunks(plan.candidates.get()).map(new).collect();
+    let rest: Vec<Tally> = left.chunks(division.candidates.get()).map(new).collect();
     begun.into_iter().chain(rest).collect()
 }
 

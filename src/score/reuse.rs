@@ -14,7 +14,7 @@ pub struct Reuse {
     earlier: Option<Boundaries>,
     /// What is being kept for the next scoring.
     now: Option<Boundaries>,
-    /// Segments at the start of the network that compute what they did for `earlier`.
+    /// Pieces at the start of the network that compute what they did for `earlier`.
     common: usize,
 }
 

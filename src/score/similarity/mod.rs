@@ -23,7 +23,7 @@ use crate::program::dtype::Dtype;
 use crate::report::progress::Progress;
 use crate::run::memory::Memory;
 use crate::run::model::Model;
-use probe::{Plan, Probe};
+use probe::{Comparable, Probe};
 
 pub use estimator::{Centred, FEWEST_IMAGES, Flaw, Sums};
 
@@ -127,15 +127,15 @@ impl Mapping {
                 "--batch-size {batch}: unbiased similarities need minibatches of at least {FEWEST_IMAGES} images"
             );
         }
-        let row_plan = plan(&job.rows)?;
-        let column_plan = job.columns.as_ref().map(plan).transpose()?;
-        self.check_memory(job, &row_plan, column_plan.as_ref(), batch)?;
-        let layers = |plan: &Plan| (plan.layers.clone(), plan.skipped.clone());
-        let (rows, skipped_rows) = layers(&row_plan);
-        let (columns, skipped_columns) = layers(column_plan.as_ref().unwrap_or(&row_plan));
-        let row_probe = self.load(row_plan, &job.rows)?;
-        let column_probe = match (column_plan, &job.columns) {
-            (Some(plan), Some(subject)) => Some((self.load(plan, subject)?, subject)),
+        let row_layers = comparable(&job.rows)?;
+        let column_layers = job.columns.as_ref().map(comparable).transpose()?;
+        self.check_memory(job, &row_layers, column_layers.as_ref(), batch)?;
+        let layers = |found: &Comparable| (found.layers.clone(), found.skipped.clone());
+        let (rows, skipped_rows) = layers(&row_layers);
+        let (columns, skipped_columns) = layers(column_layers.as_ref().unwrap_or(&row_layers));
+        let row_probe = self.load(row_layers, &job.rows)?;
+        let column_probe = match (column_layers, &job.columns) {
+            (Some(layers), Some(subject)) => Some((self.load(layers, subject)?, subject)),
             _ => None,
         };
         let mut sums = Sums::new(rows.len(), columns.len());
@@ -182,8 +182,9 @@ impl Mapping {
         }))
     }
 
-    fn load(&self, plan: Plan, subject: &Subject) -> Result<Probe> {
-        plan.load(subject.model)
+    fn load(&self, layers: Comparable, subject: &Subject) -> Result<Probe> {
+        layers
+            .load(subject.model)
             .with_context(|| subject.path.display().to_string())
     }
 
@@ -191,11 +192,11 @@ impl Mapping {
     fn check_memory(
         &self,
         job: &Job,
-        rows: &Plan,
-        columns: Option<&Plan>,
+        rows: &Comparable,
+        columns: Option<&Comparable>,
         batch: usize,
     ) -> Result<()> {
-        let layers = rows.layers.len() + columns.map_or(0, |plan| plan.layers.len());
+        let layers = rows.layers.len() + columns.map_or(0, |columns| columns.layers.len());
         let subjects = std::iter::once(&job.rows).chain(&job.columns);
         let largest = subjects.map(|s| largest_bytes(s.model.analysis())).max();
         let needed = |images: usize| memory_of(images, largest.unwrap_or(0), layers);
@@ -237,18 +238,18 @@ fn memory_of(images: usize, largest: u64, layers: usize) -> u64 {
     network.saturating_add((PER_GRAM * layers).saturating_mul(gram))
 }
 
-fn plan(subject: &Subject) -> Result<Plan> {
+fn comparable(subject: &Subject) -> Result<Comparable> {
     let named = || subject.path.display().to_string();
-    let plan = Plan::of(subject.model.analysis());
-    if !plan.layers.iter().any(|l| l.kind == LayerKind::Block) {
-        let why = plan
+    let found = Comparable::of(subject.model.analysis());
+    if !found.layers.iter().any(|l| l.kind == LayerKind::Block) {
+        let why = found
             .skipped
             .first()
             .map(|s| format!("{}: {}", s.path, s.reason));
         let why = why.unwrap_or_else(|| "it has no block".into());
         return Err(anyhow!("no block can be compared: {why}")).with_context(named);
     }
-    Ok(plan)
+    Ok(found)
 }
 
 fn explain(flaw: Flaw, layer: &Layer, path: &Path) -> anyhow::Error {

@@ -20,21 +20,21 @@ const GRAMS: &str = "ckaprune_grams";
 const GRAM: &str = "ckaprune_gram";
 const GRAM_OF_CHANNELS: &str = "ckaprune_gram_of_channels";
 
-/// What of a network can be compared, and how it is looked at.
+/// The layers of a network that can be compared, and what looks at them.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Comparable {
     pub layers: Vec<Layer>,
     pub skipped: Vec<Skipped>,
     taps: Vec<Tap>,
 }
 
-impl Plan {
+impl Comparable {
     /// All blocks, removable or not, and behind them the representation where it is known: the input of each of the last
     /// layers.
     #[must_use]
     pub fn of(analysis: &Analysis) -> Self {
         let program = &analysis.program;
-        let mut plan = Plan {
+        let mut found = Comparable {
             layers: Vec::new(),
             skipped: Vec::new(),
             taps: Vec::new(),
@@ -52,7 +52,7 @@ impl Plan {
                 position: block.statements.end,
                 method: GRAM.into(),
             };
-            plan.add(program, layer, tap);
+            found.add(program, layer, tap);
         }
         let path = "representation";
         match Compared::of(analysis) {
@@ -72,15 +72,15 @@ impl Plan {
                         position,
                         method: GRAM_OF_CHANNELS.into(),
                     };
-                    plan.add(program, layer, tap);
+                    found.add(program, layer, tap);
                 }
             }
-            Err(error) => plan.skipped.push(Skipped {
+            Err(error) => found.skipped.push(Skipped {
                 path: path.into(),
                 reason: error.to_string(),
             }),
         }
-        plan
+        found
     }
 
     fn add(&mut self, program: &Program, layer: Layer, tap: Tap) {

@@ -33,7 +33,7 @@ pub struct Checkpoint {
 
 /// How far training came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Standing {
+pub(super) struct TrainingState {
     /// Epochs that are over.
     pub epochs: usize,
     /// Batches that are over of the epoch after them.
@@ -60,7 +60,7 @@ pub(super) struct Standing {
     pub is_over: bool,
 }
 
-impl Standing {
+impl TrainingState {
     /// Mean loss of the images shown of this epoch.
     pub fn loss(&self) -> f64 {
         f64::from_bits(self.loss_bits) / self.images.max(1) as f64
@@ -95,12 +95,12 @@ pub(super) struct Tensors<'a> {
 struct Head<'a> {
     schema: u32,
     settings: Cow<'a, Settings>,
-    standing: Cow<'a, Standing>,
+    standing: Cow<'a, TrainingState>,
 }
 
 /// A training as it was kept.
 pub(super) struct Saved {
-    pub standing: Standing,
+    pub standing: TrainingState,
     bytes: Vec<u8>,
     file: PathBuf,
 }
@@ -162,7 +162,7 @@ impl Checkpoint {
     }
 
     /// Keeps a training. The file is the old one or the new one at every moment.
-    pub(super) fn save(&self, standing: &Standing, tensors: &Tensors) -> Result<()> {
+    pub(super) fn save(&self, standing: &TrainingState, tensors: &Tensors) -> Result<()> {
         let network = tensors.network.iter().map(|t| (NETWORK, t));
         let kept = tensors.kept.iter().map(|t| (KEPT, t));
         let moments = tensors.moments.iter().map(|t| (MOMENTS, *t));
@@ -286,14 +286,14 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back_bit_for_bit() {
         let (_folder, checkpoint) = place();
-        let standing = Standing {
+        let standing = TrainingState {
             epochs: 2,
             batches: 1,
             loss_bits: f64::NAN.to_bits(),
             kept: 1,
             best: Some(0.1 + 0.2),
             taken: vec![7],
-            ..Standing::default()
+            ..TrainingState::default()
         };
         let count = Tensor::from_slice(&[5i64]);
         let moment = numbers(100);
@@ -338,7 +338,9 @@ mod tests {
             kept: &[],
             moments: &[],
         };
-        checkpoint.save(&Standing::default(), &nothing).unwrap();
+        checkpoint
+            .save(&TrainingState::default(), &nothing)
+            .unwrap();
         checkpoint.require().unwrap();
         let other = [("epochs", json!(4))].into_iter().collect();
         let other = Checkpoint::new(checkpoint.file().to_owned(), other);

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use tch::Tensor;
 
-use super::checkpoint::{Standing, Tensors};
-use super::course::{Course, Shown};
+use super::checkpoint::{Tensors, TrainingState};
+use super::trainee::{Shown, Trainee};
 use super::{Lessons, Session};
 use crate::run::interrupt::Stopped;
 use crate::run::torch;
 
 /// A training on its way.
 pub struct Epochs<'a> {
-    course: Course<'a>,
+    trainee: Trainee<'a>,
     /// Of the network: they share its memory.
     tensors: &'a [Tensor],
     session: Session<'a>,
-    standing: Standing,
+    standing: TrainingState,
     /// The best weights so far: of the highest validation accuracy, or the last ones. Empty before there are any.
     kept: Vec<Tensor>,
     /// Of this sitting's epochs.
@@ -47,13 +47,13 @@ enum Next {
 }
 
 impl<'a> Epochs<'a> {
-    pub fn new(course: Course<'a>, tensors: &'a [Tensor], session: Session<'a>) -> Self {
-        let standing = Standing {
-            channels_last: course.channels_last,
-            ..Standing::default()
+    pub fn new(trainee: Trainee<'a>, tensors: &'a [Tensor], session: Session<'a>) -> Self {
+        let standing = TrainingState {
+            channels_last: trainee.channels_last,
+            ..TrainingState::default()
         };
         Epochs {
-            course,
+            trainee,
             tensors,
             session,
             standing,
@@ -71,16 +71,16 @@ impl<'a> Epochs<'a> {
         };
         saved.network(self.tensors)?;
         self.standing = saved.standing.clone();
-        self.standing.channels_last &= self.course.channels_last;
+        self.standing.channels_last &= self.trainee.channels_last;
         if self.standing.is_over {
             return Ok(());
         }
         if self.standing.kept > 0 {
             self.kept = saved.kept(self.tensors)?;
         }
-        saved.moments(self.course.optimizer.moments())?;
-        self.course.optimizer.go_on(&self.standing.taken);
-        let epochs = self.course.training.epochs;
+        saved.moments(self.trainee.optimizer.moments())?;
+        self.trainee.optimizer.go_on(&self.standing.taken);
+        let epochs = self.trainee.training.epochs;
         if self.standing.epochs < epochs {
             self.session.progress.note(format_args!(
                 "going on with the fine-tuning in epoch {} of {epochs}, after {} of its images",
@@ -96,12 +96,12 @@ impl<'a> Epochs<'a> {
         if self.standing.is_over {
             return Ok(());
         }
-        let mixes = self.course.training.mixing.is_any();
+        let mixes = self.trainee.training.mixing.is_any();
         if let Some(teacher) = lessons.teacher.as_deref_mut().filter(|_| !mixes) {
-            let precision = self.course.precision;
+            let precision = self.trainee.precision;
             teacher.learn_by_heart(lessons.train, precision, self.session.stop)?;
         }
-        while self.standing.epochs < self.course.training.epochs {
+        while self.standing.epochs < self.trainee.training.epochs {
             self.go_on()?;
             if let Next::End = self.epoch(&mut lessons)? {
                 break;
@@ -113,7 +113,7 @@ impl<'a> Epochs<'a> {
 
     /// Shows the images of an epoch, or a part of them.
     fn epoch(&mut self, lessons: &mut Lessons) -> Result<Next> {
-        let (epoch, epochs) = (self.standing.epochs + 1, self.course.training.epochs);
+        let (epoch, epochs) = (self.standing.epochs + 1, self.trainee.training.epochs);
         let bar = self.session.progress.bar(
             format_args!("fine-tuning, epoch {epoch} of {epochs}"),
             lessons.train.len(),
@@ -131,7 +131,7 @@ impl<'a> Epochs<'a> {
         let begun = Instant::now();
         // Its loss is read at the end, so that the time counts the work and not its queueing.
         let shown = self
-            .course
+            .trainee
             .epoch(lessons, number, &mut self.standing, &pause, |images| {
                 bar.advance(images);
             })?;
@@ -148,9 +148,9 @@ impl<'a> Epochs<'a> {
 
     /// Takes in an epoch whose images were all shown.
     fn judge(&mut self, lessons: &Lessons) -> Result<Next> {
-        let (epoch, epochs) = (self.standing.epochs + 1, self.course.training.epochs);
+        let (epoch, epochs) = (self.standing.epochs + 1, self.trainee.training.epochs);
         let loss = self.standing.loss();
-        if !loss.is_finite() || !self.course.answers_in_numbers()? {
+        if !loss.is_finite() || !self.trainee.answers_in_numbers()? {
             if self.standing.kept == 0 {
                 bail!("the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr");
             }
@@ -161,7 +161,7 @@ impl<'a> Epochs<'a> {
             ));
             return Ok(Next::End);
         }
-        let accuracy = match self.course.validate(lessons, self.session.progress) {
+        let accuracy = match self.trainee.validate(lessons, self.session.progress) {
             Err(error) if error.is::<Stopped>() => {
                 self.keep()?;
                 return Err(error);
@@ -185,7 +185,7 @@ impl<'a> Epochs<'a> {
                 .collect::<Result<_>>()?;
         }
         let worse = epoch - self.standing.kept;
-        let patience = self.course.training.patience;
+        let patience = self.trainee.training.patience;
         if accuracy.is_some() && patience.is_some_and(|patience| worse >= patience) {
             self.session.progress.note(format_args!(
                 "no better validation accuracy in {worse} epochs: training stops after epoch {epoch}"
@@ -203,8 +203,8 @@ impl<'a> Epochs<'a> {
         let Some(checkpoint) = self.session.checkpoint else {
             return Ok(());
         };
-        self.standing.taken = self.course.optimizer.steps();
-        let moments: Vec<&Tensor> = self.course.optimizer.moments().collect();
+        self.standing.taken = self.trainee.optimizer.steps();
+        let moments: Vec<&Tensor> = self.trainee.optimizer.moments().collect();
         let tensors = match self.standing.is_over {
             true => Tensors {
                 network: self.result(),
@@ -242,7 +242,7 @@ impl<'a> Epochs<'a> {
 
     /// What came of it.
     pub fn taught(self) -> Taught {
-        let images = self.course.images;
+        let images = self.trainee.images;
         let seconds = self.busy.as_secs_f64().max(f64::MIN_POSITIVE);
         Taught {
             images_per_second: (images > 0).then(|| images as f64 / seconds),

@@ -2,7 +2,6 @@
 
 mod caveats;
 mod checkpoint;
-mod course;
 mod epochs;
 mod layout;
 mod loss;
@@ -11,6 +10,7 @@ mod optimizer;
 mod precision;
 mod schedule;
 mod teacher;
+mod trainee;
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use crate::report::progress::Progress;
 use crate::run::model::Model;
 use crate::run::state_dict::learning;
 use crate::train::eval::unlabelled;
-use course::Course;
 use epochs::Epochs;
 use optimizer::Optimizer;
 use precision::Precision;
+use trainee::Trainee;
 
 pub use caveats::caveats;
 pub use checkpoint::Checkpoint;
@@ -172,7 +172,7 @@ pub fn finetune(
         training.weight_decay,
         tensors.iter().zip(learns),
     )?;
-    let course = Course {
+    let trainee = Trainee {
         training,
         optimizer,
         module,
@@ -181,7 +181,7 @@ pub fn finetune(
         images: 0,
         last: None,
     };
-    let mut epochs = Epochs::new(course, tensors, session);
+    let mut epochs = Epochs::new(trainee, tensors, session);
     epochs.take_up()?;
     epochs.run(lessons)?;
     let taught = epochs.taught();

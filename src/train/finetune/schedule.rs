@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-/// A course of the learning rate over all epochs. Places in it are fractions, so that it scales with their number.
+/// A trainee of the learning rate over all epochs. Places in it are fractions, so that it scales with their number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     pub shape: Shape,

@@ -71,28 +71,29 @@ pub fn measure(
         ));
     }
     let shape = images.shape()?;
-    let studio = Studio::new(module, loader.normalisation(shape[0])?, plan.seed)?;
+    let perturbation = Perturbation::new(module, loader.normalisation(shape[0])?, plan.seed)?;
     let conditions = plan.conditions();
-    let mut clean = Tape::default();
-    let mut tapes = vec![Tape::default(); conditions.len()];
+    let mut clean = Record::default();
+    let mut records = vec![Record::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     let bar = progress.bar("robustness", part.len() * (1 + conditions.len()));
     for batch in images.batches(0)? {
         let batch = batch?;
         let given = batch.labels.as_deref().unwrap_or_default();
         let on_device = torch::numbers(given, module.device())?;
-        let look = Look {
+        let context = BatchContext {
             module,
             part,
             labels: Some((given, &on_device)),
             bar: &bar,
         };
-        clean.record(&look, &module.images(&batch.images)?)?;
-        for (condition, tape) in conditions.iter().zip(&mut tapes) {
+        clean.record(&context, &module.images(&batch.images)?)?;
+        for (condition, record) in conditions.iter().zip(&mut records) {
             let mut under = || {
-                let (images, without_gradient) = studio.images(condition, &batch, &on_device)?;
-                tape.without_gradient += without_gradient;
-                tape.record(&look, &images)
+                let (images, without_gradient) =
+                    perturbation.images(condition, &batch, &on_device)?;
+                record.without_gradient += without_gradient;
+                record.record(&context, &images)
             };
             under().with_context(|| format!("under {}", condition.text()))?;
         }
@@ -105,13 +106,13 @@ pub fn measure(
         measure_foreign(module, foreign, &loader, &clean.confidences, progress)
     };
     let ood = plan.ood.as_ref().map(foreign).transpose()?;
-    let row = |(condition, tape): (&Condition, &Tape)| Row {
+    let row = |(condition, record): (&Condition, &Record)| Row {
         condition: *condition,
-        tally: tape.tally(),
+        tally: record.tally(),
         without_gradient: matches!(condition, Condition::Attack(_))
-            .then_some(tape.without_gradient),
+            .then_some(record.without_gradient),
     };
-    let rows: Vec<Row> = conditions.iter().zip(&tapes).map(row).collect();
+    let rows: Vec<Row> = conditions.iter().zip(&records).map(row).collect();
     let robustness = Robustness {
         seed: plan.seed,
         clean: clean.tally(),
@@ -119,21 +120,21 @@ pub fn measure(
         rows,
         ood,
     };
-    let predicted = |(condition, tape): (Condition, Tape)| Predicted {
+    let predicted = |(condition, record): (Condition, Record)| Predicted {
         condition,
-        predicted: tape.predicted,
+        predicted: record.predicted,
     };
     let predictions = Predictions {
         indices,
         labels,
         clean: clean.predicted,
-        rows: conditions.into_iter().zip(tapes).map(predicted).collect(),
+        rows: conditions.into_iter().zip(records).map(predicted).collect(),
     };
     Ok((robustness, predictions))
 }
 
 /// Where images are attacked and corrupted.
-struct Studio<'a> {
+struct Perturbation<'a> {
     module: &'a Module,
     /// Mean and standard deviation of every channel.
     normalisation: Vec<(f32, f32)>,
@@ -142,9 +143,9 @@ struct Studio<'a> {
     seed: u64,
 }
 
-impl<'a> Studio<'a> {
+impl<'a> Perturbation<'a> {
     fn new(module: &'a Module, normalisation: Vec<(f32, f32)>, seed: u64) -> Result<Self> {
-        Ok(Studio {
+        Ok(Perturbation {
             module,
             pixels: Pixels::new(&normalisation, module.device())?,
             normalisation,
@@ -200,7 +201,7 @@ fn measure_foreign(
     progress: Progress,
 ) -> Result<Ood> {
     let part = &foreign.part;
-    let mut tape = Tape::default();
+    let mut record = Record::default();
     let bar = progress.bar("out of distribution", part.len());
     for batch in loader.batches(part, 0)? {
         let batch = batch?;
@@ -209,17 +210,18 @@ fn measure_foreign(
         let on_device = given
             .map(|given| torch::numbers(given, module.device()))
             .transpose()?;
-        let look = Look {
+        let context = BatchContext {
             module,
             part,
             labels: given.zip(on_device.as_ref()),
             bar: &bar,
         };
-        tape.record(&look, &images)
+        record
+            .record(&context, &images)
             .with_context(|| format!("on {}", part.path().display()))?;
     }
     let labelled = foreign.labels_match && part.labels().is_some();
-    let tally = tape.tally();
+    let tally = record.tally();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     Ok(Ood {
         data: part.path().display().to_string(),
@@ -227,15 +229,15 @@ fn measure_foreign(
         images: tally.images,
         accuracy: labelled.then_some(tally.accuracy),
         correct: labelled.then_some(tally.correct),
-        confidence: mean(&tape.confidences),
+        confidence: mean(&record.confidences),
         clean_confidence: mean(clean_confidences),
-        auroc: auroc(clean_confidences, &tape.confidences)
+        auroc: auroc(clean_confidences, &record.confidences)
             .context("there are no images to tell apart")?,
     })
 }
 
-/// What it takes to look at a batch.
-struct Look<'a> {
+/// What it takes to context at a batch.
+struct BatchContext<'a> {
     module: &'a Module,
     part: &'a Part,
     /// As numbers, and on the module's device.
@@ -245,7 +247,7 @@ struct Look<'a> {
 
 /// What the network made of image after image.
 #[derive(Clone, Debug, Default)]
-struct Tape {
+struct Record {
     predicted: Vec<i64>,
     /// Largest softmax probabilities.
     confidences: Vec<f64>,
@@ -256,14 +258,14 @@ struct Tape {
     without_gradient: usize,
 }
 
-impl Tape {
+impl Record {
     /// Runs the network on a batch.
-    fn record(&mut self, look: &Look, images: &Tensor) -> Result<()> {
-        let scores = tch::no_grad(|| look.module.forward(images))?;
+    fn record(&mut self, context: &BatchContext, images: &Tensor) -> Result<()> {
+        let scores = tch::no_grad(|| context.module.forward(images))?;
         let count = images.size().first().copied().unwrap_or_default() as usize;
-        let (given, labels) = look.labels.unzip();
+        let (given, labels) = context.labels.unzip();
         let given = given.unwrap_or_default();
-        check_scores(&scores, count, given, look.part)?;
+        check_scores(&scores, count, given, context.part)?;
         let best = scores.f_argmax(1, false).map_err(explain)?;
         let predicted = Vec::<i64>::try_from(best).map_err(explain)?;
         let confidences = scores
@@ -282,7 +284,7 @@ impl Tape {
         self.correct += hits.count();
         self.predicted.extend(predicted);
         self.confidences.extend(confidences);
-        look.bar.advance(count);
+        context.bar.advance(count);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::tally::Space;
 
 /// How scoring divides its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Division {
     /// Images that run through the network together.
     pub batch: NonZeroUsize,
     /// Candidates whose statistics are kept at a time; each such group is a pass over the images.
@@ -15,7 +15,7 @@ pub struct Plan {
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub struct Workload {
     /// Where candidates are compared.
     pub space: Space,
     pub samples: usize,
@@ -39,10 +39,10 @@ const MOST_IMAGES: usize = 32;
 /// The same for a GPU, which is to be filled.
 const GPU_BATCH: usize = 1024;
 
-impl Plan {
+impl Division {
     /// Divides the work so that it takes about `memory` bytes beyond the network itself. An explicit `batch` is kept.
     #[must_use]
-    pub fn of(work: Work, memory: u64, is_gpu: bool, batch: Option<NonZeroUsize>) -> Self {
+    pub fn of(work: Workload, memory: u64, is_gpu: bool, batch: Option<NonZeroUsize>) -> Self {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let image = (work.largest * ALIVE * work.workers).max(1);
         let best = if is_gpu {
@@ -55,7 +55,7 @@ impl Plan {
         let one = work.space.bytes(work.samples, work.features);
         // The reference is kept beside the candidates.
         let kept = (memory / 2 / one.max(1)).saturating_sub(1);
-        Plan {
+        Division {
             batch: NonZeroUsize::new(batch).unwrap_or(NonZeroUsize::MIN),
             candidates: NonZeroUsize::new(kept.min(work.candidates)).unwrap_or(NonZeroUsize::MIN),
         }
@@ -66,7 +66,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const WORK: Work = Work {
+    const WORK: Workload = Workload {
         space: Space::Features,
         samples: 4096,
         candidates: 25,
@@ -75,45 +75,45 @@ mod tests {
         largest: 64 << 10,
     };
 
-    fn plan(work: Work, memory: u64) -> (usize, usize) {
-        let plan = Plan::of(work, memory, false, None);
-        (plan.batch.get(), plan.candidates.get())
+    fn divided(work: Workload, memory: u64) -> (usize, usize) {
+        let division = Division::of(work, memory, false, None);
+        (division.batch.get(), division.candidates.get())
     }
 
     #[test]
     fn with_memory_to_spare_batches_fit_the_caches_and_all_candidates_go_together() {
-        assert_eq!(plan(WORK, 4 << 30), (32, 25));
-        let large = Work {
+        assert_eq!(divided(WORK, 4 << 30), (32, 25));
+        let large = Workload {
             largest: 3 << 20,
             ..WORK
         };
-        assert_eq!(plan(large, 4 << 30), (16, 25));
+        assert_eq!(divided(large, 4 << 30), (16, 25));
     }
 
     #[test]
     fn little_memory_makes_batches_small_and_passes_many() {
-        assert_eq!(plan(WORK, 8 << 20), (8, 25));
-        let wide = Work {
+        assert_eq!(divided(WORK, 8 << 20), (8, 25));
+        let wide = Workload {
             features: 2048,
             ..WORK
         };
         // 64 MiB a candidate, in half of 1 GiB, the reference beside them.
-        assert_eq!(plan(wide, 1 << 30), (32, 7));
-        assert_eq!(plan(wide, 1), (1, 1));
+        assert_eq!(divided(wide, 1 << 30), (32, 7));
+        assert_eq!(divided(wide, 1), (1, 1));
     }
 
     #[test]
     fn the_number_of_images_decides_nothing_once_it_is_large() {
-        let more = Work {
+        let more = Workload {
             samples: 1 << 30,
             ..WORK
         };
-        assert_eq!(plan(more, 4 << 30), plan(WORK, 4 << 30));
+        assert_eq!(divided(more, 4 << 30), divided(WORK, 4 << 30));
     }
 
     #[test]
     fn a_batch_that_was_asked_for_is_kept() {
         let asked = NonZeroUsize::new(200);
-        assert_eq!(Plan::of(WORK, 1, false, asked).batch, asked.unwrap());
+        assert_eq!(Division::of(WORK, 1, false, asked).batch, asked.unwrap());
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use rand::RngExt;
 use tch::{Kind, TchError, Tensor};
 
-use super::checkpoint::Standing;
+use super::checkpoint::TrainingState;
 use super::loss::{blend, cross_entropy};
 use super::mix::Mix;
 use super::optimizer::Optimizer;
@@ -20,7 +20,7 @@ use crate::train::eval::{check_scores, evaluate};
 const LOOK: usize = 32;
 
 /// A network under training.
-pub struct Course<'a> {
+pub struct Trainee<'a> {
     pub training: &'a Training,
     pub optimizer: Optimizer,
     pub module: &'a mut Module,
@@ -41,14 +41,14 @@ pub enum Shown {
     Some,
 }
 
-impl Course<'_> {
+impl Trainee<'_> {
     /// Shows the images of an epoch, from where `standing` is, until `pause` says so between two batches. The standing
     /// then says how far it came.
     pub fn epoch(
         &mut self,
         lessons: &mut Lessons,
         number: u64,
-        standing: &mut Standing,
+        standing: &mut TrainingState,
         pause: &dyn Fn() -> bool,
         mut seen: impl FnMut(usize),
     ) -> Result<Shown> {
@@ -138,7 +138,7 @@ impl Course<'_> {
         mix: Option<Mix>,
         part: &Part,
         teacher: Option<&mut Teacher>,
-        standing: &mut Standing,
+        standing: &mut TrainingState,
     ) -> Result<Tensor> {
         let scores = self.forward(images, standing)?;
         let given = batch.labels.as_deref().unwrap_or_default();
@@ -182,7 +182,7 @@ impl Course<'_> {
     }
 
     /// Channels last where the network allows it: a CPU's convolutions are quicker so.
-    fn forward(&self, images: &Tensor, standing: &mut Standing) -> Result<Tensor> {
+    fn forward(&self, images: &Tensor, standing: &mut TrainingState) -> Result<Tensor> {
         if standing.channels_last {
             let images = self.module.laid(images, true)?;
             match self.precision.forward(self.module, &images) {

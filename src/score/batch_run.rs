@@ -13,7 +13,7 @@ use crate::data::Batch;
 use crate::run::segments::Detour;
 
 /// The way of batches through a network and around candidates.
-pub struct Walk<'a> {
+pub struct BatchRun<'a> {
     pub engine: &'a Engine,
     pub detours: &'a [&'a Detour],
     /// What batches are filled up to.
@@ -23,7 +23,7 @@ pub struct Walk<'a> {
 }
 
 /// What a batch gives.
-pub struct Walked {
+pub struct BatchFeatures {
     /// n × p each: of the network, and of those without each candidate in turn.
     pub features: Vec<Array2<f32>>,
     /// The tensors at the boundaries, if they are kept.
@@ -33,12 +33,12 @@ pub struct Walked {
 /// A representation, and the place of the candidate that it is without.
 type Found = (Option<usize>, Tensor);
 
-impl Walk<'_> {
+impl BatchRun<'_> {
     /// Runs a batch from the last of the boundaries whose tensors are `known`.
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn run(&self, batch: &Batch, known: Vec<Tensor>) -> Result<Walked> {
+    pub fn run(&self, batch: &Batch, known: Vec<Tensor>) -> Result<BatchFeatures> {
         let mut known = known.into_iter();
         let input = match known.next() {
             Some(input) => input,
@@ -48,7 +48,7 @@ impl Walk<'_> {
         let mut found = self.behind(0, input, known, &kept)?;
         found.sort_by_key(|(place, _)| *place);
         let representations: Vec<Tensor> = found.into_iter().map(|(_, tensor)| tensor).collect();
-        Ok(Walked {
+        Ok(BatchFeatures {
             features: engine::features(&representations, batch.indices.len())?,
             boundaries: kept.into_inner().unwrap_or_else(PoisonError::into_inner),
         })

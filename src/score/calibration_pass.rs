@@ -7,11 +7,11 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 use tch::Tensor;
 
+use super::batch_run::{BatchFeatures, BatchRun};
 use super::engine::Engine;
 use super::race::{self, Race};
 use super::reuse::Reuse;
 use super::tally::Tally;
-use super::walk::{Walk, Walked};
 use super::workers::Workers;
 use super::{Against, Job};
 use crate::data::{Batch, Loader};
@@ -20,7 +20,7 @@ use crate::run::segments::Detour;
 use crate::score::cka::Influence;
 
 /// One way through the calibration images with a group of candidates.
-pub(super) struct Pass<'a> {
+pub(super) struct CalibrationPass<'a> {
     pub job: &'a Job<'a>,
     pub race: Option<Race>,
     pub engine: &'a Engine,
@@ -58,7 +58,7 @@ impl Recent {
     }
 }
 
-impl Pass<'_> {
+impl CalibrationPass<'_> {
     /// Fills a tally. `false`: it was interrupted.
     pub fn carry_on(&mut self, mut tally: Tally, stop: &dyn Fn() -> bool) -> Result<(Tally, bool)> {
         let part = &self.job.images.part;
@@ -110,7 +110,7 @@ impl Pass<'_> {
             self.detours.iter().find(|d| d.path == *path).copied()
         };
         let detours: Option<Vec<&Detour>> = live.iter().map(detour).collect();
-        let walk = Walk {
+        let walk = BatchRun {
             engine: self.engine,
             detours: &detours.context("a candidate that the network has not")?,
             batch_size: self.loader.batch_size().get(),
@@ -127,20 +127,20 @@ impl Pass<'_> {
             None => starts.iter().map(|_| Vec::new()).collect(),
         };
         let bar = self.bar;
-        let walked: Vec<Walked> = self.workers.run(|| {
+        let found: Vec<BatchFeatures> = self.workers.run(|| {
             let each = batches.par_iter().zip(known).map(|(batch, known)| {
-                let walked = walk.run(batch, known)?;
+                let found = walk.run(batch, known)?;
                 bar.advance(live.len() * batch.indices.len());
-                Ok(walked)
+                Ok(found)
             });
             each.collect::<Result<_>>()
         })?;
         let mut features = Vec::new();
-        for (start, walked) in starts.into_iter().zip(walked) {
+        for (start, found) in starts.into_iter().zip(found) {
             if let Some(reuse) = &mut self.reuse {
-                reuse.keep(start, walked.boundaries);
+                reuse.keep(start, found.boundaries);
             }
-            features.push(walked.features);
+            features.push(found.features);
         }
         Ok(features)
     }
