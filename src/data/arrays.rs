@@ -294,7 +294,10 @@ fn numbers(labels: Npy) -> Result<Vec<i64>, Problem> {
     };
     match *rows.shape() {
         [_] | [_, 1] => Ok(rows.into_iter().collect()),
-        [_, columns] if columns > 1 => rows.outer_iter().enumerate().map(one_hot).collect(),
+        [_, columns] if columns > 1 => {
+            let rows = rows.outer_iter().enumerate();
+            rows.map(|(image, row)| one_hot(image, row)).collect()
+        }
         _ => Err(Problem::Shape {
             what: "the array of labels".to_owned(),
             found: rows.shape().to_vec(),
@@ -303,8 +306,8 @@ fn numbers(labels: Npy) -> Result<Vec<i64>, Problem> {
     }
 }
 
-/// The place of the only one in a row of zeros.
-fn one_hot((image, row): (usize, ArrayViewD<i64>)) -> Result<i64, Problem> {
+/// The class that the labels of an image name: the place of the only 1 among zeros.
+fn one_hot(image: usize, row: ArrayViewD<i64>) -> Result<i64, Problem> {
     let ones = row.iter().filter(|value| **value == 1).count();
     let zeros = row.iter().filter(|value| **value == 0).count();
     match row.iter().position(|value| *value == 1) {

@@ -9,7 +9,7 @@ use std::thread;
 use ndarray::Array4;
 use rand::seq::SliceRandom;
 
-use super::augment::{Augment, Placement, stream};
+use super::augment::{Augment, Placement, Plane, stream};
 use super::decode::decode;
 use super::error::{DataError, Problem, Result};
 use super::normalisation::Tables;
@@ -412,10 +412,11 @@ impl Painter<'_> {
         };
         let [_, height, width] = self.shape;
         let planes = image.pixels.chunks_exact(height * width);
-        for (channel, (plane, out)) in planes.zip(out.chunks_exact_mut(height * width)).enumerate()
-        {
+        let planes = planes.zip(out.chunks_exact_mut(height * width));
+        for (channel, (pixels, out)) in planes.enumerate() {
+            let plane = Plane { pixels, width };
             let black = value(channel, T::DEFAULT_MIN_VALUE);
-            placement.write(plane, width, out, black, |pixel| value(channel, pixel));
+            placement.write(&plane, out, black, |pixel| value(channel, pixel));
         }
     }
 }

@@ -28,11 +28,18 @@ pub struct CodeLine {
     line: u32,
 }
 
-/// File and item of each class and each function, by qualified name; of several by one name, the first.
+/// Where the definition of a class or a function is kept.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: usize,
+    item: usize,
+}
+
+/// The place of each class and each function, by qualified name; of several by one name, that of the first.
 #[derive(Clone, Debug, Default)]
 struct Index {
-    classes: HashMap<String, (usize, usize)>,
-    functions: HashMap<String, (usize, usize)>,
+    classes: HashMap<String, Place>,
+    functions: HashMap<String, Place>,
 }
 
 impl Index {
@@ -47,7 +54,7 @@ impl Index {
                 };
                 names
                     .entry(format!("{module}.{name}"))
-                    .or_insert((file, item));
+                    .or_insert(Place { file, item });
             }
         }
         index
@@ -151,8 +158,9 @@ impl Sources {
         self.index.get_or_init(|| Index::of(&self.files))
     }
 
-    fn item(&self, (file, item): (usize, usize)) -> Option<&Item> {
-        self.files.get_index(file)?.1.items.get(item)
+    fn item(&self, place: Place) -> Option<&Item> {
+        let (_, file) = self.files.get_index(place.file)?;
+        file.items.get(place.item)
     }
 
     /// The class of this qualified name: `__torch__.torch.nn.modules.conv.Conv2d`.
@@ -166,8 +174,9 @@ impl Sources {
 
     /// The same, to change it, but not its name.
     pub fn class_mut(&mut self, qualified: &str) -> Option<&mut Class> {
-        let (file, item) = *self.index().classes.get(qualified)?;
-        match self.files.get_index_mut(file)?.1.items.get_mut(item)? {
+        let place = *self.index().classes.get(qualified)?;
+        let (_, file) = self.files.get_index_mut(place.file)?;
+        match file.items.get_mut(place.item)? {
             Item::Class(class) => Some(class),
             _ => None,
         }
