@@ -176,9 +176,7 @@ fn mixed_across<T: Weighable>(
     let mut mixed = Vec::with_capacity(rows.len() * mixtures.len());
     for row in rows {
         let row = &plane[row * width..][..width];
-        let pixel = |m: &Mixture<T::Weight>| {
-            T::sum(row[m.range()].iter().copied(), &m.weights)
-        };
+        let pixel = |m: &Mixture<T::Weight>| T::sum(row[m.range()].iter().copied(), &m.weights);
         mixed.extend(mixtures.iter().map(pixel));
     }
     mixed

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use super::primitives::placeholder;
-use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, NamedVals, ProgramError, Step, Stop, opaque};
 use crate::program::ast::{Expr, Function, Stmt, walk};
-use crate::program::builder::{CodePlace, EARLY_RETURN, positional};
+use crate::program::builder::{CodePlace, EARLY_RETURN, UNKNOWN_SHAPE, positional};
 use crate::program::statement_macs;
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Op, opaque::Renaming};
 
+/// Why a branch stays whose condition data decide.
+pub(super) const UNDECIDED: &str = "a branch that data decide";
 /// Ways through one call that are followed.
 const MAX_WAYS: usize = 64;
 /// Statements that are followed and taken back again, over the whole network.
@@ -48,6 +49,21 @@ impl Way {
     }
 }
 
+/// An `if` in the code being followed.
+#[derive(Clone, Copy)]
+pub(super) struct Branch<'a> {
+    pub statement: &'a Stmt,
+    pub condition: &'a Expr,
+    pub then: &'a [Stmt],
+    pub otherwise: &'a [Stmt],
+}
+
+impl<'a> Branch<'a> {
+    fn sides(&self) -> [&'a [Stmt]; 2] {
+        [self.then, self.otherwise]
+    }
+}
+
 /// What holds of the results of code, whichever way it goes.
 pub(super) struct Outcome<T> {
     pub results: T,
@@ -59,20 +75,35 @@ pub(super) struct Outcome<T> {
 pub(super) type Variables = BTreeMap<String, Option<Known>>;
 
 impl<'a> Inliner<'a> {
+    /// Follows the side of a branch that its condition picks.
+    pub(super) fn branch(&mut self, frame: &mut Frame, branch: Branch<'a>) -> Step<Flow> {
+        let condition = self.eval(frame, branch.condition)?;
+        match condition.as_bool() {
+            Some(true) => self.block(frame, branch.then),
+            Some(false) => self.block(frame, branch.otherwise),
+            None => {
+                self.undecided_by = if self.builder.asks_for_shape(&condition.operand) {
+                    UNKNOWN_SHAPE
+                } else {
+                    UNDECIDED
+                };
+                self.undecided(frame, branch)
+            }
+        }
+    }
+
     /// An `if` whose condition is not known.
-    pub(super) fn undecided(
-        &mut self,
-        frame: &mut Frame,
-        statement: &'a Stmt,
-        then: &'a [Stmt],
-        otherwise: &'a [Stmt],
-    ) -> Step<Flow> {
+    fn undecided(&mut self, frame: &mut Frame, branch: Branch<'a>) -> Step<Flow> {
         if let Some(way) = &mut self.way {
-            let side = if way.turn() { then } else { otherwise };
+            let side = if way.turn() {
+                branch.then
+            } else {
+                branch.otherwise
+            };
             return self.block(frame, side);
         }
         let line = self.builder.line;
-        let outcome = self.both_ways(frame, statement, then, otherwise);
+        let outcome = self.both_ways(frame, branch);
         self.builder.line = line;
         let complete = outcome.as_ref().is_some_and(|o| {
             let all_known = |known: &Option<Known>| *known != Some(Known::Nothing);
@@ -81,26 +112,20 @@ impl<'a> Inliner<'a> {
         if !complete && frame.may_stay_a_call && frame.attributes_set == self.attributes_set {
             return Err(Stop::Undecided);
         }
-        let ends = [then, otherwise].map(|side| ends_method(frame, side));
+        let ends = branch.sides().map(|side| ends_method(frame, side));
         if !complete && self.undecided_by == UNDECIDED && ends[0] != ends[1] {
             self.undecided_by = EARLY_RETURN;
         }
-        self.leave_opaque(frame, statement, outcome)
+        self.leave_opaque(frame, branch.statement, outcome)
     }
 
     /// What both sides of a branch agree on.
-    fn both_ways(
-        &mut self,
-        frame: &Frame,
-        statement: &Stmt,
-        then: &'a [Stmt],
-        otherwise: &'a [Stmt],
-    ) -> Option<Outcome<Variables>> {
-        let renamed = Renaming::of(statement, |_| false)?;
+    fn both_ways(&mut self, frame: &Frame, branch: Branch<'a>) -> Option<Outcome<Variables>> {
+        let renamed = Renaming::of(branch.statement, |_| false)?;
         let parts: usize = frame.variables.values().map(Val::weight).sum();
         self.count_work(parts.saturating_mul(2)).ok()?;
         let mut merged: Option<Outcome<Variables>> = None;
-        for side in [then, otherwise] {
+        for side in branch.sides() {
             let mut frame = frame.speculative();
             let outcome = self.speculate(|inliner| match inliner.block(&mut frame, side)? {
                 Flow::Next => Ok(renamed

@@ -4,7 +4,6 @@
 //! does is read from its class: one that only switches gradients or speaks to a profiler leaves the values alone, and
 //! its body is followed as if it stood alone.
 
-use super::calls::SEARCHED;
 use super::{Flow, Frame, Inliner, Step, opaque};
 use crate::program::ast::{Arg, Class, Expr, Stmt, walk};
 use crate::program::builder::CodePlace;
@@ -46,10 +45,8 @@ impl<'a> Inliner<'a> {
         name: &str,
         args: &'a [Arg],
     ) -> Step<Val> {
-        let network = self.network;
         let class = self.class_of(&object).to_owned();
-        let definition = network.sources.class(&class);
-        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
+        let definition = self.class_to_search(&class)?;
         let Some(init) = definition
             .and_then(|c| c.method(name))
             .filter(|_| name == "__init__")
@@ -122,29 +119,27 @@ impl<'a> Inliner<'a> {
     }
 
     fn effect(&mut self, context: &Val) -> Step<Effect> {
-        let network = self.network;
         let Known::Object(number) = context.known else {
             return opaque("a `with` statement around an object that is not known");
         };
         let made = &self.made[number];
-        let class = made.class.as_str();
-        if AUTOCAST.contains(&class) {
+        let class = made.class.clone();
+        if AUTOCAST.contains(&class.as_str()) {
             return match made.enabled.as_ref().map(Val::as_bool) {
                 Some(Some(false)) => Ok(Effect::Nothing),
                 _ => Ok(Effect::Autocast),
             };
         }
-        let Some(definition) = network.sources.class(class) else {
+        let Some(definition) = self.class_to_search(&class)? else {
             return opaque(format!(
                 "a `with` statement around `{}`, which has no code here",
-                shown(class)
+                shown(&class)
             ));
         };
         let unfollowed = format!(
             "a `with` statement around an object of class `{}`",
-            shown(class)
+            shown(&class)
         );
-        self.count_work(definition.members.len() / SEARCHED)?;
         effect_of(definition).map_or_else(|| opaque(unfollowed), Ok)
     }
 }

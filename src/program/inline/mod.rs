@@ -4,6 +4,7 @@
 //! that raise, `if self.use_residual`. What does not resolve stays: a statement becomes [`Op::Opaque`], and a call
 //! whose body cannot be flattened at all becomes [`Op::Method`] or a plain call.
 
+mod attributes;
 mod branches;
 mod calls;
 mod containers;
@@ -11,6 +12,7 @@ mod contexts;
 mod expressions;
 mod primitives;
 mod statements;
+mod unfollowed;
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +20,7 @@ use super::builder::{Builder, CodePlace};
 use super::value::{Dim, Known, ObjectId, Operand, Val};
 use super::{Argument, Call, Learned, ModuleId, ModuleTree, Network, Program};
 
-use branches::Way;
+use branches::{UNDECIDED, Way};
 
 /// Calls may nest this deep: more is recursion, which TorchScript does not have.
 const MAX_DEPTH: usize = 64;
@@ -112,7 +114,7 @@ pub(super) fn inline(
             work,
             bindings: 0,
             made: Vec::new(),
-            undecided_by: statements::UNDECIDED,
+            undecided_by: UNDECIDED,
             regardless: images.regardless,
         };
         let input = inliner.input(images);

@@ -100,57 +100,11 @@ impl<'a> Inliner<'a> {
         results: usize,
     ) -> Step<Val> {
         let name = short_name(function);
-        let first = args.first().map(|(_, v)| v.clone());
-        match (name, &first) {
-            ("RaiseException", first) => {
-                let message = match first.as_ref().map(|v| &v.known) {
-                    Some(Known::Str(text)) => text.clone(),
-                    _ => "the network raises an error for this input".into(),
-                };
-                return self.refuse(message);
-            }
-            ("warn", _) => return Ok(Val::none()),
-            ("set_grad_enabled", Some(enabled)) => return self.set_grad_enabled(enabled),
-            ("dict", None) => return self.new_dict(),
-            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
-                return self.change_container(name, &args);
-            }
-            ("__getitem__" | "select", Some(list)) if list.items().is_some() => {
-                if let Some((_, index)) = args.get(1) {
-                    return Ok(self.index(list, index));
-                }
-            }
-            ("size", Some(tensor)) if tensor.shape().is_some() => {
-                return self.size(tensor, args.get(1));
-            }
-            // In evaluation mode dropout hands its very input on.
-            (
-                "dropout"
-                | "dropout_"
-                | "feature_dropout"
-                | "feature_dropout_"
-                | "alpha_dropout"
-                | "feature_alpha_dropout",
-                Some(input),
-            ) if Args(&args).get(2, "train").and_then(Val::as_bool) == Some(false) => {
-                return Ok(input.clone());
-            }
-            _ => {}
+        if let Some(value) = self.without_statement(name, &args)? {
+            return Ok(value);
         }
         self.refuse_hidden_changes(name, &args)?;
-        let known = match ops::result(name, &Args(&args)) {
-            // An index of truth values gives as many elements as are true.
-            Ok(_) if name == "index" && !self.has_integer_indices(&args) => Known::Tensor {
-                shape: None,
-                item: None,
-            },
-            Ok(known) => known,
-            Err(_) if self.regardless => Known::Tensor {
-                shape: None,
-                item: None,
-            },
-            Err(message) => return self.refuse(message),
-        };
+        let known = self.known_result(name, &args)?;
         if let Some(literal) = literal(&known) {
             return self.made(literal);
         }
@@ -171,6 +125,58 @@ impl<'a> Inliner<'a> {
                 made
             }
         })
+    }
+
+    /// What an operator gives where the flat program needs no statement of its own for it.
+    fn without_statement(&mut self, name: &str, args: &NamedVals) -> Step<Option<Val>> {
+        let value = match (name, args.first().map(|(_, v)| v)) {
+            ("RaiseException", message) => {
+                return self.refuse(match message.map(|v| &v.known) {
+                    Some(Known::Str(text)) => text.as_str(),
+                    _ => "the network raises an error for this input",
+                });
+            }
+            ("warn", _) => Val::none(),
+            ("set_grad_enabled", Some(enabled)) => self.set_grad_enabled(enabled)?,
+            ("dict", None) => self.new_dict()?,
+            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
+                self.change_container(name, args)?
+            }
+            ("__getitem__" | "select", Some(list)) if list.items().is_some() => {
+                let Some((_, index)) = args.get(1) else {
+                    return Ok(None);
+                };
+                self.index(list, index)
+            }
+            ("size", Some(tensor)) if tensor.shape().is_some() => self.size(tensor, args.get(1))?,
+            // In evaluation mode dropout hands its very input on.
+            (
+                "dropout"
+                | "dropout_"
+                | "feature_dropout"
+                | "feature_dropout_"
+                | "alpha_dropout"
+                | "feature_alpha_dropout",
+                Some(input),
+            ) if Args(args).get(2, "train").and_then(Val::as_bool) == Some(false) => input.clone(),
+            _ => return Ok(None),
+        };
+        Ok(Some(value))
+    }
+
+    /// What is known of the result of an operator.
+    fn known_result(&self, name: &str, args: &NamedVals) -> Step<Known> {
+        let unknown_shape = Known::Tensor {
+            shape: None,
+            item: None,
+        };
+        match ops::result(name, &Args(args)) {
+            // An index of truth values gives as many elements as are true.
+            Ok(_) if name == "index" && !self.has_integer_indices(args) => Ok(unknown_shape),
+            Ok(known) => Ok(known),
+            Err(_) if self.regardless => Ok(unknown_shape),
+            Err(message) => self.refuse(message),
+        }
     }
 
     /// `torch.dict()`, which has this type unless code says otherwise.

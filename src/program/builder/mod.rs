@@ -4,6 +4,9 @@
 //! only while nobody looks at `x` through another name (a view made before). [`Builder::finish`] finds such looks;
 //! those writes then stay in place.
 
+mod checkpoint;
+mod finish;
+
 use std::collections::{HashMap, HashSet};
 
 use super::families::{Families, is_foreign};
@@ -12,7 +15,8 @@ use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
 use super::{
-    Argument, Call, CallIndex, CodeLine, Learned, NotFollowed, Op, Program, Statement, Value,
+    Argument, Call, CallIndex, CallSite, CodeLine, Learned, NotFollowed, Op, Program, Statement,
+    Value,
 };
 
 /// So far back a value's statement is looked for: hostile code must not make that slow.
@@ -22,23 +26,6 @@ const RECENT: usize = 1 << 11;
 pub(super) const UNKNOWN_SHAPE: &str = "a branch on a shape that is not known";
 /// Why a branch stays whose one side is the end of a method.
 pub(super) const EARLY_RETURN: &str = "it returns early where data decide";
-
-/// A place to return to when a call turns out not to be followable.
-pub(super) struct Checkpoint {
-    statements: usize,
-    values: usize,
-    calls: usize,
-    not_followed: usize,
-    writes: usize,
-    undo: usize,
-    in_place_seen: usize,
-    objects: objects::Mark,
-    /// What is noted of the code of the call being followed: its variables and expressions.
-    notes: Option<(CallIndex, usize, usize)>,
-    no_grad: bool,
-    autocast: bool,
-    line: Option<CodeLine>,
-}
 
 /// An in-place operator that became functional.
 struct Write {
@@ -104,50 +91,6 @@ impl<'a> Builder<'a> {
             no_grad: false,
             autocast: false,
             line: None,
-        }
-    }
-
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            statements: self.statements.len(),
-            values: self.values.len(),
-            calls: self.calls.len(),
-            not_followed: self.not_followed.len(),
-            writes: self.writes.len(),
-            undo: self.undo.len(),
-            in_place_seen: self.in_place_seen,
-            objects: self.objects.mark(),
-            notes: self.current_call.map(|index| {
-                let call = &self.calls[index.0];
-                (index, call.variables.len(), call.expressions.len())
-            }),
-            no_grad: self.no_grad,
-            autocast: self.autocast,
-            line: self.line,
-        }
-    }
-
-    pub fn roll_back(&mut self, to: &Checkpoint) {
-        self.statements.truncate(to.statements);
-        self.values.truncate(to.values);
-        self.calls.truncate(to.calls);
-        self.not_followed.truncate(to.not_followed);
-        self.writes.truncate(to.writes);
-        self.in_place_seen = to.in_place_seen;
-        self.objects.return_to(&to.objects);
-        (self.no_grad, self.autocast) = (to.no_grad, to.autocast);
-        self.line = to.line;
-        if let Some((index, variables, expressions)) = to.notes
-            && let Some(call) = self.calls.get_mut(index.0)
-        {
-            call.variables.truncate(variables);
-            call.expressions.truncate(expressions);
-        }
-        for (value, former) in self.undo.drain(to.undo..).rev() {
-            match former {
-                Some(former) => self.latest.insert(value, former),
-                None => self.latest.remove(&value),
-            };
         }
     }
 
@@ -227,6 +170,41 @@ impl<'a> Builder<'a> {
                 value: Box::new(self.current_operand(value)),
             },
             other => other.clone(),
+        }
+    }
+
+    /// Begins a call of a module's method, which the statements from here on belong to.
+    pub fn begin_call(
+        &mut self,
+        module: ModuleId,
+        method: &str,
+        args: &[(Option<String>, Val)],
+        site: Option<CallSite>,
+    ) -> CallIndex {
+        let index = CallIndex(self.calls.len());
+        let start = self.statements.len();
+        self.calls.push(Call {
+            module,
+            method: method.into(),
+            site,
+            caller: self.current_call,
+            args: args.iter().map(|(_, v)| v.clone()).collect(),
+            result: Val::none(),
+            variables: Vec::new(),
+            expressions: Vec::new(),
+            range: start..start,
+        });
+        self.current_call = Some(index);
+        index
+    }
+
+    /// Ends a call, with what it gave if it was followed to its end.
+    pub fn end_call(&mut self, index: CallIndex, result: Option<&Val>) {
+        let call = &mut self.calls[index.0];
+        self.current_call = call.caller;
+        if let Some(result) = result {
+            call.result = result.clone();
+            call.range.end = self.statements.len();
         }
     }
 
@@ -360,92 +338,6 @@ impl<'a> Builder<'a> {
                     object: None,
                 }
             }
-        }
-    }
-
-    /// The in-place operators that changed memory somebody looks at later through another name.
-    pub fn conflicts(&self, output: &Val) -> HashSet<usize> {
-        let mut defined_at: HashMap<ValueId, usize> = HashMap::new();
-        for (i, statement) in self.statements.iter().enumerate() {
-            defined_at.extend(statement.outputs.iter().map(|v| (*v, i)));
-        }
-        let looks = self
-            .statements
-            .iter()
-            .enumerate()
-            .flat_map(|(i, s)| {
-                s.args
-                    .iter()
-                    .flat_map(|a| a.value.values())
-                    .map(move |v| (i, v))
-            })
-            .chain(
-                output
-                    .operand
-                    .values()
-                    .into_iter()
-                    .map(|v| (self.statements.len(), v)),
-            );
-        let families = Families::of(&self.values, &self.statements);
-        let mut found = HashSet::new();
-        for (at, value) in looks {
-            let root = families.root(value);
-            let born = defined_at.get(&value);
-            found.extend(
-                self.writes
-                    .iter()
-                    .filter(|w| {
-                        families.root(w.root) == root
-                            && w.statement < at
-                            && born.is_none_or(|b| *b < w.statement)
-                    })
-                    .map(|w| w.ordinal),
-            );
-        }
-        found
-    }
-
-    /// The finished program: statements nobody needs are gone.
-    pub fn finish(mut self, input: ValueId, output: Val) -> Program {
-        let families = Families::of(&self.values, &self.statements);
-        for (i, value) in self.values.iter_mut().enumerate() {
-            value.root = families.root(ValueId(i as u32));
-        }
-        let mut needed: HashSet<ValueId> = output.operand.values().into_iter().collect();
-        let mut keep = vec![false; self.statements.len()];
-        for (i, statement) in self.statements.iter().enumerate().rev() {
-            if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
-                keep[i] = true;
-                needed.extend(statement.args.iter().flat_map(|a| a.value.values()));
-            }
-        }
-        let mut new_index = Vec::with_capacity(keep.len() + 1);
-        let mut count = 0;
-        for kept in &keep {
-            new_index.push(count);
-            count += usize::from(*kept);
-        }
-        new_index.push(count);
-        let open = self.open(&needed);
-        let mut calls = self.calls;
-        for call in &mut calls {
-            call.range = new_index[call.range.start]..new_index[call.range.end];
-        }
-        let statements = self
-            .statements
-            .into_iter()
-            .zip(keep)
-            .filter_map(|(s, kept)| kept.then_some(s))
-            .collect();
-        Program {
-            values: self.values,
-            statements,
-            calls,
-            not_followed: self.not_followed,
-            input,
-            output,
-            autocast: self.autocast,
-            open,
         }
     }
 }
