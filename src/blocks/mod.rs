@@ -10,7 +10,6 @@
 
 pub mod analysis;
 pub(crate) mod attributes;
-mod copies;
 mod cuts;
 mod elsewhere;
 mod globs;
@@ -40,7 +39,7 @@ use crate::program::{
     Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
 };
 pub use cuts::{Cut, cuts};
-pub use elsewhere::{Bypass, Otherwise};
+pub use elsewhere::{Bypass, OtherUse};
 pub use globs::Globs;
 use region::{Graph, Region};
 use twins::Twins;
@@ -67,7 +66,7 @@ pub enum Reason {
     UsedElsewhere {
         class: String,
         method: String,
-        otherwise: Otherwise,
+        otherwise: OtherUse,
     },
 }
 
@@ -76,7 +75,7 @@ impl Reason {
         let Reason::UsedElsewhere { otherwise, .. } = self else {
             return false;
         };
-        *otherwise == Otherwise::PicksByNumber
+        *otherwise == OtherUse::PicksByNumber
     }
 
     /// Whether the block is `x + f(x)` all the same, and only the code or the weights of others hold it.
@@ -246,7 +245,7 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
     for block in &mut blocks {
         let bypasses = match block.obstacle {
             None | Some(Reason::CallNotPlain) => {
-                elsewhere::bypasses(network, program, (&uses, &mut twins), block)
+                elsewhere::bypasses(network, program, &uses, &mut twins, block)
             }
             Some(_) => continue,
         };

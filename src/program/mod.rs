@@ -53,7 +53,7 @@ pub use sites::Mention;
 pub use source::{CodeLine, Sources};
 pub use switches::{has_literal_switch, training_switch};
 pub use tap::Tap;
-pub use uses::{Found, How, Of, Use, Uses};
+pub use uses::{FoundUse, Target, Usage, Use, Uses};
 pub use value::{Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
 
 pub(crate) use ops::statement_macs;

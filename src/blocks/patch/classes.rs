@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
-use crate::program::{Attribute, Found, ModuleId, ModuleTree, Network, Sources, Uses};
+use crate::program::{Attribute, FoundUse, ModuleId, ModuleTree, Network, Sources, Uses};
 
 pub(super) struct ClassEditor<'a> {
     network: &'a Network,
@@ -126,7 +126,12 @@ impl<'a> ClassEditor<'a> {
     }
 
     /// Every place that speaks of an attribute, as far as `uses` was made of the code as it stands.
-    pub fn of_attribute<'u>(&self, uses: &Uses<'u>, owner: ModuleId, name: &str) -> Vec<Found<'u>> {
+    pub fn of_attribute<'u>(
+        &self,
+        uses: &Uses<'u>,
+        owner: ModuleId,
+        name: &str,
+    ) -> Vec<FoundUse<'u>> {
         uses.of_attribute(self.network, |module| self.class_of(module), owner, name)
     }
 

@@ -1,8 +1,8 @@
-//! The code of a span, written again in another method: after freezing, and where methods hold what modules would.
+//! The code of a span that another method writes again: as freezing does, and code without modules for its blocks.
 
 use std::collections::{HashMap, HashSet};
 
-use super::twins::Twins;
+use crate::blocks::twins::Twins;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk};
 use crate::program::{Attribute, Mention, ModuleId, Network};
 
@@ -23,6 +23,20 @@ enum Meaning<'a> {
     Whole(&'a Expr),
     /// One of the values that are unpacked.
     Part(&'a Expr, usize),
+}
+
+impl<'a> Meaning<'a> {
+    /// What a statement gives to its target of this number.
+    fn given_by(statement: &'a Stmt, target: usize) -> Self {
+        let Stmt::Assign(assign) = statement else {
+            return Meaning::Unclear;
+        };
+        match (assign.targets.as_slice(), assign.values.as_slice()) {
+            ([_], [value]) if !assign.trailing_comma => Meaning::Whole(value),
+            (_, [value]) => Meaning::Part(value, target),
+            _ => Meaning::Unclear,
+        }
+    }
 }
 
 impl<'a> Code<'a> {
@@ -47,31 +61,9 @@ impl<'a> Code<'a> {
 
     fn statements(&mut self, statements: &'a [Stmt]) {
         for statement in statements {
-            let targets: Vec<&Expr> = match statement {
-                Stmt::Assign(assign) => match (assign.targets.as_slice(), assign.values.as_slice())
-                {
-                    (targets, [value]) => {
-                        for (i, target) in targets.iter().enumerate() {
-                            if let Expr::Name(name) = target {
-                                let whole = targets.len() == 1 && !assign.trailing_comma;
-                                let meaning = match whole {
-                                    true => Meaning::Whole(value),
-                                    false => Meaning::Part(value, i),
-                                };
-                                self.bind(name, meaning);
-                            }
-                        }
-                        Vec::new()
-                    }
-                    (targets, _) => targets.iter().collect(),
-                },
-                Stmt::For { targets, .. } => targets.iter().collect(),
-                Stmt::With { items, .. } => items.iter().filter_map(|(_, n)| n.as_ref()).collect(),
-                _ => Vec::new(),
-            };
-            for target in targets {
+            for (i, target) in statement.targets().into_iter().enumerate() {
                 if let Expr::Name(name) = target {
-                    self.bind(name, Meaning::Unclear);
+                    self.bind(name, Meaning::given_by(statement, i));
                 }
             }
             for block in statement.blocks() {
@@ -119,84 +111,89 @@ pub(super) struct Copy {
     pub calls: HashSet<CallId>,
 }
 
-/// Where `method` writes again what gives the call `output` in the method `own` of a module, from `input` on.
-pub(super) fn copies(
-    network: &Network,
-    twins: &mut Twins,
-    (module, own, method): (ModuleId, &Function, &Function),
-    output: CallId,
-    input: &Mention,
-) -> Vec<Copy> {
-    let parts = |function: &Function| {
-        let mut count = 0;
-        walk(&function.body, &mut |_| count += 1);
-        count
-    };
-    if !twins.count(parts(own) + parts(method)) {
-        return Vec::new();
-    }
-    let (one, other) = (Code::of(own), Code::of(method));
-    let is_call = |e: &Expr, wanted| matches!(e, Expr::Call { id, .. } if *id == wanted);
-    let mut pattern = None;
-    walk(&own.body, &mut |e| {
-        if is_call(e, output) {
-            pattern = Some(e);
+/// The code of a span, to be looked for in other methods: what gives the call `output` in a method of a module, from
+/// `input` on.
+pub(super) struct SpanCode<'a> {
+    pub network: &'a Network,
+    pub module: ModuleId,
+    pub method: &'a Function,
+    pub output: CallId,
+    pub input: Mention,
+}
+
+impl SpanCode<'_> {
+    /// The places where another method of the same class writes this code again; none if that is too much to compare.
+    pub fn copies_in(&self, method: &Function, twins: &mut Twins) -> Vec<Copy> {
+        if !twins.count(part_count(self.method) + part_count(method)) {
+            return Vec::new();
         }
-    });
-    let Some(pattern) = pattern else {
-        return Vec::new();
-    };
-    let mut places = Vec::new();
-    walk(&method.body, &mut |e| {
-        if let Expr::Call { id, .. } = e {
-            places.push((*id, e));
-        }
-    });
-    let mut found = Vec::new();
-    for (call, place) in places {
-        let mut search = Search {
-            network,
-            twins,
-            module,
-            one: &one,
-            other: &other,
-            input,
-            stand_in: None,
-            matched: HashMap::new(),
-            calls: HashSet::new(),
+        let (own, other) = (Code::of(self.method), Code::of(method));
+        let mut calls = calls_in(self.method).into_iter();
+        let Some((_, pattern)) = calls.rfind(|(id, _)| *id == self.output) else {
+            return Vec::new();
         };
-        if search.same(pattern, place)
-            && let Some((_, stand_in)) = search.stand_in
-        {
-            found.push(Copy {
-                call,
-                stand_in,
-                calls: search.calls,
-            });
+        let mut copies = Vec::new();
+        for (call, place) in calls_in(method) {
+            let mut attempt = Attempt {
+                network: self.network,
+                twins,
+                module: self.module,
+                one: &own,
+                other: &other,
+                input: &self.input,
+                stand_in: None,
+                matched: HashMap::new(),
+                calls: HashSet::new(),
+            };
+            if attempt.same(pattern, place)
+                && let Some((_, stand_in)) = attempt.stand_in
+            {
+                copies.push(Copy {
+                    call,
+                    stand_in,
+                    calls: attempt.calls,
+                });
+            }
         }
+        copies
     }
-    found
+}
+
+fn part_count(function: &Function) -> usize {
+    let mut count = 0;
+    walk(&function.body, &mut |_| count += 1);
+    count
+}
+
+fn calls_in(function: &Function) -> Vec<(CallId, &Expr)> {
+    let mut calls = Vec::new();
+    walk(&function.body, &mut |expression| {
+        if let Expr::Call { id, .. } = expression {
+            calls.push((*id, expression));
+        }
+    });
+    calls
 }
 
 /// What the span's input is in a copy: a parameter, or what an expression makes or a part of that.
 #[derive(Clone, Copy)]
-enum Standing<'a> {
+enum StandIn<'a> {
     Parameter(&'a str),
     Made(&'a Expr, Option<usize>),
 }
 
-impl PartialEq for Standing<'_> {
+impl PartialEq for StandIn<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Standing::Parameter(a), Standing::Parameter(b)) => a == b,
-            (Standing::Made(a, i), Standing::Made(b, j)) => std::ptr::eq(*a, *b) && i == j,
+            (StandIn::Parameter(a), StandIn::Parameter(b)) => a == b,
+            (StandIn::Made(a, i), StandIn::Made(b, j)) => std::ptr::eq(*a, *b) && i == j,
             _ => false,
         }
     }
 }
 
 /// One attempt to read an expression as a copy of the span.
-struct Search<'s, 't, 'a> {
+struct Attempt<'s, 't, 'a> {
     network: &'a Network,
     twins: &'s mut Twins<'t>,
     module: ModuleId,
@@ -204,13 +201,13 @@ struct Search<'s, 't, 'a> {
     other: &'s Code<'a>,
     input: &'s Mention,
     /// What the input is in the copy, and how the code there can speak of it.
-    stand_in: Option<(Standing<'a>, Mention)>,
+    stand_in: Option<(StandIn<'a>, Mention)>,
     /// Expressions of the span, and what each is in the copy.
     matched: HashMap<*const Expr, *const Expr>,
     calls: HashSet<CallId>,
 }
 
-impl<'a> Search<'_, '_, 'a> {
+impl<'a> Attempt<'_, '_, 'a> {
     fn same(&mut self, one: &'a Expr, other: &'a Expr) -> bool {
         if !self.twins.count(1) {
             return false;
@@ -257,8 +254,8 @@ impl<'a> Search<'_, '_, 'a> {
             return false;
         };
         let behind = match behind {
-            Expr::Name(name) => Standing::Parameter(name),
-            other => Standing::Made(other, part),
+            Expr::Name(name) => StandIn::Parameter(name),
+            other => StandIn::Made(other, part),
         };
         let (known, _) = self.stand_in.get_or_insert((behind, mention));
         *known == behind
