@@ -104,9 +104,10 @@ impl Analysis {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
             ProgramError::Refused { .. } => {
                 let shape = blocks::show_shape(&input_shape);
-                match Layout::may_be_last(&network, &input_shape, &request.learned) {
-                    true => AnalysisError::Order { shape, error },
-                    false => AnalysisError::Shape { shape, error },
+                if Layout::may_be_last(&network, &input_shape, &request.learned) {
+                    AnalysisError::Order { shape, error }
+                } else {
+                    AnalysisError::Shape { shape, error }
                 }
             }
         };

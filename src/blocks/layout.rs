@@ -2,7 +2,7 @@
 //!
 //! A skip that is flattened to tokens for one sum and folded back for the next is the identity all the same.
 
-use crate::program::{Dim, Operand, Program, Statement};
+use crate::program::{Dim, Operand, Program, Statement, axis};
 
 /// Consecutive elements of the tensor that all began with: `size` of them, `stride` apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,11 +67,7 @@ impl Layout {
     }
 
     fn place(&self, dim: i64) -> Option<usize> {
-        let rank = i64::try_from(self.0.len()).ok()?;
-        let from_start = if dim < 0 { dim + rank } else { dim };
-        usize::try_from(from_start)
-            .ok()
-            .filter(|i| *i < self.0.len())
+        axis(dim, self.0.len())
     }
 
     fn permuted(&self, order: &[i64]) -> Option<Self> {

@@ -51,15 +51,19 @@ impl Lineage {
         let followed = self.statements.len() == analysis.program.statements.len();
         let left: HashSet<usize> = self.statements.iter().copied().collect();
         for block in &mut analysis.blocks {
-            let now = match followed {
-                true => self.statements[block.statements.clone()].to_vec(),
-                false => Vec::new(),
+            let now = if followed {
+                self.statements[block.statements.clone()].to_vec()
+            } else {
+                Vec::new()
             };
             let of_now = |then: &[usize]| then.iter().filter(|s| left.contains(s)).eq(&now);
             let known = self.known.iter();
-            let mut known = known.filter(|(then, name)| match followed {
-                true => of_now(then),
-                false => *name == block.path,
+            let mut known = known.filter(|(then, name)| {
+                if followed {
+                    of_now(then)
+                } else {
+                    *name == block.path
+                }
             });
             match known.next_back() {
                 Some((_, name)) => block.path.clone_from(name),

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::program::ast::CallId;
 use crate::program::cost::{self, Macs};
+pub use crate::program::show_shape;
 use crate::program::{
     Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
 };
@@ -125,16 +126,6 @@ impl fmt::Display for Reason {
             ),
         }
     }
-}
-
-/// `16×32×32`
-#[must_use]
-pub fn show_shape(shape: &[i64]) -> String {
-    shape
-        .iter()
-        .map(i64::to_string)
-        .collect::<Vec<_>>()
-        .join("×")
 }
 
 /// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is

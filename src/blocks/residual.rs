@@ -81,9 +81,12 @@ impl Sums {
 
     /// Spans, and module calls that are no more than one span.
     fn halves(&self) -> Vec<Region> {
-        let split = |owner: usize| match self.owners[owner].skips {
-            true => self.halves_of(owner).len() > 1,
-            false => !self.halves_of(owner).is_empty(),
+        let split = |owner: usize| {
+            if self.owners[owner].skips {
+                self.halves_of(owner).len() > 1
+            } else {
+                !self.halves_of(owner).is_empty()
+            }
         };
         let whole = (0..self.owners.len()).filter(|i| !split(*i));
         let spans = self

@@ -111,9 +111,10 @@ fn malformed(what: &str) -> Problem {
 
 fn parse(text: &str) -> Result<Vec<String>, Problem> {
     let text = text.trim_start_matches('\u{feff}').trim();
-    let names = match text.starts_with(['[', '{']) {
-        true => of_json(text)?,
-        false => of_lines(text)?,
+    let names = if text.starts_with(['[', '{']) {
+        of_json(text)?
+    } else {
+        of_lines(text)?
     };
     if names.is_empty() {
         return Err(malformed("holds no names of classes"));

@@ -76,9 +76,10 @@ impl Normalisation {
             )));
         }
         let normalisation = Self { range, mean, std };
-        match normalisation.is_of_another_scale() {
-            true => Err(DataError::Setting(normalisation.rescaled())),
-            false => Ok(normalisation),
+        if normalisation.is_of_another_scale() {
+            Err(DataError::Setting(normalisation.rescaled()))
+        } else {
+            Ok(normalisation)
         }
     }
 
@@ -182,9 +183,10 @@ impl Tables {
     /// Of standard normal noise, which stands for normalised pixels as it is; where bytes are wanted, most of it spreads
     /// over their range.
     pub fn noise(&self, value: f32) -> f32 {
-        match self.brightest > 1.0 {
-            true => (128.0 + 64.0 * value).round().clamp(0.0, 255.0),
-            false => value,
+        if self.brightest > 1.0 {
+            (128.0 + 64.0 * value).round().clamp(0.0, 255.0)
+        } else {
+            value
         }
     }
 

@@ -81,9 +81,10 @@ pub(super) fn open_file(path: &Path) -> Result<Found> {
         }
     };
     let part = Some(Part::new(store, count, labels)?);
-    let (train, test) = match arrays::is_test(&stem) {
-        true => (None, part),
-        false => (part, None),
+    let (train, test) = if arrays::is_test(&stem) {
+        (None, part)
+    } else {
+        (part, None)
     };
     Ok(Found {
         train,
@@ -105,9 +106,10 @@ fn companions(stem: &str) -> Vec<String> {
                 None => (word, ""),
             };
             found |= bare.eq_ignore_ascii_case(images);
-            match bare.eq_ignore_ascii_case(images) {
-                true => format!("{labels}{end}"),
-                false => word.to_owned(),
+            if bare.eq_ignore_ascii_case(images) {
+                format!("{labels}{end}")
+            } else {
+                word.to_owned()
             }
         });
         let name: String = words.collect();

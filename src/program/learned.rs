@@ -92,10 +92,7 @@ impl Builder<'_> {
         });
         let shapes: Option<Vec<Shape>> = shapes.collect();
         match shapes.and_then(|shapes| self.learned.of(&place, &shapes).cloned()) {
-            Some(shape) => Known::Tensor {
-                shape: Some(shape),
-                item: None,
-            },
+            Some(shape) => Known::tensor(Some(shape)),
             None => known,
         }
     }

@@ -54,7 +54,9 @@ pub use source::{CodeLine, Sources};
 pub use switches::{has_literal_switch, training_switch};
 pub use tap::Tap;
 pub use uses::{FoundUse, Target, Usage, Use, Uses};
-pub use value::{Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
+pub use value::{
+    Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, axis, element_count, show_shape,
+};
 
 pub(crate) use ops::statement_macs;
 
@@ -360,6 +362,11 @@ pub(crate) fn is_view(operator: &str) -> bool {
     ops::is_view(operator)
 }
 
+/// Whether the operator gives its first argument in another element type.
+pub(crate) fn is_conversion(operator: &str) -> bool {
+    ops::is_conversion(operator)
+}
+
 /// Whether the operator writes memory or draws random numbers.
 pub(crate) fn is_impure(operator: &str) -> bool {
     ops::is_impure(operator)
@@ -371,6 +378,7 @@ pub fn has_shape_rule(operator: &str) -> bool {
     ops::has_rule(operator)
 }
 
+/// Whether the operator is an activation that may stand behind the addition of a residual block.
 pub(crate) fn is_activation(operator: &str) -> bool {
     ops::is_activation(operator)
 }

@@ -35,10 +35,7 @@ impl Program {
     fn add(&mut self, function: String, args: Vec<Operand>) -> ValueId {
         let output = ValueId(self.values.len() as u32);
         self.values.push(Value {
-            known: Known::Tensor {
-                shape: None,
-                item: None,
-            },
+            known: Known::tensor(None),
             root: output,
             same_as: None,
         });
@@ -48,11 +45,7 @@ impl Program {
     }
 
     fn give(&mut self, output: ValueId) {
-        self.output = Val {
-            operand: Operand::Value(output),
-            known: self.value(output).known.clone(),
-            object: None,
-        };
+        self.output = Val::new(Operand::Value(output), self.value(output).known.clone());
     }
 
     /// With nothing that these values do not need; all statements keep their places.

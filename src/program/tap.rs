@@ -21,10 +21,7 @@ impl Program {
         let first = program.values.len() as u32;
         let given: Vec<ValueId> = (first..).map(ValueId).take(taps.len()).collect();
         program.values.extend(given.iter().map(|&root| Value {
-            known: Known::Tensor {
-                shape: None,
-                item: None,
-            },
+            known: Known::tensor(None),
             root,
             same_as: None,
         }));

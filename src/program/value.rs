@@ -1,5 +1,7 @@
 //! What is known of a value before the network runs: kinds, shapes, constants.
 
+use std::fmt;
+
 use super::modules::ModuleId;
 
 /// A single-assignment value of the flat program.
@@ -74,6 +76,35 @@ impl Dim {
             batch: self.batch,
         }
     }
+}
+
+/// As people write it; the batch size is `n`.
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.n, self.batch) {
+            (n, 0) => write!(f, "{n}"),
+            (1, 1) => f.write_str("n"),
+            (n, 1) => write!(f, "{n}n"),
+            (n, power) => write!(f, "{n}n^{power}"),
+        }
+    }
+}
+
+/// A shape as people write it: `16×32×32`.
+#[must_use]
+pub fn show_shape<T: fmt::Display>(shape: &[T]) -> String {
+    let sizes: Vec<String> = shape.iter().map(T::to_string).collect();
+    sizes.join("×")
+}
+
+/// The place of a dimension, which may be counted from the end.
+#[must_use]
+pub fn axis(dim: i64, rank: usize) -> Option<usize> {
+    let rank = rank as i64;
+    let from_start = if dim < 0 { dim.checked_add(rank)? } else { dim };
+    (0..rank)
+        .contains(&from_start)
+        .then_some(from_start as usize)
 }
 
 /// The number in a tensor without dimensions, of the precision that arithmetic on it has.
@@ -246,32 +277,53 @@ pub struct Val {
     pub object: Option<ObjectId>,
 }
 
-impl Val {
+impl Known {
+    /// A tensor whose number, if it has just one, is not known.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn tensor(shape: Option<Shape>) -> Self {
+        Known::Tensor { shape, item: None }
+    }
+}
+
+impl Val {
+    /// A value that no list or dictionary of the code stands behind.
+    #[must_use]
+    pub fn new(operand: Operand, known: Known) -> Self {
         Val {
-            operand: Operand::Literal("None".into()),
-            known: Known::None,
+            operand,
+            known,
             object: None,
         }
+    }
+
+    /// What stands for an item of a list that an operator or a call gives: only what is known of it counts.
+    #[must_use]
+    pub fn placeholder(known: Known) -> Self {
+        Val::new(Operand::Literal(String::new()), known)
+    }
+
+    /// Whether the value stands for an item of a list that an operator gives.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        matches!(&self.operand, Operand::Literal(text) if text.is_empty())
+    }
+
+    #[must_use]
+    pub fn none() -> Self {
+        Val::new(Operand::Literal("None".into()), Known::None)
     }
 
     #[must_use]
     pub fn bool(b: bool) -> Self {
-        Val {
-            operand: Operand::Literal(if b { "True" } else { "False" }.into()),
-            known: Known::Bool(b),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(if b { "True" } else { "False" }.into()),
+            Known::Bool(b),
+        )
     }
 
     #[must_use]
     pub fn int(n: i64) -> Self {
-        Val {
-            operand: Operand::Literal(n.to_string()),
-            known: Known::Int(Dim::fixed(n)),
-            object: None,
-        }
+        Val::new(Operand::Literal(n.to_string()), Known::Int(Dim::fixed(n)))
     }
 
     /// A float of the program's own; Rust's shortest text reads back as the same number.
@@ -282,29 +334,23 @@ impl Val {
         } else {
             format!("float('{x}')").to_lowercase()
         };
-        Val {
-            operand: Operand::Literal(text),
-            known: Known::Float(x),
-            object: None,
-        }
+        Val::new(Operand::Literal(text), Known::Float(x))
     }
 
     #[must_use]
     pub fn list(items: Vec<Val>) -> Self {
-        Val {
-            operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
-            known: Known::List(items),
-            object: None,
-        }
+        Val::new(
+            Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
+            Known::List(items),
+        )
     }
 
     #[must_use]
     pub fn tuple(items: Vec<Val>) -> Self {
-        Val {
-            operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
-            known: Known::Tuple(items),
-            object: None,
-        }
+        Val::new(
+            Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
+            Known::Tuple(items),
+        )
     }
 
     #[must_use]
@@ -312,29 +358,20 @@ impl Val {
         let operands = pairs
             .iter()
             .map(|(k, v)| (k.operand.clone(), v.operand.clone()));
-        Val {
-            operand: Operand::Dict(operands.collect()),
-            known: Known::Dict(pairs),
-            object: None,
-        }
+        Val::new(Operand::Dict(operands.collect()), Known::Dict(pairs))
     }
 
     #[must_use]
     pub fn str(text: &str) -> Self {
-        Val {
-            operand: Operand::Literal(format!("{text:?}")),
-            known: Known::Str(text.into()),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(format!("{text:?}")),
+            Known::Str(text.into()),
+        )
     }
 
     #[must_use]
     pub fn module(id: ModuleId) -> Self {
-        Val {
-            operand: Operand::Module(id),
-            known: Known::Module(id),
-            object: None,
-        }
+        Val::new(Operand::Module(id), Known::Module(id))
     }
 
     /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that it

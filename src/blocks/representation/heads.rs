@@ -20,9 +20,10 @@ pub fn representation(program: &Program) -> Vec<ValueId> {
     let runs_past = heads.past.iter().any(|value| feeding.contains(value));
     // Several are looked at together, once all of them are there.
     let is_gone = heads.inputs.len() > 1 && flow.is_written_later(&heads);
-    match runs_past || is_gone {
-        true => vec![scores],
-        false => heads.inputs.into_iter().collect(),
+    if runs_past || is_gone {
+        vec![scores]
+    } else {
+        heads.inputs.into_iter().collect()
     }
 }
 

@@ -92,9 +92,10 @@ impl Compared {
     /// Methods of the root class that the program calls.
     #[must_use]
     pub fn methods(&self, network: &Network) -> Vec<Function> {
-        match self.is_joined() {
-            true => features_method(network),
-            false => Vec::new(),
+        if self.is_joined() {
+            features_method(network)
+        } else {
+            Vec::new()
         }
     }
 }

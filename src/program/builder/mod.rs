@@ -122,10 +122,7 @@ impl<'a> Builder<'a> {
             Known::Tensor {
                 shape,
                 item: Some(_),
-            } if self.may_be_written(&val.operand) => Known::Tensor {
-                shape: shape.clone(),
-                item: None,
-            },
+            } if self.may_be_written(&val.operand) => Known::tensor(shape.clone()),
             other => other.clone(),
         };
         Val {
@@ -294,11 +291,7 @@ impl<'a> Builder<'a> {
         let known = self.settled(&op, &args, 0, known);
         let id = self.value(known.clone(), alias_of);
         self.push(op, args, vec![id], impure);
-        Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        }
+        Val::new(Operand::Value(id), known)
     }
 
     /// Appends `function(args)` where the function writes into its first argument.
@@ -323,20 +316,12 @@ impl<'a> Builder<'a> {
                 self.push(Op::Call(function), args, vec![id], false);
                 let former = self.latest.insert(target, id);
                 self.undo.push((target, former));
-                Val {
-                    operand: Operand::Value(id),
-                    known,
-                    object: None,
-                }
+                Val::new(Operand::Value(id), known)
             }
             _ => {
                 let id = self.value(known.clone(), target);
                 self.push(Op::Call(function.to_owned()), args, vec![id], true);
-                Val {
-                    operand: Operand::Value(id),
-                    known,
-                    object: None,
-                }
+                Val::new(Operand::Value(id), known)
             }
         }
     }

@@ -49,11 +49,7 @@ impl<'a> Inliner<'a> {
             },
             None => return self.class_constant(module, name),
         };
-        Ok(Val {
-            operand,
-            known,
-            object: None,
-        })
+        Ok(Val::new(operand, known))
     }
 
     /// The field of a named tuple that was made here.
@@ -114,11 +110,10 @@ fn attribute_value(attribute: &Attribute, parts: &mut usize) -> Option<Val> {
                 .map(|(k, v)| Some((attribute_value(k, parts)?, attribute_value(v, parts)?)))
                 .collect::<Option<_>>()?,
         ),
-        Attribute::Enum(member) => Val {
-            operand: Operand::Literal(member.clone()),
-            known: Known::Function(member.clone()),
-            object: None,
-        },
+        Attribute::Enum(member) => Val::new(
+            Operand::Literal(member.clone()),
+            Known::Function(member.clone()),
+        ),
         Attribute::Tensor(_) | Attribute::Other => return None,
     })
 }

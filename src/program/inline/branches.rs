@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::primitives::placeholder;
 use super::{Flow, Frame, Inliner, NamedVals, ProgramError, Step, Stop, opaque};
 use crate::program::ast::{Expr, Function, Stmt, walk};
 use crate::program::builder::{CodePlace, EARLY_RETURN, UNKNOWN_SHAPE, positional};
@@ -292,7 +291,7 @@ fn outline(val: &Val) -> Option<Known> {
     Some(match &val.known {
         Known::Tuple(items) => {
             // An item nobody reads is none that anything is known of.
-            let known = |v: &Val| placeholder(outline(v).unwrap_or(Known::Nothing));
+            let known = |v: &Val| Val::placeholder(outline(v).unwrap_or(Known::Nothing));
             Known::Tuple(items.iter().map(known).collect())
         }
         Known::List(_)
@@ -323,7 +322,7 @@ pub(super) fn common(a: &Known, b: &Known) -> Known {
             let pairs = a.iter().zip(b);
             Known::Tuple(
                 pairs
-                    .map(|(a, b)| placeholder(common(&a.known, &b.known)))
+                    .map(|(a, b)| Val::placeholder(common(&a.known, &b.known)))
                     .collect(),
             )
         }

@@ -153,11 +153,7 @@ impl<'a> Inliner<'a> {
         self.builder
             .push(Op::Call(class.into()), operands, vec![id], false);
         self.builder.costs(0);
-        Ok(Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        })
+        Ok(Val::new(Operand::Value(id), known))
     }
 
     /// The arguments of a call that is not followed.

@@ -1,7 +1,6 @@
 //! Lists and dictionaries that change while the network runs.
 
 use super::branches::common;
-use super::primitives::placeholder;
 use super::{Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Expr, Stmt, walk};
 use crate::program::builder::{positional, short_name};
@@ -69,7 +68,7 @@ impl Inliner<'_> {
             name: name.into(),
         };
         let item = |attribute: &Attribute| {
-            placeholder(match attribute {
+            Val::placeholder(match attribute {
                 Attribute::Tensor(info) => tensor_of(&info.shape),
                 Attribute::Str(text) => Known::Str(text.clone()),
                 Attribute::Int(n) => Known::Int(Dim::fixed(*n)),
@@ -77,11 +76,7 @@ impl Inliner<'_> {
             })
         };
         let items = pairs.iter().map(|(k, v)| (item(k), item(v)));
-        let mut val = Val {
-            operand,
-            known: Known::Dict(items.collect()),
-            object: None,
-        };
+        let mut val = Val::new(operand, Known::Dict(items.collect()));
         match self.kept.get(&key) {
             Some(id) => {
                 val.object = Some(*id);
@@ -130,11 +125,7 @@ impl Inliner<'_> {
         };
         let operand = val.operand.with_items(&known);
         let Some(id) = val.object else {
-            return Val {
-                operand,
-                known,
-                object: None,
-            };
+            return Val::new(operand, known);
         };
         if matches!(operand, Operand::Value(_)) {
             return Val {

@@ -30,11 +30,10 @@ impl<'a> Inliner<'a> {
             class: class.into(),
             enabled: None,
         });
-        Val {
-            operand: Operand::Literal(format!("{class}.__new__({class})")),
-            known: Known::Object(self.made.len() - 1),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(format!("{class}.__new__({class})")),
+            Known::Object(self.made.len() - 1),
+        )
     }
 
     /// `(object).__init__(args)`; other methods are not followed.

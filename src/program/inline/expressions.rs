@@ -95,11 +95,7 @@ impl<'a> Inliner<'a> {
             _ => return self.primitive("torch.neg", vec![(None, value)], 1),
         };
         match &value.operand {
-            Operand::Literal(text) => Ok(Val {
-                operand: Operand::Literal(format!("-{text}")),
-                known,
-                object: None,
-            }),
+            Operand::Literal(text) => Ok(Val::new(Operand::Literal(format!("-{text}")), known)),
             _ => self.primitive("torch.neg", vec![(None, value)], 1),
         }
     }
@@ -159,11 +155,7 @@ impl<'a> Inliner<'a> {
             "None" => Val::none(),
             _ => match frame.variables.get(name) {
                 Some(value) => self.builder.current(value),
-                None => Val {
-                    operand: Operand::Literal(name.into()),
-                    known: Known::Nothing,
-                    object: None,
-                },
+                None => Val::new(Operand::Literal(name.into()), Known::Nothing),
             },
         }
     }
@@ -194,28 +186,23 @@ impl<'a> Inliner<'a> {
             && let Some(info) = self.network.constants.get(index)
         {
             let item = self.network.constant_items.get(&index);
-            return Val {
-                operand: Operand::Constant(index),
-                known: match item {
+            return Val::new(
+                Operand::Constant(index),
+                match item {
                     Some(n) => Known::Tensor {
                         shape: Some(Vec::new()),
                         item: Some(*n),
                     },
                     None => tensor_of(&info.shape),
                 },
-                object: None,
-            };
+            );
         }
         let known = if is_in_archive(dotted) {
             Known::Function(dotted.into())
         } else {
             Known::Nothing
         };
-        Val {
-            operand: Operand::Literal(dotted.into()),
-            known,
-            object: None,
-        }
+        Val::new(Operand::Literal(dotted.into()), known)
     }
 
     pub(super) fn index(&mut self, base: &Val, index: &Val) -> Val {
@@ -344,11 +331,10 @@ fn is_in_archive(qualified: &str) -> bool {
 }
 
 fn text_literal(text: &str) -> Val {
-    Val {
-        operand: Operand::Literal(text.into()),
-        known: Known::Str(unquoted(text).into()),
-        object: None,
-    }
+    Val::new(
+        Operand::Literal(text.into()),
+        Known::Str(unquoted(text).into()),
+    )
 }
 
 fn number(text: &str) -> Val {
@@ -357,9 +343,5 @@ fn number(text: &str) -> Val {
         (_, Ok(x)) => Known::Float(x),
         _ => Known::Nothing,
     };
-    Val {
-        operand: Operand::Literal(text.into()),
-        known,
-        object: None,
-    }
+    Val::new(Operand::Literal(text.into()), known)
 }

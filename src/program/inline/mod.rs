@@ -225,16 +225,9 @@ impl<'a> Inliner<'a> {
         let dims = std::iter::once(images.batch)
             .chain(images.shape.iter().map(|n| Dim::fixed(*n)))
             .collect();
-        let known = Known::Tensor {
-            shape: Some(dims),
-            item: None,
-        };
+        let known = Known::tensor(Some(dims));
         let id = self.builder.value(known.clone(), None);
-        Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        }
+        Val::new(Operand::Value(id), known)
     }
 
     fn set_variable(&mut self, frame: &mut Frame, name: &str, value: Val) {
@@ -312,8 +305,5 @@ fn arguments(args: NamedVals) -> Vec<Argument> {
 }
 
 fn tensor_of(shape: &[i64]) -> Known {
-    Known::Tensor {
-        shape: Some(shape.iter().map(|n| Dim::fixed(*n)).collect()),
-        item: None,
-    }
+    Known::tensor(Some(shape.iter().map(|n| Dim::fixed(*n)).collect()))
 }

@@ -38,11 +38,10 @@ impl<'a> Inliner<'a> {
                 self.typed(frame, "unchecked_cast", &annotation.value, &value.value)
             }
             // Nobody reads it: it fills the place of a value on a way that raises or does not give one.
-            ("uninitialized", [annotation]) => Ok(Val {
-                operand: Operand::Literal(format!("uninitialized({})", annotation.value)),
-                known: Known::Nothing,
-                object: None,
-            }),
+            ("uninitialized", [annotation]) => Ok(Val::new(
+                Operand::Literal(format!("uninitialized({})", annotation.value)),
+                Known::Nothing,
+            )),
             ("isinstance", [object, kinds]) => {
                 let object = self.eval(frame, &object.value)?;
                 match is_instance(&object.known, &kinds.value) {
@@ -166,10 +165,7 @@ impl<'a> Inliner<'a> {
 
     /// What is known of the result of an operator.
     fn known_result(&self, name: &str, args: &NamedVals) -> Step<Known> {
-        let unknown_shape = Known::Tensor {
-            shape: None,
-            item: None,
-        };
+        let unknown_shape = Known::tensor(None);
         match ops::result(name, &Args(args)) {
             // An index of truth values gives as many elements as are true.
             Ok(_) if name == "index" && !self.has_integer_indices(args) => Ok(unknown_shape),
@@ -216,11 +212,10 @@ impl<'a> Inliner<'a> {
         }
         self.builder
             .push(op, args, ids.clone(), ops::is_impure(name));
-        let items = ids.into_iter().zip(known).map(|(id, known)| Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        });
+        let items = ids
+            .into_iter()
+            .zip(known)
+            .map(|(id, known)| Val::new(Operand::Value(id), known));
         Val::tuple(items.collect())
     }
 
@@ -288,7 +283,7 @@ impl<'a> Inliner<'a> {
             .builder
             .emit(Op::Call(function.into()), args, Known::Nothing);
         let items = (0..).zip(pieces).map(|(i, piece)| {
-            if !is_placeholder(piece) {
+            if !piece.is_placeholder() {
                 return piece.clone();
             }
             let args = vec![
@@ -430,20 +425,6 @@ fn holds_integers(attribute: &Attribute) -> bool {
     }
 }
 
-/// A value that stands for an item of what an operator or a call gives: only what it is known of it counts.
-pub(super) fn placeholder(known: Known) -> Val {
-    Val {
-        operand: Operand::Literal(String::new()),
-        known,
-        object: None,
-    }
-}
-
-/// Whether the value stands for an item of a list that an operator gives.
-fn is_placeholder(val: &Val) -> bool {
-    matches!(&val.operand, Operand::Literal(text) if text.is_empty())
-}
-
 /// The value as a literal, if it is a constant or made of values that are there already.
 fn literal(known: &Known) -> Option<Val> {
     Some(match known {
@@ -451,7 +432,7 @@ fn literal(known: &Known) -> Option<Val> {
         Known::Float(x) => Val::float(*x),
         Known::Bool(b) => Val::bool(*b),
         Known::None => Val::none(),
-        Known::List(items) if !items.is_empty() && !items.iter().any(is_placeholder) => {
+        Known::List(items) if !items.is_empty() && !items.iter().any(Val::is_placeholder) => {
             Val::list(items.clone())
         }
         Known::Tuple(items) => Val::tuple(items.clone()),

@@ -200,11 +200,7 @@ impl<'a> Inliner<'a> {
                 .settled(&Op::Unpack, &args, output, Known::Nothing);
             let id = self.builder.value(known.clone(), root);
             outputs.push(id);
-            items.push(Val {
-                operand: Operand::Value(id),
-                known,
-                object: None,
-            });
+            items.push(Val::new(Operand::Value(id), known));
         }
         self.builder.push(Op::Unpack, args, outputs, false);
         Ok(items)

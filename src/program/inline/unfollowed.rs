@@ -121,11 +121,7 @@ impl Inliner<'_> {
                 around.reads.push(positional(operand.clone()));
             }
             around.names.insert(name.clone(), emit::value_name(id));
-            let value = Val {
-                operand,
-                known,
-                object: None,
-            };
+            let value = Val::new(operand, known);
             around.writes.push((name.clone(), value));
         }
     }

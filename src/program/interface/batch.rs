@@ -43,9 +43,10 @@ impl Followed {
         match Layout::follow_with(network, shape, learned) {
             Ok((program, layout)) => {
                 let arranged = layout.arranged(shape);
-                let fixed = match takes_any_batch(&program) {
-                    true => None,
-                    false => fixed(network, &arranged, learned, &program),
+                let fixed = if takes_any_batch(&program) {
+                    None
+                } else {
+                    fixed(network, &arranged, learned, &program)
                 };
                 let (program, batch) = match fixed {
                     Some((program, batch)) => (program, Some(batch)),
@@ -168,9 +169,10 @@ impl<'a> Written<'a> {
                     certainty,
                 }));
             };
-            let certainty = match of_images {
-                true => Certainty::OfImages,
-                false => Certainty::OfOthers,
+            let certainty = if of_images {
+                Certainty::OfImages
+            } else {
+                Certainty::OfOthers
             };
             add(images_of_fixed_sizes(program, statement), Certainty::Room);
             add(first_of_sizes(statement), certainty);

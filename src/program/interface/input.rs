@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::forward::asserts_bytes;
-use crate::program::{Learned, Network, Operand, Program, ProgramError, Statement, ValueId};
+use crate::program::{
+    Learned, Network, Operand, Program, ProgramError, Statement, ValueId, is_conversion,
+};
 
 /// The order of a batch's dimensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -129,13 +131,6 @@ struct Untouched {
     converted: bool,
 }
 
-fn converts(operator: &str) -> bool {
-    matches!(
-        operator,
-        "to" | "float" | "half" | "double" | "_to_copy" | "type_as"
-    )
-}
-
 fn rearranges(operator: &str) -> bool {
     matches!(
         operator,
@@ -153,7 +148,7 @@ fn untouched(program: &Program) -> Untouched {
             continue;
         }
         let operator = statement.operator().unwrap_or_default();
-        let converts = converts(operator);
+        let converts = is_conversion(operator);
         found.converted |= converts;
         if converts || rearranges(operator) {
             found.values.extend(&statement.outputs);
@@ -173,7 +168,7 @@ fn turns_round(program: &Program, shape: &[i64]) -> bool {
             "add" | "sub" | "mul" | "div" | "true_divide" | "clamp" | "index" | "flip"
         );
         if statement.reads().any(of_pixels)
-            && (normalises || converts(operator) || rearranges(operator))
+            && (normalises || is_conversion(operator) || rearranges(operator))
         {
             pixels.extend(&statement.outputs);
         }

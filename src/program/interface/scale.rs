@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::{Item, Network, Op, Operand, Program, Statement, ValueId, is_view};
+use crate::program::{
+    Item, Network, Op, Operand, Program, Statement, ValueId, axis, is_conversion, is_view,
+};
 
 /// What the class scores of an image are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,8 +164,9 @@ fn is_of_classes(program: &Program, softmax: &Statement) -> bool {
     let Some(shape) = shape else {
         return along == 1 || along == -1;
     };
-    let rank = shape.len() as i64;
-    let along = if along < 0 { along + rank } else { along };
+    let Some(along) = axis(along, shape.len()) else {
+        return false;
+    };
     let mut others = (0..).zip(shape).skip(1).filter(|(at, _)| *at != along);
     along > 0 && others.all(|(_, size)| size.known() == Some(1))
 }
@@ -172,13 +175,9 @@ fn is_of_classes(program: &Program, softmax: &Statement) -> bool {
 fn keeps_numbers(program: &Program, statement: &Statement) -> bool {
     let passes = match &statement.op {
         Op::Alias => true,
-        _ => statement.operator().is_some_and(|name| {
-            is_view(name)
-                || matches!(
-                    name,
-                    "to" | "float" | "double" | "half" | "type_as" | "clone"
-                )
-        }),
+        _ => statement
+            .operator()
+            .is_some_and(|name| is_view(name) || is_conversion(name) || name == "clone"),
     };
     let count = |value: Option<ValueId>| -> Option<i64> {
         Some(program.sample_shape(value?)?.iter().product())

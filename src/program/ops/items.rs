@@ -179,8 +179,9 @@ fn binary(name: &str, left: &Val, right: &Val) -> Option<Item> {
         };
     }
     let (x, y) = (double(a)?, double(b)?);
-    Some(match in_double(left, right) {
-        true => Item::Double(computed!(x, y)),
-        false => Item::Single(computed!(x as f32, y as f32)),
+    Some(if in_double(left, right) {
+        Item::Double(computed!(x, y))
+    } else {
+        Item::Single(computed!(x as f32, y as f32))
     })
 }

@@ -71,12 +71,13 @@ impl View {
             Layout::Tokens(tokens) => tokens == dim,
             Layout::Flat | Layout::Unknown => true,
         };
-        match parts_positions {
-            true => View {
+        if parts_positions {
+            View {
                 layout: Layout::Unknown,
                 ..self
-            },
-            false => self,
+            }
+        } else {
+            self
         }
     }
 

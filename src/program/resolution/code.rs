@@ -41,9 +41,10 @@ impl<'a> Body<'_, 'a> {
         match annotation.dotted() {
             Some(name) if name.starts_with("__torch__.") => {
                 let built_in = name.starts_with("__torch__.torch.classes.");
-                match built_in || self.members.class(&name).is_some() {
-                    true => Ok(()),
-                    false => Err(nothing(name, place)),
+                if built_in || self.members.class(&name).is_some() {
+                    Ok(())
+                } else {
+                    Err(nothing(name, place))
                 }
             }
             Some(_) => Ok(()),
@@ -242,9 +243,10 @@ impl<'a> Scope<'_, '_, 'a> {
             "torch" | "ops" => Ok(Some(Type::Unknown)),
             "CONSTANTS" => {
                 let number = rest.strip_prefix('c').and_then(|n| n.parse::<usize>().ok());
-                match number.is_some_and(|n| n < self.body.constants) {
-                    true => Ok(Some(Type::Unknown)),
-                    false => Err(nothing(name, self.place)),
+                if number.is_some_and(|n| n < self.body.constants) {
+                    Ok(Some(Type::Unknown))
+                } else {
+                    Err(nothing(name, self.place))
                 }
             }
             "__torch__" if name.starts_with("__torch__.torch.classes.") => Ok(Some(Type::Unknown)),
@@ -263,9 +265,10 @@ impl<'a> Scope<'_, '_, 'a> {
             || name
                 .rsplit_once('.')
                 .is_some_and(|(class, _)| is_class(class));
-        match known {
-            true => Ok(Type::Unknown),
-            false => Err(nothing(name, self.place)),
+        if known {
+            Ok(Type::Unknown)
+        } else {
+            Err(nothing(name, self.place))
         }
     }
 
@@ -279,9 +282,10 @@ impl<'a> Scope<'_, '_, 'a> {
             return Ok(Type::Declared(declared));
         }
         let inherited = matches!(class.class.base.as_deref(), Some("Enum"));
-        match inherited || class.methods.contains_key(name) {
-            true => Ok(Type::Unknown),
-            false => Err(self.has_no(class, name)),
+        if inherited || class.methods.contains_key(name) {
+            Ok(Type::Unknown)
+        } else {
+            Err(self.has_no(class, name))
         }
     }
 

@@ -112,12 +112,13 @@ fn resolve_object<'a>(
 ) -> Result<(), Unresolved> {
     let object = network.modules.get(id);
     let Some(class) = network.sources.class(&object.class) else {
-        return match object.class.starts_with("__torch__.torch.classes.") {
-            true => Ok(()),
-            false => Err(Unresolved::Name {
+        return if object.class.starts_with("__torch__.torch.classes.") {
+            Ok(())
+        } else {
+            Err(Unresolved::Name {
                 name: object.class.clone(),
                 place: format!("the object {}", shown(&object.path)),
-            }),
+            })
         };
     };
     // Its state is whatever that method takes.
