@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Ix3, Ix4};
 
-use super::Found;
+use super::Contents;
 use super::error::{Problem, Result, listed};
 use super::npy::Npy;
 use super::part::{Part, Pixels, Store};
@@ -56,7 +56,7 @@ pub(super) fn is_test(name: &str) -> bool {
 }
 
 /// The parts that the arrays of the data set at `path` make: by their names, or of one or two arrays by their shapes.
-pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
+pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Contents>> {
     let mut part = |names: Names| -> Result<Option<Part>> {
         let mut names = names.into_iter();
         let Some((images, labels)) = names.find_map(|(images, labels)| {
@@ -71,7 +71,7 @@ pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Foun
         Some(train) => Some(train),
         None => part(ONE_PART)?,
     };
-    let found = Found {
+    let found = Contents {
         train,
         validation: part(VALIDATION)?,
         test: part(TEST)?,
@@ -87,7 +87,7 @@ pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Foun
     by_shape(arrays, path)
 }
 
-fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
+fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Contents>> {
     let kinds = Kinds::of(arrays);
     let (images, labels) = match (kinds.images.as_slice(), kinds.labels.as_slice()) {
         ([(images, n)], [(labels, m)]) if n == m && kinds.others.is_empty() => {
@@ -101,7 +101,7 @@ fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
         Some(labels) => format!("{images} for the images and {labels} for their labels"),
         None => format!("{images} for images without labels"),
     };
-    Ok(Some(Found {
+    Ok(Some(Contents {
         train: Some(assemble(arrays, path, images, labels)?),
         validation: None,
         test: None,

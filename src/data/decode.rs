@@ -9,6 +9,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use super::error::{Problem, Result};
 use super::jpeg;
 use super::part::check_size;
+use super::sizes;
 
 /// Channels (1 for grey, 3 for anything else), height and width, from the image's header.
 pub(super) fn probe(path: &Path) -> Result<[usize; 3]> {
@@ -18,7 +19,7 @@ pub(super) fn probe(path: &Path) -> Result<[usize; 3]> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width).saturating_mul(height.into());
     if pixels > MAX_DECODED / BYTES_A_PIXEL {
-        let found = format!("{height}x{width}");
+        let found = sizes::shown(&[height, width]);
         return Err(Problem::TooManyPixels(found).at(path));
     }
     let channels = if is_grey(decoder.color_type()) { 1 } else { 3 };

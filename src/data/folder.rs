@@ -11,7 +11,7 @@ use super::decode::probe;
 use super::error::{Problem, Result, listed};
 use super::part::{Part, Pixels, Store};
 use super::walk::{Folder, Listing, Walk};
-use super::{Found, name_of};
+use super::{Contents, name_of};
 
 /// What the images of a folder are for, by its name in small letters.
 const TRAIN: &[&str] = &["train", "training"];
@@ -33,7 +33,7 @@ pub(super) fn is_image_folder(folder: &Path) -> Result<bool> {
 }
 
 /// A data set with a folder for each part, or of one part.
-pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
+pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Contents> {
     match arrangement(folder)? {
         (Arranged::Whole(whole), notes) => whole.alone(given, notes),
         (Arranged::Parts(splits), notes) => parts(folder, splits, given, notes),
@@ -41,7 +41,7 @@ pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
 }
 
 /// The same without classes, whatever folders the images of a part lie in.
-pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
+pub(super) fn open_unlabelled(folder: &Path) -> Result<Contents> {
     let unlabelled = |split: Split| {
         let (folder, images) = split.side_by_side();
         part(&folder, images, None)
@@ -55,7 +55,7 @@ pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
             [part(train)?, part(validation)?, part(test)?]
         }
     };
-    Ok(Found {
+    Ok(Contents {
         train,
         validation,
         test,
@@ -149,7 +149,7 @@ fn parts(
     splits: Vec<Split>,
     given: Option<&ClassNames>,
     mut notes: Vec<String>,
-) -> Result<Found> {
+) -> Result<Contents> {
     let found = by_part(folder, splits)?;
     // A folder alone is most often one of unlabelled images inside another.
     let classes = |least| {
@@ -180,7 +180,7 @@ fn parts(
         split.into_part(&classes, given, &mut notes).map(Some)
     };
     let [train, validation, test] = found;
-    Ok(Found {
+    Ok(Contents {
         train: read(train)?,
         validation: read(validation)?,
         test: read(test)?,
@@ -210,7 +210,7 @@ struct Split {
 
 impl Split {
     /// It is all there is.
-    fn alone(self, given: Option<&ClassNames>, mut notes: Vec<String>) -> Result<Found> {
+    fn alone(self, given: Option<&ClassNames>, mut notes: Vec<String>) -> Result<Contents> {
         for class in self.listing.classes() {
             let (inner, direct) = class.inside();
             if !direct && inner.iter().all(|name| part_called(name).is_some()) {
@@ -220,7 +220,7 @@ impl Split {
             }
         }
         let classes = self.class_names(given)?;
-        Ok(Found {
+        Ok(Contents {
             train: Some(self.into_part(&classes, given, &mut notes)?),
             validation: None,
             test: None,

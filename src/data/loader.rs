@@ -15,6 +15,7 @@ use super::error::{DataError, Problem, Result};
 use super::normalisation::Tables;
 use super::part::{Part, Pixels, noise};
 use super::resizing::Resizing;
+use super::sizes;
 use super::transform::{InputSize, Raster, Sample, Transform};
 
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
@@ -174,13 +175,10 @@ impl Loader {
             (None, Some(channels)) => [channels, stored[1], stored[2]],
             (None, None) => return Ok(stored),
         };
-        let values = shape
-            .iter()
-            .try_fold(1, |product: usize, &side| product.checked_mul(side));
+        let values = sizes::product(&shape);
         let refuse = |why: &str| {
-            let [channels, height, width] = shape;
-            let size = format!("input size {channels}x{height}x{width} {why}");
-            Err(DataError::Setting(size))
+            let size = sizes::shown(&shape);
+            Err(DataError::Setting(format!("input size {size} {why}")))
         };
         match (&part.store.pixels, stored[0], shape[0]) {
             _ if !values.is_some_and(|values| (1..=LARGEST).contains(&values)) => {
@@ -244,7 +242,7 @@ pub fn ahead<T>(
         let (sender, receiver) = mpsc::sync_channel(AHEAD);
         scope.spawn(move || {
             for batch in batches {
-                // Nobody takes any more.
+                // The receiver is gone: no batch is wanted any more.
                 if sender.send(batch).is_err() {
                     break;
                 }
@@ -256,15 +254,14 @@ pub fn ahead<T>(
 
 /// Room for the pixels of a batch.
 fn zeros(images: usize, [channels, height, width]: [usize; 3]) -> Result<Vec<f32>> {
-    let sides = [channels, height, width];
-    let count = sides.into_iter().try_fold(images, usize::checked_mul);
+    let count = sizes::product(&[images, channels, height, width]);
     // Where there is not as much memory the plain way to take it would end the process.
     let there_is_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
     match count.filter(there_is_room) {
         Some(count) => Ok(vec![0.0; count]),
         None => Err(DataError::Setting(format!(
-            "a batch of {images} images of {height}x{width} does not fit the memory: lower --batch-size, or name a \
-             smaller --input-size"
+            "a batch of {images} images of {} does not fit the memory: lower --batch-size, or name a smaller --input-size",
+            sizes::shown(&[height, width])
         ))),
     }
 }
@@ -381,8 +378,8 @@ impl Painter<'_> {
                 // Without an input size the first image sets it, and resizing would be a surprise.
                 if shape[1..] != self.shape[1..] && !self.resizes {
                     let problem = Problem::MixedSizes {
-                        found: format!("{}x{}", shape[1], shape[2]),
-                        expected: format!("{}x{}", self.shape[1], self.shape[2]),
+                        found: sizes::shown(&shape[1..]),
+                        expected: sizes::shown(&self.shape[1..]),
                     };
                     return Err(problem.at(path));
                 }

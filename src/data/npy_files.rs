@@ -9,7 +9,7 @@ use super::arrays::{self, Arrays, Kinds};
 use super::error::{Problem, Result, listed};
 use super::npy::{self, Npy};
 use super::part::Part;
-use super::{Found, file_names};
+use super::{Contents, file_names};
 
 const ENDING: &str = ".npy";
 
@@ -28,7 +28,7 @@ pub(super) fn is_npy_folder(names: &[String]) -> bool {
 }
 
 /// A folder of arrays of one data set.
-pub(super) fn open_folder(folder: &Path) -> Result<Found> {
+pub(super) fn open_folder(folder: &Path) -> Result<Contents> {
     let mut files = Files::of(folder)?;
     if let Some(found) = arrays::parts(&mut files, folder)? {
         return Ok(found);
@@ -49,7 +49,7 @@ pub(super) fn open_folder(folder: &Path) -> Result<Found> {
 }
 
 /// One array of images, with the labels that lie beside it.
-pub(super) fn open_file(path: &Path) -> Result<Found> {
+pub(super) fn open_file(path: &Path) -> Result<Contents> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -86,7 +86,7 @@ pub(super) fn open_file(path: &Path) -> Result<Found> {
     } else {
         (part, None)
     };
-    Ok(Found {
+    Ok(Contents {
         train,
         validation: None,
         test,

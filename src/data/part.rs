@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::error::{DataError, Problem, Result};
+use super::sizes;
 
 /// Where pixels come from, image after image, each channels × height × width.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub enum Samples {
 /// Refuses an image, channels × height × width, without pixels.
 pub(super) fn check_size([_, height, width]: [usize; 3]) -> Result<(), Problem> {
     match height.min(width) {
-        0 => Err(Problem::NoPixels(format!("{height}x{width}"))),
+        0 => Err(Problem::NoPixels(sizes::shown(&[height, width]))),
         _ => Ok(()),
     }
 }
@@ -230,11 +231,8 @@ impl Part {
 ///
 /// When an image would have no value at all, or more than memory can address.
 pub fn synthetic(shape: [usize; 3], n: NonZeroUsize, seed: u64) -> Result<Part> {
-    let values = shape
-        .iter()
-        .try_fold(1, |product: usize, &side| product.checked_mul(side));
-    if !values.is_some_and(|values| (1..=isize::MAX as usize / size_of::<f32>()).contains(&values))
-    {
+    let addressable = 1..=isize::MAX as usize / size_of::<f32>();
+    if !sizes::product(&shape).is_some_and(|values| addressable.contains(&values)) {
         let problem = format!("synthetic images of {shape:?} cannot be made");
         return Err(DataError::Setting(problem));
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::error::Problem;
 use super::resample::{Interpolation, Weighable, resampled};
+use super::sizes;
 
 /// What an image is brought to before its centre is cut out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl fmt::Display for ResizeTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResizeTo::Shorter(side) => side.fmt(f),
-            ResizeTo::Exactly(height, width) => write!(f, "{height}x{width}"),
+            ResizeTo::Exactly(height, width) => f.write_str(&sizes::shown(&[height, width])),
             ResizeTo::Covering => f.write_str("covering"),
             ResizeTo::Itself => f.write_str("itself"),
         }
@@ -70,8 +71,8 @@ impl Resizing {
                 // Further out pixels have no exact place.
                 .filter(|side| *side <= u32::MAX as usize)
                 .ok_or_else(|| Problem::TooElongated {
-                    found: format!("{}x{}", own[0], own[1]),
-                    expected: format!("{}x{}", size[0], size[1]),
+                    found: sizes::shown(&own),
+                    expected: sizes::shown(&size),
                 })
         };
         let [height, width] = own;
