@@ -1,17 +1,17 @@
-//! Where the elements of a tensor went that is handed on in another shape: `reshape`, `permute` and the like.
+//! Where the elements of a tensor are after `reshape`, `permute` and the like.
 //!
-//! A skip that is flattened to tokens for one sum and folded back for the next is the identity all the same.
+//! A skip that is flattened to tokens for one sum, and brought back into its shape for the next, is still the identity.
 
 use crate::program::{Dim, Operand, Program, Statement, axis};
 
-/// Consecutive elements of the tensor that all began with: `size` of them, `stride` apart.
+/// A row of elements of the original tensor: `size` of them, `stride` apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
     size: Dim,
     stride: Dim,
 }
 
-/// A tensor's dimensions, each made of axes of the tensor that all began with, the outermost first.
+/// A tensor's dimensions, each made of axes of the original tensor, the outermost first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Layout(Vec<Vec<Axis>>);
 
@@ -46,7 +46,8 @@ impl Layout {
         true
     }
 
-    /// What the statement makes of a tensor of this layout, its first argument; `None` if it does more than rearrange it.
+    /// What the statement makes of a tensor of this layout, its first argument; `None` if it does more than rearrange
+    /// it.
     pub fn rearranged(&self, program: &Program, statement: &Statement) -> Option<Self> {
         match statement.operator()? {
             "reshape" | "view" | "flatten" | "unflatten" | "squeeze" | "unsqueeze" | "view_as"

@@ -56,14 +56,14 @@ pub enum Reason {
     RunsTwice,
     /// Its module hangs in several places of the module tree.
     SharedModule,
-    /// The code that holds it has no expression for its output that runs once, or none for its input.
+    /// The code around it has no expression for its output that runs just once, or none for its input.
     CallNotPlain,
     /// The shape of its input or of its output could not be told.
     UnknownShape {
-        /// Where shapes ended before.
+        /// The place from which on shapes are not known.
         behind: Option<String>,
     },
-    /// Code besides the call that `forward` makes speaks of it, in another way than a call that could be taken out.
+    /// Code besides the call in `forward` uses it in a way that cannot be taken out.
     UsedElsewhere {
         class: String,
         method: String,
@@ -79,7 +79,7 @@ impl Reason {
         *otherwise == OtherUse::PicksByNumber
     }
 
-    /// Whether the block is `x + f(x)` all the same, and only the code or the weights of others hold it.
+    /// Whether the block is `x + f(x)` nevertheless, and only other code or shared weights keep it from going.
     #[must_use]
     pub fn holds_residual(&self) -> bool {
         matches!(
@@ -139,8 +139,8 @@ pub enum Granularity {
     Fine,
 }
 
-/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
-/// one it takes.
+/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of
+/// the one it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Candidates {
@@ -175,7 +175,7 @@ pub struct Block {
     pub stage: usize,
     /// `None`: the block can be removed.
     pub obstacle: Option<Reason>,
-    /// Where else it is called: in branches that never run, and in other methods.
+    /// Its other calls: in branches that never run, and in other methods.
     pub elsewhere: Vec<Bypass>,
     /// Number of parameters.
     pub params: i64,
@@ -195,7 +195,7 @@ impl Block {
         place_in_code(program, self.call, self.frame, self.input, self.output)
     }
 
-    /// The calls in the code of [`Block::frame`] that do nothing but statements of the block, and write memory by them.
+    /// The calls in the code of [`Block::frame`] that run statements of the block alone, and write memory.
     pub(crate) fn writes_in_code(&self, program: &Program) -> Vec<CallId> {
         let inside = program.statements[self.statements.clone()].iter();
         let written: BTreeSet<ValueId> = inside
@@ -243,7 +243,7 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
         match (bypasses, &block.obstacle) {
             (Ok(bypasses), None) => block.elsewhere = bypasses,
             (Err(reason), None) => block.obstacle = Some(reason),
-            // What makes a call no plain expression is told where it is known.
+            // Why the call is not plain is more useful to know than that it is not.
             (Err(reason), Some(_)) if reason.is_pick() => block.obstacle = Some(reason),
             (_, Some(_)) => {}
         }

@@ -1,17 +1,17 @@
-//! Methods that are the same but for the names in them: tracing writes a module's code once for each call, as `forward`,
-//! `forward1`, …
+//! Methods that differ only in the names of variables and methods: tracing writes a module's code once for each call,
+//! as `forward`, `forward1`, …
 
 use std::collections::HashMap;
 
 use crate::program::ast::{Assign, Expr, Function, Stmt};
 use crate::program::{Attribute, ModuleId, Network};
 
-/// Parts of code that are compared, over all comparisons.
+/// How many parts of code are compared at most, over all comparisons.
 const MAX_COMPARED: usize = 1 << 23;
 
 pub(super) struct Twins<'a> {
     network: &'a Network,
-    /// What was compared before: class and both methods.
+    /// Results of earlier comparisons, by class and both methods.
     known: HashMap<(&'a str, String, String), bool>,
     left: usize,
 }
@@ -74,7 +74,7 @@ impl<'a> Pair<'_, 'a> {
             names: HashMap::new(),
             modules: HashMap::new(),
         };
-        // Types name the class, which is the same one.
+        // Both methods are of one class, so that the names of types mean the same.
         if one.params.len() != other.params.len() || one.returns != other.returns {
             return false;
         }
@@ -125,7 +125,7 @@ impl<'a> Pair<'_, 'a> {
         self.targets(&one.targets, &other.targets)
     }
 
-    /// Variables that are bound: from here on they have each other's meaning.
+    /// Variables that are bound: from here on one stands for the other.
     fn targets(&mut self, one: &'a [Expr], other: &'a [Expr]) -> bool {
         one.len() == other.len()
             && one.iter().zip(other).all(|(a, b)| match (a, b) {

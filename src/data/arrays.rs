@@ -1,4 +1,4 @@
-//! Images and labels out of named arrays, wherever these lie.
+//! Images and labels from named arrays, in an archive or in files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const TRAIN: Names = [("x_train", "y_train"), ("train_images", "train_labels")];
 const VALIDATION: Names = [("x_val", "y_val"), ("val_images", "val_labels")];
 const TEST: Names = [("x_test", "y_test"), ("test_images", "test_labels")];
 const ONE_PART: Names = [("images", "labels"), ("x", "y")];
-/// More are not looked at to find out what they hold.
+/// How many arrays are looked at to find out what they hold.
 const MOST: usize = 64;
 
 const IMAGE_SHAPES: &str = "images x height x width, with the channels last or second; save it as \
@@ -23,7 +23,7 @@ const IMAGE_SHAPES: &str = "images x height x width, with the channels last or s
 
 /// Arrays that are found by their names.
 pub(super) trait Arrays {
-    /// Of all arrays, without `.npy`.
+    /// The names of all arrays, without `.npy`.
     fn names(&self) -> Vec<String>;
     /// Where an array lies, for messages.
     fn place(&self, name: &str) -> PathBuf;
@@ -113,12 +113,12 @@ fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Contents>> {
     }))
 }
 
-/// Arrays by what their shapes can be.
+/// Arrays, sorted by what they may be according to their shapes.
 #[derive(Default)]
 pub(super) struct Kinds {
-    /// With the number of images.
+    /// Names, with the number of images.
     pub images: Vec<(String, usize)>,
-    /// With the number of labels.
+    /// Names, with the number of labels.
     pub labels: Vec<(String, usize)>,
     pub others: Vec<String>,
 }
@@ -245,8 +245,9 @@ enum Channels {
     One,
 }
 
-/// Grey and colour go before 2 and 4 channels; where both places could still be meant the channels are last, as in the
-/// data sets of Keras. Of other numbers the channels are what differs from two equal sides, or the least of three.
+/// Where the channels are, by their number: 1 and 3 are likelier than 2 and 4, and where both places are possible the
+/// channels are last, as in the data sets of Keras. Otherwise the channels are the side that differs from two equal
+/// sides, or the least of three.
 fn channels(shape: &[usize]) -> Option<Channels> {
     match *shape {
         [_, _, _] => Some(Channels::One),

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::error::Problem;
 use super::sizes;
 
-/// Reads exactly `expected` bytes, which have to be the last. Memory grows with what is really there, so a
-/// header that lies upwards costs nothing.
+/// Reads exactly `expected` bytes, which have to be the last. Memory grows with the bytes that are really there, so
+/// that a header which announces too much costs nothing.
 pub(super) fn read_rest(reader: impl Read, expected: u64) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let end = reader

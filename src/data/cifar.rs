@@ -102,7 +102,7 @@ impl Layout {
             self.read_file(path, classes, &mut pixels, &mut labels)?;
         }
         let store = Store {
-            // An error about a part of one file can name that file.
+            // A part of one file is named by that file in errors.
             path: if let [file] = files { file } else { folder }.to_owned(),
             shape: SHAPE,
             pixels: Pixels::Bytes(pixels),

@@ -40,8 +40,8 @@ pub(super) fn decode(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
     Ok(([3, height, width], (0..3).flat_map(plane).collect()))
 }
 
-/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce as
-/// many as it likes, and several are decoded at a time.
+/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce
+/// as many as it likes, and several are decoded at a time.
 const MAX_DECODED: u64 = 256 << 20;
 const BYTES_A_PIXEL: u64 = 4;
 

@@ -22,7 +22,7 @@ enum Kind {
     Labels,
 }
 
-/// A file name taken apart.
+/// The parts of a file name.
 #[derive(Debug, PartialEq, Eq)]
 struct Name<'a> {
     /// What comes before images or labels: `train-`, `emnist-letters-test-`.

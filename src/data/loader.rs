@@ -57,7 +57,7 @@ impl Loader {
         self.batch_size
     }
 
-    /// Batches of another size.
+    /// The same with batches of another size.
     #[must_use]
     pub fn with_batch_size(&self, batch_size: NonZeroUsize) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Loader {
         }
     }
 
-    /// Images of this shape, channels × height × width, whatever they were to be before.
+    /// The same for images of this shape, channels × height × width.
     #[must_use]
     pub fn with_shape(&self, [channels, height, width]: [usize; 3]) -> Self {
         let mut loader = self.clone();
@@ -78,8 +78,8 @@ impl Loader {
         loader
     }
 
-    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std` of pixels
-    /// in 0..1.
+    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std` of
+    /// pixels in 0..1.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Loader {
         self
     }
 
-    /// Whether an image is another in every epoch.
+    /// Whether an image differs from epoch to epoch.
     #[must_use]
     pub fn is_augmented(&self) -> bool {
         self.augment
@@ -152,7 +152,7 @@ impl Loader {
         })
     }
 
-    /// One that changes nothing at random.
+    /// A painter that changes nothing at random.
     pub(super) fn plain_painter<'a>(&self, part: &'a Part) -> Result<Painter<'a>> {
         self.painter(part, None, 0)
     }
@@ -230,10 +230,10 @@ impl Iterator for Batches<'_> {
 
 impl ExactSizeIterator for Batches<'_> {}
 
-/// Batches that wait to be taken.
+/// How many batches are prepared ahead.
 const AHEAD: usize = 2;
 
-/// Lets `work` have the batches in turn, prepared on another thread while it is at those before.
+/// Gives `work` the batches in turn. Another thread prepares them while `work` handles those before.
 pub fn ahead<T>(
     batches: Batches<'_>,
     work: impl FnOnce(&mut dyn Iterator<Item = Result<Batch>>) -> T,
@@ -255,7 +255,7 @@ pub fn ahead<T>(
 /// Room for the pixels of a batch.
 fn zeros(images: usize, [channels, height, width]: [usize; 3]) -> Result<Vec<f32>> {
     let count = sizes::product(&[images, channels, height, width]);
-    // Where there is not as much memory the plain way to take it would end the process.
+    // `vec!` would end the process if there is not enough memory.
     let there_is_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
     match count.filter(there_is_room) {
         Some(count) => Ok(vec![0.0; count]),
@@ -328,9 +328,9 @@ impl Batches<'_> {
 #[derive(Debug)]
 pub(super) struct Painter<'a> {
     part: &'a Part,
-    /// Of the output.
+    /// The shape of the output.
     shape: [usize; 3],
-    /// Whether that shape was asked for, not found.
+    /// Whether a size was asked for; otherwise the shape is that of the first image.
     resizes: bool,
     resizing: Option<Resizing>,
     tables: Tables,

@@ -118,7 +118,7 @@ pub struct DataSet {
     /// The only folder of a class among image folders, which most often is one of unlabelled images inside another:
     /// the labels were left out.
     pub only_class: Option<String>,
-    /// What is there and not used, or was taken for something that it need not be: a sentence each.
+    /// Notes on what is not used, and on what was guessed: a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -143,7 +143,7 @@ pub fn open(path: &Path) -> Result<DataSet> {
     open_labelled(path, &Labelling::default())
 }
 
-/// The same with labels that mean what the data does not say itself.
+/// The same, with what the data does not tell of its labels.
 ///
 /// # Errors
 ///
@@ -162,8 +162,8 @@ pub fn open_labelled(path: &Path, labelling: &Labelling) -> Result<DataSet> {
     DataSet::new(path, format, found, labelling)
 }
 
-/// Opens images whose classes need not mean anything: where class folders do not tell the numbers of their classes, they
-/// are folders of unlabelled images.
+/// Opens images whose classes need not mean anything: where class folders do not tell the numbers of their classes,
+/// they are folders of unlabelled images.
 ///
 /// # Errors
 ///
@@ -198,7 +198,7 @@ impl DataSet {
         labelling: &Labelling,
     ) -> Result<Self> {
         let labelled = |part: &Option<Part>| part.as_ref().is_some_and(|p| p.labels().is_some());
-        // Some data sets keep the labels of their test part to themselves.
+        // Some data sets come without the labels of their test part.
         if found.test.is_none() || (labelled(&found.validation) && !labelled(&found.test)) {
             found.test = found.validation.take();
         }
@@ -254,7 +254,7 @@ impl DataSet {
         self.parts_mut().try_for_each(|part| part.count_from(first))
     }
 
-    /// The number of a class comes from the names of all: with one alone it means nothing.
+    /// Folders are numbered by the order of their names, so that a single folder tells nothing of its class.
     fn leave_out_an_only_class(&mut self) {
         if self.numbered != Numbered::ByFolder || self.classes.len() != 1 {
             return;

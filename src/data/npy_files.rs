@@ -15,7 +15,7 @@ const ENDING: &str = ".npy";
 
 /// What labels are called beside images of any name.
 const LABELS: [&str; 2] = ["labels", "y"];
-/// What an array of images is called by, and the array of their labels in its place.
+/// Words in the names of arrays of images, and those in the names of the arrays of their labels.
 const WORDS: [(&str, &str); 4] = [
     ("images", "labels"),
     ("image", "label"),
@@ -122,7 +122,7 @@ fn companions(stem: &str) -> Vec<String> {
     names
 }
 
-/// A label for each image, of those that stand for each of several blocks of images.
+/// One label for each image, where a file has the labels of one block of images and there are several such blocks.
 fn repeated(labels: Vec<i64>, images: usize, notes: &mut Vec<String>, place: &Path) -> Vec<i64> {
     let count = labels.len();
     if count == 0 || count >= images || !images.is_multiple_of(count) {

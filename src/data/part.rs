@@ -18,8 +18,7 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
     /// In 0..1.
     Unit(Vec<f32>),
-    /// Standard normal noise, made anew whenever it is looked at; what the network is to see as it is: no
-    /// normalisation applies.
+    /// Standard normal noise, made anew whenever it is read. The network sees it as it is, without normalisation.
     Noise {
         seed: u64,
     },
@@ -95,12 +94,12 @@ impl Part {
         self.rows.is_empty()
     }
 
-    /// From now on the images have no labels.
+    /// Drops the labels of all images.
     pub fn forget_labels(&mut self) {
         self.labels = None;
     }
 
-    /// From now on the first class is 0, which was `first` before.
+    /// Changes labels that count from `first` into labels that count from 0.
     pub(super) fn count_from(&mut self, first: u32) -> Result<(), Problem> {
         let first = i64::from(first);
         let Some(labels) = &self.labels else {
@@ -113,7 +112,7 @@ impl Part {
         Ok(())
     }
 
-    /// From now on a class has the number at the place of its old one.
+    /// Changes the number of each class `n` into `numbers[n]`.
     pub(super) fn renumber(&mut self, numbers: &[i64]) {
         let number = |label: &i64| {
             let at = usize::try_from(*label).ok();
@@ -201,7 +200,7 @@ impl Part {
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut classes = self.shuffled_classes(&mut rng);
-        // Whose turn it is first decides who gets the remainder: not always class 0.
+        // The first classes get the remainder, so their order is random too: it must not always be class 0.
         classes.shuffle(&mut rng);
         let mut drawn = Vec::with_capacity(wanted);
         while drawn.len() < wanted {

@@ -1,15 +1,15 @@
 //! Resampling as Pillow does it, bit for bit: a separable convolution whose filter grows with the reduction, with
 //! fixed-point weights, and rounded to bytes between its two passes.
 //!
-//! The algorithm is that of Pillow's documentation ("Concepts: Filters") and of its `Resample.c`, which says how weights are
-//! rounded; the order of the passes is that of Pillow 13 (python-pillow/Pillow#9549).
+//! The algorithm is that of Pillow's documentation ("Concepts: Filters") and of its `Resample.c`, which says how
+//! weights are rounded; the order of the passes is that of Pillow 13 (python-pillow/Pillow#9549).
 
 use std::ops::Range;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How pixels between pixels are made.
+/// How values between pixels are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -41,7 +41,7 @@ impl Interpolation {
     }
 }
 
-/// Bits behind the point of a weight: eight are for the pixel, two for sums beyond it and the sign.
+/// Bits behind the point of a weight. Of 32 bits, eight are for the pixel, and two for larger sums and the sign.
 const PRECISION: u32 = 32 - 8 - 2;
 
 /// Elements that can be weighed and summed.
@@ -80,9 +80,9 @@ impl Weighable for f32 {
     }
 }
 
-/// What one new pixel is made of.
+/// The old pixels and their weights that make one new pixel.
 struct Mixture<W> {
-    /// Of the old pixels, which one is the first.
+    /// The number of the first old pixel.
     first: usize,
     weights: Vec<W>,
 }

@@ -14,9 +14,9 @@ pub enum ResizeTo {
     Shorter(usize),
     /// Height and width, whatever becomes of the proportions.
     Exactly(usize, usize),
-    /// What just covers the input.
+    /// The smallest size that covers the input.
     Covering,
-    /// What it is.
+    /// Its own size.
     Itself,
 }
 
@@ -68,7 +68,7 @@ impl Resizing {
             let scaled = side as u128 * by as u128 / of as u128;
             usize::try_from(scaled)
                 .ok()
-                // Further out pixels have no exact place.
+                // Beyond this the places of pixels are not exact.
                 .filter(|side| *side <= u32::MAX as usize)
                 .ok_or_else(|| Problem::TooElongated {
                     found: sizes::shown(&own),

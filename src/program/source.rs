@@ -23,9 +23,21 @@ pub struct Sources {
 /// A line of a source file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodeLine {
-    /// By its place among the files.
+    /// The place of the file among the files.
     file: u32,
     line: u32,
+}
+
+/// Whether a class or function of this qualified name is the archive's; all others are libtorch's own.
+#[must_use]
+pub fn is_of_archive(qualified: &str) -> bool {
+    qualified.starts_with("__torch__.")
+}
+
+/// Whether a class of this qualified name is registered with libtorch, so that the archive has no code of it.
+#[must_use]
+pub fn is_registered_class(qualified: &str) -> bool {
+    qualified.starts_with("__torch__.torch.classes.")
 }
 
 /// Where the definition of a class or a function is kept.
@@ -61,7 +73,7 @@ impl Index {
     }
 }
 
-/// Of the same code.
+/// Whether both have the same code; lines do not count.
 impl PartialEq for Sources {
     fn eq(&self, other: &Self) -> bool {
         self.files == other.files

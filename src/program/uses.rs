@@ -17,11 +17,11 @@ pub enum Usage<'a> {
         id: CallId,
         args: &'a [Arg],
     },
-    /// It gives it a name, by which it speaks of it elsewhere if at all.
+    /// It only binds it to a variable; uses of that variable are uses of their own.
     Named,
     /// It picks one of the modules in it by a number.
     Picked,
-    /// It hands it on or computes with it, in this call if in any.
+    /// It hands it on or computes with it; `within` is the call in which it does, if there is one.
     Read { within: Option<CallId> },
 }
 
@@ -46,7 +46,7 @@ struct Node<'a> {
     uses: Vec<Use<'a>>,
 }
 
-/// The places where a network's code speaks of what hangs somewhere.
+/// The places where a network's code speaks of modules and tensors.
 #[derive(Debug, Default)]
 pub struct Uses<'a> {
     classes: HashMap<String, ClassUses<'a>>,
@@ -66,11 +66,11 @@ pub struct FoundUse<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Itself,
-    /// Something that hangs in it.
+    /// A module or a tensor inside it.
     Inside,
-    /// The module it hangs in.
+    /// The module that holds it.
     Holder,
-    /// A module around that.
+    /// A module around its holder.
     Around,
 }
 
@@ -98,8 +98,8 @@ impl<'a> Uses<'a> {
         uses.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells the
-    /// class of a module.
+    /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells
+    /// the class of a module.
     #[must_use]
     pub fn of_attribute<'c>(
         &self,
@@ -226,7 +226,7 @@ impl<'a> ClassUses<'a> {
     }
 }
 
-/// Usage often a method binds each variable.
+/// How often a method binds each variable.
 fn bindings(method: &Function) -> HashMap<&str, usize> {
     fn count<'a>(statements: &'a [Stmt], bound: &mut HashMap<&'a str, usize>) {
         for statement in statements {

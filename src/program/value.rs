@@ -374,8 +374,8 @@ impl Val {
         Val::new(Operand::Module(id), Known::Module(id))
     }
 
-    /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that it
-    /// lies in; a long text counts as several parts.
+    /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that
+    /// it lies in; a long text counts as several parts.
     #[must_use]
     pub(super) fn weight(&self) -> usize {
         self.count().1

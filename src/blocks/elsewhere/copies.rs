@@ -1,4 +1,5 @@
-//! The code of a span that another method writes again: as freezing does, and code without modules for its blocks.
+//! Copies of the code of a span in other methods. Freezing makes them, and people write them where a block has no
+//! module.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +7,7 @@ use crate::blocks::twins::Twins;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk};
 use crate::program::{Attribute, Mention, ModuleId, Network};
 
-/// Names that lead to one another are followed so far.
+/// How many variables, each bound to the next, are followed at most.
 const MAX_STEPS: usize = 256;
 
 /// A method, and what its variables stand for.
@@ -18,7 +19,7 @@ struct Code<'a> {
 #[derive(Clone, Copy)]
 enum Meaning<'a> {
     Parameter,
-    /// It is bound several times, or by something else than an assignment.
+    /// It is bound several times, or not by an assignment.
     Unclear,
     Whole(&'a Expr),
     /// One of the values that are unpacked.
@@ -72,7 +73,8 @@ impl<'a> Code<'a> {
         }
     }
 
-    /// What an expression comes down to: the variable, the call or the literal behind names for it.
+    /// The expression that a variable is bound to, through any number of variables; and which part of it, if it is
+    /// unpacked.
     fn behind(&self, mut expression: &'a Expr) -> (&'a Expr, Option<usize>) {
         for _ in 0..MAX_STEPS {
             expression = expression.unparenthesised();
@@ -104,7 +106,7 @@ impl<'a> Code<'a> {
 
 /// A place where the span's code is written again.
 pub(super) struct Copy {
-    /// The call that gives what the span's output is there.
+    /// The call whose result stands for the span's output.
     pub call: CallId,
     pub stand_in: Mention,
     /// All calls of the copy.
@@ -175,7 +177,7 @@ fn calls_in(function: &Function) -> Vec<(CallId, &Expr)> {
     calls
 }
 
-/// What the span's input is in a copy: a parameter, or what an expression makes or a part of that.
+/// What stands for the span's input in a copy: a parameter, or the result of an expression or a part of it.
 #[derive(Clone, Copy)]
 enum StandIn<'a> {
     Parameter(&'a str),
@@ -200,7 +202,7 @@ struct Attempt<'s, 't, 'a> {
     one: &'s Code<'a>,
     other: &'s Code<'a>,
     input: &'s Mention,
-    /// What the input is in the copy, and how the code there can speak of it.
+    /// What stands for the input in the copy, and how the code there can speak of it.
     stand_in: Option<(StandIn<'a>, Mention)>,
     /// Expressions of the span, and what each is in the copy.
     matched: HashMap<*const Expr, *const Expr>,
@@ -240,7 +242,7 @@ impl<'a> Attempt<'_, '_, 'a> {
         }
     }
 
-    /// Whether this can be what the input is in the copy.
+    /// Whether this can stand for the input in the copy.
     fn is_stand_in(&mut self, expression: &'a Expr) -> bool {
         let (behind, part) = self.other.behind(expression);
         let meaning = |name: &String| self.other.bound.get(name.as_str());
@@ -270,7 +272,7 @@ impl<'a> Attempt<'_, '_, 'a> {
         if let (Expr::Name(a), Expr::Name(b)) = (a, b) {
             return match (self.one.is_variable(a), self.other.is_variable(b)) {
                 (false, false) => a == b,
-                // Of parameters only the module itself is the same in both.
+                // Of the parameters only the module itself is sure to be the same in both.
                 (true, true) => {
                     self.one.receiver() == Some(a.as_str())
                         && self.other.receiver() == Some(b.as_str())

@@ -26,19 +26,19 @@ pub struct Bypass {
     pub stand_in: Mention,
 }
 
-/// What a method does with a block that keeps it from being taken out of there.
+/// A use of a block in a method from which it cannot be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherUse {
-    /// It hands it on, or calls another method of it than `forward` does.
+    /// The method hands the block on, or calls another method of it than `forward` does.
     NoCall,
-    /// What it gives to it does not show what to put in its place.
+    /// The arguments of the call do not show what to put in its place.
     UnclearCall,
     ReadsInside,
-    /// It uses weights of it in other code than that of the block.
+    /// The method uses weights of the block in other code than that of the block.
     NoCopy,
     PicksByNumber,
     HandsOnHolder,
-    /// Its code gives more than its output, such as sizes, which is read behind it.
+    /// Code behind the block reads more of it than its output, such as sizes.
     ReadsBesides,
 }
 
@@ -177,17 +177,17 @@ fn bypass(
     }
 }
 
-/// The parameter of a block's method that its input is given as.
+/// The parameter through which a block's method takes the input.
 struct Parameter<'a> {
     module: ModuleId,
     class: &'a Class,
     method: &'a str,
-    /// Among those behind the receiver.
+    /// Its place among the parameters behind the receiver.
     position: usize,
 }
 
 impl<'a> Parameter<'a> {
-    /// As `forward` calls the block.
+    /// The parameter that `forward` passes the input to.
     fn of(
         network: &'a Network,
         program: &'a Program,
@@ -211,7 +211,7 @@ impl<'a> Parameter<'a> {
             None => argument,
         };
         let parameter = params.get(position)?;
-        // What is given may stand wherever the result does only if it is of the same type.
+        // The argument can only take the place of the result if both are of the same type.
         let tensor = Expr::Name("Tensor".into());
         let taken = parameter.annotation.as_ref().unwrap_or(&tensor);
         let given = method.returns.as_ref().unwrap_or(&tensor);
@@ -223,7 +223,7 @@ impl<'a> Parameter<'a> {
         })
     }
 
-    /// The place of its argument in a call of this method, where all the others can be left out.
+    /// The place of its argument in a call of this method; `None` if leaving out the other arguments changes more.
     fn among(&self, method: &str, args: &[Arg]) -> Option<usize> {
         let method = self.class.method(method)?;
         let parameter = &method.params.get(self.position + 1)?.name;
@@ -239,7 +239,7 @@ impl<'a> Parameter<'a> {
     }
 }
 
-/// Whether nothing but its value is lost with an expression.
+/// Whether an expression does nothing but give a value, so that it can be left out.
 fn only_computes(expression: &Expr) -> bool {
     let mut pure = true;
     expression.walk(&mut |part| {

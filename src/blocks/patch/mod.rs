@@ -153,7 +153,7 @@ impl Patch {
         let mut classes = ClassEditor::new(network);
         let mut dropped: Vec<(ModuleId, &str)> = Vec::new();
         let mut edited: BTreeMap<(ModuleId, &str), Before> = BTreeMap::new();
-        // The last block first: what stands in for it may be the output of one before it, which goes as well.
+        // The last block first: its input may be the output of a block before it, which goes as well.
         for removal in self.removals.iter().rev() {
             for bypass in std::iter::once(&removal.own).chain(&removal.elsewhere) {
                 let code = classes.method_mut(bypass.module, &bypass.method);
@@ -202,7 +202,7 @@ impl Patch {
         Ok((patched, constants))
     }
 
-    /// Takes out the names for what is to go that no code uses.
+    /// Removes variables that are bound to attributes which go, where nothing reads them.
     fn drop_unread_names(&self, classes: &mut ClassEditor) {
         let uses = classes.uses();
         let attributes = self.removals.iter().flat_map(|r| &r.attributes);
@@ -219,7 +219,7 @@ impl Patch {
         }
     }
 
-    /// The attributes that go with the blocks: those that no code speaks of.
+    /// The attributes that go with the blocks: those that no code uses any more.
     fn unused(&self, classes: &ClassEditor) -> Result<Vec<(ModuleId, &str)>, PatchError> {
         let uses = classes.uses();
         let mut unused = Vec::new();
@@ -227,7 +227,7 @@ impl Patch {
             for (owner, name) in &removal.attributes {
                 match classes.of_attribute(&uses, *owner, name).first() {
                     None => unused.push((*owner, name.as_str())),
-                    // A module that was called as a whole is used up; of a span, what others use stays.
+                    // A module that is a block must not be used any more. Of a span, what other code uses stays.
                     Some(found) if removal.is_call => {
                         let class = classes.class_of(found.owner);
                         return Err(removal.still_used(class, found.method));

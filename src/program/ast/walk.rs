@@ -26,8 +26,8 @@ impl Expr {
         }
     }
 
-    /// The children of two expressions, in pairs, if they are all that can be different: names apart, everything that
-    /// stands outside of children is the same.
+    /// The children of two expressions, in pairs, if the expressions are the same but for their children. Two names
+    /// count as the same.
     pub fn aligned<'a>(&'a self, other: &'a Expr) -> Option<Vec<(&'a Expr, &'a Expr)>> {
         let same = match (self, other) {
             (Expr::Name(_), Expr::Name(_)) => true,
@@ -38,7 +38,7 @@ impl Expr {
             }
             (Expr::Unary { operator: a, .. }, Expr::Unary { operator: b, .. })
             | (Expr::Binary { operator: a, .. }, Expr::Binary { operator: b, .. }) => a == b,
-            // The parts of a slice that are left out have no place among its children.
+            // A slice has no children for the parts that it leaves out, so these are compared here.
             (Expr::Slice(a), Expr::Slice(b)) => a
                 .iter()
                 .map(Option::is_some)

@@ -1,4 +1,4 @@
-//! Taking back what was built since a point, when code turns out not to be followable.
+//! Taking back what was built since a point, when it turns out that code cannot be followed.
 
 use super::{Builder, CallIndex, CodeLine, objects};
 
@@ -12,7 +12,7 @@ pub(in crate::program) struct Checkpoint {
     undo: usize,
     in_place_seen: usize,
     objects: objects::Mark,
-    /// What is noted of the code of the call being followed: its variables and expressions.
+    /// The call being followed, and how many of its variables and expressions were noted.
     notes: Option<(CallIndex, usize, usize)>,
     no_grad: bool,
     autocast: bool,

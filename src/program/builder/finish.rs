@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Builder, Families, Program, Val, ValueId};
 
 impl Builder<'_> {
-    /// The in-place operators that changed memory somebody looks at later through another name.
+    /// The in-place operators that changed memory which later statements read through another value.
     pub fn conflicts(&self, output: &Val) -> HashSet<usize> {
         let mut defined_at: HashMap<ValueId, usize> = HashMap::new();
         for (i, statement) in self.statements.iter().enumerate() {
@@ -47,7 +47,7 @@ impl Builder<'_> {
         found
     }
 
-    /// The finished program: statements nobody needs are gone.
+    /// The finished program, without the statements that nothing needs.
     pub fn finish(mut self, input: ValueId, output: Val) -> Program {
         let families = Families::of(&self.values, &self.statements);
         for (i, value) in self.values.iter_mut().enumerate() {

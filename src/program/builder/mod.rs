@@ -1,8 +1,8 @@
 //! The flat program while it grows: statements, what their values alias, and in-place writes made functional.
 //!
 //! `relu_(x)` becomes `x' = relu(x)`, and whatever meant `x` means `x'` from there on. That is the same network
-//! only while nobody looks at `x` through another name (a view made before). [`Builder::finish`] finds such looks;
-//! those writes then stay in place.
+//! only while no statement reads `x` through another value (a view made before). [`Builder::conflicts`] finds such
+//! reads; the network is then followed again, and those writes stay in place.
 
 mod checkpoint;
 mod finish;
@@ -19,7 +19,7 @@ use super::{
     Value,
 };
 
-/// So far back a value's statement is looked for: hostile code must not make that slow.
+/// How many statements back a value's statement is looked for: hostile code must not make that slow.
 const RECENT: usize = 1 << 11;
 
 /// Why a branch stays whose condition asks for a shape.
@@ -31,7 +31,7 @@ pub(super) const EARLY_RETURN: &str = "it returns early where data decide";
 struct Write {
     statement: usize,
     root: ValueId,
-    /// Which of the in-place operators met so far this is.
+    /// Its number among the in-place operators met so far.
     ordinal: usize,
 }
 
@@ -51,10 +51,10 @@ pub(super) struct Builder<'a> {
     /// The in-place operators, by order of appearance, that must stay so.
     keep_in_place: &'a HashSet<usize>,
     pub learned: &'a Learned,
-    /// Of all modules.
+    /// The paths of all modules.
     pub paths: &'a [&'a str],
-    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
-    /// rolled back: too many roots only make less known.
+    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. They are
+    /// never rolled back: a root too many only means that less is known.
     written: HashSet<ValueId>,
     /// The lists and dictionaries made so far.
     pub objects: Objects,
@@ -62,7 +62,7 @@ pub(super) struct Builder<'a> {
     pub no_grad: bool,
     /// Code that was followed runs under `torch.autocast()`.
     pub autocast: bool,
-    /// Where the call stands that is being followed.
+    /// The line of the call being followed.
     pub line: Option<CodeLine>,
 }
 
@@ -257,7 +257,7 @@ impl<'a> Builder<'a> {
         false
     }
 
-    /// What the last statement costs, where the statement itself does not tell.
+    /// Sets the MACs of the last statement, where they do not follow from the statement itself.
     pub fn costs(&mut self, macs: i64) {
         if let Some(statement) = self.statements.last_mut() {
             statement.macs = Some(macs);

@@ -88,8 +88,7 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// The value of an attribute that holds no tensor or module below it, or holds a module itself. Counts the parts that
-/// were looked at.
+/// The value of an attribute that is a module, or that has no tensors in it. Adds the number of its parts to `parts`.
 fn attribute_value(attribute: &Attribute, parts: &mut usize) -> Option<Val> {
     *parts += 1;
     let mut all = |items: &[Attribute]| -> Option<Vec<Val>> {

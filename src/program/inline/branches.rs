@@ -1,8 +1,8 @@
-//! Branches that facts do not decide: what holds whichever way the network goes.
+//! Branches that the analysis cannot decide: what holds whichever side the network takes.
 //!
-//! Both ways of a branch are followed and taken back again. What they agree on is known of the statement that stays.
-//! Where the branches of a call hang together (`fast` is set in one and read in the next), every way through the
-//! whole call is followed instead, and the call stays as one statement.
+//! Both sides of a branch are followed and taken back again. What they agree on is known of the statement that stays.
+//! Where the branches of a call depend on each other (`fast` is set in one and read in the next), every way through
+//! the whole call is followed instead, and the call stays as one statement.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use crate::program::{Op, opaque::Renaming};
 
 /// Why a branch stays whose condition data decide.
 pub(super) const UNDECIDED: &str = "a branch that data decide";
-/// Ways through one call that are followed.
+/// How many ways through one call are followed at most.
 const MAX_WAYS: usize = 64;
-/// Statements that are followed and taken back again, over the whole network.
+/// How many statements are followed and taken back again at most, over the whole network.
 const MAX_SPECULATION: usize = 100_000;
 
 /// One way through a call: which side is taken at each undecided branch.
 #[derive(Default)]
 pub(super) struct Way {
-    /// True is the first side. Branches beyond the end take it too, and are added.
+    /// For each branch, whether the first side is taken. A branch beyond the end takes it too, and is added.
     turns: Vec<bool>,
     passed: usize,
 }
@@ -70,7 +70,7 @@ pub(super) struct Outcome<T> {
     pub macs: Option<i64>,
 }
 
-/// What is known of the variables that a branch assigns. `None`: the variable holds nothing that anybody reads.
+/// What is known of the variables that a branch assigns; `None` for a variable that nothing reads.
 pub(super) type Variables = BTreeMap<String, Option<Known>>;
 
 impl<'a> Inliner<'a> {
@@ -156,7 +156,7 @@ impl<'a> Inliner<'a> {
         merged
     }
 
-    /// What all ways through a call agree on, if that is what it costs.
+    /// What all ways through a call agree on; `None` if their MACs differ or are not known, or the ways are too many.
     pub(super) fn every_way(
         &mut self,
         function: &'a Function,
@@ -194,7 +194,7 @@ impl<'a> Inliner<'a> {
         })
     }
 
-    /// Follows code and takes it back again. `None`: it raises.
+    /// Follows code and takes it back again; `None` if the code raises an error.
     fn speculate<T>(
         &mut self,
         follow: impl FnOnce(&mut Self) -> Step<T>,
@@ -242,7 +242,7 @@ impl<'a> Inliner<'a> {
         Ok(())
     }
 
-    /// The value with what it consists of taken out of it.
+    /// The value with a statement for each of its items, which takes the item out of it.
     pub(super) fn unfolded(&mut self, val: Val) -> Val {
         let (Known::Tuple(items), Operand::Value(id)) = (&val.known, &val.operand) else {
             return val;
@@ -262,8 +262,8 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Whether a side of a branch calls no method and gives what the method returns: in TorchScript a `return` from the middle
-/// is a branch around all the code behind it.
+/// Whether a side of a branch calls no method and gives what the method returns: in TorchScript a `return` from the
+/// middle is a branch around all the code behind it.
 fn ends_method(frame: &Frame, side: &[Stmt]) -> bool {
     let returned =
         |target: &Expr| matches!(target, Expr::Name(name) if frame.returned.contains(name));
@@ -283,14 +283,14 @@ fn is_method_call(expression: &Expr) -> bool {
     matches!(&**callee, Expr::Attribute { .. }) && callee.dotted().is_none()
 }
 
-/// What stays known of a value once the statements that made it are taken back. `None`: nobody reads the value.
+/// What stays known of a value once the statements that made it are taken back; `None` if nothing reads the value.
 fn outline(val: &Val) -> Option<Known> {
     if matches!(&val.operand, Operand::Literal(text) if text.starts_with("uninitialized(")) {
         return None;
     }
     Some(match &val.known {
         Known::Tuple(items) => {
-            // An item nobody reads is none that anything is known of.
+            // Nothing is known of an item that nothing reads.
             let known = |v: &Val| Val::placeholder(outline(v).unwrap_or(Known::Nothing));
             Known::Tuple(items.iter().map(known).collect())
         }

@@ -7,7 +7,7 @@ use crate::program::builder::{CodePlace, positional};
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, CallSite, ModuleId, Op};
 
-/// So many members of a class are searched for a name in the time that a part of a value is handed on.
+/// How many members of a class are searched in the time that counts as one part of work.
 const SEARCHED: usize = 16;
 
 impl<'a> Inliner<'a> {
@@ -135,7 +135,7 @@ impl<'a> Inliner<'a> {
         (class.base.as_deref() == Some("NamedTuple")).then(|| fields.collect())
     }
 
-    /// A call of a named tuple's class: a tuple that only this call can write down.
+    /// A call of a named tuple's class. Its result is a tuple, but no tuple literal has its type, so the call stays.
     fn construct(&mut self, class: &str, fields: &[&str], args: NamedVals) -> Step<Val> {
         let all_given = args.len() == fields.len()
             && args

@@ -53,8 +53,8 @@ impl Inliner<'_> {
         }
     }
 
-    /// A dictionary that a module keeps from call to call, such as a cache, while code is followed to be taken back.
-    /// What it holds besides what the archive says was put there by the code that is followed.
+    /// A dictionary that a module keeps from call to call, such as a cache, in code that is followed only to be taken
+    /// back. It holds what the archive says, and what the code being followed put there.
     pub(super) fn kept_dictionary(
         &mut self,
         module: ModuleId,
@@ -137,7 +137,7 @@ impl Inliner<'_> {
         let given = self
             .builder
             .emit(Op::Alias, vec![positional(operand)], Known::Nothing);
-        // More changes than are followed only make less known.
+        // If there were too many changes to follow, less is known, which is no error.
         let _ = self.builder.objects.set(id, given.clone());
         given
     }
@@ -196,7 +196,7 @@ fn change_list(name: &str, items: &[Val], args: &[&Val]) -> Option<(Known, Optio
     Some((Known::List(items), result))
 }
 
-/// `any_key`: of a key that is not known it only matters what comes with it.
+/// The dictionary after the change. With `any_key` keys may be unknown: then only the values count.
 fn change_dict(
     name: &str,
     pairs: &[(Val, Val)],

@@ -143,14 +143,14 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// libtorch knows these classes by their very names.
+/// libtorch recognises these classes by their names.
 const AUTOCAST: [&str; 3] = [
     "__torch__.torch.amp.autocast_mode.autocast",
     "__torch__.torch.cpu.amp.autocast_mode.autocast",
     "__torch__.torch.cuda.amp.autocast_mode.autocast",
 ];
 
-/// What code of a context may call without touching any value of the network.
+/// What the code of a context may call without changing any value of the network.
 const HARMLESS: [&str; 12] = [
     "torch.is_grad_enabled",
     "torch.set_grad_enabled",

@@ -5,7 +5,7 @@ use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::positional;
 use crate::program::objects::holds_object;
 use crate::program::value::{Dim, Known, Operand, Val};
-use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op};
+use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op, is_of_archive};
 
 /// A call in the code, as it is written.
 #[derive(Clone, Copy)]
@@ -197,7 +197,7 @@ impl<'a> Inliner<'a> {
                 },
             );
         }
-        let known = if is_in_archive(dotted) {
+        let known = if is_of_archive(dotted) {
             Known::Function(dotted.into())
         } else {
             Known::Nothing
@@ -280,7 +280,7 @@ impl<'a> Inliner<'a> {
         {
             let args = self.args(frame, args)?;
             self.builder.line = self.line(frame, id);
-            return if is_in_archive(&dotted) {
+            return if is_of_archive(&dotted) {
                 self.call_function(&dotted, args)
             } else {
                 self.primitive(&dotted, args, results)
@@ -323,11 +323,6 @@ impl Inliner<'_> {
         };
         sources.line(file, id)
     }
-}
-
-/// Whether a class or function of this qualified name has its code in the archive: all else is torch's own.
-fn is_in_archive(qualified: &str) -> bool {
-    qualified.starts_with("__torch__.")
 }
 
 fn text_literal(text: &str) -> Val {

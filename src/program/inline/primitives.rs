@@ -9,7 +9,7 @@ use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Attribute, Op, Statement, ValueId};
 
 impl<'a> Inliner<'a> {
-    /// The words of the language that look like functions.
+    /// Calls of the language's own functions.
     pub(super) fn builtin(
         &mut self,
         frame: &mut Frame,
@@ -37,7 +37,7 @@ impl<'a> Inliner<'a> {
             ("unchecked_cast", [annotation, value]) => {
                 self.typed(frame, "unchecked_cast", &annotation.value, &value.value)
             }
-            // Nobody reads it: it fills the place of a value on a way that raises or does not give one.
+            // Nothing reads it: it fills the place of a value where the code raises an error or gives none.
             ("uninitialized", [annotation]) => Ok(Val::new(
                 Operand::Literal(format!("uninitialized({})", annotation.value)),
                 Known::Nothing,
@@ -186,7 +186,7 @@ impl<'a> Inliner<'a> {
         self.made(Val { operand, ..dict })
     }
 
-    /// Changes that the flat program could not show.
+    /// Refuses changes that the flat program could not show.
     fn refuse_hidden_changes(&self, name: &str, args: &NamedVals) -> Step<()> {
         let target = args.first().map(|(_, v)| &v.operand);
         let changes_constant =
@@ -331,7 +331,7 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Whether a value is of one of these types, by their names; of those that say what a list holds nothing is told.
+/// Whether a value is of one of these types, by their names; `None` for types that say what a list holds.
 fn is_instance(known: &Known, kinds: &Expr) -> Option<bool> {
     let own = match known {
         Known::Tensor { .. } => "Tensor",
@@ -356,7 +356,7 @@ fn is_instance(known: &Known, kinds: &Expr) -> Option<bool> {
     }
 }
 
-/// The types of which a value has at most one.
+/// Types that exclude each other: a value has at most one of them.
 const KINDS: [&str; 9] = [
     "Tensor", "int", "float", "bool", "str", "NoneType", "list", "tuple", "dict",
 ];
@@ -408,7 +408,7 @@ fn makes_integers(
         "sort" | "topk" | "max" | "min" | "median" | "mode" | "kthvalue" | "cummax" | "cummin" => {
             statement.outputs.get(1) == Some(&value)
         }
-        // Behind the device, or alone.
+        // It may stand behind the device, or alone.
         "to" => [1, 2]
             .iter()
             .any(|at| statement.arg(*at, "dtype").is_some_and(is_integral)),
@@ -416,7 +416,7 @@ fn makes_integers(
     }
 }
 
-/// Whether what hangs at a module is integers, in lists or alone.
+/// Whether an attribute is an integer, or a list or tuple of such.
 fn holds_integers(attribute: &Attribute) -> bool {
     match attribute {
         Attribute::Int(_) => true,

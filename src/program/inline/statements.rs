@@ -122,7 +122,7 @@ impl<'a> Inliner<'a> {
         Ok(Flow::Next)
     }
 
-    /// Follows the body of a loop once. `Some`: the loop is left, and the code behind it goes on so.
+    /// Follows the body of a loop once. `Some` if this leaves the loop: how the code goes on behind it.
     fn loop_body(&mut self, frame: &mut Frame, body: &'a [Stmt]) -> Step<Option<Flow>> {
         Ok(match self.block(frame, body)? {
             Flow::Next | Flow::Continue => None,

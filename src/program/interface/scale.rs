@@ -1,4 +1,4 @@
-//! On what scale the class scores are: most networks give them before softmax, some behind it.
+//! The scale of the class scores: most networks give them before softmax, some behind it.
 
 use std::collections::HashMap;
 
@@ -26,16 +26,16 @@ pub enum Scale {
 /// What is known of the numbers that a value holds for each image.
 #[derive(Clone, Copy)]
 enum Numbers {
-    /// Not negative, and so much together.
+    /// They are not negative, and this is their sum.
     Sum(f64),
-    /// The same of each of several that were stacked, on average.
+    /// Several such values were stacked; this is their average sum.
     StackedSum(f64),
     Logarithms,
     Independent,
 }
 
 impl Scale {
-    /// Of this value of the program.
+    /// The scale of this value of the program.
     #[must_use]
     pub fn of(network: &Network, program: &Program, scores: Option<ValueId>) -> Self {
         let Some(scores) = scores else {
@@ -57,7 +57,7 @@ impl Scale {
         }
     }
 
-    /// Before softmax, as most networks give them.
+    /// Whether they are given before softmax, as by most networks.
     #[must_use]
     pub fn is_usual(&self) -> bool {
         *self == Scale::Scores
@@ -79,7 +79,7 @@ impl Scale {
     }
 }
 
-/// What a statement gives, from what it is given.
+/// What is known of the result of a statement.
 fn numbers(
     network: &Network,
     program: &Program,
@@ -171,7 +171,7 @@ fn is_of_classes(program: &Program, softmax: &Statement) -> bool {
     along > 0 && others.all(|(_, size)| size.known() == Some(1))
 }
 
-/// Whether the result has the numbers of the first argument and no others, image by image.
+/// Whether the result has, for each image, just the numbers of the first argument.
 fn keeps_numbers(program: &Program, statement: &Statement) -> bool {
     let passes = match &statement.op {
         Op::Alias => true,

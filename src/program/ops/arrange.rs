@@ -111,7 +111,8 @@ rules! {
         Some(shape)
     }
 
-    /// Without dimensions all ones go. A batch is no single image there: what such code does with one is another network.
+    /// Without dimensions all ones go. A batch is no single image there: what such code does with one is another
+    /// network.
     squeeze(args) {
         let shape = args.shape(0)?;
         let goes = match args.get(1, "dim") {

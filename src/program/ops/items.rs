@@ -134,7 +134,7 @@ fn unary(name: &str, a: Item) -> Option<Item> {
     })
 }
 
-/// Whether the two meet in double precision: a tensor of it is there, not only a plain number.
+/// Whether arithmetic on the two is in double precision: one of them is a tensor of that type, not a plain number.
 fn in_double(a: &Val, b: &Val) -> bool {
     let is = |v: &Val| v.is_tensor() && matches!(of(v), Some(Item::Double(_)));
     is(a) || is(b)

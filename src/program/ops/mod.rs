@@ -104,7 +104,7 @@ pub(super) fn results(name: &str, args: &Args, count: usize) -> Vec<Known> {
     shapes.into_iter().map(Known::tensor).collect()
 }
 
-/// Whether an operator gives what nothing can be known of before data run through it.
+/// Whether data decide how many elements the result of an operator has.
 pub(super) fn is_counted_by_data(name: &str) -> bool {
     matches!(table::rule(name), Some(Rule::CountedByData))
 }
@@ -170,7 +170,7 @@ fn tensor_result(name: &str, args: &Args, rule: Option<Rule>) -> Result {
             );
         }
         "numel" => return number(args.shape(0).and_then(|s| element_count(s)).map(Known::Int)),
-        // The input is an ordinary tensor, and so is all of known sizes that is made of it.
+        // The input is an ordinary tensor, and so is every value of known shape that is computed from it.
         "is_nested" => return number(args.shape(0).map(|_| Known::Bool(false))),
         "int" | "Int" | "IntImplicit" | "ScalarImplicit" | "item" | "Float" | "FloatImplicit" => {
             let item = args.at(0).and_then(items::of);
@@ -188,7 +188,7 @@ fn tensor_result(name: &str, args: &Args, rule: Option<Rule>) -> Result {
         _ if writes_in_place(name) => args.shape(0).cloned(),
         Some(Rule::Several(shapes)) => match shapes(name, args).as_deref() {
             Some([one]) => one.clone(),
-            // Their number is what the assignment says.
+            // Only the assignment tells how many there are.
             _ => return Ok(Known::Nothing),
         },
         Some(rule) => shape_by(rule, name, args)?,

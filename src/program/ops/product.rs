@@ -117,8 +117,8 @@ rules! {
         shapes.try_fold(first, |product, next| of(&product, next?))
     }
 
-    /// `scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=…, enable_gqa=…)`; with the last the
-    /// query has several heads for one of the others.
+    /// `scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=…, enable_gqa=…)`; with the last
+    /// the query has several heads for one of the others.
     attention(args) {
         let of = |i: usize| args.shape(i)?.split_last_chunk::<2>();
         let ((query, [rows, _]), (key, _), (value, [_, width])) = (of(0)?, of(1)?, of(2)?);

@@ -81,7 +81,7 @@ pub(in crate::program) fn is_view(name: &str) -> bool {
 pub(in crate::program) fn is_conversion(name: &str) -> bool {
     matches!(
         name,
-        "to" | "type_as" | "float" | "half" | "double" | "_to_copy"
+        "to" | "type_as" | "float" | "half" | "double" | "bfloat16" | "_to_copy"
     )
 }
 
@@ -108,14 +108,9 @@ pub(in crate::program) fn mutates_container(name: &str) -> bool {
 
 /// Whether the result may share memory with the first argument.
 pub(in crate::program) fn may_alias(name: &str) -> bool {
-    /// Besides the views: some give their argument itself where there is nothing to do, and some give lists of views.
+    /// Besides views and conversions: some give their argument itself where there is nothing to do, and some give lists
+    /// of views.
     const OTHERS: &[&str] = &[
-        "to",
-        "type_as",
-        "float",
-        "half",
-        "double",
-        "bfloat16",
         "cpu",
         "cuda",
         "conj",
@@ -125,7 +120,8 @@ pub(in crate::program) fn may_alias(name: &str) -> bool {
         "meshgrid",
         "broadcast_tensors",
     ];
-    is_view(name) || OTHERS.contains(&name)
+    let may_convert_nothing = is_conversion(name) && name != "_to_copy";
+    is_view(name) || may_convert_nothing || OTHERS.contains(&name)
 }
 
 /// Activations that may stand behind the addition of a residual block: one input, same shape, element by element.

@@ -9,7 +9,7 @@ use crate::program::{
     is_activation, is_conversion,
 };
 
-/// Tokens beside those of positions that an attention may have: for the class, for distillation, registers.
+/// How many tokens besides those of positions an attention may have: for the class, for distillation, registers.
 const EXTRA_TOKENS: i64 = 8;
 
 /// Operators, besides activations and conversions, whose results see at a position what their arguments see there.
@@ -43,7 +43,7 @@ const POINTWISE: &[&str] = &[
     "channel_shuffle",
 ];
 
-/// Operators that tell of a tensor, and nothing of what is in it.
+/// Operators whose result depends on the form of a tensor, not on its elements.
 const SIZES: &[&str] = &["size", "len", "dim", "numel", "dtype", "device"];
 
 pub(super) struct Rules<'a> {
@@ -72,7 +72,7 @@ impl Rules<'_> {
             Some(operator) => self.operator(operator, statement, &seen),
         };
         Some(ruled.unwrap_or_else(|| {
-            // Whatever is made of all of it sees all of it.
+            // If every argument sees the whole image, so does the result.
             let all = seen.iter().all(|(_, v)| v.field == Field::Whole);
             if all { View::whole() } else { View::UNKNOWN }
         }))
@@ -161,12 +161,12 @@ impl Rules<'_> {
         }
     }
 
-    /// Element by element, or one beside the other: as much as the widest of them sees.
+    /// The view of a result element by element, or side by side: it sees as much as the widest argument.
     fn union(&self, statement: &Statement, seen: &[(ValueId, View)]) -> Option<View> {
         let field = seen.iter().map(|(_, v)| v.field).reduce(Field::with)?;
         let given = self.given(statement);
         let rank = given.as_ref().map(Vec::len);
-        // One that is broadcast says nothing of positions.
+        // An argument that is broadcast does not tell where the positions are.
         let full = |(value, view): &&(ValueId, View)| {
             let spread = |d: &usize| {
                 self.sizes(*value)

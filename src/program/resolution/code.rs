@@ -7,6 +7,7 @@ use super::Unresolved;
 use super::members::{Known, Members};
 use super::types::Type;
 use crate::program::ast::{Arg, Assign, Expr, Function, Stmt};
+use crate::program::{is_of_archive, is_registered_class};
 
 /// What the code of a network may speak of.
 pub(super) struct Body<'m, 'a> {
@@ -39,8 +40,8 @@ impl<'a> Body<'_, 'a> {
     /// Whether the classes that a type names are there.
     pub fn annotation(&self, annotation: &Expr, place: &str) -> Result<(), Unresolved> {
         match annotation.dotted() {
-            Some(name) if name.starts_with("__torch__.") => {
-                let built_in = name.starts_with("__torch__.torch.classes.");
+            Some(name) if is_of_archive(&name) => {
+                let built_in = is_registered_class(&name);
                 if built_in || self.members.class(&name).is_some() {
                     Ok(())
                 } else {
@@ -70,10 +71,10 @@ struct Scope<'b, 'm, 'a> {
     variables: HashMap<&'a str, Type<'a>>,
 }
 
-/// Bare names that are no variables.
+/// Names of the language that are no variables.
 const LITERALS: [&str; 7] = ["True", "False", "None", "inf", "nan", "infj", "nanj"];
 
-/// Functions whose first argument is a type, and whether the second gives what they give.
+/// Functions whose first argument is a type. They give their second argument, if there is one.
 const TYPED: [&str; 3] = ["annotate", "unchecked_cast", "uninitialized"];
 
 impl<'a> Scope<'_, '_, 'a> {
@@ -249,7 +250,7 @@ impl<'a> Scope<'_, '_, 'a> {
                     Err(nothing(name, self.place))
                 }
             }
-            "__torch__" if name.starts_with("__torch__.torch.classes.") => Ok(Some(Type::Unknown)),
+            "__torch__" if is_registered_class(&name) => Ok(Some(Type::Unknown)),
             "__torch__" => self.own_global(&name).map(Some),
             _ => Err(nothing(root, self.place)),
         }
@@ -260,7 +261,7 @@ impl<'a> Scope<'_, '_, 'a> {
             return Ok(Type::Function(function));
         }
         let is_class = |name: &str| self.body.members.class(name).is_some();
-        // A member of an enumeration follows its class.
+        // `Class.MEMBER` of an enumeration.
         let known = is_class(name)
             || name
                 .rsplit_once('.')

@@ -19,8 +19,8 @@ pub(super) struct Known<'a> {
 pub(super) struct Members<'a> {
     classes: HashMap<String, Known<'a>>,
     functions: HashMap<String, &'a Function>,
-    /// The class that an annotation names, if it is one of these, by the annotation's address: a name may be as long as
-    /// a file, and is read once.
+    /// The class that an annotation names, if it is one of these, by the address of the annotation: a name may be as
+    /// long as a file, so each is read just once.
     named: RefCell<HashMap<*const Expr, Option<Rc<str>>>>,
 }
 

@@ -17,7 +17,7 @@ impl Checks {
         let mut checks = Checks {
             variables: HashSet::new(),
         };
-        // What only checks read is computed of what only checks read, and so on.
+        // Once a variable is found to be for checks alone, so may be those that it is computed from.
         loop {
             let besides = checks.reads_besides(body);
             let is_read = |reads: &Reads, names: &[&str]| names.iter().any(|n| times(reads, n) > 0);

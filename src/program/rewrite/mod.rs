@@ -10,7 +10,7 @@ use super::ast::{CallId, Expr, Function, Stmt, walk, walk_mut};
 use checks::Checks;
 use variables::{Reads, binding_count, bound_by, bound_in, reads, times};
 
-/// Puts what `by` speaks of in the place of a call. `false` if the method has no such call, or nothing of that kind.
+/// Replaces a call by the expression that `by` speaks of. `false` if the method has no such call or expression.
 pub(crate) fn replace_call(method: &mut Function, id: CallId, by: &Mention) -> bool {
     let Some(stand_in) = stand_in(method, id, by) else {
         return false;
@@ -98,7 +98,7 @@ fn drop_checks_of_what_is_gone(method: &mut Function, before: &Before) -> bool {
     !gone.is_empty() && before.checks.drop_those_of(&gone, &mut method.body)
 }
 
-/// Removes the names that a method gives to attributes and never speaks of them by.
+/// Removes the variables that a method binds to attributes and never reads.
 pub(crate) fn drop_unread_names(method: &mut Function) {
     loop {
         let reads = reads(&method.body);
@@ -186,7 +186,7 @@ fn only_binds(statement: &Stmt) -> bool {
     plain && statement.blocks().into_iter().flatten().all(only_binds)
 }
 
-/// `y = x` is left where a call stood: both become one variable where each is bound just once.
+/// Where a call was replaced, `y = x` is left: both become one variable if each is bound just once.
 fn merge_aliases(method: &mut Function) {
     while let Some((at, alias, origin)) = find_alias(method) {
         method.body.remove(at);

@@ -12,7 +12,7 @@ use crate::program::ast::{Assign, Class, Expr, Member, walk_mut};
 pub(super) struct NewAttribute {
     pub name: String,
     pub constant: usize,
-    /// Else a buffer.
+    /// Whether it is a parameter; otherwise it is a buffer.
     pub parameter: bool,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Thawing {
     pub attributes: Vec<NewAttribute>,
     /// For every use, by its number in the class, the attribute that takes the constant's place.
     of_use: HashMap<usize, usize>,
-    /// For constants that are one parameter, that parameter: reads that say nothing of it mean it as well.
+    /// For each constant that becomes one parameter, that parameter: reads of no known kind are replaced by it as well.
     of_constant: HashMap<usize, usize>,
 }
 
@@ -121,7 +121,7 @@ fn uses(class: &Class) -> Vec<Use> {
     found
 }
 
-/// The uses as something that can be trained, with their numbers in the class.
+/// The uses that can become parameters or buffers, with their numbers in the class.
 fn trainable(
     archive: &Archive,
     uses: Vec<Use>,
@@ -148,7 +148,7 @@ fn trainable(
     Ok(found)
 }
 
-/// The constants that are one attribute however often they are read.
+/// The constants that become one attribute, however often they are read.
 fn tied(archive: &Archive, uses: &[(usize, Use)]) -> Result<HashSet<usize>, ArchiveError> {
     let mut conditional: BTreeMap<usize, bool> = BTreeMap::new();
     for (_, used) in uses {

@@ -7,9 +7,9 @@ use crate::program::ast::{Arg, Expr, Function, Stmt};
 pub(super) enum Part {
     /// A weight or bias, by the operator's own signature.
     Weight(&'static str),
-    /// What batch norm measured.
+    /// A statistic that batch norm measured.
     Statistic(&'static str),
-    /// An operand of arithmetic that knows no weights.
+    /// An operand of arithmetic, which does not say whether it is a weight.
     Operand,
 }
 
@@ -144,7 +144,7 @@ const ARITHMETIC: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the operator is called in a name, and what it takes the argument at `position` for.
+/// The word for the operator in names, and what the argument at `position` is to it.
 fn part(function: &str, position: usize) -> Option<(&'static str, Part)> {
     let name = function.strip_prefix("torch.")?;
     if let Some(operator) = WEIGHTED.iter().find(|w| w.names.contains(&name)) {
@@ -154,7 +154,7 @@ fn part(function: &str, position: usize) -> Option<(&'static str, Part)> {
     }
     let twin = name.strip_suffix('_');
     if twin.is_some() && position == 0 {
-        // It is written into, which no parameter may be.
+        // The operator writes into it, which is not allowed for parameters.
         return None;
     }
     let name = twin.unwrap_or(name);
