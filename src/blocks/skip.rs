@@ -14,7 +14,7 @@ pub(super) fn flow(
     input: ValueId,
 ) -> (HashSet<ValueId>, HashSet<ValueId>) {
     let mut depends = HashSet::from([input]);
-    let mut skip = Skip::from(program, input);
+    let mut skip = SkipPaths::from(program, input);
     for statement in statements {
         if statement.reads().any(|v| depends.contains(&v)) {
             depends.extend(&statement.outputs);
@@ -27,17 +27,17 @@ pub(super) fn flow(
 /// For each carrier, where the input's elements are; `None` if shapes are not known.
 type Carriers = HashMap<ValueId, Option<Layout>>;
 
-struct Skip<'a> {
+struct SkipPaths<'a> {
     program: &'a Program,
     /// The input itself.
     same: Carriers,
     sums: Carriers,
 }
 
-impl<'a> Skip<'a> {
+impl<'a> SkipPaths<'a> {
     fn from(program: &'a Program, input: ValueId) -> Self {
         let layout = program.shape(input).and_then(|shape| Layout::of(shape));
-        Skip {
+        SkipPaths {
             program,
             same: HashMap::from([(input, layout)]),
             sums: HashMap::new(),

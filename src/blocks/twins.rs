@@ -47,14 +47,14 @@ impl<'a> Twins<'a> {
         let class = self.network.sources.class(class);
         let same = class
             .and_then(|class| Some((class.method(one)?, class.method(other)?)))
-            .is_some_and(|(one, other)| Pair::same(self, module, one, other));
+            .is_some_and(|(one, other)| Comparison::same(self, module, one, other));
         self.known.insert(key, same);
         same
     }
 }
 
 /// Two functions in lockstep.
-struct Pair<'t, 'a> {
+struct Comparison<'t, 'a> {
     twins: &'t mut Twins<'a>,
     /// The other's name for each variable of the one.
     names: HashMap<&'a str, &'a str>,
@@ -62,14 +62,14 @@ struct Pair<'t, 'a> {
     modules: HashMap<&'a str, ModuleId>,
 }
 
-impl<'a> Pair<'_, 'a> {
+impl<'a> Comparison<'_, 'a> {
     fn same(
         twins: &mut Twins<'a>,
         module: ModuleId,
         one: &'a Function,
         other: &'a Function,
     ) -> bool {
-        let mut pair = Pair {
+        let mut comparison = Comparison {
             twins,
             names: HashMap::new(),
             modules: HashMap::new(),
@@ -82,12 +82,12 @@ impl<'a> Pair<'_, 'a> {
             if a.annotation != b.annotation || a.default != b.default {
                 return false;
             }
-            pair.names.insert(&a.name, &b.name);
+            comparison.names.insert(&a.name, &b.name);
         }
         if let Some(receiver) = one.params.first() {
-            pair.modules.insert(&receiver.name, module);
+            comparison.modules.insert(&receiver.name, module);
         }
-        pair.blocks(&one.body, &other.body)
+        comparison.blocks(&one.body, &other.body)
     }
 
     fn blocks(&mut self, one: &'a [Stmt], other: &'a [Stmt]) -> bool {

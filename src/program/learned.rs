@@ -25,7 +25,7 @@ pub struct Place {
 
 /// A value whose shape is not known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Open {
+pub struct OpenValue {
     pub value: ValueId,
     place: Place,
     reads: Vec<ValueId>,
@@ -114,7 +114,7 @@ impl Builder<'_> {
     }
 
     /// The values of unknown shape that others read.
-    pub fn open(&self, needed: &HashSet<ValueId>) -> Vec<Open> {
+    pub fn open(&self, needed: &HashSet<ValueId>) -> Vec<OpenValue> {
         let mut runs: HashMap<ModuleId, usize> = HashMap::new();
         let runs: Vec<usize> = self
             .calls
@@ -137,7 +137,7 @@ impl Builder<'_> {
             for (output, value) in statement.outputs.iter().enumerate() {
                 // A value that nothing reads may not exist when the network runs: a variable of one side of a branch.
                 if is_open(&self.values[value.0 as usize].known) && needed.contains(value) {
-                    open.push(Open {
+                    open.push(OpenValue {
                         value: *value,
                         place: Place {
                             module: self.paths[self.calls[call.0].module.0 as usize].to_owned(),

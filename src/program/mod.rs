@@ -44,7 +44,7 @@ use std::ops::Range;
 pub use builder::CodePlace;
 pub use emit::{Code, Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
-pub use learned::{Learned, Open, dim_of_batches};
+pub use learned::{Learned, OpenValue, dim_of_batches};
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, methods_of, parse};
 pub use print::{print, print_statements};
@@ -273,7 +273,7 @@ pub struct Program {
     /// Code runs under `torch.autocast()`, which picks element types while the network runs.
     pub autocast: bool,
     /// The values whose shapes are not known and that running the network may tell ([`Learned`]).
-    pub open: Vec<Open>,
+    pub open: Vec<OpenValue>,
 }
 
 impl Program {

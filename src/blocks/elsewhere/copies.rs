@@ -11,7 +11,7 @@ use crate::program::{Attribute, Mention, ModuleId, Network};
 const MAX_STEPS: usize = 256;
 
 /// A method, and what its variables stand for.
-struct Code<'a> {
+struct MethodCode<'a> {
     function: &'a Function,
     bound: HashMap<&'a str, Meaning<'a>>,
 }
@@ -40,9 +40,9 @@ impl<'a> Meaning<'a> {
     }
 }
 
-impl<'a> Code<'a> {
+impl<'a> MethodCode<'a> {
     fn of(function: &'a Function) -> Self {
-        let mut code = Code {
+        let mut code = MethodCode {
             function,
             bound: HashMap::new(),
         };
@@ -129,7 +129,7 @@ impl SpanCode<'_> {
         if !twins.count(part_count(self.method) + part_count(method)) {
             return Vec::new();
         }
-        let (own, other) = (Code::of(self.method), Code::of(method));
+        let (own, other) = (MethodCode::of(self.method), MethodCode::of(method));
         let mut calls = calls_in(self.method).into_iter();
         let Some((_, pattern)) = calls.rfind(|(id, _)| *id == self.output) else {
             return Vec::new();
@@ -199,8 +199,8 @@ struct Attempt<'s, 't, 'a> {
     network: &'a Network,
     twins: &'s mut Twins<'t>,
     module: ModuleId,
-    one: &'s Code<'a>,
-    other: &'s Code<'a>,
+    one: &'s MethodCode<'a>,
+    other: &'s MethodCode<'a>,
     input: &'s Mention,
     /// What stands for the input in the copy, and how the code there can speak of it.
     stand_in: Option<(StandIn<'a>, Mention)>,

@@ -10,7 +10,7 @@ use crate::program::builder::CodePlace;
 use crate::program::value::{Known, Operand, Val};
 
 /// An object that code made.
-pub(super) struct Made {
+pub(super) struct MadeObject {
     class: String,
     /// What `autocast` keeps of whether it is switched on.
     enabled: Option<Val>,
@@ -26,13 +26,13 @@ enum Effect {
 impl<'a> Inliner<'a> {
     /// `Class.__new__(Class)`
     pub(super) fn new_object(&mut self, class: &str) -> Val {
-        self.made.push(Made {
+        self.made_objects.push(MadeObject {
             class: class.into(),
             enabled: None,
         });
         Val::new(
             Operand::Literal(format!("{class}.__new__({class})")),
-            Known::Object(self.made.len() - 1),
+            Known::Object(self.made_objects.len() - 1),
         )
     }
 
@@ -71,7 +71,7 @@ impl<'a> Inliner<'a> {
     /// `object.name = value`; nothing but the methods of its class reads it.
     pub(super) fn set_field(&mut self, number: usize, name: &str, value: Val) {
         if name == "_enabled"
-            && let Some(made) = self.made.get_mut(number)
+            && let Some(made) = self.made_objects.get_mut(number)
         {
             made.enabled = Some(value);
         }
@@ -79,7 +79,7 @@ impl<'a> Inliner<'a> {
 
     fn class_of(&self, object: &Val) -> &str {
         match object.known {
-            Known::Object(number) => self.made.get(number).map_or("", |made| &made.class),
+            Known::Object(number) => self.made_objects.get(number).map_or("", |made| &made.class),
             _ => "",
         }
     }
@@ -121,7 +121,7 @@ impl<'a> Inliner<'a> {
         let Known::Object(number) = context.known else {
             return opaque("a `with` statement around an object that is not known");
         };
-        let made = &self.made[number];
+        let made = &self.made_objects[number];
         let class = made.class.clone();
         if AUTOCAST.contains(&class.as_str()) {
             return match made.enabled.as_ref().map(Val::as_bool) {

@@ -9,7 +9,7 @@ use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op, is_of_archive}
 
 /// A call in the code, as it is written.
 #[derive(Clone, Copy)]
-struct Written<'a> {
+struct CallExpression<'a> {
     id: CallId,
     callee: &'a Expr,
     args: &'a [Arg],
@@ -65,7 +65,7 @@ impl<'a> Inliner<'a> {
                 id, callee, args, ..
             } => {
                 let id = *id;
-                self.noted_call(frame, Written { id, callee, args }, results)
+                self.noted_call(frame, CallExpression { id, callee, args }, results)
             }
             Expr::Unary { .. } | Expr::Binary { .. } | Expr::Slice(_) => {
                 opaque("an operator that is not followed")
@@ -114,7 +114,12 @@ impl<'a> Inliner<'a> {
     }
 
     /// Evaluates a call, and notes which value the expression gave.
-    fn noted_call(&mut self, frame: &mut Frame, call: Written<'a>, results: usize) -> Step<Val> {
+    fn noted_call(
+        &mut self,
+        frame: &mut Frame,
+        call: CallExpression<'a>,
+        results: usize,
+    ) -> Step<Val> {
         let id = call.id;
         let value = self.call(frame, call, results)?;
         if let Operand::Value(result) = value.operand
@@ -265,8 +270,8 @@ impl<'a> Inliner<'a> {
         Ok(args)
     }
 
-    fn call(&mut self, frame: &mut Frame, call: Written<'a>, results: usize) -> Step<Val> {
-        let Written { id, callee, args } = call;
+    fn call(&mut self, frame: &mut Frame, call: CallExpression<'a>, results: usize) -> Step<Val> {
+        let CallExpression { id, callee, args } = call;
         if let Expr::Name(name) = callee
             && !frame.variables.contains_key(name)
         {

@@ -113,7 +113,7 @@ pub(super) fn inline(
             steps: 0,
             work,
             bindings: 0,
-            made: Vec::new(),
+            made_objects: Vec::new(),
             undecided_by: UNDECIDED,
             regardless: images.regardless,
         };
@@ -211,7 +211,7 @@ struct Inliner<'a> {
     /// Entries in [`Call::variables`] and [`Call::expressions`] that were made.
     bindings: usize,
     /// The objects of classes of the archive that code has made.
-    made: Vec<contexts::Made>,
+    made_objects: Vec<contexts::MadeObject>,
     /// Why the branch met last could not be decided.
     undecided_by: &'static str,
     /// As [`Images::regardless`].

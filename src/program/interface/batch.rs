@@ -114,7 +114,7 @@ fn fixed(
     learned: &Learned,
     usual: &Program,
 ) -> Option<(Program, FixedBatch)> {
-    let written = Written::of(network, usual);
+    let written = WrittenNumbers::of(network, usual);
     let follow = |images| Program::for_batches_of(network, shape, images, learned);
     let fits = |images: i64| {
         let program = follow(images).ok()?;
@@ -138,7 +138,7 @@ fn fixed(
 }
 
 /// A statement that may have a number of images written into it.
-struct Mention<'a> {
+struct WrittenNumber<'a> {
     statement: &'a Statement,
     images: i64,
     certainty: Certainty,
@@ -154,16 +154,16 @@ enum Certainty {
     OfOthers,
 }
 
-struct Written<'a>(Vec<Mention<'a>>);
+struct WrittenNumbers<'a>(Vec<WrittenNumber<'a>>);
 
-impl<'a> Written<'a> {
+impl<'a> WrittenNumbers<'a> {
     fn of(network: &Network, program: &'a Program) -> Self {
         let made = program.made_of_images();
-        let mut mentions = Vec::new();
+        let mut numbers = Vec::new();
         for statement in &program.statements {
             let of_images = statement.reads().any(|v| made.contains(&v));
             let mut add = |images: Option<i64>, certainty| {
-                mentions.extend(images.filter(|n| *n > 0).map(|images| Mention {
+                numbers.extend(images.filter(|n| *n > 0).map(|images| WrittenNumber {
                     statement,
                     images,
                     certainty,
@@ -185,21 +185,21 @@ impl<'a> Written<'a> {
                     .for_each(|first| add(Some(first), certainty));
             }
         }
-        mentions.sort_by_key(|mention| mention.certainty);
-        Written(mentions)
+        numbers.sort_by_key(|number| number.certainty);
+        WrittenNumbers(numbers)
     }
 
     /// The numbers of images to try, in order.
     fn sizes(&self) -> Vec<i64> {
         let mut seen = BTreeSet::new();
-        let all = self.0.iter().map(|mention| mention.images);
+        let all = self.0.iter().map(|number| number.images);
         all.filter(|images| seen.insert(*images))
             .take(MOST_TRIED)
             .collect()
     }
 
     fn place(&self, network: &Network, program: &Program, images: i64) -> String {
-        let first = self.0.iter().find(|mention| mention.images == images);
+        let first = self.0.iter().find(|number| number.images == images);
         let Some(statement) = first.map(|m| m.statement) else {
             return "its code".into();
         };

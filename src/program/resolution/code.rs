@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Unresolved;
-use super::members::{Known, Members};
+use super::members::{KnownClass, Members};
 use super::types::Type;
 use crate::program::ast::{Arg, Assign, Expr, Function, Stmt};
 use crate::program::{is_of_archive, is_registered_class};
@@ -290,7 +290,7 @@ impl<'a> Scope<'_, '_, 'a> {
         }
     }
 
-    fn has_no(&self, class: &Known, name: &str) -> Unresolved {
+    fn has_no(&self, class: &KnownClass, name: &str) -> Unresolved {
         Unresolved::Attribute {
             name: name.to_owned(),
             class: class.qualified.clone(),
