@@ -36,9 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::ast::CallId;
 use crate::program::cost::{self, Macs};
 pub use crate::program::show_shape;
-use crate::program::{
-    Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
-};
+use crate::program::{CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId};
 pub use cuts::{Cut, cuts};
 pub use elsewhere::{Bypass, OtherUse};
 pub use globs::Globs;
@@ -372,10 +370,8 @@ impl ModuleUses {
         }
         let mut places = HashMap::new();
         for (_, module) in network.modules.iter() {
-            for attribute in module.attributes.values() {
-                if let Attribute::Module(child) = attribute {
-                    *places.entry(*child).or_default() += 1;
-                }
+            for (_, child) in module.children() {
+                *places.entry(child).or_default() += 1;
             }
         }
         ModuleUses { runs, places }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::program::ast::{Assign, Expr, Function, Stmt};
-use crate::program::{Attribute, ModuleId, Network};
+use crate::program::{ModuleId, Network};
 
 /// How many parts of code are compared at most, over all comparisons.
 const MAX_COMPARED: usize = 1 << 23;
@@ -143,10 +143,7 @@ impl<'a> Comparison<'_, 'a> {
             other => {
                 let (base, name) = other.as_attribute()?;
                 let modules = &self.twins.network.modules;
-                match modules.attribute(self.module(base)?, name)? {
-                    Attribute::Module(child) => Some(*child),
-                    _ => None,
-                }
+                modules.child(self.module(base)?, name)
             }
         }
     }

@@ -73,6 +73,17 @@ pub struct Module {
     pub attributes: IndexMap<String, Attribute>,
 }
 
+impl Module {
+    /// The modules that hang directly in this one, by attribute.
+    pub fn children(&self) -> impl DoubleEndedIterator<Item = (&str, ModuleId)> {
+        let attributes = self.attributes.iter();
+        attributes.filter_map(|(name, attribute)| match attribute {
+            Attribute::Module(child) => Some((name.as_str(), *child)),
+            _ => None,
+        })
+    }
+}
+
 /// All modules of a network; the root is the first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModuleTree {
@@ -107,17 +118,29 @@ impl ModuleTree {
         self.get(id).attributes.get(name)
     }
 
+    /// The module that hangs in this one as the attribute `name`.
+    #[must_use]
+    pub fn child(&self, id: ModuleId, name: &str) -> Option<ModuleId> {
+        match self.attribute(id, name)? {
+            Attribute::Module(child) => Some(*child),
+            _ => None,
+        }
+    }
+
+    /// The module around this one, and the attribute as which this one hangs in it.
+    #[must_use]
+    pub fn place(&self, id: ModuleId) -> Option<(ModuleId, &str)> {
+        let parent = self.get(id).parent?;
+        let mut children = self.get(parent).children();
+        let (name, _) = children.find(|(_, child)| *child == id)?;
+        Some((parent, name))
+    }
+
     /// The module at this path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<ModuleId> {
-        let mut id = Self::ROOT;
-        for name in path.split('.').filter(|p| !p.is_empty()) {
-            id = match self.attribute(id, name)? {
-                Attribute::Module(child) => *child,
-                _ => return None,
-            };
-        }
-        Some(id)
+        let mut names = path.split('.').filter(|p| !p.is_empty());
+        names.try_fold(Self::ROOT, |id, name| self.child(id, name))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
@@ -143,11 +166,9 @@ impl ModuleTree {
         let mut found = vec![id];
         let mut next = 0;
         while let Some(&id) = found.get(next) {
-            for attribute in self.get(id).attributes.values() {
-                if let Attribute::Module(child) = attribute
-                    && !found.contains(child)
-                {
-                    found.push(*child);
+            for (_, child) in self.get(id).children() {
+                if !found.contains(&child) {
+                    found.push(child);
                 }
             }
             next += 1;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::blocks::twins::Twins;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk};
-use crate::program::{Attribute, Mention, ModuleId, Network};
+use crate::program::{Mention, ModuleId, Network};
 
 /// How many variables, each bound to the next, are followed at most.
 const MAX_STEPS: usize = 256;
@@ -321,13 +321,7 @@ impl<'a> Attempt<'_, '_, 'a> {
             return (self.one.receiver() == Some(name.as_str())).then_some(self.module);
         }
         let (base, name) = behind.as_attribute()?;
-        match self
-            .network
-            .modules
-            .attribute(self.module_of(base, steps)?, name)?
-        {
-            Attribute::Module(child) => Some(*child),
-            _ => None,
-        }
+        let base = self.module_of(base, steps)?;
+        self.network.modules.child(base, name)
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
-use crate::program::{
-    Attribute, FoundUse, ModuleId, ModuleTree, Network, Sources, Uses, is_of_archive,
-};
+use crate::program::{FoundUse, ModuleId, ModuleTree, Network, Sources, Uses, is_of_archive};
 
 pub(super) struct ClassEditor<'a> {
     network: &'a Network,
@@ -86,8 +84,10 @@ impl<'a> ClassEditor<'a> {
         rename_class(&mut class, &old, &new);
         self.sources.file_mut(&file).items.push(Item::Class(class));
         self.class_of[module.0 as usize] = new.clone();
-        let name = self.attribute_name(parent, module);
-        if let (Some(class), Some(name)) = (self.class_mut(parent), name) {
+        let network = self.network;
+        if let (Some((_, name)), Some(class)) =
+            (network.modules.place(module), self.class_mut(parent))
+        {
             for member in &mut class.members {
                 if let Member::Field(field) = member
                     && field
@@ -99,14 +99,6 @@ impl<'a> ClassEditor<'a> {
                 }
             }
         }
-    }
-
-    fn attribute_name(&self, parent: ModuleId, child: ModuleId) -> Option<String> {
-        let attributes = &self.network.modules.get(parent).attributes;
-        attributes
-            .iter()
-            .find(|(_, a)| **a == Attribute::Module(child))
-            .map(|(name, _)| name.clone())
     }
 
     /// `__torch__.a.___torch_mangle_7` for a copy of `__torch__.a.Block`: how libtorch tells classes of one name apart.
@@ -141,11 +133,7 @@ impl<'a> ClassEditor<'a> {
     /// Takes an attribute, a module or a tensor, out of its owner's class.
     pub fn remove_attribute(&mut self, owner: ModuleId, name: &str) {
         self.make_own(owner);
-        let module = match self.network.modules.attribute(owner, name) {
-            Some(Attribute::Module(module)) => Some(*module),
-            _ => None,
-        };
-        self.removed.extend(module);
+        self.removed.extend(self.network.modules.child(owner, name));
         let Some(class) = self.class_mut(owner) else {
             return;
         };
@@ -178,15 +166,9 @@ impl<'a> ClassEditor<'a> {
 
     /// How many modules a module holds: in the original, and without the removed ones.
     fn children(&self, module: ModuleId) -> (usize, usize) {
-        let attributes = self.network.modules.get(module).attributes.values();
-        let mut counts = (0, 0);
-        for attribute in attributes {
-            if let Attribute::Module(child) = attribute {
-                counts.0 += 1;
-                counts.1 += usize::from(!self.removed.contains(child));
-            }
-        }
-        counts
+        let children = || self.network.modules.get(module).children();
+        let left = children().filter(|(_, child)| !self.removed.contains(child));
+        (children().count(), left.count())
     }
 
     /// The sources without what the removed modules alone needed.

@@ -5,7 +5,7 @@ use crate::program::ast::{Arg, CallId, Expr, unquoted};
 use crate::program::builder::positional;
 use crate::program::objects::holds_object;
 use crate::program::value::{Dim, Known, Operand, Val};
-use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op, is_of_archive};
+use crate::program::{CallSite, CodeLine, ModuleId, Op, is_of_archive};
 
 /// A call in the code, as it is written.
 #[derive(Clone, Copy)]
@@ -242,13 +242,7 @@ impl<'a> Inliner<'a> {
 
     /// The module that a container's code picks by its place or its key.
     fn module_at(&self, container: ModuleId, index: &Val) -> Option<ModuleId> {
-        let attributes = &self.network.modules.get(container).attributes;
-        let mut modules = attributes
-            .iter()
-            .filter_map(|(name, attribute)| match attribute {
-                Attribute::Module(module) => Some((name, *module)),
-                _ => None,
-            });
+        let mut modules = self.network.modules.get(container).children();
         let found = match (index.as_int(), &index.known) {
             (Some(i @ 0..), _) => modules.nth(usize::try_from(i).ok()?),
             (Some(i), _) => modules.nth_back(usize::try_from(-(i + 1)).ok()?),
