@@ -181,6 +181,7 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether it can be removed.
     #[must_use]
     pub fn is_removable(&self) -> bool {
         self.obstacle.is_none()

@@ -52,6 +52,7 @@ pub enum Value {
 }
 
 impl Value {
+    /// The number alone.
     #[must_use]
     pub fn number(self) -> f64 {
         match self {
@@ -101,6 +102,7 @@ pub struct Score {
 }
 
 impl Score {
+    /// The number of its value.
     #[must_use]
     pub fn number(&self) -> f64 {
         self.value.number()

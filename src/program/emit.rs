@@ -53,6 +53,7 @@ impl Span {
 }
 
 impl<'a> Emitter<'a> {
+    /// An emitter for the program of a network.
     #[must_use]
     pub fn new(network: &'a Network, program: &'a Program) -> Self {
         Emitter { network, program }

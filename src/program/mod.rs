@@ -302,6 +302,7 @@ impl Program {
         inline::inline(network, images, learned)
     }
 
+    /// The value of this number.
     #[must_use]
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
@@ -351,6 +352,7 @@ impl Program {
         operators.any(|operator| operator == "fused_moving_avg_obs_fake_quant")
     }
 
+    /// Whether a value is known to be a tensor.
     #[must_use]
     pub fn is_tensor(&self, id: ValueId) -> bool {
         matches!(self.value(id).known, Known::Tensor { .. })

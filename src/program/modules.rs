@@ -36,6 +36,7 @@ impl TensorInfo {
         self.dtype.is_floating() && !self.shape.is_empty() && !self.is_empty()
     }
 
+    /// Whether it has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -91,6 +92,7 @@ pub struct ModuleTree {
 }
 
 impl ModuleTree {
+    /// The root module.
     pub const ROOT: ModuleId = ModuleId(0);
 
     /// Adds a module and returns its id; the first one added is the root.
@@ -99,20 +101,24 @@ impl ModuleTree {
         ModuleId(self.modules.len() as u32 - 1)
     }
 
+    /// The module of this number.
     #[must_use]
     pub fn get(&self, id: ModuleId) -> &Module {
         &self.modules[id.0 as usize]
     }
 
+    /// The same, to change it.
     pub fn get_mut(&mut self, id: ModuleId) -> &mut Module {
         &mut self.modules[id.0 as usize]
     }
 
+    /// The root module.
     #[must_use]
     pub fn root(&self) -> &Module {
         self.get(Self::ROOT)
     }
 
+    /// An attribute of a module, by its name.
     #[must_use]
     pub fn attribute(&self, id: ModuleId, name: &str) -> Option<&Attribute> {
         self.get(id).attributes.get(name)
@@ -143,6 +149,7 @@ impl ModuleTree {
         names.try_fold(Self::ROOT, |id, name| self.child(id, name))
     }
 
+    /// All modules, the root first.
     pub fn iter(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
         self.modules
             .iter()

@@ -24,6 +24,7 @@ impl Dim {
     /// The batch size itself.
     pub const BATCH: Dim = Dim { n: 1, batch: 1 };
 
+    /// A plain number.
     #[must_use]
     pub const fn fixed(n: i64) -> Self {
         Dim { n, batch: 0 }
@@ -35,6 +36,7 @@ impl Dim {
         (self.batch == 0).then_some(self.n)
     }
 
+    /// The product; `None` if it overflows.
     #[must_use]
     pub fn times(self, other: Dim) -> Option<Dim> {
         Some(Dim {
@@ -56,6 +58,7 @@ impl Dim {
         })
     }
 
+    /// The sum, if it is a number times a power of the batch size.
     #[must_use]
     pub fn plus(self, other: Dim) -> Option<Dim> {
         match (self, other) {
@@ -69,6 +72,7 @@ impl Dim {
         }
     }
 
+    /// The same size below zero.
     #[must_use]
     pub fn negated(self) -> Dim {
         Dim {
@@ -308,11 +312,13 @@ impl Val {
         matches!(&self.operand, Operand::Literal(text) if text.is_empty())
     }
 
+    /// `None`
     #[must_use]
     pub fn none() -> Self {
         Val::new(Operand::Literal("None".into()), Known::None)
     }
 
+    /// `True` or `False`
     #[must_use]
     pub fn bool(b: bool) -> Self {
         Val::new(
@@ -321,6 +327,7 @@ impl Val {
         )
     }
 
+    /// A whole number.
     #[must_use]
     pub fn int(n: i64) -> Self {
         Val::new(Operand::Literal(n.to_string()), Known::Int(Dim::fixed(n)))
@@ -337,6 +344,7 @@ impl Val {
         Val::new(Operand::Literal(text), Known::Float(x))
     }
 
+    /// A list of these values.
     #[must_use]
     pub fn list(items: Vec<Val>) -> Self {
         Val::new(
@@ -345,6 +353,7 @@ impl Val {
         )
     }
 
+    /// A tuple of these values.
     #[must_use]
     pub fn tuple(items: Vec<Val>) -> Self {
         Val::new(
@@ -353,6 +362,7 @@ impl Val {
         )
     }
 
+    /// A dictionary of these keys and values.
     #[must_use]
     pub fn dict(pairs: Vec<(Val, Val)>) -> Self {
         let operands = pairs
@@ -361,6 +371,7 @@ impl Val {
         Val::new(Operand::Dict(operands.collect()), Known::Dict(pairs))
     }
 
+    /// A text.
     #[must_use]
     pub fn str(text: &str) -> Self {
         Val::new(
@@ -369,6 +380,7 @@ impl Val {
         )
     }
 
+    /// A module.
     #[must_use]
     pub fn module(id: ModuleId) -> Self {
         Val::new(Operand::Module(id), Known::Module(id))
@@ -397,11 +409,13 @@ impl Val {
         (size, weight.saturating_add(size))
     }
 
+    /// Whether it is known to be a tensor.
     #[must_use]
     pub fn is_tensor(&self) -> bool {
         matches!(self.known, Known::Tensor { .. })
     }
 
+    /// The shape, if it is a tensor of known shape.
     #[must_use]
     pub fn shape(&self) -> Option<&Shape> {
         match &self.known {
@@ -410,6 +424,7 @@ impl Val {
         }
     }
 
+    /// The whole number, which may have the batch size as a factor.
     #[must_use]
     pub fn as_dim(&self) -> Option<Dim> {
         match self.known {
@@ -418,11 +433,13 @@ impl Val {
         }
     }
 
+    /// The whole number, if it does not depend on the batch size.
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {
         self.as_dim()?.known()
     }
 
+    /// The truth value, if it is known.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self.known {
@@ -431,6 +448,7 @@ impl Val {
         }
     }
 
+    /// The items of a list or a tuple.
     #[must_use]
     pub fn items(&self) -> Option<&[Val]> {
         match &self.known {

@@ -14,6 +14,7 @@ pub struct File {
     pub items: Vec<Item>,
 }
 
+/// A definition or a statement in a source file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     Class(Class),
@@ -30,6 +31,7 @@ pub struct Class {
     pub members: Vec<Member>,
 }
 
+/// A part of a class body.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Member {
     /// `weight : Tensor`, `__parameters__ = ["weight", ]`, `__annotations__["0"] = T`, `stride : Final[int] = 1`.
@@ -38,6 +40,7 @@ pub enum Member {
     Pass,
 }
 
+/// `def name(params) -> returns:`, a method or a free function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Function {
     pub name: String,
@@ -46,6 +49,7 @@ pub struct Function {
     pub body: Vec<Stmt>,
 }
 
+/// `name: annotation=default`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
     pub name: String,
@@ -65,6 +69,7 @@ pub struct Assign {
     pub values: Vec<Expr>,
 }
 
+/// A statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stmt {
     Assign(Assign),
@@ -105,6 +110,7 @@ pub struct Arg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub u32);
 
+/// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// A variable, or `True`, `False`, `None`.

@@ -20,6 +20,7 @@ pub(in crate::program) struct Checkpoint {
 }
 
 impl Builder<'_> {
+    /// The point that has been reached.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             statements: self.statements.len(),
@@ -40,6 +41,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Takes back all that was built since.
     pub fn roll_back(&mut self, to: &Checkpoint) {
         self.statements.truncate(to.statements);
         self.values.truncate(to.values);
