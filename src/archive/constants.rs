@@ -72,7 +72,7 @@ impl Archive {
         }
     }
 
-    /// A number above those of all storages in `data/`.
+    /// A number higher than those of all storages in `data/`.
     fn free_data_key(&self) -> Result<u64, ArchiveError> {
         let named = self.data.storages()?;
         let named = named.iter().map(|(key, _)| *key);
@@ -85,12 +85,12 @@ impl Archive {
         let new = new.filter(|(section, _)| *section == Section::Data);
         let keys = named.chain(in_file).chain(new.map(|(_, key)| key.as_str()));
         let numbers = keys.filter_map(|key| key.parse::<u64>().ok());
-        // Nothing counts its way up to higher ones.
+        // Only hostile files have higher numbers; without them the sum below cannot overflow.
         let numbers = numbers.filter(|number| *number < u64::MAX / 2);
         Ok(numbers.max().map_or(0, |highest| highest + 1))
     }
 
-    /// Makes `data/<new>` the bytes of `constants/<old>`.
+    /// Makes the bytes of `constants/<old>` those of `data/<new>` as well.
     fn link_storage(&mut self, old: &str, new: &str) -> Result<(), ArchiveError> {
         let source = (Section::Constants, old.to_owned());
         let name = Section::Constants.storage_entry(old);
@@ -105,7 +105,7 @@ impl Archive {
     }
 }
 
-/// Writes tensors the way libtorch does, the names they share once.
+/// Writes tensors as libtorch does: the names that they share are written once.
 struct TensorNodes {
     rebuild: NodeId,
     ordered_dict: NodeId,

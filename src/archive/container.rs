@@ -14,8 +14,8 @@ use super::{ArchiveError, Limits};
 pub(super) trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
 
-/// Archives begin with the file, as libtorch demands. Looking for the beginning instead can go wrong: a zip64 end record
-/// is just as long as a directory entry with a name of 30 bytes.
+/// Archives begin with the file, as libtorch demands. Looking for the beginning instead can go wrong: a zip64 end
+/// record is just as long as a directory entry with a name of 30 bytes.
 const AT_THE_START: Config = Config {
     archive_offset: ArchiveOffset::Known(0),
 };
@@ -101,7 +101,7 @@ impl Container {
             self.limits.inflated_bytes
         };
         let cap = cap.min(kind_cap);
-        // A panic elsewhere cannot leave the reader between two states that matter: each read seeks first.
+        // A panic in another thread leaves the reader usable, as each read seeks first.
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
         let corrupt = |source| ArchiveError::CorruptEntry {
             entry: entry.name.clone(),

@@ -1,7 +1,7 @@
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// How much of a file its reader is willing to believe in.
+/// How large an archive and its parts may be, so that a hostile file cannot fill the memory.
 ///
 /// A header that declares more than a cap is refused at once; one that declares less gains nothing, since unpacking
 /// stops at what it declared. The defaults let a model of several GB through and stop a file of a few kilobytes
@@ -20,7 +20,7 @@ pub struct Limits {
     pub source_bytes: u64,
     /// Bytes of one pickle.
     pub pickle_bytes: u64,
-    /// Opcodes of one pickle; many of them make no node, nor have to be followed by more than a byte.
+    /// Opcodes of one pickle: many of them take one byte and make no node.
     pub pickle_opcodes: usize,
     /// Values of one pickle that are put into its memo.
     pub pickle_memo: usize,

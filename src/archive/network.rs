@@ -148,8 +148,8 @@ struct TreeReader<'a> {
     tree: ModuleTree,
 }
 
-/// Modules of a network, and bytes of the paths of all attributes, at most: names may be shared in the file, but each path is
-/// written out. ResNet-1202 has 3,600 modules.
+/// Modules of a network, and bytes of the paths of all attributes, at most: names may be shared in the file, but each
+/// path is written out. ResNet-1202 has 3,600 modules.
 const MAX_MODULES: usize = 1 << 15;
 const MAX_PATH_BYTES: usize = 64 << 20;
 

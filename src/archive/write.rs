@@ -166,8 +166,8 @@ impl Archive {
     }
 }
 
-/// Takes no more after an error, or once the archive is given up otherwise: a zip writer that is dropped finishes its
-/// file, as if it were whole, and reports on stderr if that fails too.
+/// Takes no more bytes after an error, or once the archive is given up. Without this a zip writer that is dropped would
+/// finish its file as if it were whole, and report on stderr if that fails too.
 struct Abandonable<'a, W> {
     out: W,
     given_up: &'a Cell<bool>,
@@ -177,7 +177,7 @@ struct Abandonable<'a, W> {
 }
 
 impl<W> Abandonable<'_, W> {
-    /// Does this, or gives `instead` where nothing is done any more.
+    /// Does this; gives `instead` once the archive is given up.
     fn unless_given_up<T>(
         &mut self,
         instead: T,

@@ -17,12 +17,12 @@ pub struct Request {
     /// Which output holds the class scores; found if nobody names it.
     pub output: Option<OutputKey>,
     pub search: Search,
-    /// What running the network told of shapes.
+    /// The shapes that running the network told.
     pub learned: Learned,
 }
 
 impl Request {
-    /// With inputs of this shape, and defaults for the rest.
+    /// A request for inputs of this shape, with defaults for the rest.
     #[must_use]
     pub fn shape(shape: &[i64]) -> Self {
         Request {
@@ -41,7 +41,8 @@ pub struct Analysis {
     pub blocks: Vec<Block>,
     /// Shape of one input: channels, height, width.
     pub input_shape: Vec<i64>,
-    /// What was asked for, the input shape filled in: an archive made from this one is analysed alike.
+    /// The request, with the input shape filled in, so that an archive made from this one can be analysed in the same
+    /// way.
     pub request: Request,
     /// Nobody named the input shape: it is a guess.
     pub shape_guessed: bool,
@@ -60,7 +61,7 @@ pub enum AnalysisError {
         "the network does not accept inputs of {shape}: {error}; name the right size with --input-size"
     )]
     Shape { shape: String, error: ProgramError },
-    /// One order of dimensions is refused, and nothing says that the other one is meant.
+    /// The network refuses images channels first, and its code does not show that it takes them channels last.
     #[error(
         "it cannot be told in which order the network takes the dimensions of images of {shape}: it refuses {} ({error}) \
          and would run {}, but nothing in it turns them round; if its images are not of this size, name theirs with \
@@ -104,9 +105,10 @@ impl Analysis {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
             ProgramError::Refused { .. } => {
                 let shape = blocks::show_shape(&input_shape);
-                match Layout::may_be_last(&network, &input_shape, &request.learned) {
-                    true => AnalysisError::Order { shape, error },
-                    false => AnalysisError::Shape { shape, error },
+                if Layout::may_be_last(&network, &input_shape, &request.learned) {
+                    AnalysisError::Order { shape, error }
+                } else {
+                    AnalysisError::Shape { shape, error }
                 }
             }
         };

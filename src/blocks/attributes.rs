@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Block;
-use crate::program::{Attribute, ModuleId, Network, Operand, Program};
+use crate::program::{ModuleId, Network, Operand, Program};
 
 /// The attributes to take away with a block: by owner and name, none inside another.
 pub(crate) fn used_by_block_alone(
@@ -20,12 +20,8 @@ pub(crate) fn used_by_block_alone(
         .flat_map(|module| network.modules.subtree(*module))
         .collect();
     let holders = modules.iter().filter_map(|module| {
-        let owner = network.modules.get(*module).parent?;
-        let attributes = &network.modules.get(owner).attributes;
-        let (name, _) = attributes
-            .iter()
-            .find(|(_, a)| **a == Attribute::Module(*module))?;
-        Some((owner, name.clone()))
+        let (owner, name) = network.modules.place(*module)?;
+        Some((owner, name.to_owned()))
     });
     let tensors = read_alone(program, block).into_iter();
     holders

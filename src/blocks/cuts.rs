@@ -34,7 +34,8 @@ impl Lifetimes {
             for value in statement.reads() {
                 last_read.insert(value, i);
                 if statement.impure {
-                    // It may write that memory, which every other view of it sees: none may cross a cut before.
+                    // The statement may write the memory, which all its views see, so none of them may be live across a
+                    // cut before it.
                     for relative in family.get(&program.value(value).root).into_iter().flatten() {
                         last_read.insert(*relative, i);
                     }

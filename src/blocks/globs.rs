@@ -31,6 +31,7 @@ impl FromStr for Globs {
 }
 
 impl Globs {
+    /// Whether any of the globs matches this path.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         self.set.is_match(path)

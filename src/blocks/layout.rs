@@ -1,17 +1,17 @@
-//! Where the elements of a tensor went that is handed on in another shape: `reshape`, `permute` and the like.
+//! Where the elements of a tensor are after `reshape`, `permute` and the like.
 //!
-//! A skip that is flattened to tokens for one sum and folded back for the next is the identity all the same.
+//! A skip that is flattened to tokens for one sum, and brought back into its shape for the next, is still the identity.
 
-use crate::program::{Dim, Operand, Program, Statement};
+use crate::program::{Dim, Operand, Program, Statement, axis};
 
-/// Consecutive elements of the tensor that all began with: `size` of them, `stride` apart.
+/// A row of elements of the original tensor: `size` of them, `stride` apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
     size: Dim,
     stride: Dim,
 }
 
-/// A tensor's dimensions, each made of axes of the tensor that all began with, the outermost first.
+/// A tensor's dimensions, each made of axes of the original tensor, the outermost first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Layout(Vec<Vec<Axis>>);
 
@@ -46,7 +46,8 @@ impl Layout {
         true
     }
 
-    /// What the statement makes of a tensor of this layout, its first argument; `None` if it does more than rearrange it.
+    /// What the statement makes of a tensor of this layout, its first argument; `None` if it does more than rearrange
+    /// it.
     pub fn rearranged(&self, program: &Program, statement: &Statement) -> Option<Self> {
         match statement.operator()? {
             "reshape" | "view" | "flatten" | "unflatten" | "squeeze" | "unsqueeze" | "view_as"
@@ -67,11 +68,7 @@ impl Layout {
     }
 
     fn place(&self, dim: i64) -> Option<usize> {
-        let rank = i64::try_from(self.0.len()).ok()?;
-        let from_start = if dim < 0 { dim + rank } else { dim };
-        usize::try_from(from_start)
-            .ok()
-            .filter(|i| *i < self.0.len())
+        axis(dim, self.0.len())
     }
 
     fn permuted(&self, order: &[i64]) -> Option<Self> {

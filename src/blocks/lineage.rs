@@ -1,8 +1,8 @@
 //! Names that blocks keep while others are removed.
 //!
-//! A block without a module of its own is named by its place, and that is another one after each removal; and where of
-//! two blocks in a larger one the first has gone, the larger one may be what is found in the place of the second. So a
-//! block is known by what it is: the statements of the original that are left of it.
+//! A block without a module of its own is named by its place, which changes with each removal. And if a larger block
+//! has two blocks in it and the first of them goes, the larger one may be found in the place of the second. So a block
+//! is recognised by its statements: those of the original that are left of it.
 
 #![forbid(unsafe_code)]
 
@@ -13,16 +13,16 @@ use crate::blocks::analysis::{Analysis, AnalysisError};
 use crate::blocks::patch::{Patch, PatchError};
 use crate::program::{Emitter, Skip};
 
-/// What has become of an original's blocks in a network that removals made of it.
+/// The blocks of an original network, as they are found after removals.
 #[derive(Clone, Debug)]
 pub struct Lineage {
     /// Which statement of the original each statement of the network is.
     statements: Vec<usize>,
-    /// The blocks met so far: their statements when they were met, and their names.
+    /// The blocks met so far: their statements when they were first met, and their names.
     known: Vec<(Vec<usize>, String)>,
 }
 
-/// Why removals cannot be done again.
+/// Why removals cannot be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error(transparent)]
@@ -44,22 +44,25 @@ impl Lineage {
         }
     }
 
-    /// Gives the blocks of the network at hand the names that they had before, and blocks that are new to it names that
-    /// no block had.
+    /// Gives the blocks of this network the names that they had before, and new blocks names that no block had.
     pub fn name(&mut self, analysis: &mut Analysis) {
-        // After an edit that is none of a removal nothing is known of where blocks came from.
+        // After an edit other than a removal it is not known where the blocks came from.
         let followed = self.statements.len() == analysis.program.statements.len();
         let left: HashSet<usize> = self.statements.iter().copied().collect();
         for block in &mut analysis.blocks {
-            let now = match followed {
-                true => self.statements[block.statements.clone()].to_vec(),
-                false => Vec::new(),
+            let now = if followed {
+                self.statements[block.statements.clone()].to_vec()
+            } else {
+                Vec::new()
             };
             let of_now = |then: &[usize]| then.iter().filter(|s| left.contains(s)).eq(&now);
             let known = self.known.iter();
-            let mut known = known.filter(|(then, name)| match followed {
-                true => of_now(then),
-                false => *name == block.path,
+            let mut known = known.filter(|(then, name)| {
+                if followed {
+                    of_now(then)
+                } else {
+                    *name == block.path
+                }
             });
             match known.next_back() {
                 Some((_, name)) => block.path.clone_from(name),
@@ -71,7 +74,7 @@ impl Lineage {
         }
     }
 
-    /// A name like this one that no block has had.
+    /// A name like this one that no block had so far.
     fn unused(&self, name: &str) -> String {
         let is_used = |name: &str| self.known.iter().any(|(_, known)| known == name);
         let mut unused = name.to_owned();
@@ -83,7 +86,7 @@ impl Lineage {
         unused
     }
 
-    /// Follows the removal of these blocks of a network that [`name`](Self::name) was called for.
+    /// Follows the removal of these blocks from a network whose blocks [`name`](Self::name) has named.
     pub fn follow(&mut self, analysis: &Analysis, removed: &[String]) {
         let blocks = removed.iter().filter_map(|path| analysis.block(path));
         let skips: Vec<Skip> = blocks
@@ -98,7 +101,7 @@ impl Lineage {
         self.statements = originals.copied().collect();
     }
 
-    /// Removes from an archive what each step names, in the network that the steps before have left.
+    /// Removes from an archive the blocks that each step names, each from what the steps before it have left.
     ///
     /// # Errors
     /// If a block is not there, or cannot be removed.

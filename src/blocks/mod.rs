@@ -10,7 +10,6 @@
 
 pub mod analysis;
 pub(crate) mod attributes;
-mod copies;
 mod cuts;
 mod elsewhere;
 mod globs;
@@ -36,11 +35,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::program::ast::CallId;
 use crate::program::cost::{self, Macs};
-use crate::program::{
-    Attribute, CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId,
-};
+pub use crate::program::show_shape;
+use crate::program::{CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId};
 pub use cuts::{Cut, cuts};
-pub use elsewhere::{Bypass, Otherwise};
+pub use elsewhere::{Bypass, OtherUse};
 pub use globs::Globs;
 use region::{Graph, Region};
 use twins::Twins;
@@ -56,18 +54,18 @@ pub enum Reason {
     RunsTwice,
     /// Its module hangs in several places of the module tree.
     SharedModule,
-    /// The code that holds it has no expression for its output that runs once, or none for its input.
+    /// The code around it has no expression for its output that runs just once, or none for its input.
     CallNotPlain,
     /// The shape of its input or of its output could not be told.
     UnknownShape {
-        /// Where shapes ended before.
+        /// The place from which on shapes are not known.
         behind: Option<String>,
     },
-    /// Code besides the call that `forward` makes speaks of it, in another way than a call that could be taken out.
+    /// Code besides the call in `forward` uses it in a way that cannot be taken out.
     UsedElsewhere {
         class: String,
         method: String,
-        otherwise: Otherwise,
+        otherwise: OtherUse,
     },
 }
 
@@ -76,10 +74,10 @@ impl Reason {
         let Reason::UsedElsewhere { otherwise, .. } = self else {
             return false;
         };
-        *otherwise == Otherwise::PicksByNumber
+        *otherwise == OtherUse::PicksByNumber
     }
 
-    /// Whether the block is `x + f(x)` all the same, and only the code or the weights of others hold it.
+    /// Whether the block is `x + f(x)` nevertheless, and only other code or shared weights keep it from going.
     #[must_use]
     pub fn holds_residual(&self) -> bool {
         matches!(
@@ -128,16 +126,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// `16×32×32`
-#[must_use]
-pub fn show_shape(shape: &[i64]) -> String {
-    shape
-        .iter()
-        .map(i64::to_string)
-        .collect::<Vec<_>>()
-        .join("×")
-}
-
 /// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is
 /// one of its own.
 // Its variants have no comments of their own, which `--help` would print.
@@ -149,8 +137,8 @@ pub enum Granularity {
     Fine,
 }
 
-/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
-/// one it takes.
+/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of
+/// the one it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Candidates {
@@ -185,7 +173,7 @@ pub struct Block {
     pub stage: usize,
     /// `None`: the block can be removed.
     pub obstacle: Option<Reason>,
-    /// Where else it is called: in branches that never run, and in other methods.
+    /// Its other calls: in branches that never run, and in other methods.
     pub elsewhere: Vec<Bypass>,
     /// Number of parameters.
     pub params: i64,
@@ -193,6 +181,7 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether it can be removed.
     #[must_use]
     pub fn is_removable(&self) -> bool {
         self.obstacle.is_none()
@@ -205,7 +194,7 @@ impl Block {
         place_in_code(program, self.call, self.frame, self.input, self.output)
     }
 
-    /// The calls in the code of [`Block::frame`] that do nothing but statements of the block, and write memory by them.
+    /// The calls in the code of [`Block::frame`] that run statements of the block alone, and write memory.
     pub(crate) fn writes_in_code(&self, program: &Program) -> Vec<CallId> {
         let inside = program.statements[self.statements.clone()].iter();
         let written: BTreeSet<ValueId> = inside
@@ -246,14 +235,14 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
     for block in &mut blocks {
         let bypasses = match block.obstacle {
             None | Some(Reason::CallNotPlain) => {
-                elsewhere::bypasses(network, program, (&uses, &mut twins), block)
+                elsewhere::bypasses(network, program, &uses, &mut twins, block)
             }
             Some(_) => continue,
         };
         match (bypasses, &block.obstacle) {
             (Ok(bypasses), None) => block.elsewhere = bypasses,
             (Err(reason), None) => block.obstacle = Some(reason),
-            // What makes a call no plain expression is told where it is known.
+            // Why the call is not plain is more useful to know than that it is not.
             (Err(reason), Some(_)) if reason.is_pick() => block.obstacle = Some(reason),
             (_, Some(_)) => {}
         }
@@ -382,10 +371,8 @@ impl ModuleUses {
         }
         let mut places = HashMap::new();
         for (_, module) in network.modules.iter() {
-            for attribute in module.attributes.values() {
-                if let Attribute::Module(child) = attribute {
-                    *places.entry(*child).or_default() += 1;
-                }
+            for (_, child) in module.children() {
+                *places.entry(child).or_default() += 1;
             }
         }
         ModuleUses { runs, places }

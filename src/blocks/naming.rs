@@ -59,8 +59,8 @@ pub(super) fn path_in_tree(
     }
 }
 
-/// Gives blocks without a name of their own, or with one that another has, the name of their place:
-/// `stage2.block3`, or `features.3.block2` in the code of a module.
+/// Names blocks by their places if they have no name of their own, or the same name as another: `stage2.block3`, or
+/// `features.3.block2` in the code of a module.
 pub(super) fn name_by_place(network: &Network, program: &Program, blocks: &mut [Block]) {
     let mut count: HashMap<String, usize> = HashMap::new();
     for block in blocks.iter() {

@@ -7,7 +7,7 @@ use super::cuts::Lifetimes;
 use super::skip;
 use crate::program::{CallIndex, Known, Operand, Program, Statement, ValueId, is_activation};
 
-/// The program with what the search for regions asks of it again and again.
+/// The program, with what the search for regions often needs to know of it.
 pub(super) struct Graph<'a> {
     pub program: &'a Program,
     lifetimes: Lifetimes,
@@ -37,8 +37,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The one tensor of data that enters these statements and the one that leaves them. What weights alone decide, such
-    /// as an encoding of positions that all blocks share, may enter besides.
+    /// The one tensor of data that enters these statements, and the one that leaves them. Values that depend on weights
+    /// alone, such as an encoding of positions that all blocks share, may enter as well.
     fn ends(&self, range: &Range<usize>) -> Option<(ValueId, ValueId)> {
         let statements = self.program.statements.get(range.clone())?;
         let entering: HashSet<ValueId> = statements
@@ -59,7 +59,7 @@ impl<'a> Graph<'a> {
         both_tensors.then_some((input, output))
     }
 
-    /// The statement that alone reads a value.
+    /// The only statement that reads a value.
     fn only_reader(&self, value: ValueId) -> Option<usize> {
         match self.readers.get(&value)?.as_slice() {
             [reader] => Some(*reader),
@@ -67,7 +67,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Where a chain of operators behind `value` ends, each of which alone reads what is before it and passes the test.
+    /// The end of the chain of operators behind `value`: each is the only one to read the result before it, and passes
+    /// the test.
     pub fn chain_behind(
         &self,
         mut value: ValueId,
@@ -103,8 +104,8 @@ impl<'a> Graph<'a> {
         (first < usize::MAX).then_some((value, first))
     }
 
-    /// Where these statements begin if what they read of weights alone, such as a position bias, is computed behind
-    /// `input` and belongs to them; with `numbers`, the sizes of the input as well.
+    /// Where these statements begin, together with those behind `input` that compute what they read of weights alone,
+    /// such as a position bias; with `numbers`, also with those that compute sizes of the input.
     fn begin_of_preparations(&self, input: ValueId, range: &Range<usize>, numbers: bool) -> usize {
         let behind = self.lifetimes.born_at(input).map_or(0, |i| i + 1);
         let statements = &self.program.statements;
@@ -142,7 +143,7 @@ fn is_number(program: &Program, value: ValueId) -> bool {
 pub(super) struct Sum {
     pub left: ValueId,
     pub right: ValueId,
-    /// The sides that it takes as they are.
+    /// The sides that are neither scaled nor subtracted.
     pub whole: (bool, bool),
 }
 
@@ -172,7 +173,7 @@ pub(super) fn addition(program: &Program, statement: &Statement) -> Option<Sum> 
     }
 }
 
-/// What is taken from a tensor of another shape, such as its mean, makes no residual sum.
+/// A difference to a tensor of another shape, such as the mean, is no residual sum.
 fn alike(program: &Program, left: ValueId, right: ValueId) -> bool {
     program.shape(left).is_some() && program.shape(left) == program.shape(right)
 }
@@ -218,7 +219,7 @@ impl Region {
             activation && s.call == statement.call && activations.next().is_some()
         };
         let end = graph.chain_behind(*statement.outputs.first()?, at + 1, activated);
-        // What others read as well is prepared outside.
+        // A value that other statements read as well is computed outside of the region.
         let begin = |numbers| graph.begin_of_preparations(input, &(first..end), numbers);
         let begins = [begin(true), begin(false), first];
         let mut regions = begins

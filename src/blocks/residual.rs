@@ -14,7 +14,7 @@ pub(super) fn find(graph: &Graph, granularity: Granularity) -> Vec<Region> {
         Granularity::Fine => sums.halves(),
     };
     regions = select(regions);
-    // What remains of overlapping spans is ambiguous: the first one stays.
+    // Of spans that still overlap, none is better than the other: the first one stays.
     let mut shown: Vec<Region> = Vec::new();
     regions.sort_by_key(|r| (r.statements.start, r.statements.end));
     for region in regions {
@@ -72,7 +72,7 @@ impl Sums {
         let spans = self.spans.iter().filter(|(span, owner)| match owner {
             None => true,
             Some(owner) if self.owners[*owner].skips => false,
-            // A layer that changes the shape in front of the sum; a network in a wrapper, which owns all its sums.
+            // The call may have a layer in front of the sum that changes the shape, or be a wrapper that owns all sums.
             Some(owner) => span.skips || self.halves_of(*owner).len() > 1,
         });
         let spans = spans.map(|(span, _)| span);
@@ -81,9 +81,12 @@ impl Sums {
 
     /// Spans, and module calls that are no more than one span.
     fn halves(&self) -> Vec<Region> {
-        let split = |owner: usize| match self.owners[owner].skips {
-            true => self.halves_of(owner).len() > 1,
-            false => !self.halves_of(owner).is_empty(),
+        let split = |owner: usize| {
+            if self.owners[owner].skips {
+                self.halves_of(owner).len() > 1
+            } else {
+                !self.halves_of(owner).is_empty()
+            }
         };
         let whole = (0..self.owners.len()).filter(|i| !split(*i));
         let spans = self
@@ -100,7 +103,7 @@ impl Sums {
     fn halves_of(&self, owner: usize) -> Vec<&Region> {
         let spans = self.spans.iter().filter(|(_, o)| *o == Some(owner));
         let skipping: Vec<&Region> = spans.map(|(s, _)| s).filter(|s| s.skips).collect();
-        // A sum inside one side of another is part of that one.
+        // A sum inside one side of another sum is a part of it.
         skipping
             .iter()
             .filter(|s| !skipping.iter().any(|outer| outer.holds(s)))

@@ -1,4 +1,4 @@
-//! The ways of a region's input to its sums.
+//! The ways on which a region's input reaches its sums.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,15 +6,15 @@ use super::layout::Layout;
 use super::region::{Sum, addition};
 use crate::program::{Op, Operand, Program, Statement, ValueId, is_activation};
 
-/// What depends on `input`, and which of it is `input` plus something, element by element (activations behind the sum
-/// included).
+/// The values that depend on `input`, and which of them are `input` plus something, element by element (also with an
+/// activation behind the sum).
 pub(super) fn flow(
     program: &Program,
     statements: &[Statement],
     input: ValueId,
 ) -> (HashSet<ValueId>, HashSet<ValueId>) {
     let mut depends = HashSet::from([input]);
-    let mut skip = Skip::from(program, input);
+    let mut skip = SkipPaths::from(program, input);
     for statement in statements {
         if statement.reads().any(|v| depends.contains(&v)) {
             depends.extend(&statement.outputs);
@@ -24,20 +24,20 @@ pub(super) fn flow(
     (depends, skip.sums_in_order())
 }
 
-/// Where the input's elements are; without a layout nothing is known of shapes.
+/// For each carrier, where the input's elements are; `None` if shapes are not known.
 type Carriers = HashMap<ValueId, Option<Layout>>;
 
-struct Skip<'a> {
+struct SkipPaths<'a> {
     program: &'a Program,
     /// The input itself.
     same: Carriers,
     sums: Carriers,
 }
 
-impl<'a> Skip<'a> {
+impl<'a> SkipPaths<'a> {
     fn from(program: &'a Program, input: ValueId) -> Self {
         let layout = program.shape(input).and_then(|shape| Layout::of(shape));
-        Skip {
+        SkipPaths {
             program,
             same: HashMap::from([(input, layout)]),
             sums: HashMap::new(),
@@ -58,7 +58,7 @@ impl<'a> Skip<'a> {
         hand_on(self.program, &mut self.sums, statement, alias || activation);
     }
 
-    /// The layout of the one side that the input reaches, if that is taken as it is.
+    /// The layout of the one side that the input reaches, if that side is neither scaled nor subtracted.
     fn carried_by(&self, sum: &Sum, statement: &Statement) -> Option<Option<Layout>> {
         let skip = |v: ValueId| self.same.get(&v).or_else(|| self.sums.get(&v));
         let carried = match (skip(sum.left), skip(sum.right)) {
@@ -79,7 +79,8 @@ impl<'a> Skip<'a> {
     }
 }
 
-/// What a statement makes of a carrier: `keeps` says that it is one still, in the same layout.
+/// Makes carriers of a statement's results, if its argument is one. With `keeps` they have its layout; otherwise the
+/// layout is that of the rearranged elements, if the statement does nothing else.
 fn hand_on(program: &Program, carriers: &mut Carriers, statement: &Statement, keeps: bool) {
     for output in &statement.outputs {
         let unchanged = program.value(*output).same_as;

@@ -69,14 +69,14 @@ fn keeps_shape(graph: &Graph, region: &Region) -> bool {
     shape(region.input).is_some() && shape(region.input) == shape(region.output)
 }
 
-/// Whether a layer with weights multiplies in it; normalisation alone is no span worth taking.
+/// Whether there is a layer in it that multiplies by weights: removing normalisation alone saves nothing.
 fn has_layer(graph: &Graph, network: &Network, region: &Region) -> bool {
     graph.program.statements[region.statements.clone()]
         .iter()
         .any(|s| is_learned(s) && s.args.iter().any(|a| network.weight(&a.value).is_some()))
 }
 
-/// Whether smaller spans, one behind the other, are all there is to the region. `from` has all spans by their input.
+/// Whether the region is a chain of smaller spans. `from` has all spans by their input.
 fn is_concatenation(region: &Region, from: &HashMap<ValueId, Vec<&Region>>) -> bool {
     let mut value = region.input;
     let mut steps = 0;

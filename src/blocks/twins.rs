@@ -1,17 +1,17 @@
-//! Methods that are the same but for the names in them: tracing writes a module's code once for each call, as `forward`,
-//! `forward1`, …
+//! Methods that differ only in the names of variables and methods: tracing writes a module's code once for each call,
+//! as `forward`, `forward1`, …
 
 use std::collections::HashMap;
 
 use crate::program::ast::{Assign, Expr, Function, Stmt};
-use crate::program::{Attribute, ModuleId, Network};
+use crate::program::{ModuleId, Network};
 
-/// Parts of code that are compared, over all comparisons.
+/// How many parts of code are compared at most, over all comparisons.
 const MAX_COMPARED: usize = 1 << 23;
 
 pub(super) struct Twins<'a> {
     network: &'a Network,
-    /// What was compared before: class and both methods.
+    /// Results of earlier comparisons, by class and both methods.
     known: HashMap<(&'a str, String, String), bool>,
     left: usize,
 }
@@ -47,14 +47,14 @@ impl<'a> Twins<'a> {
         let class = self.network.sources.class(class);
         let same = class
             .and_then(|class| Some((class.method(one)?, class.method(other)?)))
-            .is_some_and(|(one, other)| Pair::same(self, module, one, other));
+            .is_some_and(|(one, other)| Comparison::same(self, module, one, other));
         self.known.insert(key, same);
         same
     }
 }
 
 /// Two functions in lockstep.
-struct Pair<'t, 'a> {
+struct Comparison<'t, 'a> {
     twins: &'t mut Twins<'a>,
     /// The other's name for each variable of the one.
     names: HashMap<&'a str, &'a str>,
@@ -62,19 +62,19 @@ struct Pair<'t, 'a> {
     modules: HashMap<&'a str, ModuleId>,
 }
 
-impl<'a> Pair<'_, 'a> {
+impl<'a> Comparison<'_, 'a> {
     fn same(
         twins: &mut Twins<'a>,
         module: ModuleId,
         one: &'a Function,
         other: &'a Function,
     ) -> bool {
-        let mut pair = Pair {
+        let mut comparison = Comparison {
             twins,
             names: HashMap::new(),
             modules: HashMap::new(),
         };
-        // Types name the class, which is the same one.
+        // Both methods are of one class, so that the names of types mean the same.
         if one.params.len() != other.params.len() || one.returns != other.returns {
             return false;
         }
@@ -82,12 +82,12 @@ impl<'a> Pair<'_, 'a> {
             if a.annotation != b.annotation || a.default != b.default {
                 return false;
             }
-            pair.names.insert(&a.name, &b.name);
+            comparison.names.insert(&a.name, &b.name);
         }
         if let Some(receiver) = one.params.first() {
-            pair.modules.insert(&receiver.name, module);
+            comparison.modules.insert(&receiver.name, module);
         }
-        pair.blocks(&one.body, &other.body)
+        comparison.blocks(&one.body, &other.body)
     }
 
     fn blocks(&mut self, one: &'a [Stmt], other: &'a [Stmt]) -> bool {
@@ -125,7 +125,7 @@ impl<'a> Pair<'_, 'a> {
         self.targets(&one.targets, &other.targets)
     }
 
-    /// Variables that are bound: from here on they have each other's meaning.
+    /// Variables that are bound: from here on one stands for the other.
     fn targets(&mut self, one: &'a [Expr], other: &'a [Expr]) -> bool {
         one.len() == other.len()
             && one.iter().zip(other).all(|(a, b)| match (a, b) {
@@ -143,10 +143,7 @@ impl<'a> Pair<'_, 'a> {
             other => {
                 let (base, name) = other.as_attribute()?;
                 let modules = &self.twins.network.modules;
-                match modules.attribute(self.module(base)?, name)? {
-                    Attribute::Module(child) => Some(*child),
-                    _ => None,
-                }
+                modules.child(self.module(base)?, name)
             }
         }
     }

@@ -20,7 +20,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// Whether the value rests on what the network makes of images.
+    /// Whether the value depends on images.
     #[must_use]
     pub fn looks_at_images(self) -> bool {
         !matches!(self, Name::L1 | Name::Random)
@@ -52,6 +52,7 @@ pub enum Value {
 }
 
 impl Value {
+    /// The number alone.
     #[must_use]
     pub fn number(self) -> f64 {
         match self {
@@ -64,7 +65,7 @@ impl Value {
         }
     }
 
-    /// What it is, as the head of a column.
+    /// The head of a column of such values.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -101,6 +102,7 @@ pub struct Score {
 }
 
 impl Score {
+    /// The number of its value.
     #[must_use]
     pub fn number(&self) -> f64 {
         self.value.number()

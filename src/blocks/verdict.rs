@@ -85,7 +85,7 @@ pub fn obstacles(analysis: &Analysis) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-/// The first of these paths, and how many more there are: the names of all of many blocks tell little.
+/// The first of these paths, and how many more there are: a list of many names tells little.
 #[must_use]
 pub fn some_of(paths: &[&str]) -> String {
     const NAMED: usize = 3;

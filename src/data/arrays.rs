@@ -1,10 +1,10 @@
-//! Images and labels out of named arrays, wherever these lie.
+//! Images and labels from named arrays, in an archive or in files.
 
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Ix3, Ix4};
 
-use super::Found;
+use super::Contents;
 use super::error::{Problem, Result, listed};
 use super::npy::Npy;
 use super::part::{Part, Pixels, Store};
@@ -15,7 +15,7 @@ const TRAIN: Names = [("x_train", "y_train"), ("train_images", "train_labels")];
 const VALIDATION: Names = [("x_val", "y_val"), ("val_images", "val_labels")];
 const TEST: Names = [("x_test", "y_test"), ("test_images", "test_labels")];
 const ONE_PART: Names = [("images", "labels"), ("x", "y")];
-/// More are not looked at to find out what they hold.
+/// How many arrays are looked at to find out what they hold.
 const MOST: usize = 64;
 
 const IMAGE_SHAPES: &str = "images x height x width, with the channels last or second; save it as \
@@ -23,7 +23,7 @@ const IMAGE_SHAPES: &str = "images x height x width, with the channels last or s
 
 /// Arrays that are found by their names.
 pub(super) trait Arrays {
-    /// Of all arrays, without `.npy`.
+    /// The names of all arrays, without `.npy`.
     fn names(&self) -> Vec<String>;
     /// Where an array lies, for messages.
     fn place(&self, name: &str) -> PathBuf;
@@ -56,7 +56,7 @@ pub(super) fn is_test(name: &str) -> bool {
 }
 
 /// The parts that the arrays of the data set at `path` make: by their names, or of one or two arrays by their shapes.
-pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
+pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Contents>> {
     let mut part = |names: Names| -> Result<Option<Part>> {
         let mut names = names.into_iter();
         let Some((images, labels)) = names.find_map(|(images, labels)| {
@@ -71,7 +71,7 @@ pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Foun
         Some(train) => Some(train),
         None => part(ONE_PART)?,
     };
-    let found = Found {
+    let found = Contents {
         train,
         validation: part(VALIDATION)?,
         test: part(TEST)?,
@@ -87,7 +87,7 @@ pub(super) fn parts(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Foun
     by_shape(arrays, path)
 }
 
-fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
+fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Contents>> {
     let kinds = Kinds::of(arrays);
     let (images, labels) = match (kinds.images.as_slice(), kinds.labels.as_slice()) {
         ([(images, n)], [(labels, m)]) if n == m && kinds.others.is_empty() => {
@@ -101,7 +101,7 @@ fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
         Some(labels) => format!("{images} for the images and {labels} for their labels"),
         None => format!("{images} for images without labels"),
     };
-    Ok(Some(Found {
+    Ok(Some(Contents {
         train: Some(assemble(arrays, path, images, labels)?),
         validation: None,
         test: None,
@@ -113,12 +113,12 @@ fn by_shape(arrays: &mut impl Arrays, path: &Path) -> Result<Option<Found>> {
     }))
 }
 
-/// Arrays by what their shapes can be.
+/// Arrays, sorted by what they may be according to their shapes.
 #[derive(Default)]
 pub(super) struct Kinds {
-    /// With the number of images.
+    /// Names, with the number of images.
     pub images: Vec<(String, usize)>,
-    /// With the number of labels.
+    /// Names, with the number of labels.
     pub labels: Vec<(String, usize)>,
     pub others: Vec<String>,
 }
@@ -245,8 +245,9 @@ enum Channels {
     One,
 }
 
-/// Grey and colour go before 2 and 4 channels; where both places could still be meant the channels are last, as in the
-/// data sets of Keras. Of other numbers the channels are what differs from two equal sides, or the least of three.
+/// Where the channels are, by their number: 1 and 3 are likelier than 2 and 4, and where both places are possible the
+/// channels are last, as in the data sets of Keras. Otherwise the channels are the side that differs from two equal
+/// sides, or the least of three.
 fn channels(shape: &[usize]) -> Option<Channels> {
     match *shape {
         [_, _, _] => Some(Channels::One),
@@ -294,7 +295,10 @@ fn numbers(labels: Npy) -> Result<Vec<i64>, Problem> {
     };
     match *rows.shape() {
         [_] | [_, 1] => Ok(rows.into_iter().collect()),
-        [_, columns] if columns > 1 => rows.outer_iter().enumerate().map(one_hot).collect(),
+        [_, columns] if columns > 1 => {
+            let rows = rows.outer_iter().enumerate();
+            rows.map(|(image, row)| one_hot(image, row)).collect()
+        }
         _ => Err(Problem::Shape {
             what: "the array of labels".to_owned(),
             found: rows.shape().to_vec(),
@@ -303,8 +307,8 @@ fn numbers(labels: Npy) -> Result<Vec<i64>, Problem> {
     }
 }
 
-/// The place of the only one in a row of zeros.
-fn one_hot((image, row): (usize, ArrayViewD<i64>)) -> Result<i64, Problem> {
+/// The class that the labels of an image name: the place of the only 1 among zeros.
+fn one_hot(image: usize, row: ArrayViewD<i64>) -> Result<i64, Problem> {
     let ones = row.iter().filter(|value| **value == 1).count();
     let zeros = row.iter().filter(|value| **value == 0).count();
     match row.iter().position(|value| *value == 1) {

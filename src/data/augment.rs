@@ -61,22 +61,34 @@ pub(crate) fn stream(purpose: [u8; 8], seed: u64, epoch: u64, item: u64) -> ChaC
     ChaCha8Rng::from_seed(key)
 }
 
+/// One channel of an image, row by row.
+pub(super) struct Plane<'a, T> {
+    pub pixels: &'a [T],
+    /// Pixels in a row.
+    pub width: usize,
+}
+
+impl<'a, T> Plane<'a, T> {
+    /// The row that lies `up` rows below this one, if it lies in the plane.
+    fn row(&self, y: usize, up: isize) -> Option<&'a [T]> {
+        let start = y.checked_add_signed(up)?.checked_mul(self.width)?;
+        self.pixels.get(start..start.checked_add(self.width)?)
+    }
+}
+
 impl Placement {
-    /// Writes one channel of `width` columns through `value`; `outside` is what lies beyond the image.
+    /// Writes a channel to its place in `out`. `value` makes a number of each pixel; `outside` is the number where the
+    /// image does not reach.
     pub fn write<T: Copy>(
         self,
-        plane: &[T],
-        width: usize,
+        plane: &Plane<T>,
         out: &mut [f32],
         outside: f32,
         value: impl Fn(T) -> f32,
     ) {
+        let width = plane.width;
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
-            let from = y
-                .checked_add_signed(self.up)
-                .and_then(|y| y.checked_mul(width));
-            let row = from.and_then(|from| plane.get(from..from.checked_add(width)?));
-            let Some(row) = row else {
+            let Some(row) = plane.row(y, self.up) else {
                 out.fill(outside);
                 continue;
             };
@@ -105,9 +117,12 @@ mod tests {
 
     fn placed(up: isize, left: isize, flip: bool) -> Vec<f32> {
         let mut out = [f32::NAN; 9];
-        let plane = [1_u8, 2, 3, 4, 5, 6, 7, 8, 9];
+        let plane = Plane {
+            pixels: &[1_u8, 2, 3, 4, 5, 6, 7, 8, 9],
+            width: 3,
+        };
         let placement = Placement { up, left, flip };
-        placement.write(&plane, 3, &mut out, -1.0, f32::from);
+        placement.write(&plane, &mut out, -1.0, f32::from);
         out.to_vec()
     }
 

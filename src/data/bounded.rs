@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 
 use super::error::Problem;
+use super::sizes;
 
-/// Reads exactly `expected` bytes, which have to be the last. Memory grows with what is really there, so a
-/// header that lies upwards costs nothing.
+/// Reads exactly `expected` bytes, which have to be the last. Memory grows with the bytes that are really there, so
+/// that a header which announces too much costs nothing.
 pub(super) fn read_rest(reader: impl Read, expected: u64) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let end = reader
@@ -35,9 +36,7 @@ pub(super) fn read_header(mut reader: impl Read, header: &mut [u8]) -> Result<()
 
 /// The product of an array's sides times the bytes of one element.
 pub(super) fn announced(shape: &[usize], element: usize) -> Result<u64, Problem> {
-    shape
-        .iter()
-        .try_fold(element, |product, &side| product.checked_mul(side))
+    sizes::product(&[&[element], shape].concat())
         .filter(|&bytes| bytes <= isize::MAX as usize)
         .map(|bytes| bytes as u64)
         .ok_or_else(|| Problem::TooLarge(format!("{shape:?} elements of {element} bytes")))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Problem, Result};
 use super::part::{Part, Pixels, Store};
-use super::{Found, file_names};
+use super::{Contents, file_names};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
@@ -51,11 +51,11 @@ pub(super) fn is_pickled(names: &[String]) -> bool {
     is("data_batch_1") || (is("train") && is("test") && is("meta"))
 }
 
-pub(super) fn open_cifar10(folder: &Path) -> Result<Found> {
+pub(super) fn open_cifar10(folder: &Path) -> Result<Contents> {
     CIFAR10.open(folder)
 }
 
-pub(super) fn open_cifar100(folder: &Path) -> Result<Found> {
+pub(super) fn open_cifar100(folder: &Path) -> Result<Contents> {
     CIFAR100.open(folder)
 }
 
@@ -66,7 +66,7 @@ impl Layout {
             .any(|name| (self.is_train)(name) || (self.is_test)(name))
     }
 
-    fn open(&self, folder: &Path) -> Result<Found> {
+    fn open(&self, folder: &Path) -> Result<Contents> {
         let classes = self.class_names(folder)?;
         let files = file_names(folder)?;
         let part = |wanted: fn(&str) -> bool| {
@@ -74,7 +74,7 @@ impl Layout {
             let files: Vec<_> = files.map(|name| folder.join(name)).collect();
             self.read_part(folder, &files, classes.len())
         };
-        Ok(Found {
+        Ok(Contents {
             train: part(self.is_train)?,
             validation: None,
             test: part(self.is_test)?,
@@ -102,7 +102,7 @@ impl Layout {
             self.read_file(path, classes, &mut pixels, &mut labels)?;
         }
         let store = Store {
-            // An error about a part of one file can name that file.
+            // A part of one file is named by that file in errors.
             path: if let [file] = files { file } else { folder }.to_owned(),
             shape: SHAPE,
             pixels: Pixels::Bytes(pixels),

@@ -1,4 +1,4 @@
-//! The classes of a network by number, from a file: what tells which number a class folder's name stands for.
+//! The names of a network's classes, from a file: they tell which number the name of a class folder stands for.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -30,7 +30,7 @@ pub enum Numbered {
     ByLabel,
     /// The format has a certain number of classes.
     ByFormat,
-    /// By the place of its folder's name among all, as text.
+    /// By the place of its folder's name in the sorted list of all.
     ByFolder,
     /// By this file.
     ByFile(PathBuf),
@@ -95,7 +95,7 @@ impl ClassNames {
         Ok(own.iter().filter_map(number).map(|at| at as i64).collect())
     }
 
-    /// Tells these names in this order from others.
+    /// A short text that differs for other names or another order.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut checksum = flate2::Crc::new();
@@ -111,9 +111,10 @@ fn malformed(what: &str) -> Problem {
 
 fn parse(text: &str) -> Result<Vec<String>, Problem> {
     let text = text.trim_start_matches('\u{feff}').trim();
-    let names = match text.starts_with(['[', '{']) {
-        true => of_json(text)?,
-        false => of_lines(text)?,
+    let names = if text.starts_with(['[', '{']) {
+        of_json(text)?
+    } else {
+        of_lines(text)?
     };
     if names.is_empty() {
         return Err(malformed("holds no names of classes"));
@@ -188,7 +189,7 @@ fn of_json(text: &str) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-/// The first name of what may have several.
+/// The name of a class, or the first of its names.
 fn name_of(value: &Value) -> Option<String> {
     let name = match value {
         Value::Array(names) => names.first()?,

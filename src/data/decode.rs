@@ -9,6 +9,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use super::error::{Problem, Result};
 use super::jpeg;
 use super::part::check_size;
+use super::sizes;
 
 /// Channels (1 for grey, 3 for anything else), height and width, from the image's header.
 pub(super) fn probe(path: &Path) -> Result<[usize; 3]> {
@@ -18,7 +19,7 @@ pub(super) fn probe(path: &Path) -> Result<[usize; 3]> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width).saturating_mul(height.into());
     if pixels > MAX_DECODED / BYTES_A_PIXEL {
-        let found = format!("{height}x{width}");
+        let found = sizes::shown(&[height, width]);
         return Err(Problem::TooManyPixels(found).at(path));
     }
     let channels = if is_grey(decoder.color_type()) { 1 } else { 3 };
@@ -39,8 +40,8 @@ pub(super) fn decode(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
     Ok(([3, height, width], (0..3).flat_map(plane).collect()))
 }
 
-/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce as
-/// many as it likes, and several are decoded at a time.
+/// Bytes that decoding one image may take: of 64 million pixels with transparency. A file of a few bytes may announce
+/// as many as it likes, and several are decoded at a time.
 const MAX_DECODED: u64 = 256 << 20;
 const BYTES_A_PIXEL: u64 = 4;
 

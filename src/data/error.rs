@@ -43,10 +43,10 @@ impl DataError {
 /// What is wrong with a file or folder of data.
 #[derive(Debug, Error)]
 pub enum Problem {
-    /// The path leads nowhere.
+    /// There is nothing at the path.
     #[error("no such file or folder; --data names the data set")]
     Missing,
-    /// Nothing a reader knows.
+    /// No reader recognises it.
     #[error(
         "not a data set of a known format: found {found}. Known are: {}",
         Format::KNOWN
@@ -69,7 +69,7 @@ pub enum Problem {
         /// The name looked for.
         wanted: String,
     },
-    /// The operating system or a decompressor gave up.
+    /// An error of the operating system or of a decompressor.
     #[error("cannot be read: {0}")]
     Io(#[source] io::Error),
     /// Not the kind of file its name promises.
@@ -99,7 +99,7 @@ pub enum Problem {
         /// Bytes in the file.
         found: u64,
     },
-    /// A size no computer has room for.
+    /// A size for which no computer has the memory.
     #[error("announces an impossible size: {0}")]
     TooLarge(String),
     /// No image at all.
@@ -195,7 +195,7 @@ pub enum Problem {
     /// A folder that links lead to from two places, or from inside itself.
     #[error("a link leads to the same folder again; remove one of the two")]
     MetTwice,
-    /// Folders inside folders without end.
+    /// Folders that nest too deep.
     #[error("lies more than {0} folders deep; name a folder further down")]
     TooDeep(usize),
     /// More than any data set has.
@@ -203,7 +203,7 @@ pub enum Problem {
         "more than {0} files and folders lie below what --data names; name a folder further down"
     )]
     TooManyEntries(usize),
-    /// Parts that no one network takes both of.
+    /// Parts whose images differ in size, so that one network cannot take both.
     #[error("its images are {found} (channels x height x width), those of another part {expected}")]
     PartsDiffer {
         /// Size in this part.

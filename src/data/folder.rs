@@ -1,7 +1,7 @@
 //! Folders of encoded images: one folder for each class, or unlabelled images side by side.
 //!
-//! Classes are numbered in the order of their names, as torchvision's `ImageFolder` does, and to a class belongs all that
-//! lies below its folder. Opening only lists files; each is decoded when a batch needs it.
+//! Classes are numbered in the order of their names, as torchvision's `ImageFolder` does, and to a class belongs all
+//! that lies below its folder. Opening only lists files; each is decoded when a batch needs it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::decode::probe;
 use super::error::{Problem, Result, listed};
 use super::part::{Part, Pixels, Store};
 use super::walk::{Folder, Listing, Walk};
-use super::{Found, name_of};
+use super::{Contents, name_of};
 
 /// What the images of a folder are for, by its name in small letters.
 const TRAIN: &[&str] = &["train", "training"];
@@ -33,7 +33,7 @@ pub(super) fn is_image_folder(folder: &Path) -> Result<bool> {
 }
 
 /// A data set with a folder for each part, or of one part.
-pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
+pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Contents> {
     match arrangement(folder)? {
         (Arranged::Whole(whole), notes) => whole.alone(given, notes),
         (Arranged::Parts(splits), notes) => parts(folder, splits, given, notes),
@@ -41,7 +41,7 @@ pub(super) fn open(folder: &Path, given: Option<&ClassNames>) -> Result<Found> {
 }
 
 /// The same without classes, whatever folders the images of a part lie in.
-pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
+pub(super) fn open_unlabelled(folder: &Path) -> Result<Contents> {
     let unlabelled = |split: Split| {
         let (folder, images) = split.side_by_side();
         part(&folder, images, None)
@@ -55,7 +55,7 @@ pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
             [part(train)?, part(validation)?, part(test)?]
         }
     };
-    Ok(Found {
+    Ok(Contents {
         train,
         validation,
         test,
@@ -64,13 +64,13 @@ pub(super) fn open_unlabelled(folder: &Path) -> Result<Found> {
     })
 }
 
-/// How the images of a data set lie.
+/// How the images of a data set are arranged in folders.
 enum Arranged {
     Whole(Split),
     Parts(Vec<Split>),
 }
 
-/// How they lie in this folder, and what is not used of it.
+/// The arrangement of this folder, and notes on what is not used.
 fn arrangement(folder: &Path) -> Result<(Arranged, Vec<String>)> {
     let mut walk = Walk::new();
     let top = walk.level(folder)?;
@@ -97,7 +97,7 @@ fn arrangement(folder: &Path) -> Result<(Arranged, Vec<String>)> {
             sisters.push(name_of(other));
         }
     }
-    // A class may be called "train": then its folder has sisters that are no parts, and no classes in it.
+    // A class may be called "train": then there are other folders beside it that are no parts, and no classes in it.
     let is_class = |split: &Split| split.listing.classes().next().is_none();
     if splits.is_empty() || (!sisters.is_empty() && splits.iter().all(is_class)) {
         let named = splits.into_iter().map(|split| split.folder);
@@ -127,7 +127,7 @@ fn arrangement(folder: &Path) -> Result<(Arranged, Vec<String>)> {
     Ok((Arranged::Parts(splits), notes))
 }
 
-/// What there is to train, validate and test on.
+/// The training, validation and test part.
 fn by_part(folder: &Path, splits: Vec<Split>) -> Result<[Option<Split>; 3]> {
     let mut found: [Option<Split>; 3] = Default::default();
     for split in splits {
@@ -149,7 +149,7 @@ fn parts(
     splits: Vec<Split>,
     given: Option<&ClassNames>,
     mut notes: Vec<String>,
-) -> Result<Found> {
+) -> Result<Contents> {
     let found = by_part(folder, splits)?;
     // A folder alone is most often one of unlabelled images inside another.
     let classes = |least| {
@@ -180,7 +180,7 @@ fn parts(
         split.into_part(&classes, given, &mut notes).map(Some)
     };
     let [train, validation, test] = found;
-    Ok(Found {
+    Ok(Contents {
         train: read(train)?,
         validation: read(validation)?,
         test: read(test)?,
@@ -209,8 +209,8 @@ struct Split {
 }
 
 impl Split {
-    /// It is all there is.
-    fn alone(self, given: Option<&ClassNames>, mut notes: Vec<String>) -> Result<Found> {
+    /// Opens it as the only part of the data set.
+    fn alone(self, given: Option<&ClassNames>, mut notes: Vec<String>) -> Result<Contents> {
         for class in self.listing.classes() {
             let (inner, direct) = class.inside();
             if !direct && inner.iter().all(|name| part_called(name).is_some()) {
@@ -220,7 +220,7 @@ impl Split {
             }
         }
         let classes = self.class_names(given)?;
-        Ok(Found {
+        Ok(Contents {
             train: Some(self.into_part(&classes, given, &mut notes)?),
             validation: None,
             test: None,
@@ -253,7 +253,7 @@ impl Split {
         }
     }
 
-    /// The name of its only folder, if that is none of the classes.
+    /// The name of its only folder, if no class has this name.
     fn only_folder_beyond(&self, classes: &[String]) -> Option<String> {
         let mut folders = self.listing.classes();
         match (folders.next(), folders.next()) {
@@ -319,7 +319,7 @@ fn part(folder: &Path, files: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Result<
     let Some(first) = files.first() else {
         return Err(Problem::Empty.at(folder));
     };
-    // One file that cannot be read does not stand for all.
+    // The first file that can be read counts: one that is damaged must not decide for all.
     let shape = match files.iter().find_map(|file| probe(file).ok()) {
         Some(shape) => shape,
         None => probe(first)?,

@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use super::bounded::{announced, read_header, read_rest};
 use super::error::{Problem, Result};
 use super::part::{Part, Pixels, Store};
-use super::{Found, file_names};
+use super::{Contents, file_names};
 
 const UNSIGNED_BYTE: u8 = 8;
 
@@ -22,7 +22,7 @@ enum Kind {
     Labels,
 }
 
-/// A file name taken apart.
+/// The parts of a file name.
 #[derive(Debug, PartialEq, Eq)]
 struct Name<'a> {
     /// What comes before images or labels: `train-`, `emnist-letters-test-`.
@@ -68,9 +68,9 @@ pub(super) fn is_idx(names: &[String]) -> bool {
     names.into_iter().any(|name| name.kind == Kind::Images)
 }
 
-pub(super) fn open(folder: &Path) -> Result<Found> {
+pub(super) fn open(folder: &Path) -> Result<Contents> {
     let names = file_names(folder)?;
-    Ok(Found {
+    Ok(Contents {
         train: open_part(folder, &names, &["train"])?,
         validation: None,
         test: open_part(folder, &names, &["t10k", "test"])?,

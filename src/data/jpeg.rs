@@ -1,7 +1,7 @@
-//! Whether a JPEG file is all there.
+//! Whether a JPEG file is complete.
 //!
 //! Decoders make an image of whatever bytes there are. A file that was cut off lacks the marker that ends every image,
-//! and is refused for that by Pillow too; what lies behind that marker is nobody's business.
+//! for which Pillow refuses it too. Bytes behind that marker do not count.
 
 const START: u8 = 0xd8;
 const END: u8 = 0xd9;

@@ -9,12 +9,13 @@ use std::thread;
 use ndarray::Array4;
 use rand::seq::SliceRandom;
 
-use super::augment::{Augment, Placement, stream};
+use super::augment::{Augment, Placement, Plane, stream};
 use super::decode::decode;
 use super::error::{DataError, Problem, Result};
 use super::normalisation::Tables;
 use super::part::{Part, Pixels, noise};
 use super::resizing::Resizing;
+use super::sizes;
 use super::transform::{InputSize, Raster, Sample, Transform};
 
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
@@ -56,7 +57,7 @@ impl Loader {
         self.batch_size
     }
 
-    /// Batches of another size.
+    /// The same with batches of another size.
     #[must_use]
     pub fn with_batch_size(&self, batch_size: NonZeroUsize) -> Self {
         Self {
@@ -65,7 +66,7 @@ impl Loader {
         }
     }
 
-    /// Images of this shape, channels × height × width, whatever they were to be before.
+    /// The same for images of this shape, channels × height × width.
     #[must_use]
     pub fn with_shape(&self, [channels, height, width]: [usize; 3]) -> Self {
         let mut loader = self.clone();
@@ -77,8 +78,8 @@ impl Loader {
         loader
     }
 
-    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std` of pixels
-    /// in 0..1.
+    /// Mean and standard deviation that every channel is normalised with: a network sees `(pixel - mean) / std` of
+    /// pixels in 0..1.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl Loader {
         self
     }
 
-    /// Whether an image is another in every epoch.
+    /// Whether an image differs from epoch to epoch.
     #[must_use]
     pub fn is_augmented(&self) -> bool {
         self.augment
@@ -151,7 +152,7 @@ impl Loader {
         })
     }
 
-    /// One that changes nothing at random.
+    /// A painter that changes nothing at random.
     pub(super) fn plain_painter<'a>(&self, part: &'a Part) -> Result<Painter<'a>> {
         self.painter(part, None, 0)
     }
@@ -174,13 +175,10 @@ impl Loader {
             (None, Some(channels)) => [channels, stored[1], stored[2]],
             (None, None) => return Ok(stored),
         };
-        let values = shape
-            .iter()
-            .try_fold(1, |product: usize, &side| product.checked_mul(side));
+        let values = sizes::product(&shape);
         let refuse = |why: &str| {
-            let [channels, height, width] = shape;
-            let size = format!("input size {channels}x{height}x{width} {why}");
-            Err(DataError::Setting(size))
+            let size = sizes::shown(&shape);
+            Err(DataError::Setting(format!("input size {size} {why}")))
         };
         match (&part.store.pixels, stored[0], shape[0]) {
             _ if !values.is_some_and(|values| (1..=LARGEST).contains(&values)) => {
@@ -232,10 +230,10 @@ impl Iterator for Batches<'_> {
 
 impl ExactSizeIterator for Batches<'_> {}
 
-/// Batches that wait to be taken.
+/// How many batches are prepared ahead.
 const AHEAD: usize = 2;
 
-/// Lets `work` have the batches in turn, prepared on another thread while it is at those before.
+/// Gives `work` the batches in turn. Another thread prepares them while `work` handles those before.
 pub fn ahead<T>(
     batches: Batches<'_>,
     work: impl FnOnce(&mut dyn Iterator<Item = Result<Batch>>) -> T,
@@ -244,7 +242,7 @@ pub fn ahead<T>(
         let (sender, receiver) = mpsc::sync_channel(AHEAD);
         scope.spawn(move || {
             for batch in batches {
-                // Nobody takes any more.
+                // The receiver is gone: no batch is wanted any more.
                 if sender.send(batch).is_err() {
                     break;
                 }
@@ -256,15 +254,14 @@ pub fn ahead<T>(
 
 /// Room for the pixels of a batch.
 fn zeros(images: usize, [channels, height, width]: [usize; 3]) -> Result<Vec<f32>> {
-    let sides = [channels, height, width];
-    let count = sides.into_iter().try_fold(images, usize::checked_mul);
-    // Where there is not as much memory the plain way to take it would end the process.
+    let count = sizes::product(&[images, channels, height, width]);
+    // `vec!` would end the process if there is not enough memory.
     let there_is_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
     match count.filter(there_is_room) {
         Some(count) => Ok(vec![0.0; count]),
         None => Err(DataError::Setting(format!(
-            "a batch of {images} images of {height}x{width} does not fit the memory: lower --batch-size, or name a \
-             smaller --input-size"
+            "a batch of {images} images of {} does not fit the memory: lower --batch-size, or name a smaller --input-size",
+            sizes::shown(&[height, width])
         ))),
     }
 }
@@ -331,9 +328,9 @@ impl Batches<'_> {
 #[derive(Debug)]
 pub(super) struct Painter<'a> {
     part: &'a Part,
-    /// Of the output.
+    /// The shape of the output.
     shape: [usize; 3],
-    /// Whether that shape was asked for, not found.
+    /// Whether a size was asked for; otherwise the shape is that of the first image.
     resizes: bool,
     resizing: Option<Resizing>,
     tables: Tables,
@@ -381,8 +378,8 @@ impl Painter<'_> {
                 // Without an input size the first image sets it, and resizing would be a surprise.
                 if shape[1..] != self.shape[1..] && !self.resizes {
                     let problem = Problem::MixedSizes {
-                        found: format!("{}x{}", shape[1], shape[2]),
-                        expected: format!("{}x{}", self.shape[1], self.shape[2]),
+                        found: sizes::shown(&shape[1..]),
+                        expected: sizes::shown(&self.shape[1..]),
                     };
                     return Err(problem.at(path));
                 }
@@ -412,10 +409,11 @@ impl Painter<'_> {
         };
         let [_, height, width] = self.shape;
         let planes = image.pixels.chunks_exact(height * width);
-        for (channel, (plane, out)) in planes.zip(out.chunks_exact_mut(height * width)).enumerate()
-        {
+        let planes = planes.zip(out.chunks_exact_mut(height * width));
+        for (channel, (pixels, out)) in planes.enumerate() {
+            let plane = Plane { pixels, width };
             let black = value(channel, T::DEFAULT_MIN_VALUE);
-            placement.write(plane, width, out, black, |pixel| value(channel, pixel));
+            placement.write(&plane, out, black, |pixel| value(channel, pixel));
         }
     }
 }

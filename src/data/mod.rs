@@ -25,6 +25,7 @@ mod npz;
 mod part;
 mod resample;
 mod resizing;
+mod sizes;
 mod survey;
 mod transform;
 mod walk;
@@ -119,12 +120,12 @@ pub struct DataSet {
     /// The only folder of a class among image folders, which most often is one of unlabelled images inside another:
     /// the labels were left out.
     pub only_class: Option<String>,
-    /// What is there and not used, or was taken for something that it need not be: a sentence each.
+    /// Notes on what is not used, and on what was guessed: a sentence each.
     pub notes: Vec<String>,
 }
 
-/// What a reader hands over; [`open`] checks it as a whole.
-struct Found {
+/// What a reader found at a path; [`open`] checks it as a whole.
+struct Contents {
     train: Option<Part>,
     validation: Option<Part>,
     test: Option<Part>,
@@ -144,7 +145,7 @@ pub fn open(path: &Path) -> Result<DataSet> {
     open_labelled(path, &Labelling::default())
 }
 
-/// The same with labels that mean what the data does not say itself.
+/// The same, with what the data does not tell of its labels.
 ///
 /// # Errors
 ///
@@ -163,8 +164,8 @@ pub fn open_labelled(path: &Path, labelling: &Labelling) -> Result<DataSet> {
     DataSet::new(path, format, found, labelling)
 }
 
-/// Opens images whose classes need not mean anything: where class folders do not tell the numbers of their classes, they
-/// are folders of unlabelled images.
+/// Opens images whose classes need not mean anything: where class folders do not tell the numbers of their classes,
+/// they are folders of unlabelled images.
 ///
 /// # Errors
 ///
@@ -187,9 +188,19 @@ impl DataSet {
             .flatten()
     }
 
-    fn new(path: &Path, format: Format, mut found: Found, labelling: &Labelling) -> Result<Self> {
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        let parts = [&mut self.train, &mut self.validation, &mut self.test];
+        parts.into_iter().flatten()
+    }
+
+    fn new(
+        path: &Path,
+        format: Format,
+        mut found: Contents,
+        labelling: &Labelling,
+    ) -> Result<Self> {
         let labelled = |part: &Option<Part>| part.as_ref().is_some_and(|p| p.labels().is_some());
-        // Some data sets keep the labels of their test part to themselves.
+        // Some data sets come without the labels of their test part.
         if found.test.is_none() || (labelled(&found.validation) && !labelled(&found.test)) {
             found.test = found.validation.take();
         }
@@ -211,8 +222,8 @@ impl DataSet {
             && let Some(other) = set.parts().find(|p| p.image_shape() != first.image_shape())
         {
             let problem = Problem::PartsDiffer {
-                found: size_text(other.image_shape()),
-                expected: size_text(first.image_shape()),
+                found: sizes::shown(&other.image_shape()),
+                expected: sizes::shown(&first.image_shape()),
             };
             return Err(problem.at(other.path()));
         }
@@ -226,9 +237,7 @@ impl DataSet {
                 && let Some(own) = names.as_ref().filter(|own| !are_numbers(own))
             {
                 let numbers = given.numbers_of(own).map_err(|problem| problem.at(path))?;
-                let parts = [&mut set.train, &mut set.validation, &mut set.test];
-                let parts = parts.into_iter().flatten();
-                parts.for_each(|part| part.renumber(&numbers));
+                set.parts_mut().for_each(|part| part.renumber(&numbers));
             }
             set.numbered = Numbered::ByFile(given.file().to_owned());
             names = Some(given.names().to_vec());
@@ -244,21 +253,16 @@ impl DataSet {
             let what = "--first-class is for labels that are numbers; here the data set itself says which class has number 0";
             return Err(Problem::Malformed(what.to_owned()));
         }
-        for part in [&mut self.train, &mut self.validation, &mut self.test] {
-            part.iter_mut()
-                .try_for_each(|part| part.count_from(first))?;
-        }
-        Ok(())
+        self.parts_mut().try_for_each(|part| part.count_from(first))
     }
 
-    /// The number of a class comes from the names of all: with one alone it means nothing.
+    /// Folders are numbered by the order of their names, so that a single folder tells nothing of its class.
     fn leave_out_an_only_class(&mut self) {
         if self.numbered != Numbered::ByFolder || self.classes.len() != 1 {
             return;
         }
         self.only_class = self.classes.pop();
-        let parts = [&mut self.train, &mut self.validation, &mut self.test];
-        parts.into_iter().flatten().for_each(Part::forget_labels);
+        self.parts_mut().for_each(Part::forget_labels);
     }
 
     /// Every label is the number of a class; without names there are as many classes as the largest label says.
@@ -394,8 +398,4 @@ fn name_of(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-fn size_text([channels, height, width]: [usize; 3]) -> String {
-    format!("{channels}x{height}x{width}")
 }

@@ -1,4 +1,4 @@
-//! The scale that a network sees pixels on.
+//! The scale of the pixels that a network sees.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -45,7 +45,7 @@ impl Default for Normalisation {
 }
 
 impl Normalisation {
-    /// Of pixels in 0..1.
+    /// The normalisation of pixels in 0..1.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Normalisation {
         Self::on(PixelRange::Unit, mean, std)
     }
 
-    /// Of pixels on this scale.
+    /// The normalisation of pixels on this scale.
     ///
     /// # Errors
     ///
@@ -76,13 +76,14 @@ impl Normalisation {
             )));
         }
         let normalisation = Self { range, mean, std };
-        match normalisation.is_of_another_scale() {
-            true => Err(DataError::Setting(normalisation.rescaled())),
-            false => Ok(normalisation),
+        if normalisation.is_of_another_scale() {
+            Err(DataError::Setting(normalisation.rescaled()))
+        } else {
+            Ok(normalisation)
         }
     }
 
-    /// Pixels on this scale as they are.
+    /// Leaves pixels on this scale as they are.
     #[must_use]
     pub fn none(range: PixelRange) -> Self {
         Self {
@@ -150,7 +151,7 @@ impl Normalisation {
         Ok(mean.into_iter().zip(std).collect())
     }
 
-    /// What becomes of every pixel of images of so many channels.
+    /// The normalisation of images of so many channels, as tables.
     pub(super) fn tables(&self, channels: usize) -> Result<Tables, DataError> {
         let brightest = self.range.brightest();
         let per_channel = self.per_channel(channels)?;
@@ -179,16 +180,17 @@ impl Tables {
         self.bytes[channel][usize::from(byte)]
     }
 
-    /// Of standard normal noise, which stands for normalised pixels as it is; where bytes are wanted, most of it spreads
-    /// over their range.
+    /// The value for standard normal noise, which stands for normalised pixels as it is. Where the network takes bytes,
+    /// the noise is spread over their range.
     pub fn noise(&self, value: f32) -> f32 {
-        match self.brightest > 1.0 {
-            true => (128.0 + 64.0 * value).round().clamp(0.0, 255.0),
-            false => value,
+        if self.brightest > 1.0 {
+            (128.0 + 64.0 * value).round().clamp(0.0, 255.0)
+        } else {
+            value
         }
     }
 
-    /// Of a pixel in 0..1.
+    /// The value for a pixel in 0..1.
     pub fn unit(&self, channel: usize, pixel: f32) -> f32 {
         let (mean, std) = self.per_channel[channel];
         (pixel * self.brightest - mean) / std

@@ -79,7 +79,7 @@ pub(super) fn read(mut reader: impl Read) -> Result<Npy, Problem> {
             shape,
             widen(&bytes, |b| u32::from_le_bytes(b).into()),
         )?),
-        // Beyond i64 no label can be meant; the largest is out of any range.
+        // No label is beyond i64; its largest value is refused later, as out of range.
         _ => Npy::Integers(array(
             shape,
             widen(&bytes, |b| {

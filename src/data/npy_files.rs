@@ -9,13 +9,13 @@ use super::arrays::{self, Arrays, Kinds};
 use super::error::{Problem, Result, listed};
 use super::npy::{self, Npy};
 use super::part::Part;
-use super::{Found, file_names};
+use super::{Contents, file_names};
 
 const ENDING: &str = ".npy";
 
 /// What labels are called beside images of any name.
 const LABELS: [&str; 2] = ["labels", "y"];
-/// What an array of images is called by, and the array of their labels in its place.
+/// Words in the names of arrays of images, and those in the names of the arrays of their labels.
 const WORDS: [(&str, &str); 4] = [
     ("images", "labels"),
     ("image", "label"),
@@ -28,7 +28,7 @@ pub(super) fn is_npy_folder(names: &[String]) -> bool {
 }
 
 /// A folder of arrays of one data set.
-pub(super) fn open_folder(folder: &Path) -> Result<Found> {
+pub(super) fn open_folder(folder: &Path) -> Result<Contents> {
     let mut files = Files::of(folder)?;
     if let Some(found) = arrays::parts(&mut files, folder)? {
         return Ok(found);
@@ -49,7 +49,7 @@ pub(super) fn open_folder(folder: &Path) -> Result<Found> {
 }
 
 /// One array of images, with the labels that lie beside it.
-pub(super) fn open_file(path: &Path) -> Result<Found> {
+pub(super) fn open_file(path: &Path) -> Result<Contents> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -81,11 +81,12 @@ pub(super) fn open_file(path: &Path) -> Result<Found> {
         }
     };
     let part = Some(Part::new(store, count, labels)?);
-    let (train, test) = match arrays::is_test(&stem) {
-        true => (None, part),
-        false => (part, None),
+    let (train, test) = if arrays::is_test(&stem) {
+        (None, part)
+    } else {
+        (part, None)
     };
-    Ok(Found {
+    Ok(Contents {
         train,
         validation: None,
         test,
@@ -105,9 +106,10 @@ fn companions(stem: &str) -> Vec<String> {
                 None => (word, ""),
             };
             found |= bare.eq_ignore_ascii_case(images);
-            match bare.eq_ignore_ascii_case(images) {
-                true => format!("{labels}{end}"),
-                false => word.to_owned(),
+            if bare.eq_ignore_ascii_case(images) {
+                format!("{labels}{end}")
+            } else {
+                word.to_owned()
             }
         });
         let name: String = words.collect();
@@ -120,7 +122,7 @@ fn companions(stem: &str) -> Vec<String> {
     names
 }
 
-/// A label for each image, of those that stand for each of several blocks of images.
+/// One label for each image, where a file has the labels of one block of images and there are several such blocks.
 fn repeated(labels: Vec<i64>, images: usize, notes: &mut Vec<String>, place: &Path) -> Vec<i64> {
     let count = labels.len();
     if count == 0 || count >= images || !images.is_multiple_of(count) {

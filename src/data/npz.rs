@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::Found;
+use super::Contents;
 use super::arrays::{self, Arrays};
 use super::error::{Problem, Result};
 use super::npy::{self, Npy};
 
-pub(super) fn open(path: &Path) -> Result<Found> {
+pub(super) fn open(path: &Path) -> Result<Contents> {
     let mut arrays = Archive::open(path)?;
     match arrays::parts(&mut arrays, path)? {
         Some(found) => Ok(found),

@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::error::{DataError, Problem, Result};
+use super::sizes;
 
 /// Where pixels come from, image after image, each channels × height × width.
 #[derive(Debug)]
@@ -17,8 +18,7 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
     /// In 0..1.
     Unit(Vec<f32>),
-    /// Standard normal noise, made anew whenever it is looked at; what the network is to see as it is: no
-    /// normalisation applies.
+    /// Standard normal noise, made anew whenever it is read. The network sees it as it is, without normalisation.
     Noise {
         seed: u64,
     },
@@ -56,7 +56,7 @@ pub enum Samples {
 /// Refuses an image, channels × height × width, without pixels.
 pub(super) fn check_size([_, height, width]: [usize; 3]) -> Result<(), Problem> {
     match height.min(width) {
-        0 => Err(Problem::NoPixels(format!("{height}x{width}"))),
+        0 => Err(Problem::NoPixels(sizes::shown(&[height, width]))),
         _ => Ok(()),
     }
 }
@@ -94,12 +94,12 @@ impl Part {
         self.rows.is_empty()
     }
 
-    /// From now on the images have no labels.
+    /// Drops the labels of all images.
     pub fn forget_labels(&mut self) {
         self.labels = None;
     }
 
-    /// From now on the first class is 0, which was `first` before.
+    /// Changes labels that count from `first` into labels that count from 0.
     pub(super) fn count_from(&mut self, first: u32) -> Result<(), Problem> {
         let first = i64::from(first);
         let Some(labels) = &self.labels else {
@@ -112,7 +112,7 @@ impl Part {
         Ok(())
     }
 
-    /// From now on a class has the number at the place of its old one.
+    /// Changes the number of each class `n` into `numbers[n]`.
     pub(super) fn renumber(&mut self, numbers: &[i64]) {
         let number = |label: &i64| {
             let at = usize::try_from(*label).ok();
@@ -200,7 +200,7 @@ impl Part {
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut classes = self.shuffled_classes(&mut rng);
-        // Whose turn it is first decides who gets the remainder: not always class 0.
+        // The first classes get the remainder, so their order is random too: it must not always be class 0.
         classes.shuffle(&mut rng);
         let mut drawn = Vec::with_capacity(wanted);
         while drawn.len() < wanted {
@@ -230,11 +230,8 @@ impl Part {
 ///
 /// When an image would have no value at all, or more than memory can address.
 pub fn synthetic(shape: [usize; 3], n: NonZeroUsize, seed: u64) -> Result<Part> {
-    let values = shape
-        .iter()
-        .try_fold(1, |product: usize, &side| product.checked_mul(side));
-    if !values.is_some_and(|values| (1..=isize::MAX as usize / size_of::<f32>()).contains(&values))
-    {
+    let addressable = 1..=isize::MAX as usize / size_of::<f32>();
+    if !sizes::product(&shape).is_some_and(|values| addressable.contains(&values)) {
         let problem = format!("synthetic images of {shape:?} cannot be made");
         return Err(DataError::Setting(problem));
     }

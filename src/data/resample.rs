@@ -1,15 +1,15 @@
 //! Resampling as Pillow does it, bit for bit: a separable convolution whose filter grows with the reduction, with
 //! fixed-point weights, and rounded to bytes between its two passes.
 //!
-//! The algorithm is that of Pillow's documentation ("Concepts: Filters") and of its `Resample.c`, which says how weights are
-//! rounded; the order of the passes is that of Pillow 13 (python-pillow/Pillow#9549).
+//! The algorithm is that of Pillow's documentation ("Concepts: Filters") and of its `Resample.c`, which says how
+//! weights are rounded; the order of the passes is that of Pillow 13 (python-pillow/Pillow#9549).
 
 use std::ops::Range;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How pixels between pixels are made.
+/// How values between pixels are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -41,7 +41,7 @@ impl Interpolation {
     }
 }
 
-/// Bits behind the point of a weight: eight are for the pixel, two for sums beyond it and the sign.
+/// Bits behind the point of a weight. Of 32 bits, eight are for the pixel, and two for larger sums and the sign.
 const PRECISION: u32 = 32 - 8 - 2;
 
 /// Elements that can be weighed and summed.
@@ -80,9 +80,9 @@ impl Weighable for f32 {
     }
 }
 
-/// What one new pixel is made of.
+/// The old pixels and their weights that make one new pixel.
 struct Mixture<W> {
-    /// Of the old pixels, which one is the first.
+    /// The number of the first old pixel.
     first: usize,
     weights: Vec<W>,
 }
@@ -132,25 +132,17 @@ pub(super) fn resampled<T: Weighable>(
     interpolation: Interpolation,
 ) -> Vec<T> {
     let [height, width] = own;
-    let down = mixtures::<T>(height, new[0], &window[0], interpolation);
-    let across = mixtures::<T>(width, new[1], &window[1], interpolation);
+    let mut down = mixtures::<T>(height, new[0], &window[0], interpolation);
+    let mut across = mixtures::<T>(width, new[1], &window[1], interpolation);
     let (rows, columns) = (reach(&down), reach(&across));
     if is_down_first(own, new) {
-        let lowered = mixed_down(plane, width, (&down, 0), columns.clone());
-        return mixed_across(
-            &lowered,
-            columns.len(),
-            (&across, columns.start),
-            0..down.len(),
-        );
+        let lowered = mixed_down(plane, width, &down, columns.clone());
+        move_back(&mut across, columns.start);
+        return mixed_across(&lowered, columns.len(), &across, 0..down.len());
     }
-    let narrowed = mixed_across(plane, width, (&across, 0), rows.clone());
-    mixed_down(
-        &narrowed,
-        across.len(),
-        (&down, rows.start),
-        0..across.len(),
-    )
+    let narrowed = mixed_across(plane, width, &across, rows.clone());
+    move_back(&mut down, rows.start);
+    mixed_down(&narrowed, across.len(), &down, 0..across.len())
 }
 
 /// Whether rows are mixed before columns: where far more rows than columns go.
@@ -167,35 +159,39 @@ fn reach<W>(mixtures: &[Mixture<W>]) -> Range<usize> {
     start..end
 }
 
-/// New columns of these rows. The plane's first column is that of number `offset` for the mixtures.
+/// Makes the mixtures fit a plane that lacks so many of the old pixels at its start.
+fn move_back<W>(mixtures: &mut [Mixture<W>], lacking: usize) {
+    for mixture in mixtures {
+        mixture.first -= lacking;
+    }
+}
+
+/// New columns of these rows.
 fn mixed_across<T: Weighable>(
     plane: &[T],
     width: usize,
-    (mixtures, offset): (&[Mixture<T::Weight>], usize),
+    mixtures: &[Mixture<T::Weight>],
     rows: Range<usize>,
 ) -> Vec<T> {
     let mut mixed = Vec::with_capacity(rows.len() * mixtures.len());
     for row in rows {
         let row = &plane[row * width..][..width];
-        let pixel = |m: &Mixture<T::Weight>| {
-            let old = &row[m.first - offset..][..m.weights.len()];
-            T::sum(old.iter().copied(), &m.weights)
-        };
+        let pixel = |m: &Mixture<T::Weight>| T::sum(row[m.range()].iter().copied(), &m.weights);
         mixed.extend(mixtures.iter().map(pixel));
     }
     mixed
 }
 
-/// New rows of these columns. The plane's first row is that of number `offset` for the mixtures.
+/// New rows of these columns.
 fn mixed_down<T: Weighable>(
     plane: &[T],
     width: usize,
-    (mixtures, offset): (&[Mixture<T::Weight>], usize),
+    mixtures: &[Mixture<T::Weight>],
     columns: Range<usize>,
 ) -> Vec<T> {
     let mut mixed = Vec::with_capacity(mixtures.len() * columns.len());
     for mixture in mixtures {
-        let from = (mixture.first - offset) * width;
+        let from = mixture.first * width;
         for column in columns.clone() {
             let old = plane[from + column..].iter().step_by(width).copied();
             mixed.push(T::sum(old, &mixture.weights));

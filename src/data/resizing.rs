@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::error::Problem;
 use super::resample::{Interpolation, Weighable, resampled};
+use super::sizes;
 
 /// What an image is brought to before its centre is cut out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +14,9 @@ pub enum ResizeTo {
     Shorter(usize),
     /// Height and width, whatever becomes of the proportions.
     Exactly(usize, usize),
-    /// What just covers the input.
+    /// The smallest size that covers the input.
     Covering,
-    /// What it is.
+    /// Its own size.
     Itself,
 }
 
@@ -23,7 +24,7 @@ impl fmt::Display for ResizeTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResizeTo::Shorter(side) => side.fmt(f),
-            ResizeTo::Exactly(height, width) => write!(f, "{height}x{width}"),
+            ResizeTo::Exactly(height, width) => f.write_str(&sizes::shown(&[height, width])),
             ResizeTo::Covering => f.write_str("covering"),
             ResizeTo::Itself => f.write_str("itself"),
         }
@@ -67,11 +68,11 @@ impl Resizing {
             let scaled = side as u128 * by as u128 / of as u128;
             usize::try_from(scaled)
                 .ok()
-                // Further out pixels have no exact place.
+                // Beyond this the places of pixels are not exact.
                 .filter(|side| *side <= u32::MAX as usize)
                 .ok_or_else(|| Problem::TooElongated {
-                    found: format!("{}x{}", own[0], own[1]),
-                    expected: format!("{}x{}", size[0], size[1]),
+                    found: sizes::shown(&own),
+                    expected: sizes::shown(&size),
                 })
         };
         let [height, width] = own;

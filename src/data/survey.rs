@@ -1,4 +1,4 @@
-//! A look at every image file before it is needed.
+//! A check of all image files before they are needed.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::part::{Part, Pixels};
 #[derive(Debug)]
 pub struct Survey<'a> {
     painters: Vec<Painter<'a>>,
-    /// Which painter's image of which number.
+    /// For each file, its painter and its number there.
     files: Vec<(usize, usize)>,
     threads: usize,
 }
@@ -62,7 +62,7 @@ impl<'a> Survey<'a> {
     ///
     /// # Errors
     ///
-    /// Files of several sizes where none was named: not the files are at fault.
+    /// If files have several sizes and no size was named: then the files are not at fault.
     pub fn unusable(&self, done: impl Fn() + Sync) -> Result<Vec<DataError>> {
         let next = AtomicUsize::new(0);
         let look = || {
@@ -88,7 +88,7 @@ impl<'a> Survey<'a> {
             };
             matches!(problem, Problem::MixedSizes { .. })
         };
-        // Whichever thread came first: the same is said every time.
+        // Sorted, as threads end in any order, and the same error must be reported every time.
         found.sort_by(|a, b| a.path().cmp(&b.path()));
         match found.iter().position(of_sizes) {
             Some(at) => Err(found.swap_remove(at)),

@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::normalisation::Normalisation;
 use super::resample::Weighable;
 use super::resizing::{Resizing, centre};
+use super::sizes;
 
 /// The input a network wants. Images of another size are resized, so that the shorter side (relative to the input)
 /// fits, by antialiased bilinear interpolation, and their centre is cut out. Grey becomes colour by three equal
@@ -155,8 +156,8 @@ impl<T: Sample> Raster<'_, T> {
                 Ok((tall, wide))
             }
             _ => Err(Problem::TooElongated {
-                found: format!("{own_height}x{own_width}"),
-                expected: format!("{height}x{width}"),
+                found: sizes::shown(&[own_height, own_width]),
+                expected: sizes::shown(&[height, width]),
             }),
         }
     }

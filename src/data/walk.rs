@@ -13,9 +13,9 @@ use super::name_of;
 const EXTENSIONS: [&str; 12] = [
     "png", "jpg", "jpeg", "bmp", "webp", "gif", "ppm", "pgm", "pbm", "pnm", "tif", "tiff",
 ];
-/// Entries of one data set. The largest that people train on has 14 million images.
+/// How many entries a data set may have. The largest that people train on has 14 million images.
 const MOST_ENTRIES: usize = 20_000_000;
-/// Folders inside each other.
+/// How deep folders may nest.
 const DEEPEST: usize = 64;
 
 /// What lies in a folder, in the order of names.
@@ -41,7 +41,7 @@ pub(super) struct Level {
     pub images: Vec<PathBuf>,
 }
 
-/// A way through the folders of one data set, which ends.
+/// A walk through the folders of one data set, with an upper limit of entries.
 pub(super) struct Walk {
     left: usize,
 }
@@ -77,7 +77,7 @@ impl Walk {
         })
     }
 
-    /// Whether there is an image below a folder, which is left as soon as one is found.
+    /// Whether there is an image below a folder; the walk stops at the first one.
     pub fn holds_images(&mut self, folder: &Path) -> Result<bool> {
         let mut found = false;
         self.visit(folder, |_, level| {
@@ -87,7 +87,7 @@ impl Walk {
         Ok(found)
     }
 
-    /// Goes through a folder and all below it, as long as it is told to go on.
+    /// Visits a folder and all below it, for as long as `on` returns true.
     fn visit(&mut self, folder: &Path, mut on: impl FnMut(&Path, Level) -> bool) -> Result<()> {
         let mut visited = HashSet::new();
         let mut waiting = vec![(folder.to_owned(), 0)];
@@ -136,7 +136,7 @@ impl Walk {
 
 enum Kind {
     Folder,
-    /// A link that leads nowhere as well: whoever reads it has to hear of it.
+    /// A file, or a link that leads nowhere: reading it gives an error that people should see.
     File,
     /// A device or a pipe, which might never end.
     Other,

@@ -25,7 +25,7 @@ impl Program {
         inline::inline(network, images, learned)
     }
 
-    /// Follows `forward` even where an operator refuses what it is given, which then gives nothing that is known.
+    /// Follows `forward` even where an operator refuses its arguments: the shape of its result is unknown then.
     ///
     /// # Errors
     /// If it cannot be followed at all.
@@ -42,7 +42,7 @@ impl Program {
         inline::inline(network, images, learned)
     }
 
-    /// The values that the images go into.
+    /// The values that are computed from the images.
     #[must_use]
     pub fn made_of_images(&self) -> HashSet<ValueId> {
         let mut made = HashSet::from([self.input]);
@@ -54,8 +54,8 @@ impl Program {
         made
     }
 
-    /// A program that was followed for batches of so many images, with the batch size in the place of that number: in the
-    /// first dimension of all that is made of the images.
+    /// A program that was followed for batches of `batch` images, with the variable batch size in the place of that
+    /// number: in the first dimension of all values that are computed from the images.
     #[must_use]
     pub fn of_any_batch(mut self, batch: i64) -> Self {
         let made = self.made_of_images();

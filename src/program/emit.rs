@@ -44,7 +44,7 @@ pub struct Code {
 impl Span {
     /// The value that stands for `value` once the regions are left out.
     fn stand_in(&self, mut value: ValueId) -> ValueId {
-        // Inputs are older than outputs, so this ends.
+        // The input of a region is older than its output, so this ends.
         while let Some(skip) = self.without.iter().find(|s| s.output == value) {
             value = skip.input;
         }
@@ -53,12 +53,13 @@ impl Span {
 }
 
 impl<'a> Emitter<'a> {
+    /// An emitter for the program of a network.
     #[must_use]
     pub fn new(network: &'a Network, program: &'a Program) -> Self {
         Emitter { network, program }
     }
 
-    /// What a span needs for its output.
+    /// The code of a span, as far as its output needs it.
     #[must_use]
     pub fn code(&self, span: &Span) -> Code {
         let output = span.stand_in(span.output);
@@ -185,7 +186,7 @@ impl<'a> Emitter<'a> {
     fn body(&self, input: ValueId, statements: &[Statement]) -> Vec<Stmt> {
         let mut body = Vec::new();
         if self.writes_input(input, statements) {
-            // The caller keeps this tensor for other runs.
+            // The caller keeps this tensor for other runs, so nothing may write into it.
             body.push(assign(
                 vec![value_name(input)],
                 call("torch.clone", vec![value_name(input)]),
@@ -306,7 +307,7 @@ fn root_method(
 }
 
 impl Statement {
-    /// Reads other values instead.
+    /// Replaces the values that a statement reads.
     fn rename(&mut self, new: &impl Fn(ValueId) -> ValueId) {
         let before: Vec<ValueId> = self.reads().collect();
         for argument in &mut self.args {

@@ -1,9 +1,9 @@
 //! Values that may share memory.
 
 use super::value::ValueId;
-use super::{Op, Statement, Value};
+use super::{Op, Statement, Value, is_of_archive};
 
-/// Which values may share memory, over code that was not followed too.
+/// Which values may share memory, also through code that was not followed.
 pub(super) struct Families {
     /// For each value an older one of its family, or itself.
     older: Vec<ValueId>,
@@ -42,11 +42,11 @@ impl Families {
     }
 }
 
-/// Code that was not followed: it may write into all it is given, and hand any of it on.
+/// Whether this is code that was not followed: it may write into all its arguments, and return any of them.
 pub(super) fn is_foreign(op: &Op) -> bool {
     match op {
         Op::Method { .. } | Op::Opaque(_) => true,
-        Op::Call(function) => function.starts_with("__torch__."),
+        Op::Call(function) => is_of_archive(function),
         _ => false,
     }
 }

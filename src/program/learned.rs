@@ -1,8 +1,8 @@
-//! Shapes that running the network told, where no rule does.
+//! Shapes that are known from running the network, where no rule tells them.
 //!
-//! What is kept is that a statement gives a tensor of some shape when it is given tensors of certain shapes. It is found
-//! again by the module whose code it is, its operator, and how many of that operator run there before: another analysis
-//! knows more and follows more, and a network without some blocks has other statements.
+//! What is kept is that a statement gives a tensor of some shape when it is given tensors of certain shapes. It is
+//! found again by the module whose code it is, its operator, and how many of that operator run there before: another
+//! analysis knows more and follows more, and a network without some blocks has other statements.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,25 +18,25 @@ pub struct Place {
     module: String,
     run: usize,
     operator: String,
-    /// How many of that operator the run has before.
+    /// How many calls of that operator the run has before it.
     before: usize,
     output: usize,
 }
 
 /// A value whose shape is not known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Open {
+pub struct OpenValue {
     pub value: ValueId,
     place: Place,
     reads: Vec<ValueId>,
 }
 
-/// What running the network told.
+/// The shapes that running the network told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Learned(HashMap<(Place, Vec<Shape>), Shape>);
 
 impl Learned {
-    /// Keeps the shapes of open values, by what they were told to be. Returns whether that is more than was known.
+    /// Keeps the shapes that open values were found to have. Returns whether more is known now than before.
     pub fn add(&mut self, program: &Program, shapes: &HashMap<ValueId, Shape>) -> bool {
         let before = self.0.len();
         for open in &program.open {
@@ -92,10 +92,7 @@ impl Builder<'_> {
         });
         let shapes: Option<Vec<Shape>> = shapes.collect();
         match shapes.and_then(|shapes| self.learned.of(&place, &shapes).cloned()) {
-            Some(shape) => Known::Tensor {
-                shape: Some(shape),
-                item: None,
-            },
+            Some(shape) => Known::tensor(Some(shape)),
             None => known,
         }
     }
@@ -117,7 +114,7 @@ impl Builder<'_> {
     }
 
     /// The values of unknown shape that others read.
-    pub fn open(&self, needed: &HashSet<ValueId>) -> Vec<Open> {
+    pub fn open(&self, needed: &HashSet<ValueId>) -> Vec<OpenValue> {
         let mut runs: HashMap<ModuleId, usize> = HashMap::new();
         let runs: Vec<usize> = self
             .calls
@@ -138,9 +135,9 @@ impl Builder<'_> {
             let before = *count;
             *count += 1;
             for (output, value) in statement.outputs.iter().enumerate() {
-                // What nobody reads may not be there at all: a variable of one side of a branch.
+                // A value that nothing reads may not exist when the network runs: a variable of one side of a branch.
                 if is_open(&self.values[value.0 as usize].known) && needed.contains(value) {
-                    open.push(Open {
+                    open.push(OpenValue {
                         value: *value,
                         place: Place {
                             module: self.paths[self.calls[call.0].module.0 as usize].to_owned(),

@@ -44,17 +44,19 @@ use std::ops::Range;
 pub use builder::CodePlace;
 pub use emit::{Code, Emitter, Skip, Span, tensor_list_method};
 pub use inline::ProgramError;
-pub use learned::{Learned, Open, dim_of_batches};
+pub use learned::{Learned, OpenValue, dim_of_batches};
 pub use modules::{Attribute, Module, ModuleId, ModuleTree, TensorInfo};
 pub use parse::{ParseError, methods_of, parse};
 pub use print::{print, print_statements};
 pub use shape_ends::ShapeEnd;
 pub use sites::Mention;
-pub use source::{CodeLine, Sources};
+pub use source::{CodeLine, Sources, is_of_archive, is_registered_class};
 pub use switches::{has_literal_switch, training_switch};
 pub use tap::Tap;
-pub use uses::{Found, How, Of, Use, Uses};
-pub use value::{Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, element_count};
+pub use uses::{FoundUse, Target, Usage, Use, Uses};
+pub use value::{
+    Dim, Item, Known, ObjectId, Operand, Shape, Val, ValueId, axis, element_count, show_shape,
+};
 
 pub(crate) use ops::statement_macs;
 
@@ -271,7 +273,7 @@ pub struct Program {
     /// Code runs under `torch.autocast()`, which picks element types while the network runs.
     pub autocast: bool,
     /// The values whose shapes are not known and that running the network may tell ([`Learned`]).
-    pub open: Vec<Open>,
+    pub open: Vec<OpenValue>,
 }
 
 impl Program {
@@ -300,6 +302,7 @@ impl Program {
         inline::inline(network, images, learned)
     }
 
+    /// The value of this number.
     #[must_use]
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
@@ -349,6 +352,7 @@ impl Program {
         operators.any(|operator| operator == "fused_moving_avg_obs_fake_quant")
     }
 
+    /// Whether a value is known to be a tensor.
     #[must_use]
     pub fn is_tensor(&self, id: ValueId) -> bool {
         matches!(self.value(id).known, Known::Tensor { .. })
@@ -358,6 +362,11 @@ impl Program {
 /// Whether the operator gives the memory it is given another shape.
 pub(crate) fn is_view(operator: &str) -> bool {
     ops::is_view(operator)
+}
+
+/// Whether the operator gives its first argument in another element type.
+pub(crate) fn is_conversion(operator: &str) -> bool {
+    ops::is_conversion(operator)
 }
 
 /// Whether the operator writes memory or draws random numbers.
@@ -371,6 +380,7 @@ pub fn has_shape_rule(operator: &str) -> bool {
     ops::has_rule(operator)
 }
 
+/// Whether the operator is an activation that may stand behind the addition of a residual block.
 pub(crate) fn is_activation(operator: &str) -> bool {
     ops::is_activation(operator)
 }

@@ -36,6 +36,7 @@ impl TensorInfo {
         self.dtype.is_floating() && !self.shape.is_empty() && !self.is_empty()
     }
 
+    /// Whether it has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -73,6 +74,17 @@ pub struct Module {
     pub attributes: IndexMap<String, Attribute>,
 }
 
+impl Module {
+    /// The modules that hang directly in this one, by attribute.
+    pub fn children(&self) -> impl DoubleEndedIterator<Item = (&str, ModuleId)> {
+        let attributes = self.attributes.iter();
+        attributes.filter_map(|(name, attribute)| match attribute {
+            Attribute::Module(child) => Some((name.as_str(), *child)),
+            _ => None,
+        })
+    }
+}
+
 /// All modules of a network; the root is the first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModuleTree {
@@ -80,6 +92,7 @@ pub struct ModuleTree {
 }
 
 impl ModuleTree {
+    /// The root module.
     pub const ROOT: ModuleId = ModuleId(0);
 
     /// Adds a module and returns its id; the first one added is the root.
@@ -88,38 +101,55 @@ impl ModuleTree {
         ModuleId(self.modules.len() as u32 - 1)
     }
 
+    /// The module of this number.
     #[must_use]
     pub fn get(&self, id: ModuleId) -> &Module {
         &self.modules[id.0 as usize]
     }
 
+    /// The same, to change it.
     pub fn get_mut(&mut self, id: ModuleId) -> &mut Module {
         &mut self.modules[id.0 as usize]
     }
 
+    /// The root module.
     #[must_use]
     pub fn root(&self) -> &Module {
         self.get(Self::ROOT)
     }
 
+    /// An attribute of a module, by its name.
     #[must_use]
     pub fn attribute(&self, id: ModuleId, name: &str) -> Option<&Attribute> {
         self.get(id).attributes.get(name)
     }
 
+    /// The module that hangs in this one as the attribute `name`.
+    #[must_use]
+    pub fn child(&self, id: ModuleId, name: &str) -> Option<ModuleId> {
+        match self.attribute(id, name)? {
+            Attribute::Module(child) => Some(*child),
+            _ => None,
+        }
+    }
+
+    /// The module around this one, and the attribute as which this one hangs in it.
+    #[must_use]
+    pub fn place(&self, id: ModuleId) -> Option<(ModuleId, &str)> {
+        let parent = self.get(id).parent?;
+        let mut children = self.get(parent).children();
+        let (name, _) = children.find(|(_, child)| *child == id)?;
+        Some((parent, name))
+    }
+
     /// The module at this path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<ModuleId> {
-        let mut id = Self::ROOT;
-        for name in path.split('.').filter(|p| !p.is_empty()) {
-            id = match self.attribute(id, name)? {
-                Attribute::Module(child) => *child,
-                _ => return None,
-            };
-        }
-        Some(id)
+        let mut names = path.split('.').filter(|p| !p.is_empty());
+        names.try_fold(Self::ROOT, |id, name| self.child(id, name))
     }
 
+    /// All modules, the root first.
     pub fn iter(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
         self.modules
             .iter()
@@ -143,11 +173,9 @@ impl ModuleTree {
         let mut found = vec![id];
         let mut next = 0;
         while let Some(&id) = found.get(next) {
-            for attribute in self.get(id).attributes.values() {
-                if let Attribute::Module(child) = attribute
-                    && !found.contains(child)
-                {
-                    found.push(*child);
+            for (_, child) in self.get(id).children() {
+                if !found.contains(&child) {
+                    found.push(child);
                 }
             }
             next += 1;

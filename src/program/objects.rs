@@ -5,11 +5,11 @@
 
 use super::value::{Known, ObjectId, Val};
 
-/// Changes that are followed: each keeps the former content, so that a call can be taken back.
+/// How many changes are followed at most: each keeps the former content, so that a call can be taken back.
 const MAX_CHANGES: usize = 1 << 12;
 /// Longer lists are not changed any further.
 const MAX_LENGTH: usize = 1 << 10;
-/// A value may consist of so many parts: a list of two lists of two lists … grows fast.
+/// How many parts a value may have: a list of two lists of two lists … grows fast.
 const MAX_PARTS: usize = 1 << 14;
 
 #[derive(Default)]

@@ -31,6 +31,11 @@ impl Renaming {
         Some(Renaming { reads, writes })
     }
 
+    /// All variables from outside that it reads or assigns.
+    pub fn mentioned(&self) -> impl Iterator<Item = &String> {
+        self.reads.iter().chain(&self.writes)
+    }
+
     /// The statement with every variable in `names` replaced.
     pub fn apply(&self, statement: &Stmt, names: &HashMap<String, Expr>) -> Stmt {
         let mut renamed = [statement.clone()];

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::program::ast::Expr;
-use crate::program::{Dim, Known, ModuleTree, Network, Program, Val, ValueId};
+use crate::program::{Dim, Known, ModuleTree, Network, Program, Val, ValueId, show_shape};
 
 /// One output as the user names it: an index, a key or a field; parted by dots where they nest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,21 +211,13 @@ fn step(part: &str, fields: &[String]) -> Step {
 
 /// `out (n×5), aux (n×4×8×8)`
 fn list(output: &Val, fields: &[String]) -> String {
-    let shown = |leaf: &Leaf| format!("{} ({})", leaf.name, show_shape(leaf.val));
+    let shown = |leaf: &Leaf| {
+        let shape = leaf.val.shape();
+        let shape = shape.map_or("shape unknown".into(), |s| show_shape(s));
+        format!("{} ({shape})", leaf.name)
+    };
     let all: Vec<String> = tensors(output, fields).iter().map(shown).collect();
     all.join(", ")
-}
-
-fn show_shape(val: &Val) -> String {
-    let Some(shape) = val.shape() else {
-        return "shape unknown".into();
-    };
-    let size = |dim: &Dim| match (dim.known(), *dim == Dim::BATCH) {
-        (Some(n), _) => n.to_string(),
-        (None, true) => "n".into(),
-        (None, false) => "?".into(),
-    };
-    shape.iter().map(size).collect::<Vec<_>>().join("×")
 }
 
 /// The fields of the NamedTuple that the root's `forward` declares to give, if it does.

@@ -1,8 +1,11 @@
-//! Where shapes end: the statements behind which the analysis knows no sizes, though it knew all before.
+//! Where shapes end: the statements whose inputs have known shapes and whose results do not.
 
 use std::collections::HashSet;
 
-use super::{CodeLine, Known, ModuleId, ModuleTree, Network, Op, Program, Statement, ValueId, ops};
+use super::{
+    CodeLine, Known, ModuleId, ModuleTree, Network, Op, Program, Statement, ValueId, is_of_archive,
+    ops,
+};
 
 const COUNTED_BY_DATA: &str = "data say how many elements it gives";
 
@@ -75,7 +78,7 @@ impl Program {
     ) -> Option<ShapeEnd> {
         let operator = match (&statement.op, statement.operator()) {
             (Op::Call(_), Some(name)) if ops::gives_no_tensor(name) => return None,
-            (Op::Call(function), _) if !function.starts_with("__torch__.") => Some(function),
+            (Op::Call(function), _) if !is_of_archive(function) => Some(function),
             (Op::Call(_) | Op::Method { .. } | Op::Opaque(_), _) => None,
             _ => return None,
         };

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{Argument, Known, Op, Operand, Program, Statement, Val, Value, ValueId};
 
 impl Program {
-    /// The program as if it gave `output` alone. Statements which that does not need do nothing, but keep their places.
+    /// The program as if it gave `output` alone. Statements that `output` does not need do nothing, but keep their
+    /// places.
     #[must_use]
     pub fn towards(&self, output: ValueId) -> Program {
         let mut sliced = self.needing(&[output]);
@@ -35,10 +36,7 @@ impl Program {
     fn add(&mut self, function: String, args: Vec<Operand>) -> ValueId {
         let output = ValueId(self.values.len() as u32);
         self.values.push(Value {
-            known: Known::Tensor {
-                shape: None,
-                item: None,
-            },
+            known: Known::tensor(None),
             root: output,
             same_as: None,
         });
@@ -48,14 +46,10 @@ impl Program {
     }
 
     fn give(&mut self, output: ValueId) {
-        self.output = Val {
-            operand: Operand::Value(output),
-            known: self.value(output).known.clone(),
-            object: None,
-        };
+        self.output = Val::new(Operand::Value(output), self.value(output).known.clone());
     }
 
-    /// With nothing that these values do not need; all statements keep their places.
+    /// The program without what these values do not need; all statements keep their places.
     fn needing(&self, values: &[ValueId]) -> Program {
         let mut sliced = self.clone();
         let root = |v: ValueId| self.value(v).root;
@@ -76,7 +70,7 @@ impl Program {
 }
 
 impl Statement {
-    /// A call that is in no code of the network.
+    /// A call that is added to the program: no code of the network has it.
     pub(super) fn added(function: String, args: Vec<Operand>, output: ValueId) -> Statement {
         let args = args.into_iter().map(|value| Argument { name: None, value });
         Statement {

@@ -23,16 +23,35 @@ pub struct Sources {
 /// A line of a source file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodeLine {
-    /// By its place among the files.
+    /// The place of the file among the files.
     file: u32,
     line: u32,
 }
 
-/// File and item of each class and each function, by qualified name; of several by one name, the first.
+/// Whether a class or function of this qualified name is the archive's; all others are libtorch's own.
+#[must_use]
+pub fn is_of_archive(qualified: &str) -> bool {
+    qualified.starts_with("__torch__.")
+}
+
+/// Whether a class of this qualified name is registered with libtorch, so that the archive has no code of it.
+#[must_use]
+pub fn is_registered_class(qualified: &str) -> bool {
+    qualified.starts_with("__torch__.torch.classes.")
+}
+
+/// Where the definition of a class or a function is kept.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: usize,
+    item: usize,
+}
+
+/// The place of each class and each function, by qualified name; of several by one name, that of the first.
 #[derive(Clone, Debug, Default)]
 struct Index {
-    classes: HashMap<String, (usize, usize)>,
-    functions: HashMap<String, (usize, usize)>,
+    classes: HashMap<String, Place>,
+    functions: HashMap<String, Place>,
 }
 
 impl Index {
@@ -47,14 +66,14 @@ impl Index {
                 };
                 names
                     .entry(format!("{module}.{name}"))
-                    .or_insert((file, item));
+                    .or_insert(Place { file, item });
             }
         }
         index
     }
 }
 
-/// Of the same code.
+/// Whether both have the same code; lines do not count.
 impl PartialEq for Sources {
     fn eq(&self, other: &Self) -> bool {
         self.files == other.files
@@ -151,8 +170,9 @@ impl Sources {
         self.index.get_or_init(|| Index::of(&self.files))
     }
 
-    fn item(&self, (file, item): (usize, usize)) -> Option<&Item> {
-        self.files.get_index(file)?.1.items.get(item)
+    fn item(&self, place: Place) -> Option<&Item> {
+        let (_, file) = self.files.get_index(place.file)?;
+        file.items.get(place.item)
     }
 
     /// The class of this qualified name: `__torch__.torch.nn.modules.conv.Conv2d`.
@@ -166,8 +186,9 @@ impl Sources {
 
     /// The same, to change it, but not its name.
     pub fn class_mut(&mut self, qualified: &str) -> Option<&mut Class> {
-        let (file, item) = *self.index().classes.get(qualified)?;
-        match self.files.get_index_mut(file)?.1.items.get_mut(item)? {
+        let place = *self.index().classes.get(qualified)?;
+        let (_, file) = self.files.get_index_mut(place.file)?;
+        match file.items.get_mut(place.item)? {
             Item::Class(class) => Some(class),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! The arguments by which operators are told whether the network is being trained.
+//! Training switches: the arguments that tell operators whether the network is being trained.
 
 use super::Sources;
 use super::ast::{Class, Expr, Item, walk};
@@ -19,7 +19,8 @@ const SWITCHES: &[(&str, usize)] = &[
     ("torch.rrelu_", 3),
 ];
 
-/// Whether a training switch in the methods of some class is this literal, `True` or `False`: then that code was traced.
+/// Whether a training switch in the methods of some class is this literal, `True` or `False`: then that code was
+/// traced.
 #[must_use]
 pub fn has_literal_switch(sources: &Sources, literal: &str) -> bool {
     let mut found = false;

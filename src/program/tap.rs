@@ -1,4 +1,4 @@
-//! Values of the program that somebody looks at while it runs.
+//! Values of the program that are looked at while it runs.
 
 use super::{Known, Operand, Program, Statement, Value, ValueId};
 
@@ -14,17 +14,15 @@ pub struct Tap {
 impl Program {
     /// The program with the calls of these methods in it, and what each of them gives.
     ///
-    /// It is for emitting alone: statements behind a call are no longer where blocks and calls say that they are.
+    /// The result is only good for emitting: the statements behind an added call have moved, so that the places which
+    /// blocks and calls name are no longer right.
     #[must_use]
     pub fn tapped(&self, taps: &[Tap]) -> (Program, Vec<ValueId>) {
         let mut program = self.clone();
         let first = program.values.len() as u32;
         let given: Vec<ValueId> = (first..).map(ValueId).take(taps.len()).collect();
         program.values.extend(given.iter().map(|&root| Value {
-            known: Known::Tensor {
-                shape: None,
-                item: None,
-            },
+            known: Known::tensor(None),
             root,
             same_as: None,
         }));

@@ -10,18 +10,18 @@ use super::{ModuleId, Network, Sources};
 
 /// What a method does with a module or a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum How<'a> {
+pub enum Usage<'a> {
     /// It calls a method of it.
     Called {
         method: &'a str,
         id: CallId,
         args: &'a [Arg],
     },
-    /// It gives it a name, by which it speaks of it elsewhere if at all.
+    /// It only binds it to a variable; uses of that variable are uses of their own.
     Named,
     /// It picks one of the modules in it by a number.
     Picked,
-    /// It hands it on or computes with it, in this call if in any.
+    /// It hands it on or computes with it; `within` is the call in which it does, if there is one.
     Read { within: Option<CallId> },
 }
 
@@ -29,12 +29,12 @@ pub enum How<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Use<'a> {
     pub method: &'a str,
-    pub how: How<'a>,
+    pub usage: Usage<'a>,
 }
 
-/// What one class's methods speak of: a tree of names.
+/// What the methods of one class speak of: a tree of names.
 #[derive(Debug, Default)]
-struct Spoken<'a> {
+struct ClassUses<'a> {
     nodes: Vec<Node<'a>>,
     /// What methods do with the constants that the code calls `CONSTANTS.cN`.
     constants: HashMap<usize, Vec<Use<'a>>>,
@@ -46,30 +46,31 @@ struct Node<'a> {
     uses: Vec<Use<'a>>,
 }
 
-/// The places where a network's code speaks of what hangs somewhere.
+/// The places where a network's code speaks of modules and tensors.
 #[derive(Debug, Default)]
 pub struct Uses<'a> {
-    classes: HashMap<String, Spoken<'a>>,
+    classes: HashMap<String, ClassUses<'a>>,
 }
 
-/// A place where code speaks of something, seen from that.
+/// A place where code speaks of a module or a tensor, or of something near it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found<'a> {
+pub struct FoundUse<'a> {
     /// The module whose method it is.
     pub owner: ModuleId,
-    pub usage: Use<'a>,
-    pub of: Of,
+    pub method: &'a str,
+    pub usage: Usage<'a>,
+    pub target: Target,
 }
 
-/// What a use is of, seen from a module or a tensor.
+/// What the code speaks of, as seen from the module or tensor that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum Target {
     Itself,
-    /// Something that hangs in it.
+    /// A module or a tensor inside it.
     Inside,
-    /// The module it hangs in.
+    /// The module that holds it.
     Holder,
-    /// A module around that.
+    /// A module around its holder.
     Around,
 }
 
@@ -82,7 +83,7 @@ impl<'a> Uses<'a> {
             for item in &file.items {
                 if let Item::Class(class) = item {
                     let name = format!("{module}.{}", class.name);
-                    classes.entry(name).or_insert_with(|| Spoken::of(class));
+                    classes.entry(name).or_insert_with(|| ClassUses::of(class));
                 }
             }
         }
@@ -92,13 +93,13 @@ impl<'a> Uses<'a> {
     /// Every place in the methods of a class that speaks of a constant.
     #[must_use]
     pub fn of_constant(&self, class: &str, number: usize) -> &[Use<'a>] {
-        let spoken = self.classes.get(class);
-        let uses = spoken.and_then(|spoken| spoken.constants.get(&number));
+        let class = self.classes.get(class);
+        let uses = class.and_then(|class| class.constants.get(&number));
         uses.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells the
-    /// class of a module.
+    /// Every place that speaks of attribute `name` of a module, outside of what hangs there itself. `class_of` tells
+    /// the class of a module.
     #[must_use]
     pub fn of_attribute<'c>(
         &self,
@@ -106,14 +107,14 @@ impl<'a> Uses<'a> {
         class_of: impl Fn(ModuleId) -> &'c str,
         owner: ModuleId,
         name: &str,
-    ) -> Vec<Found<'a>> {
+    ) -> Vec<FoundUse<'a>> {
         let mut found = Vec::new();
         // Names from the module at hand down to the attribute, in reverse.
         let mut names = vec![name.to_owned()];
         let mut at = Some(owner);
         while let Some(module) = at {
-            if let Some(spoken) = self.classes.get(class_of(module)) {
-                spoken.collect(module, &names, &mut found);
+            if let Some(uses) = self.classes.get(class_of(module)) {
+                uses.collect(module, &names, &mut found);
             }
             let inner = network.modules.get(module);
             at = inner.parent;
@@ -131,13 +132,13 @@ impl<'a> Uses<'a> {
         module: ModuleId,
         method: &str,
     ) -> bool {
-        let is_it = |usage: &Use| matches!(usage.how, How::Called { method: called, .. } if called == method);
+        let is_it = |found: &Use| matches!(found.usage, Usage::Called { method: called, .. } if called == method);
         // Names from the module at hand down to the one in question, in reverse.
         let mut names: Vec<&str> = Vec::new();
         let mut at = Some(module);
         while let Some(around) = at {
-            let spoken = self.classes.get(class_of(around));
-            let node = spoken.and_then(|spoken| spoken.at(&names));
+            let uses = self.classes.get(class_of(around));
+            let node = uses.and_then(|uses| uses.at(&names));
             if node.is_some_and(|node| node.uses.iter().any(is_it)) {
                 return true;
             }
@@ -149,16 +150,16 @@ impl<'a> Uses<'a> {
     }
 }
 
-impl<'a> Spoken<'a> {
+impl<'a> ClassUses<'a> {
     fn of(class: &'a Class) -> Self {
-        let mut spoken = Spoken {
+        let mut uses = ClassUses {
             nodes: vec![Node::default()],
             constants: HashMap::new(),
         };
         for method in class.methods() {
             if let Some(receiver) = method.params.first() {
                 let mut reader = Reader {
-                    spoken: &mut spoken,
+                    uses: &mut uses,
                     method: &method.name,
                     bound: bindings(method),
                     modules: HashMap::from([(receiver.name.as_str(), 0)]),
@@ -166,7 +167,7 @@ impl<'a> Spoken<'a> {
                 reader.statements(&method.body);
             }
         }
-        spoken
+        uses
     }
 
     fn child(&mut self, node: usize, name: &'a str) -> usize {
@@ -187,34 +188,39 @@ impl<'a> Spoken<'a> {
         })
     }
 
-    /// What is said of the attribute that `names`, in reverse, lead to.
-    fn collect(&self, owner: ModuleId, names: &[String], found: &mut Vec<Found<'a>>) {
-        let mut add = |node: &Node<'a>, of: Of| {
-            // A call of what is around it is followed in the code of that.
-            let around = matches!(of, Of::Holder | Of::Around);
-            let uses = node.uses.iter();
-            let uses =
-                uses.filter(|u| !around || !matches!(u.how, How::Called { .. } | How::Named));
-            found.extend(uses.map(|usage| Found {
+    /// Adds the uses of the attribute that `names`, in reverse, lead to.
+    fn collect(&self, owner: ModuleId, names: &[String], found: &mut Vec<FoundUse<'a>>) {
+        let mut add = |node: &Node<'a>, target: Target| {
+            // A call of a module around it is followed in the code of that module.
+            let around = matches!(target, Target::Holder | Target::Around);
+            let counts =
+                |u: &&Use| !around || !matches!(u.usage, Usage::Called { .. } | Usage::Named);
+            let uses = node.uses.iter().filter(counts);
+            found.extend(uses.map(|found| FoundUse {
                 owner,
-                usage: *usage,
-                of,
+                method: found.method,
+                usage: found.usage,
+                target,
             }));
         };
         let mut node = &self.nodes[0];
         for (left, name) in names.iter().enumerate().rev() {
-            let of = if left == 0 { Of::Holder } else { Of::Around };
-            add(node, of);
+            let target = if left == 0 {
+                Target::Holder
+            } else {
+                Target::Around
+            };
+            add(node, target);
             match node.children.get(name.as_str()) {
                 Some(child) => node = &self.nodes[*child],
                 None => return,
             }
         }
-        add(node, Of::Itself);
+        add(node, Target::Itself);
         let mut open: Vec<usize> = node.children.values().copied().collect();
         while let Some(child) = open.pop() {
             let node = &self.nodes[child];
-            add(node, Of::Inside);
+            add(node, Target::Inside);
             open.extend(node.children.values());
         }
     }
@@ -224,19 +230,12 @@ impl<'a> Spoken<'a> {
 fn bindings(method: &Function) -> HashMap<&str, usize> {
     fn count<'a>(statements: &'a [Stmt], bound: &mut HashMap<&'a str, usize>) {
         for statement in statements {
-            let targets: Vec<&Expr> = match statement {
-                Stmt::Assign(assign) => assign.targets.iter().collect(),
-                Stmt::For { targets, .. } => targets.iter().collect(),
-                Stmt::With { items, .. } => items.iter().filter_map(|(_, n)| n.as_ref()).collect(),
-                Stmt::Function(function) => {
-                    for param in &function.params {
-                        *bound.entry(&param.name).or_default() += 1;
-                    }
-                    Vec::new()
+            if let Stmt::Function(function) = statement {
+                for param in &function.params {
+                    *bound.entry(&param.name).or_default() += 1;
                 }
-                _ => Vec::new(),
-            };
-            for target in targets {
+            }
+            for target in statement.targets() {
                 target.walk(&mut |part| {
                     if let Expr::Name(name) = part {
                         *bound.entry(name).or_default() += 1;
@@ -257,7 +256,7 @@ fn bindings(method: &Function) -> HashMap<&str, usize> {
 }
 
 struct Reader<'s, 'a> {
-    spoken: &'s mut Spoken<'a>,
+    uses: &'s mut ClassUses<'a>,
     method: &'a str,
     bound: HashMap<&'a str, usize>,
     /// The variables that stand for what hangs at a place, as far as they were met.
@@ -288,7 +287,7 @@ impl<'a> Reader<'_, 'a> {
             && let Some(node) = self.place(value)
         {
             self.modules.insert(name, node);
-            return self.note(node, How::Named);
+            return self.note(node, Usage::Named);
         }
         for target in &assign.targets {
             if !matches!(target, Expr::Name(_)) {
@@ -308,22 +307,22 @@ impl<'a> Reader<'_, 'a> {
         }
         let (base, name) = expression.as_attribute()?;
         let base = self.place(base)?;
-        Some(self.spoken.child(base, name))
+        Some(self.uses.child(base, name))
     }
 
-    fn note(&mut self, node: usize, how: How<'a>) {
+    fn note(&mut self, node: usize, usage: Usage<'a>) {
         let method = self.method;
-        self.spoken.nodes[node].uses.push(Use { method, how });
+        self.uses.nodes[node].uses.push(Use { method, usage });
     }
 
     fn expression(&mut self, expression: &'a Expr, within: Option<CallId>) {
         if let Some(node) = self.place(expression) {
-            return self.note(node, How::Read { within });
+            return self.note(node, Usage::Read { within });
         }
         if let Some(number) = expression.constant_number() {
-            let (method, how) = (self.method, How::Read { within });
-            let uses = self.spoken.constants.entry(number).or_default();
-            return uses.push(Use { method, how });
+            let (method, usage) = (self.method, Usage::Read { within });
+            let uses = self.uses.constants.entry(number).or_default();
+            return uses.push(Use { method, usage });
         }
         match expression {
             Expr::Call {
@@ -333,7 +332,7 @@ impl<'a> Reader<'_, 'a> {
                     Expr::Attribute { base, name } => match self.place(base) {
                         Some(node) => {
                             let (method, id) = (name.as_str(), *id);
-                            self.note(node, How::Called { method, id, args });
+                            self.note(node, Usage::Called { method, id, args });
                         }
                         None => self.expression(base, Some(*id)),
                     },
@@ -346,7 +345,7 @@ impl<'a> Reader<'_, 'a> {
             }
             Expr::Index { base, args } => {
                 match self.place(base) {
-                    Some(node) => self.note(node, How::Picked),
+                    Some(node) => self.note(node, Usage::Picked),
                     None => self.expression(base, within),
                 }
                 for arg in args {

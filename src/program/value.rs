@@ -1,5 +1,7 @@
 //! What is known of a value before the network runs: kinds, shapes, constants.
 
+use std::fmt;
+
 use super::modules::ModuleId;
 
 /// A single-assignment value of the flat program.
@@ -22,6 +24,7 @@ impl Dim {
     /// The batch size itself.
     pub const BATCH: Dim = Dim { n: 1, batch: 1 };
 
+    /// A plain number.
     #[must_use]
     pub const fn fixed(n: i64) -> Self {
         Dim { n, batch: 0 }
@@ -33,6 +36,7 @@ impl Dim {
         (self.batch == 0).then_some(self.n)
     }
 
+    /// The product; `None` if it overflows.
     #[must_use]
     pub fn times(self, other: Dim) -> Option<Dim> {
         Some(Dim {
@@ -54,6 +58,7 @@ impl Dim {
         })
     }
 
+    /// The sum, if it is a number times a power of the batch size.
     #[must_use]
     pub fn plus(self, other: Dim) -> Option<Dim> {
         match (self, other) {
@@ -67,6 +72,7 @@ impl Dim {
         }
     }
 
+    /// The same size below zero.
     #[must_use]
     pub fn negated(self) -> Dim {
         Dim {
@@ -74,6 +80,35 @@ impl Dim {
             batch: self.batch,
         }
     }
+}
+
+/// As people write it; the batch size is `n`.
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.n, self.batch) {
+            (n, 0) => write!(f, "{n}"),
+            (1, 1) => f.write_str("n"),
+            (n, 1) => write!(f, "{n}n"),
+            (n, power) => write!(f, "{n}n^{power}"),
+        }
+    }
+}
+
+/// A shape as people write it: `16×32×32`.
+#[must_use]
+pub fn show_shape<T: fmt::Display>(shape: &[T]) -> String {
+    let sizes: Vec<String> = shape.iter().map(T::to_string).collect();
+    sizes.join("×")
+}
+
+/// The place of a dimension, which may be counted from the end.
+#[must_use]
+pub fn axis(dim: i64, rank: usize) -> Option<usize> {
+    let rank = rank as i64;
+    let from_start = if dim < 0 { dim.checked_add(rank)? } else { dim };
+    (0..rank)
+        .contains(&from_start)
+        .then_some(from_start as usize)
 }
 
 /// The number in a tensor without dimensions, of the precision that arithmetic on it has.
@@ -246,32 +281,56 @@ pub struct Val {
     pub object: Option<ObjectId>,
 }
 
+impl Known {
+    /// A tensor whose number, if it has just one, is not known.
+    #[must_use]
+    pub fn tensor(shape: Option<Shape>) -> Self {
+        Known::Tensor { shape, item: None }
+    }
+}
+
 impl Val {
+    /// A value that no list or dictionary of the code stands behind.
+    #[must_use]
+    pub fn new(operand: Operand, known: Known) -> Self {
+        Val {
+            operand,
+            known,
+            object: None,
+        }
+    }
+
+    /// What stands for an item of a list that an operator or a call gives: only what is known of it counts.
+    #[must_use]
+    pub fn placeholder(known: Known) -> Self {
+        Val::new(Operand::Literal(String::new()), known)
+    }
+
+    /// Whether the value stands for an item of a list that an operator gives.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        matches!(&self.operand, Operand::Literal(text) if text.is_empty())
+    }
+
+    /// `None`
     #[must_use]
     pub fn none() -> Self {
-        Val {
-            operand: Operand::Literal("None".into()),
-            known: Known::None,
-            object: None,
-        }
+        Val::new(Operand::Literal("None".into()), Known::None)
     }
 
+    /// `True` or `False`
     #[must_use]
     pub fn bool(b: bool) -> Self {
-        Val {
-            operand: Operand::Literal(if b { "True" } else { "False" }.into()),
-            known: Known::Bool(b),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(if b { "True" } else { "False" }.into()),
+            Known::Bool(b),
+        )
     }
 
+    /// A whole number.
     #[must_use]
     pub fn int(n: i64) -> Self {
-        Val {
-            operand: Operand::Literal(n.to_string()),
-            known: Known::Int(Dim::fixed(n)),
-            object: None,
-        }
+        Val::new(Operand::Literal(n.to_string()), Known::Int(Dim::fixed(n)))
     }
 
     /// A float of the program's own; Rust's shortest text reads back as the same number.
@@ -282,63 +341,53 @@ impl Val {
         } else {
             format!("float('{x}')").to_lowercase()
         };
-        Val {
-            operand: Operand::Literal(text),
-            known: Known::Float(x),
-            object: None,
-        }
+        Val::new(Operand::Literal(text), Known::Float(x))
     }
 
+    /// A list of these values.
     #[must_use]
     pub fn list(items: Vec<Val>) -> Self {
-        Val {
-            operand: Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
-            known: Known::List(items),
-            object: None,
-        }
+        Val::new(
+            Operand::List(items.iter().map(|v| v.operand.clone()).collect()),
+            Known::List(items),
+        )
     }
 
+    /// A tuple of these values.
     #[must_use]
     pub fn tuple(items: Vec<Val>) -> Self {
-        Val {
-            operand: Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
-            known: Known::Tuple(items),
-            object: None,
-        }
+        Val::new(
+            Operand::Tuple(items.iter().map(|v| v.operand.clone()).collect()),
+            Known::Tuple(items),
+        )
     }
 
+    /// A dictionary of these keys and values.
     #[must_use]
     pub fn dict(pairs: Vec<(Val, Val)>) -> Self {
         let operands = pairs
             .iter()
             .map(|(k, v)| (k.operand.clone(), v.operand.clone()));
-        Val {
-            operand: Operand::Dict(operands.collect()),
-            known: Known::Dict(pairs),
-            object: None,
-        }
+        Val::new(Operand::Dict(operands.collect()), Known::Dict(pairs))
     }
 
+    /// A text.
     #[must_use]
     pub fn str(text: &str) -> Self {
-        Val {
-            operand: Operand::Literal(format!("{text:?}")),
-            known: Known::Str(text.into()),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(format!("{text:?}")),
+            Known::Str(text.into()),
+        )
     }
 
+    /// A module.
     #[must_use]
     pub fn module(id: ModuleId) -> Self {
-        Val {
-            operand: Operand::Module(id),
-            known: Known::Module(id),
-            object: None,
-        }
+        Val::new(Operand::Module(id), Known::Module(id))
     }
 
-    /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that it
-    /// lies in; a long text counts as several parts.
+    /// How many parts a copy of it has. A list holds the operands of all that lies in it, and so does every list that
+    /// it lies in; a long text counts as several parts.
     #[must_use]
     pub(super) fn weight(&self) -> usize {
         self.count().1
@@ -360,11 +409,13 @@ impl Val {
         (size, weight.saturating_add(size))
     }
 
+    /// Whether it is known to be a tensor.
     #[must_use]
     pub fn is_tensor(&self) -> bool {
         matches!(self.known, Known::Tensor { .. })
     }
 
+    /// The shape, if it is a tensor of known shape.
     #[must_use]
     pub fn shape(&self) -> Option<&Shape> {
         match &self.known {
@@ -373,6 +424,7 @@ impl Val {
         }
     }
 
+    /// The whole number, which may have the batch size as a factor.
     #[must_use]
     pub fn as_dim(&self) -> Option<Dim> {
         match self.known {
@@ -381,11 +433,13 @@ impl Val {
         }
     }
 
+    /// The whole number, if it does not depend on the batch size.
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {
         self.as_dim()?.known()
     }
 
+    /// The truth value, if it is known.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self.known {
@@ -394,6 +448,7 @@ impl Val {
         }
     }
 
+    /// The items of a list or a tuple.
     #[must_use]
     pub fn items(&self) -> Option<&[Val]> {
         match &self.known {

@@ -4,7 +4,7 @@ use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::Patch;
 use ckaprune::blocks::verdict::why_nothing_is_removable;
-use ckaprune::blocks::{Granularity, Otherwise, Reason, Search};
+use ckaprune::blocks::{Granularity, OtherUse, Reason, Search};
 use ckaprune::program::resolution::resolve;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -147,7 +147,7 @@ fn a_block_of_a_frozen_network_leaves_all_methods_or_none() {
     let reason = Reason::UsedElsewhere {
         class: analysis.network.modules.root().class.clone(),
         method: "forward".into(),
-        otherwise: Otherwise::NoCopy,
+        otherwise: OtherUse::NoCopy,
     };
     assert_eq!(analysis.blocks[3].obstacle, Some(reason));
     let reference = load(&field("walks_skippable.pt"));
@@ -181,9 +181,9 @@ fn what_else_is_done_with_a_block_keeps_it_and_is_named() {
         Some(other) => panic!("{path}: {other}"),
     };
     assert_eq!(reason("read.0"), None);
-    assert_eq!(reason("read.1"), Some(("forward", Otherwise::ReadsInside)));
-    assert_eq!(reason("picked.0"), Some(("one", Otherwise::PicksByNumber)));
-    assert_eq!(reason("picked.1"), Some(("one", Otherwise::PicksByNumber)));
+    assert_eq!(reason("read.1"), Some(("forward", OtherUse::ReadsInside)));
+    assert_eq!(reason("picked.0"), Some(("one", OtherUse::PicksByNumber)));
+    assert_eq!(reason("picked.1"), Some(("one", OtherUse::PicksByNumber)));
     // Behind an interface.
     assert_eq!(reason("only"), None);
     let pruned = without(
@@ -353,7 +353,7 @@ fn blocks_that_a_loop_picks_by_number_stay_and_say_so() {
     let picked = Reason::UsedElsewhere {
         class: "__torch__.Basic".into(),
         method: "forward".into(),
-        otherwise: Otherwise::PicksByNumber,
+        otherwise: OtherUse::PicksByNumber,
     };
     let mut analysis = analysed(&archive);
     for block in &analysis.blocks {

@@ -104,6 +104,7 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Carries out one opcode.
     fn step(&mut self) -> Result<(), PickleError> {
         match self.opcode {
             b'N' => self.push(Node::None),
@@ -125,39 +126,7 @@ impl<'a> Machine<'a> {
             b')' => self.push(Node::Tuple(Vec::new())),
             b']' => self.push(Node::List(Vec::new())),
             b'}' => self.push(Node::Dict(Vec::new())),
-            b't' => {
-                let items = self.pop_to_mark()?;
-                self.push(Node::Tuple(items))
-            }
-            b'\x85'..=b'\x87' => {
-                let items = self.pop_many(usize::from(self.opcode - b'\x84'))?;
-                self.push(Node::Tuple(items))
-            }
-            b'l' => {
-                let items = self.pop_to_mark()?;
-                self.push(Node::List(items))
-            }
-            b'd' => {
-                let items = self.pop_to_mark()?;
-                let items = self.pairs(&items)?;
-                self.push(Node::Dict(items))
-            }
-            b'a' => {
-                let items = self.pop_many(1)?;
-                self.append(items)
-            }
-            b'e' => {
-                let items = self.pop_to_mark()?;
-                self.append(items)
-            }
-            b's' => {
-                let items = self.pop_many(2)?;
-                self.set_items(&items)
-            }
-            b'u' => {
-                let items = self.pop_to_mark()?;
-                self.set_items(&items)
-            }
+            b't' | b'\x85'..=b'\x87' | b'l' | b'd' | b'a' | b'e' | b's' | b'u' => self.fill(),
             b'R' => {
                 let (callable, args) = self.pop_pair()?;
                 self.push(Node::Reduce { callable, args })
@@ -183,6 +152,26 @@ impl<'a> Machine<'a> {
                 offset: self.opcode_at,
                 opcode,
             }),
+        }
+    }
+
+    /// Makes a container of items on the stack, or puts them into the container below them.
+    fn fill(&mut self) -> Result<(), PickleError> {
+        let items = match self.opcode {
+            b'\x85'..=b'\x87' => self.pop_many(usize::from(self.opcode - b'\x84')),
+            b'a' => self.pop_many(1),
+            b's' => self.pop_many(2),
+            _ => self.pop_to_mark(),
+        }?;
+        match self.opcode {
+            b'l' => self.push(Node::List(items)),
+            b'd' => {
+                let pairs = self.pairs(&items)?;
+                self.push(Node::Dict(pairs))
+            }
+            b'a' | b'e' => self.append(items),
+            b's' | b'u' => self.set_items(&items),
+            _ => self.push(Node::Tuple(items)),
         }
     }
 

@@ -11,8 +11,8 @@ pub(super) struct Survey {
     pub references: Vec<u32>,
     /// Nodes on the longest path from the root to a leaf.
     pub depth: usize,
-    /// Nodes of the tree that the graph spells out when nothing is shared, a long text counted as several: who walks the
-    /// tree may copy it.
+    /// Nodes of the tree that the graph spells out when nothing is shared, a long text counted as several: who walks
+    /// the tree may copy it.
     pub tree_nodes: usize,
 }
 
@@ -35,8 +35,8 @@ impl Pickle {
     /// Walks the graph without recursing, so that a deep one cannot overflow the stack.
     ///
     /// # Errors
-    /// [`PickleError::Cycle`], [`PickleError::DuplicateKey`], [`PickleError::UnprintableName`], and [`PickleError::Global`] for a name
-    /// off the list or used as what it is not.
+    /// [`PickleError::Cycle`], [`PickleError::DuplicateKey`], [`PickleError::UnprintableName`], and
+    /// [`PickleError::Global`] for a name off the list or used as what it is not.
     pub(super) fn survey(&self) -> Result<Survey, PickleError> {
         let mut references = vec![0_u32; self.nodes.len()];
         let mut progress = vec![Progress::Unseen; self.nodes.len()];

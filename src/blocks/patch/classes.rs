@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::program::ast::{Class, Expr, Function, Item, Member, Stmt, unquoted, walk_mut};
-use crate::program::{Attribute, Found, ModuleId, ModuleTree, Network, Sources, Uses};
+use crate::program::{FoundUse, ModuleId, ModuleTree, Network, Sources, Uses, is_of_archive};
 
 pub(super) struct ClassEditor<'a> {
     network: &'a Network,
@@ -11,7 +11,7 @@ pub(super) struct ClassEditor<'a> {
     /// The class each module has now, by module.
     class_of: Vec<String>,
     removed: HashSet<ModuleId>,
-    /// Number for the next copy of a class: above all in use.
+    /// The number for the next copy of a class, higher than all in use.
     next_mangle: u64,
 }
 
@@ -76,15 +76,18 @@ impl<'a> ClassEditor<'a> {
         let Some(mut class) = self.sources.class(&old).cloned() else {
             return;
         };
-        // The parent's class names this one as its attribute's type, so it is this parent's alone as well.
+        // The parent's class names this class as the type of its attribute, so the parent needs a class of its own as
+        // well.
         self.make_own(parent);
         let file = self.fresh_file(&old);
         let new = format!("{file}.{}", class.name);
         rename_class(&mut class, &old, &new);
         self.sources.file_mut(&file).items.push(Item::Class(class));
         self.class_of[module.0 as usize] = new.clone();
-        let name = self.attribute_name(parent, module);
-        if let (Some(class), Some(name)) = (self.class_mut(parent), name) {
+        let network = self.network;
+        if let (Some((_, name)), Some(class)) =
+            (network.modules.place(module), self.class_mut(parent))
+        {
             for member in &mut class.members {
                 if let Member::Field(field) = member
                     && field
@@ -96,14 +99,6 @@ impl<'a> ClassEditor<'a> {
                 }
             }
         }
-    }
-
-    fn attribute_name(&self, parent: ModuleId, child: ModuleId) -> Option<String> {
-        let attributes = &self.network.modules.get(parent).attributes;
-        attributes
-            .iter()
-            .find(|(_, a)| **a == Attribute::Module(child))
-            .map(|(name, _)| name.clone())
     }
 
     /// `__torch__.a.___torch_mangle_7` for a copy of `__torch__.a.Block`: how libtorch tells classes of one name apart.
@@ -120,24 +115,25 @@ impl<'a> ClassEditor<'a> {
         file
     }
 
-    /// What the code speaks of as it stands.
+    /// The uses of modules and tensors in the code as it is now.
     pub fn uses(&self) -> Uses<'_> {
         Uses::of(&self.sources)
     }
 
-    /// Every place that speaks of an attribute, as far as `uses` was made of the code as it stands.
-    pub fn of_attribute<'u>(&self, uses: &Uses<'u>, owner: ModuleId, name: &str) -> Vec<Found<'u>> {
+    /// Every place that speaks of an attribute; `uses` must be made of the code as it is now.
+    pub fn of_attribute<'u>(
+        &self,
+        uses: &Uses<'u>,
+        owner: ModuleId,
+        name: &str,
+    ) -> Vec<FoundUse<'u>> {
         uses.of_attribute(self.network, |module| self.class_of(module), owner, name)
     }
 
     /// Takes an attribute, a module or a tensor, out of its owner's class.
     pub fn remove_attribute(&mut self, owner: ModuleId, name: &str) {
         self.make_own(owner);
-        let module = match self.network.modules.attribute(owner, name) {
-            Some(Attribute::Module(module)) => Some(*module),
-            _ => None,
-        };
-        self.removed.extend(module);
+        self.removed.extend(self.network.modules.child(owner, name));
         let Some(class) = self.class_mut(owner) else {
             return;
         };
@@ -150,8 +146,8 @@ impl<'a> ClassEditor<'a> {
         class.unlist(name);
     }
 
-    /// Gives containers the lengths that they have without what was removed from them. One that code asks for its length
-    /// keeps what it said: that code computes with it, or decides by it, and is to do what it did.
+    /// Gives containers the lengths that they have after removals. A container whose length other code reads keeps the
+    /// old one: that code computes with it, or decides by it, and must not change its behaviour.
     pub fn shorten(&mut self) {
         let uses = self.uses();
         let class_of = |module| self.class_of(module);
@@ -168,17 +164,11 @@ impl<'a> ClassEditor<'a> {
         }
     }
 
-    /// How many modules hang in one: at first, and without the removed ones.
+    /// How many modules a module holds: in the original, and without the removed ones.
     fn children(&self, module: ModuleId) -> (usize, usize) {
-        let attributes = self.network.modules.get(module).attributes.values();
-        let mut counts = (0, 0);
-        for attribute in attributes {
-            if let Attribute::Module(child) = attribute {
-                counts.0 += 1;
-                counts.1 += usize::from(!self.removed.contains(child));
-            }
-        }
-        counts
+        let children = || self.network.modules.get(module).children();
+        let left = children().filter(|(_, child)| !self.removed.contains(child));
+        (children().count(), left.count())
     }
 
     /// The sources without what the removed modules alone needed.
@@ -191,7 +181,7 @@ impl<'a> ClassEditor<'a> {
     }
 }
 
-/// A container says its length in a method of its own, where that is the number of its modules.
+/// Changes the method that gives a container's length, where that is the number of its modules.
 fn set_length(class: &mut Class, before: usize, left: usize) {
     let length = class.methods_mut().find(|m| m.name == LENGTH);
     if let Some([Stmt::Return(values)]) = length.map(|m| m.body.as_mut_slice())
@@ -274,7 +264,7 @@ fn names_in(item: &Item) -> Vec<String> {
             Expr::Str(text) => Some(unquoted(text).to_owned()),
             other => other.dotted(),
         };
-        names.extend(dotted.filter(|d| d.starts_with("__torch__.")));
+        names.extend(dotted.filter(|d| is_of_archive(d)));
     };
     walk_item(item, &mut visit);
     names

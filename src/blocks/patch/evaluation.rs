@@ -5,8 +5,7 @@ use crate::program::{Attribute, Network};
 
 /// Puts every module into evaluation mode, as `model.eval()` does; returns how many were not.
 ///
-/// Networks are measured in evaluation mode whatever their flags say, so one that is written as it was measured has to
-/// be in it.
+/// Networks are measured in evaluation mode whatever their flags say, so they have to be written in this mode.
 pub fn to_evaluation_mode(archive: &mut Archive, network: &Network) -> usize {
     const FLAG: &str = "training";
     let is_training = |attribute: Option<&Attribute>| attribute == Some(&Attribute::Bool(true));

@@ -29,7 +29,7 @@ use crate::program::Sources;
 use crate::program::ast::CallId;
 use crate::program::resolution::{Unresolved, resolve};
 use crate::program::rewrite::{self, Before};
-use crate::program::{Emitter, How, Mention, ModuleId, Network, Program, ProgramError, Skip};
+use crate::program::{Emitter, ModuleId, Network, Program, ProgramError, Skip, Usage};
 use classes::ClassEditor;
 use constants::{read_by, renumber, renumbered_text};
 
@@ -72,16 +72,11 @@ pub struct Patch {
 #[derive(Clone, Debug, PartialEq)]
 struct Removal {
     path: String,
-    /// The module whose method is edited.
-    caller: ModuleId,
-    method: String,
-    /// The call expression in it that gives the block's output.
-    call: CallId,
-    /// What takes its place: the block's input.
-    stand_in: Mention,
+    /// The call that gives the block's output; the block's input takes its place.
+    own: Bypass,
     /// The block is that call, of one module.
     is_call: bool,
-    /// Where else it is called.
+    /// The other calls that go with the block.
     elsewhere: Vec<Bypass>,
     /// The calls in the same code that write memory for the block alone.
     writes: Vec<CallId>,
@@ -158,21 +153,22 @@ impl Patch {
         let mut classes = ClassEditor::new(network);
         let mut dropped: Vec<(ModuleId, &str)> = Vec::new();
         let mut edited: BTreeMap<(ModuleId, &str), Before> = BTreeMap::new();
-        // The last block first: what stands in for it may be the output of one before it, which goes as well.
+        // The last block first: its input may be the output of a block before it, which goes as well.
         for removal in self.removals.iter().rev() {
-            for (module, name, call, stand_in) in removal.calls() {
-                let code = classes.method_mut(module, name);
+            for bypass in std::iter::once(&removal.own).chain(&removal.elsewhere) {
+                let code = classes.method_mut(bypass.module, &bypass.method);
                 let code = code.ok_or_else(|| removal.call_not_found())?;
                 edited
-                    .entry((module, name))
+                    .entry((bypass.module, &bypass.method))
                     .or_insert_with(|| Before::of(code));
-                if !rewrite::replace_call(code, call, stand_in) {
+                if !rewrite::replace_call(code, bypass.call, &bypass.stand_in) {
                     return Err(removal.call_not_found());
                 }
             }
         }
         for removal in &self.removals {
-            if let Some(code) = classes.method_mut(removal.caller, &removal.method) {
+            let own = &removal.own;
+            if let Some(code) = classes.method_mut(own.module, &own.method) {
                 rewrite::drop_writes(code, &removal.writes);
             }
         }
@@ -206,14 +202,14 @@ impl Patch {
         Ok((patched, constants))
     }
 
-    /// Takes out the names for what is to go that no code uses.
+    /// Removes variables that are bound to attributes which go, where nothing reads them.
     fn drop_unread_names(&self, classes: &mut ClassEditor) {
         let uses = classes.uses();
         let attributes = self.removals.iter().flat_map(|r| &r.attributes);
         let named: BTreeSet<(ModuleId, String)> = attributes
             .flat_map(|(owner, name)| classes.of_attribute(&uses, *owner, name))
-            .filter(|found| found.usage.how == How::Named)
-            .map(|found| (found.owner, found.usage.method.to_owned()))
+            .filter(|found| found.usage == Usage::Named)
+            .map(|found| (found.owner, found.method.to_owned()))
             .collect();
         drop(uses);
         for (module, method) in named {
@@ -223,7 +219,7 @@ impl Patch {
         }
     }
 
-    /// The attributes that go with the blocks: those that no code speaks of.
+    /// The attributes that go with the blocks: those that no code uses any more.
     fn unused(&self, classes: &ClassEditor) -> Result<Vec<(ModuleId, &str)>, PatchError> {
         let uses = classes.uses();
         let mut unused = Vec::new();
@@ -231,10 +227,10 @@ impl Patch {
             for (owner, name) in &removal.attributes {
                 match classes.of_attribute(&uses, *owner, name).first() {
                     None => unused.push((*owner, name.as_str())),
-                    // A module that was called as a whole is used up; of a span, what others use stays.
+                    // A module that is a block must not be used any more. Of a span, what other code uses stays.
                     Some(found) if removal.is_call => {
                         let class = classes.class_of(found.owner);
-                        return Err(removal.still_used(class, found.usage.method));
+                        return Err(removal.still_used(class, found.method));
                     }
                     Some(_) => {}
                 }
@@ -258,10 +254,12 @@ impl Removal {
         let frame = &program.calls[block.frame.0];
         Ok(Removal {
             path: block.path.clone(),
-            caller: frame.module,
-            method: frame.method.clone(),
-            call,
-            stand_in,
+            own: Bypass {
+                module: frame.module,
+                method: frame.method.clone(),
+                call,
+                stand_in,
+            },
             is_call: block.call.is_some(),
             elsewhere: block.elsewhere.clone(),
             writes: block.writes_in_code(program),
@@ -272,14 +270,6 @@ impl Removal {
                 output: block.output,
             },
         })
-    }
-
-    /// Every call to take out: the method that makes it, and what takes its place.
-    fn calls(&self) -> impl Iterator<Item = (ModuleId, &str, CallId, &Mention)> {
-        let own = (self.caller, self.method.as_str(), self.call, &self.stand_in);
-        let others = self.elsewhere.iter();
-        let others = others.map(|b| (b.module, b.method.as_str(), b.call, &b.stand_in));
-        std::iter::once(own).chain(others)
     }
 
     fn call_not_found(&self) -> PatchError {

@@ -1,7 +1,7 @@
-//! Batch normalisation that training would leave with the statistics it has.
+//! Batch normalisations whose statistics training would not change.
 //!
-//! A momentum of 0 moves nothing. Neither does None once many batches were counted: it means the average over all of
-//! them. A trace holds 0 for either.
+//! A momentum of 0 changes nothing. Neither does None once many batches were counted: it means the average over all of
+//! them. Tracing writes 0 for both.
 
 use crate::archive::network::source_file;
 use crate::archive::{Archive, NetworkError};
@@ -10,7 +10,7 @@ use crate::program::{Known, Operand, Program, Statement, print};
 
 /// PyTorch's default.
 const USUAL: &str = "0.10000000000000001";
-/// Where `torch.batch_norm` takes it.
+/// The place of the momentum among the arguments of `torch.batch_norm`.
 const PLACE: usize = 6;
 
 /// How many batch normalisations have running statistics and the momentum 0 or None.
@@ -36,8 +36,8 @@ fn number(program: &Program, operand: &Operand) -> Option<f64> {
     }
 }
 
-/// Gives every batch normalisation the usual momentum. For a copy that is trained or measured; what is written keeps
-/// its own.
+/// Gives every batch normalisation the usual momentum. This is for a copy that is trained or measured; the archive that
+/// is written keeps its own.
 ///
 /// # Errors
 /// If the archive's code cannot be read.

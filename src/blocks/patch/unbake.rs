@@ -1,8 +1,8 @@
 //! Making traced code trainable.
 //!
-//! Tracing writes the mode of the day into the code: `batch_norm(.., False, ..)`. Trained like that, batch norm keeps
-//! its old statistics and dropout never drops. Reading `self.training` in place of the literal is what the module's own
-//! code did before it was traced.
+//! Tracing writes the mode of the network into the code: `batch_norm(.., False, ..)`. When such code is trained, batch
+//! norm keeps its old statistics and dropout does nothing. Before tracing, the code read `self.training` in place of
+//! the literal; here it does so again.
 
 use crate::archive::Archive;
 use crate::archive::network::source_file;

@@ -18,11 +18,12 @@ pub fn representation(program: &Program) -> Vec<ValueId> {
     let heads = flow.heads(scores);
     let feeding = flow.behind(&heads.inputs);
     let runs_past = heads.past.iter().any(|value| feeding.contains(value));
-    // Several are looked at together, once all of them are there.
+    // Several inputs are looked at together, once all of them exist: none may be overwritten by then.
     let is_gone = heads.inputs.len() > 1 && flow.is_written_later(&heads);
-    match runs_past || is_gone {
-        true => vec![scores],
-        false => heads.inputs.into_iter().collect(),
+    if runs_past || is_gone {
+        vec![scores]
+    } else {
+        heads.inputs.into_iter().collect()
     }
 }
 
@@ -36,7 +37,7 @@ struct Heads {
     past: HashSet<ValueId>,
 }
 
-/// Which statements give or change each value, and what comes of the images at all.
+/// The statements that give or change each value, and the values that are computed from the images.
 struct Flow<'a> {
     program: &'a Program,
     makers: HashMap<ValueId, usize>,
@@ -74,7 +75,7 @@ impl<'a> Flow<'a> {
         flow
     }
 
-    /// The statements that what is in a value comes from.
+    /// The statements that give or change the elements of a value.
     fn sources(&self, value: ValueId) -> impl Iterator<Item = (usize, &'a Statement)> {
         let writers = self.writers.get(&self.program.value(value).root);
         let places = self
@@ -85,7 +86,7 @@ impl<'a> Flow<'a> {
         places.map(|place| (*place, &self.program.statements[*place]))
     }
 
-    /// The values that a statement makes its own of, as far as they come of the images.
+    /// The values whose elements a statement reads, as far as they are computed from the images.
     fn read(&self, statement: &Statement) -> impl Iterator<Item = ValueId> {
         let read = content(statement).into_iter();
         read.filter(|value| self.comes_of_images(*value))
@@ -113,21 +114,21 @@ impl<'a> Flow<'a> {
                     heads.inputs.insert(input);
                     heads.layers.push((place, input));
                 }
-                // What a layer is given beside its input are weights, which may be made of the images too.
+                // The other arguments of a layer are weights, which may be computed from the images too.
                 open.extend(self.read(statement).filter(|v| Some(*v) != input));
             }
         }
         heads
     }
 
-    /// What a learned layer is applied to.
+    /// The input of a learned layer; `None` for other statements.
     fn layer_input(&self, statement: &Statement) -> Option<ValueId> {
         let place = match statement.operator()? {
             "linear" | "conv1d" | "conv2d" | "conv3d" | "_convolution" | "_convolution_mode" => 0,
             "addmm" => 1,
             "matmul" | "mm" => {
                 let mut factors = self.read(statement);
-                // A product of two things that come of the images has no weights.
+                // In a product of two values that are computed from the images neither is a weight.
                 return factors.next().filter(|_| factors.next().is_none());
             }
             _ => return None,

@@ -1,4 +1,4 @@
-//! What of a network the method compares.
+//! The values of a network that the method compares.
 
 mod heads;
 
@@ -28,19 +28,19 @@ pub enum NoRepresentation {
 /// The value that the method compares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
-    /// Towards the class scores alone, as other outputs would keep values alive across every cut; of several inputs of
-    /// last layers, towards these, put side by side.
+    /// The program that gives the class scores alone, as other outputs would keep values alive across every cut. If
+    /// several last layers are compared, it gives their inputs side by side.
     pub program: Program,
     pub value: ValueId,
     /// The place behind the statement that gives it.
     pub end: usize,
-    /// What is put side by side; one alone is the value itself.
+    /// The values that are put side by side; a single one is the value itself.
     pub parts: Vec<ValueId>,
     /// The values that are computed on the way.
     made: HashSet<ValueId>,
 }
 
-/// The method that makes rows of features of one of several values.
+/// The name of the method that makes rows of features of one of several values.
 const FEATURES: &str = "ckaprune_features";
 
 impl Compared {
@@ -70,8 +70,7 @@ impl Compared {
         })
     }
 
-    /// Whether its features can tell that a block is missing: one behind it, or on the way to another output alone, can
-    /// be missed by nothing that is compared.
+    /// Whether its features depend on a block. They do not if the block comes later, or only leads to another output.
     #[must_use]
     pub fn shows(&self, block: &Block) -> bool {
         block.statements.end <= self.end && self.made.contains(&block.output)
@@ -92,9 +91,10 @@ impl Compared {
     /// Methods of the root class that the program calls.
     #[must_use]
     pub fn methods(&self, network: &Network) -> Vec<Function> {
-        match self.is_joined() {
-            true => features_method(network),
-            false => Vec::new(),
+        if self.is_joined() {
+            features_method(network)
+        } else {
+            Vec::new()
         }
     }
 }

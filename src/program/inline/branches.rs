@@ -1,29 +1,29 @@
-//! Branches that facts do not decide: what holds whichever way the network goes.
+//! Branches that the analysis cannot decide: what holds whichever side the network takes.
 //!
-//! Both ways of a branch are followed and taken back again. What they agree on is known of the statement that stays.
-//! Where the branches of a call hang together (`fast` is set in one and read in the next), every way through the
-//! whole call is followed instead, and the call stays as one statement.
+//! Both sides of a branch are followed and taken back again. What they agree on is known of the statement that stays.
+//! Where the branches of a call depend on each other (`fast` is set in one and read in the next), every way through
+//! the whole call is followed instead, and the call stays as one statement.
 
 use std::collections::BTreeMap;
 
-use super::primitives::placeholder;
-use super::statements::UNDECIDED;
 use super::{Flow, Frame, Inliner, NamedVals, ProgramError, Step, Stop, opaque};
 use crate::program::ast::{Expr, Function, Stmt, walk};
-use crate::program::builder::{CodePlace, EARLY_RETURN, positional};
+use crate::program::builder::{CodePlace, EARLY_RETURN, UNKNOWN_SHAPE, positional};
 use crate::program::statement_macs;
 use crate::program::value::{Known, Operand, Val};
 use crate::program::{Op, opaque::Renaming};
 
-/// Ways through one call that are followed.
+/// Why a branch stays whose condition data decide.
+pub(super) const UNDECIDED: &str = "a branch that data decide";
+/// How many ways through one call are followed at most.
 const MAX_WAYS: usize = 64;
-/// Statements that are followed and taken back again, over the whole network.
+/// How many statements are followed and taken back again at most, over the whole network.
 const MAX_SPECULATION: usize = 100_000;
 
 /// One way through a call: which side is taken at each undecided branch.
 #[derive(Default)]
 pub(super) struct Way {
-    /// True is the first side. Branches beyond the end take it too, and are added.
+    /// For each branch, whether the first side is taken. A branch beyond the end takes it too, and is added.
     turns: Vec<bool>,
     passed: usize,
 }
@@ -48,6 +48,21 @@ impl Way {
     }
 }
 
+/// An `if` in the code being followed.
+#[derive(Clone, Copy)]
+pub(super) struct Branch<'a> {
+    pub statement: &'a Stmt,
+    pub condition: &'a Expr,
+    pub then: &'a [Stmt],
+    pub otherwise: &'a [Stmt],
+}
+
+impl<'a> Branch<'a> {
+    fn sides(&self) -> [&'a [Stmt]; 2] {
+        [self.then, self.otherwise]
+    }
+}
+
 /// What holds of the results of code, whichever way it goes.
 pub(super) struct Outcome<T> {
     pub results: T,
@@ -55,24 +70,39 @@ pub(super) struct Outcome<T> {
     pub macs: Option<i64>,
 }
 
-/// What is known of the variables that a branch assigns. `None`: the variable holds nothing that anybody reads.
+/// What is known of the variables that a branch assigns; `None` for a variable that nothing reads.
 pub(super) type Variables = BTreeMap<String, Option<Known>>;
 
 impl<'a> Inliner<'a> {
+    /// Follows the side of a branch that its condition picks.
+    pub(super) fn branch(&mut self, frame: &mut Frame, branch: Branch<'a>) -> Step<Flow> {
+        let condition = self.eval(frame, branch.condition)?;
+        match condition.as_bool() {
+            Some(true) => self.block(frame, branch.then),
+            Some(false) => self.block(frame, branch.otherwise),
+            None => {
+                self.undecided_by = if self.builder.asks_for_shape(&condition.operand) {
+                    UNKNOWN_SHAPE
+                } else {
+                    UNDECIDED
+                };
+                self.undecided(frame, branch)
+            }
+        }
+    }
+
     /// An `if` whose condition is not known.
-    pub(super) fn undecided(
-        &mut self,
-        frame: &mut Frame,
-        statement: &'a Stmt,
-        then: &'a [Stmt],
-        otherwise: &'a [Stmt],
-    ) -> Step<Flow> {
+    fn undecided(&mut self, frame: &mut Frame, branch: Branch<'a>) -> Step<Flow> {
         if let Some(way) = &mut self.way {
-            let side = if way.turn() { then } else { otherwise };
+            let side = if way.turn() {
+                branch.then
+            } else {
+                branch.otherwise
+            };
             return self.block(frame, side);
         }
         let line = self.builder.line;
-        let outcome = self.both_ways(frame, statement, then, otherwise);
+        let outcome = self.both_ways(frame, branch);
         self.builder.line = line;
         let complete = outcome.as_ref().is_some_and(|o| {
             let all_known = |known: &Option<Known>| *known != Some(Known::Nothing);
@@ -81,26 +111,20 @@ impl<'a> Inliner<'a> {
         if !complete && frame.may_stay_a_call && frame.attributes_set == self.attributes_set {
             return Err(Stop::Undecided);
         }
-        let ends = [then, otherwise].map(|side| ends_method(frame, side));
+        let ends = branch.sides().map(|side| ends_method(frame, side));
         if !complete && self.undecided_by == UNDECIDED && ends[0] != ends[1] {
             self.undecided_by = EARLY_RETURN;
         }
-        self.leave_opaque(frame, statement, outcome)
+        self.leave_opaque(frame, branch.statement, outcome)
     }
 
     /// What both sides of a branch agree on.
-    fn both_ways(
-        &mut self,
-        frame: &Frame,
-        statement: &Stmt,
-        then: &'a [Stmt],
-        otherwise: &'a [Stmt],
-    ) -> Option<Outcome<Variables>> {
-        let renamed = Renaming::of(statement, |_| false)?;
+    fn both_ways(&mut self, frame: &Frame, branch: Branch<'a>) -> Option<Outcome<Variables>> {
+        let renamed = Renaming::of(branch.statement, |_| false)?;
         let parts: usize = frame.variables.values().map(Val::weight).sum();
         self.count_work(parts.saturating_mul(2)).ok()?;
         let mut merged: Option<Outcome<Variables>> = None;
-        for side in [then, otherwise] {
+        for side in branch.sides() {
             let mut frame = frame.speculative();
             let outcome = self.speculate(|inliner| match inliner.block(&mut frame, side)? {
                 Flow::Next => Ok(renamed
@@ -132,7 +156,7 @@ impl<'a> Inliner<'a> {
         merged
     }
 
-    /// What all ways through a call agree on, if that is what it costs.
+    /// What all ways through a call agree on; `None` if their MACs differ or are not known, or the ways are too many.
     pub(super) fn every_way(
         &mut self,
         function: &'a Function,
@@ -170,7 +194,7 @@ impl<'a> Inliner<'a> {
         })
     }
 
-    /// Follows code and takes it back again. `None`: it raises.
+    /// Follows code and takes it back again; `None` if the code raises an error.
     fn speculate<T>(
         &mut self,
         follow: impl FnOnce(&mut Self) -> Step<T>,
@@ -218,7 +242,7 @@ impl<'a> Inliner<'a> {
         Ok(())
     }
 
-    /// The value with what it consists of taken out of it.
+    /// The value with a statement for each of its items, which takes the item out of it.
     pub(super) fn unfolded(&mut self, val: Val) -> Val {
         let (Known::Tuple(items), Operand::Value(id)) = (&val.known, &val.operand) else {
             return val;
@@ -238,8 +262,8 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Whether a side of a branch calls no method and gives what the method returns: in TorchScript a `return` from the middle
-/// is a branch around all the code behind it.
+/// Whether a side of a branch calls no method and gives what the method returns: in TorchScript a `return` from the
+/// middle is a branch around all the code behind it.
 fn ends_method(frame: &Frame, side: &[Stmt]) -> bool {
     let returned =
         |target: &Expr| matches!(target, Expr::Name(name) if frame.returned.contains(name));
@@ -259,15 +283,15 @@ fn is_method_call(expression: &Expr) -> bool {
     matches!(&**callee, Expr::Attribute { .. }) && callee.dotted().is_none()
 }
 
-/// What stays known of a value once the statements that made it are taken back. `None`: nobody reads the value.
+/// What stays known of a value once the statements that made it are taken back; `None` if nothing reads the value.
 fn outline(val: &Val) -> Option<Known> {
     if matches!(&val.operand, Operand::Literal(text) if text.starts_with("uninitialized(")) {
         return None;
     }
     Some(match &val.known {
         Known::Tuple(items) => {
-            // An item nobody reads is none that anything is known of.
-            let known = |v: &Val| placeholder(outline(v).unwrap_or(Known::Nothing));
+            // Nothing is known of an item that nothing reads.
+            let known = |v: &Val| Val::placeholder(outline(v).unwrap_or(Known::Nothing));
             Known::Tuple(items.iter().map(known).collect())
         }
         Known::List(_)
@@ -298,7 +322,7 @@ pub(super) fn common(a: &Known, b: &Known) -> Known {
             let pairs = a.iter().zip(b);
             Known::Tuple(
                 pairs
-                    .map(|(a, b)| placeholder(common(&a.known, &b.known)))
+                    .map(|(a, b)| Val::placeholder(common(&a.known, &b.known)))
                     .collect(),
             )
         }

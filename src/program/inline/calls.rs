@@ -2,15 +2,16 @@
 
 use super::branches::Outcome;
 use super::{Flow, Frame, Inliner, MAX_DEPTH, NamedVals, Step, Stop, opaque};
-use crate::program::ast::{Expr, Function, Param, Stmt};
+use crate::program::ast::{Class, Expr, Function, Param, Stmt};
 use crate::program::builder::{CodePlace, positional};
 use crate::program::value::{Known, Operand, Val};
-use crate::program::{Argument, Call, CallIndex, CallSite, ModuleId, Op};
+use crate::program::{Argument, CallSite, ModuleId, Op};
 
-/// So many members of a class are searched for a name in the time that a part of a value is handed on.
-pub(super) const SEARCHED: usize = 16;
+/// How many members of a class are searched in the time that counts as one part of work.
+const SEARCHED: usize = 16;
 
 impl<'a> Inliner<'a> {
+    /// Follows a call of a module's method. Where that fails the call stays one statement.
     pub(super) fn call_method(
         &mut self,
         module: ModuleId,
@@ -20,29 +21,11 @@ impl<'a> Inliner<'a> {
     ) -> Step<Val> {
         let network = self.network;
         let class = &network.modules.get(module).class;
-        let definition = network.sources.class(class);
-        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
-        let Some(function) = definition.and_then(|c| c.method(name)) else {
+        let Some(function) = self.class_to_search(class)?.and_then(|c| c.method(name)) else {
             return opaque(format!("{class} has no method {name}"));
         };
-        let is_root = site.is_none();
         let checkpoint = self.builder.checkpoint();
         let attributes_set = self.attributes_set;
-        let caller = self.builder.current_call;
-        let index = CallIndex(self.builder.calls.len());
-        let start = self.builder.statements.len();
-        self.builder.calls.push(Call {
-            module,
-            method: name.into(),
-            site: site.clone(),
-            caller,
-            args: args.iter().map(|(_, v)| v.clone()).collect(),
-            result: Val::none(),
-            variables: Vec::new(),
-            expressions: Vec::new(),
-            range: start..start,
-        });
-        self.builder.current_call = Some(index);
         let place = CodePlace {
             module: Some(module),
             owner: class.clone(),
@@ -50,17 +33,15 @@ impl<'a> Inliner<'a> {
         };
         let receiver = std::iter::once((None, Val::module(module)));
         let all: NamedVals = receiver.chain(args.iter().cloned()).collect();
+        let left = Op::Method {
+            module,
+            name: name.into(),
+        };
+        let call = self.builder.begin_call(module, name, &args, site.clone());
         let result = self.run(function, place.clone(), all.clone());
-        self.builder.current_call = caller;
+        self.builder.end_call(call, result.as_ref().ok());
         match result {
-            Ok(result) => {
-                let end = self.builder.statements.len();
-                let call = &mut self.builder.calls[index.0];
-                call.result = result.clone();
-                call.range.end = end;
-                Ok(result)
-            }
-            // Attributes it may have set cannot be taken back, so such a call is not rolled back.
+            Ok(result) => Ok(result),
             Err(Stop::Undecided) => {
                 self.builder.roll_back(&checkpoint);
                 let Some(outcome) = self.every_way(function, &place, &all) else {
@@ -68,29 +49,30 @@ impl<'a> Inliner<'a> {
                     return self.call_method(module, name, args, site);
                 };
                 self.builder.leave(Some(module), self.undecided_by);
-                let op = Op::Method {
-                    module,
-                    name: name.into(),
-                };
-                Ok(self.stay(op, args, outcome))
+                Ok(self.stay(left, args, outcome))
             }
-            Err(Stop::Opaque(reason)) if !is_root && self.attributes_set == attributes_set => {
+            // Attributes that it has set cannot be taken back, and the root's `forward` is the program itself.
+            Err(Stop::Opaque(reason))
+                if site.is_some() && self.attributes_set == attributes_set =>
+            {
                 self.builder.roll_back(&checkpoint);
                 self.builder.leave(Some(module), reason);
                 let args = self.given_away(args);
-                Ok(self.builder.emit(
-                    Op::Method {
-                        module,
-                        name: name.into(),
-                    },
-                    args,
-                    Known::Nothing,
-                ))
+                Ok(self.builder.emit(left, args, Known::Nothing))
             }
             Err(stop) => Err(stop),
         }
     }
 
+    /// The class of this qualified name, if it has code; the work of a search among its members is counted.
+    pub(super) fn class_to_search(&mut self, qualified: &str) -> Step<Option<&'a Class>> {
+        let network = self.network;
+        let class = network.sources.class(qualified);
+        self.count_work(class.map_or(0, |c| c.members.len() / SEARCHED))?;
+        Ok(class)
+    }
+
+    /// Follows a call of a free function, or of a class as a function.
     pub(super) fn call_function(&mut self, qualified: &str, args: NamedVals) -> Step<Val> {
         let network = self.network;
         if let Some(class) = qualified.strip_suffix(".__new__") {
@@ -153,7 +135,7 @@ impl<'a> Inliner<'a> {
         (class.base.as_deref() == Some("NamedTuple")).then(|| fields.collect())
     }
 
-    /// A call of a named tuple's class: a tuple that only this call can write down.
+    /// A call of a named tuple's class. Its result is a tuple, but no tuple literal has its type, so the call stays.
     fn construct(&mut self, class: &str, fields: &[&str], args: NamedVals) -> Step<Val> {
         let all_given = args.len() == fields.len()
             && args
@@ -171,11 +153,7 @@ impl<'a> Inliner<'a> {
         self.builder
             .push(Op::Call(class.into()), operands, vec![id], false);
         self.builder.costs(0);
-        Ok(Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        })
+        Ok(Val::new(Operand::Value(id), known))
     }
 
     /// The arguments of a call that is not followed.

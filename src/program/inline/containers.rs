@@ -1,7 +1,6 @@
 //! Lists and dictionaries that change while the network runs.
 
 use super::branches::common;
-use super::primitives::placeholder;
 use super::{Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Expr, Stmt, walk};
 use crate::program::builder::{positional, short_name};
@@ -54,8 +53,8 @@ impl Inliner<'_> {
         }
     }
 
-    /// A dictionary that a module keeps from call to call, such as a cache, while code is followed to be taken back.
-    /// What it holds besides what the archive says was put there by the code that is followed.
+    /// A dictionary that a module keeps from call to call, such as a cache, in code that is followed only to be taken
+    /// back. It holds what the archive says, and what the code being followed put there.
     pub(super) fn kept_dictionary(
         &mut self,
         module: ModuleId,
@@ -69,7 +68,7 @@ impl Inliner<'_> {
             name: name.into(),
         };
         let item = |attribute: &Attribute| {
-            placeholder(match attribute {
+            Val::placeholder(match attribute {
                 Attribute::Tensor(info) => tensor_of(&info.shape),
                 Attribute::Str(text) => Known::Str(text.clone()),
                 Attribute::Int(n) => Known::Int(Dim::fixed(*n)),
@@ -77,11 +76,7 @@ impl Inliner<'_> {
             })
         };
         let items = pairs.iter().map(|(k, v)| (item(k), item(v)));
-        let mut val = Val {
-            operand,
-            known: Known::Dict(items.collect()),
-            object: None,
-        };
+        let mut val = Val::new(operand, Known::Dict(items.collect()));
         match self.kept.get(&key) {
             Some(id) => {
                 val.object = Some(*id);
@@ -130,11 +125,7 @@ impl Inliner<'_> {
         };
         let operand = val.operand.with_items(&known);
         let Some(id) = val.object else {
-            return Val {
-                operand,
-                known,
-                object: None,
-            };
+            return Val::new(operand, known);
         };
         if matches!(operand, Operand::Value(_)) {
             return Val {
@@ -146,7 +137,7 @@ impl Inliner<'_> {
         let given = self
             .builder
             .emit(Op::Alias, vec![positional(operand)], Known::Nothing);
-        // More changes than are followed only make less known.
+        // If there were too many changes to follow, less is known, which is no error.
         let _ = self.builder.objects.set(id, given.clone());
         given
     }
@@ -205,7 +196,7 @@ fn change_list(name: &str, items: &[Val], args: &[&Val]) -> Option<(Known, Optio
     Some((Known::List(items), result))
 }
 
-/// `any_key`: of a key that is not known it only matters what comes with it.
+/// The dictionary after the change. With `any_key` keys may be unknown: then only the values count.
 fn change_dict(
     name: &str,
     pairs: &[(Val, Val)],

@@ -4,14 +4,13 @@
 //! does is read from its class: one that only switches gradients or speaks to a profiler leaves the values alone, and
 //! its body is followed as if it stood alone.
 
-use super::calls::SEARCHED;
 use super::{Flow, Frame, Inliner, Step, opaque};
 use crate::program::ast::{Arg, Class, Expr, Stmt, walk};
 use crate::program::builder::CodePlace;
 use crate::program::value::{Known, Operand, Val};
 
 /// An object that code made.
-pub(super) struct Made {
+pub(super) struct MadeObject {
     class: String,
     /// What `autocast` keeps of whether it is switched on.
     enabled: Option<Val>,
@@ -27,15 +26,14 @@ enum Effect {
 impl<'a> Inliner<'a> {
     /// `Class.__new__(Class)`
     pub(super) fn new_object(&mut self, class: &str) -> Val {
-        self.made.push(Made {
+        self.made_objects.push(MadeObject {
             class: class.into(),
             enabled: None,
         });
-        Val {
-            operand: Operand::Literal(format!("{class}.__new__({class})")),
-            known: Known::Object(self.made.len() - 1),
-            object: None,
-        }
+        Val::new(
+            Operand::Literal(format!("{class}.__new__({class})")),
+            Known::Object(self.made_objects.len() - 1),
+        )
     }
 
     /// `(object).__init__(args)`; other methods are not followed.
@@ -46,10 +44,8 @@ impl<'a> Inliner<'a> {
         name: &str,
         args: &'a [Arg],
     ) -> Step<Val> {
-        let network = self.network;
         let class = self.class_of(&object).to_owned();
-        let definition = network.sources.class(&class);
-        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
+        let definition = self.class_to_search(&class)?;
         let Some(init) = definition
             .and_then(|c| c.method(name))
             .filter(|_| name == "__init__")
@@ -75,7 +71,7 @@ impl<'a> Inliner<'a> {
     /// `object.name = value`; nothing but the methods of its class reads it.
     pub(super) fn set_field(&mut self, number: usize, name: &str, value: Val) {
         if name == "_enabled"
-            && let Some(made) = self.made.get_mut(number)
+            && let Some(made) = self.made_objects.get_mut(number)
         {
             made.enabled = Some(value);
         }
@@ -83,7 +79,7 @@ impl<'a> Inliner<'a> {
 
     fn class_of(&self, object: &Val) -> &str {
         match object.known {
-            Known::Object(number) => self.made.get(number).map_or("", |made| &made.class),
+            Known::Object(number) => self.made_objects.get(number).map_or("", |made| &made.class),
             _ => "",
         }
     }
@@ -122,41 +118,39 @@ impl<'a> Inliner<'a> {
     }
 
     fn effect(&mut self, context: &Val) -> Step<Effect> {
-        let network = self.network;
         let Known::Object(number) = context.known else {
             return opaque("a `with` statement around an object that is not known");
         };
-        let made = &self.made[number];
-        let class = made.class.as_str();
-        if AUTOCAST.contains(&class) {
+        let made = &self.made_objects[number];
+        let class = made.class.clone();
+        if AUTOCAST.contains(&class.as_str()) {
             return match made.enabled.as_ref().map(Val::as_bool) {
                 Some(Some(false)) => Ok(Effect::Nothing),
                 _ => Ok(Effect::Autocast),
             };
         }
-        let Some(definition) = network.sources.class(class) else {
+        let Some(definition) = self.class_to_search(&class)? else {
             return opaque(format!(
                 "a `with` statement around `{}`, which has no code here",
-                shown(class)
+                shown(&class)
             ));
         };
         let unfollowed = format!(
             "a `with` statement around an object of class `{}`",
-            shown(class)
+            shown(&class)
         );
-        self.count_work(definition.members.len() / SEARCHED)?;
         effect_of(definition).map_or_else(|| opaque(unfollowed), Ok)
     }
 }
 
-/// libtorch knows these classes by their very names.
+/// libtorch recognises these classes by their names.
 const AUTOCAST: [&str; 3] = [
     "__torch__.torch.amp.autocast_mode.autocast",
     "__torch__.torch.cpu.amp.autocast_mode.autocast",
     "__torch__.torch.cuda.amp.autocast_mode.autocast",
 ];
 
-/// What code of a context may call without touching any value of the network.
+/// What the code of a context may call without changing any value of the network.
 const HARMLESS: [&str; 12] = [
     "torch.is_grad_enabled",
     "torch.set_grad_enabled",

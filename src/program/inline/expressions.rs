@@ -1,12 +1,19 @@
-//! Names, literals, attributes, indices and what is called.
+//! Names, literals, indices and what is called.
 
-use super::calls::SEARCHED;
 use super::{Frame, Inliner, NamedVals, Step, opaque, tensor_of};
 use crate::program::ast::{Arg, CallId, Expr, unquoted};
-use crate::program::builder::{CodePlace, positional};
+use crate::program::builder::positional;
 use crate::program::objects::holds_object;
 use crate::program::value::{Dim, Known, Operand, Val};
-use crate::program::{Attribute, CallSite, CodeLine, ModuleId, Op};
+use crate::program::{CallSite, CodeLine, ModuleId, Op, is_of_archive};
+
+/// A call in the code, as it is written.
+#[derive(Clone, Copy)]
+struct CallExpression<'a> {
+    id: CallId,
+    callee: &'a Expr,
+    args: &'a [Arg],
+}
 
 impl<'a> Inliner<'a> {
     pub(super) fn eval(&mut self, frame: &mut Frame, expression: &'a Expr) -> Step<Val> {
@@ -56,7 +63,10 @@ impl<'a> Inliner<'a> {
             }
             Expr::Call {
                 id, callee, args, ..
-            } => self.noted_call(frame, *id, callee, args, results),
+            } => {
+                let id = *id;
+                self.noted_call(frame, CallExpression { id, callee, args }, results)
+            }
             Expr::Unary { .. } | Expr::Binary { .. } | Expr::Slice(_) => {
                 opaque("an operator that is not followed")
             }
@@ -85,11 +95,7 @@ impl<'a> Inliner<'a> {
             _ => return self.primitive("torch.neg", vec![(None, value)], 1),
         };
         match &value.operand {
-            Operand::Literal(text) => Ok(Val {
-                operand: Operand::Literal(format!("-{text}")),
-                known,
-                object: None,
-            }),
+            Operand::Literal(text) => Ok(Val::new(Operand::Literal(format!("-{text}")), known)),
             _ => self.primitive("torch.neg", vec![(None, value)], 1),
         }
     }
@@ -107,15 +113,15 @@ impl<'a> Inliner<'a> {
         Ok(self.index(&base, &index))
     }
 
+    /// Evaluates a call, and notes which value the expression gave.
     fn noted_call(
         &mut self,
         frame: &mut Frame,
-        id: CallId,
-        callee: &'a Expr,
-        args: &'a [Arg],
+        call: CallExpression<'a>,
         results: usize,
     ) -> Step<Val> {
-        let value = self.call(frame, id, callee, args, results)?;
+        let id = call.id;
+        let value = self.call(frame, call, results)?;
         if let Operand::Value(result) = value.operand
             && let Some(call) = self.method_call(frame)
         {
@@ -154,11 +160,7 @@ impl<'a> Inliner<'a> {
             "None" => Val::none(),
             _ => match frame.variables.get(name) {
                 Some(value) => self.builder.current(value),
-                None => Val {
-                    operand: Operand::Literal(name.into()),
-                    known: Known::Nothing,
-                    object: None,
-                },
+                None => Val::new(Operand::Literal(name.into()), Known::Nothing),
             },
         }
     }
@@ -189,114 +191,23 @@ impl<'a> Inliner<'a> {
             && let Some(info) = self.network.constants.get(index)
         {
             let item = self.network.constant_items.get(&index);
-            return Val {
-                operand: Operand::Constant(index),
-                known: match item {
+            return Val::new(
+                Operand::Constant(index),
+                match item {
                     Some(n) => Known::Tensor {
                         shape: Some(Vec::new()),
                         item: Some(*n),
                     },
                     None => tensor_of(&info.shape),
                 },
-                object: None,
-            };
+            );
         }
-        let known = match dotted.starts_with("__torch__.") {
-            true => Known::Function(dotted.into()),
-            false => Known::Nothing,
+        let known = if is_of_archive(dotted) {
+            Known::Function(dotted.into())
+        } else {
+            Known::Nothing
         };
-        Val {
-            operand: Operand::Literal(dotted.into()),
-            known,
-            object: None,
-        }
-    }
-
-    pub(super) fn attribute(&mut self, base: &Val, name: &str) -> Step<Val> {
-        let Known::Module(module) = base.known else {
-            if let Some(field) = self.tuple_field(base, name) {
-                return Ok(self.builder.current(field));
-            }
-            let arg = vec![positional(base.operand.clone())];
-            return Ok(self
-                .builder
-                .emit(Op::Field(name.into()), arg, Known::Nothing));
-        };
-        if let Some(value) = self.overrides.get(&(module, name.to_owned())) {
-            return Ok(self.builder.current(value));
-        }
-        let operand = Operand::Attribute {
-            module,
-            name: name.into(),
-        };
-        let mut parts = 0;
-        let attribute = self.network.modules.attribute(module, name);
-        if let Some(Attribute::Dict(pairs)) = attribute
-            && self.speculating > 0
-        {
-            return self.kept_dictionary(module, name, pairs);
-        }
-        let value = attribute.and_then(|a| attribute_value(a, &mut parts));
-        self.count_work(parts)?;
-        let known = match attribute {
-            // Programs are analysed in evaluation mode, whatever mode the archive was saved in.
-            Some(Attribute::Bool(_)) if name == "training" => return Ok(Val::bool(false)),
-            Some(attribute) => match value {
-                Some(Val {
-                    operand: Operand::List(_) | Operand::Dict(_),
-                    known,
-                    ..
-                }) => known,
-                Some(value) => return Ok(value),
-                None => match attribute {
-                    Attribute::Tensor(info) => tensor_of(&info.shape),
-                    _ => Known::Nothing,
-                },
-            },
-            None => return self.class_constant(module, name),
-        };
-        Ok(Val {
-            operand,
-            known,
-            object: None,
-        })
-    }
-
-    /// The field of a named tuple that was made here.
-    fn tuple_field<'v>(&self, base: &'v Val, name: &str) -> Option<&'v Val> {
-        let (Known::Tuple(items), Operand::Value(id)) = (&base.known, &base.operand) else {
-            return None;
-        };
-        let Op::Call(class) = &self.builder.made_by(*id)?.op else {
-            return None;
-        };
-        let fields = self.named_tuple(class)?;
-        items.get(fields.iter().position(|field| *field == name)?)
-    }
-
-    /// `stride : Final[int] = 2` in the class body.
-    pub(super) fn class_constant(&mut self, module: ModuleId, name: &str) -> Step<Val> {
-        let network = self.network;
-        let class = &network.modules.get(module).class;
-        let definition = network.sources.class(class);
-        self.count_work(definition.map_or(0, |c| c.members.len() / SEARCHED))?;
-        let field = definition.and_then(|c| {
-            c.fields().find(|f| {
-                f.declares()
-                    .is_some_and(|(declared, _)| declared == name && !f.values.is_empty())
-            })
-        });
-        match field.map(|f| f.values.as_slice()) {
-            Some([value]) => {
-                let place = CodePlace {
-                    module: Some(module),
-                    owner: class.clone(),
-                    function: String::new(),
-                };
-                self.eval(&mut Frame::new(place), value)
-            }
-            _ => opaque(format!("{class} has no attribute {name}")),
-        }
+        Val::new(Operand::Literal(dotted.into()), known)
     }
 
     pub(super) fn index(&mut self, base: &Val, index: &Val) -> Val {
@@ -331,13 +242,7 @@ impl<'a> Inliner<'a> {
 
     /// The module that a container's code picks by its place or its key.
     fn module_at(&self, container: ModuleId, index: &Val) -> Option<ModuleId> {
-        let attributes = &self.network.modules.get(container).attributes;
-        let mut modules = attributes
-            .iter()
-            .filter_map(|(name, attribute)| match attribute {
-                Attribute::Module(module) => Some((name, *module)),
-                _ => None,
-            });
+        let mut modules = self.network.modules.get(container).children();
         let found = match (index.as_int(), &index.known) {
             (Some(i @ 0..), _) => modules.nth(usize::try_from(i).ok()?),
             (Some(i), _) => modules.nth_back(usize::try_from(-(i + 1)).ok()?),
@@ -359,14 +264,8 @@ impl<'a> Inliner<'a> {
         Ok(args)
     }
 
-    pub(super) fn call(
-        &mut self,
-        frame: &mut Frame,
-        id: CallId,
-        callee: &'a Expr,
-        args: &'a [Arg],
-        results: usize,
-    ) -> Step<Val> {
+    fn call(&mut self, frame: &mut Frame, call: CallExpression<'a>, results: usize) -> Step<Val> {
+        let CallExpression { id, callee, args } = call;
         if let Expr::Name(name) = callee
             && !frame.variables.contains_key(name)
         {
@@ -380,9 +279,10 @@ impl<'a> Inliner<'a> {
         {
             let args = self.args(frame, args)?;
             self.builder.line = self.line(frame, id);
-            return match dotted.starts_with("__torch__.") {
-                true => self.call_function(&dotted, args),
-                false => self.primitive(&dotted, args, results),
+            return if is_of_archive(&dotted) {
+                self.call_function(&dotted, args)
+            } else {
+                self.primitive(&dotted, args, results)
             };
         }
         if let Expr::Attribute { base, name } = callee {
@@ -425,11 +325,10 @@ impl Inliner<'_> {
 }
 
 fn text_literal(text: &str) -> Val {
-    Val {
-        operand: Operand::Literal(text.into()),
-        known: Known::Str(unquoted(text).into()),
-        object: None,
-    }
+    Val::new(
+        Operand::Literal(text.into()),
+        Known::Str(unquoted(text).into()),
+    )
 }
 
 fn number(text: &str) -> Val {
@@ -438,40 +337,5 @@ fn number(text: &str) -> Val {
         (_, Ok(x)) => Known::Float(x),
         _ => Known::Nothing,
     };
-    Val {
-        operand: Operand::Literal(text.into()),
-        known,
-        object: None,
-    }
-}
-
-/// The value of an attribute that holds no tensor or module below it, or holds a module itself. Counts the parts that
-/// were looked at.
-fn attribute_value(attribute: &Attribute, parts: &mut usize) -> Option<Val> {
-    *parts += 1;
-    let mut all = |items: &[Attribute]| -> Option<Vec<Val>> {
-        items.iter().map(|a| attribute_value(a, parts)).collect()
-    };
-    Some(match attribute {
-        Attribute::Module(id) => Val::module(*id),
-        Attribute::None => Val::none(),
-        Attribute::Bool(b) => Val::bool(*b),
-        Attribute::Int(n) => Val::int(*n),
-        Attribute::Float(x) => Val::float(*x),
-        Attribute::Str(text) => Val::str(text),
-        Attribute::List(items) => Val::list(all(items)?),
-        Attribute::Tuple(items) => Val::tuple(all(items)?),
-        Attribute::Dict(pairs) => Val::dict(
-            pairs
-                .iter()
-                .map(|(k, v)| Some((attribute_value(k, parts)?, attribute_value(v, parts)?)))
-                .collect::<Option<_>>()?,
-        ),
-        Attribute::Enum(member) => Val {
-            operand: Operand::Literal(member.clone()),
-            known: Known::Function(member.clone()),
-            object: None,
-        },
-        Attribute::Tensor(_) | Attribute::Other => return None,
-    })
+    Val::new(Operand::Literal(text.into()), known)
 }

@@ -4,6 +4,7 @@
 //! that raise, `if self.use_residual`. What does not resolve stays: a statement becomes [`Op::Opaque`], and a call
 //! whose body cannot be flattened at all becomes [`Op::Method`] or a plain call.
 
+mod attributes;
 mod branches;
 mod calls;
 mod containers;
@@ -11,6 +12,7 @@ mod contexts;
 mod expressions;
 mod primitives;
 mod statements;
+mod unfollowed;
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,17 +20,17 @@ use super::builder::{Builder, CodePlace};
 use super::value::{Dim, Known, ObjectId, Operand, Val};
 use super::{Argument, Call, Learned, ModuleId, ModuleTree, Network, Program};
 
-use branches::Way;
+use branches::{UNDECIDED, Way};
 
-/// Calls may nest this deep: more is recursion, which TorchScript does not have.
+/// How deep calls may nest: deeper ones are recursive, which TorchScript does not allow.
 const MAX_DEPTH: usize = 64;
 /// Statements and expressions may nest this deep, over all calls: residual networks stay below 25, and a thread's
 /// stack of 2 MiB holds 200 levels without compiler optimisation.
 const MAX_NESTING: usize = 160;
 /// Statements executed at most, loops unrolled: the largest published networks need below 100,000.
 const MAX_STEPS: usize = 500_000;
-/// Work done at most over all rounds, in parts of values that are handed on: a statement counts as several. The largest
-/// published networks need a tenth.
+/// Work done at most over all rounds. Each part of a value that is handed on counts as one, a statement as several. The
+/// largest published networks need a tenth.
 const MAX_WORK: usize = 1 << 23;
 const STATEMENT: usize = 4;
 /// Statements of the flat program, and bindings of names in it, at most: what searches it compares many of them with
@@ -59,7 +61,7 @@ fn place(module: &str) -> String {
 enum Stop {
     /// The call being followed has to stay a call.
     Opaque(String),
-    /// Facts do not decide a branch of the call being followed: all ways through it may agree nevertheless.
+    /// A branch of the call being followed cannot be decided, but all ways through the call may agree nevertheless.
     Undecided,
     Error(ProgramError),
 }
@@ -73,9 +75,9 @@ fn opaque<T>(reason: impl Into<String>) -> Step<T> {
 /// What a network is followed for.
 #[derive(Clone, Copy)]
 pub(super) struct Images<'a> {
-    /// Of one of them.
+    /// The shape of one image.
     pub shape: &'a [i64],
-    /// How many there are.
+    /// The number of images.
     pub batch: Dim,
     /// Operators that refuse their arguments give tensors of unknown shape.
     pub regardless: bool,
@@ -111,8 +113,8 @@ pub(super) fn inline(
             steps: 0,
             work,
             bindings: 0,
-            made: Vec::new(),
-            undecided_by: statements::UNDECIDED,
+            made_objects: Vec::new(),
+            undecided_by: UNDECIDED,
             regardless: images.regardless,
         };
         let input = inliner.input(images);
@@ -175,7 +177,7 @@ impl Frame {
         }
     }
 
-    /// A frame to follow a branch in that is taken back again.
+    /// A frame for following a branch that is taken back again.
     fn speculative(&self) -> Self {
         Frame {
             variables: self.variables.clone(),
@@ -193,13 +195,13 @@ struct Inliner<'a> {
     attributes_set: usize,
     /// The way through a call that is being tried.
     way: Option<Way>,
-    /// Dictionaries of modules that code which is followed to be taken back has read.
+    /// Dictionaries of modules that were read by code which is followed only to be taken back.
     kept: HashMap<(ModuleId, String), ObjectId>,
-    /// How many layers of code are being followed only to be taken back.
+    /// How deep the code being followed is nested in code that is followed only to be taken back.
     speculating: usize,
-    /// Statements followed so.
+    /// Statements that were followed only to be taken back.
     speculated: usize,
-    /// Functions with undecided branches whose ways do not agree.
+    /// Functions with undecided branches, the ways through which do not agree.
     flattened: HashSet<(Option<ModuleId>, String)>,
     depth: usize,
     nesting: usize,
@@ -209,10 +211,10 @@ struct Inliner<'a> {
     /// Entries in [`Call::variables`] and [`Call::expressions`] that were made.
     bindings: usize,
     /// The objects of classes of the archive that code has made.
-    made: Vec<contexts::Made>,
+    made_objects: Vec<contexts::MadeObject>,
     /// Why the branch met last could not be decided.
     undecided_by: &'static str,
-    /// As in [`Images`].
+    /// As [`Images::regardless`].
     regardless: bool,
 }
 
@@ -223,16 +225,9 @@ impl<'a> Inliner<'a> {
         let dims = std::iter::once(images.batch)
             .chain(images.shape.iter().map(|n| Dim::fixed(*n)))
             .collect();
-        let known = Known::Tensor {
-            shape: Some(dims),
-            item: None,
-        };
+        let known = Known::tensor(Some(dims));
         let id = self.builder.value(known.clone(), None);
-        Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        }
+        Val::new(Operand::Value(id), known)
     }
 
     fn set_variable(&mut self, frame: &mut Frame, name: &str, value: Val) {
@@ -310,8 +305,5 @@ fn arguments(args: NamedVals) -> Vec<Argument> {
 }
 
 fn tensor_of(shape: &[i64]) -> Known {
-    Known::Tensor {
-        shape: Some(shape.iter().map(|n| Dim::fixed(*n)).collect()),
-        item: None,
-    }
+    Known::tensor(Some(shape.iter().map(|n| Dim::fixed(*n)).collect()))
 }

@@ -9,7 +9,7 @@ use crate::program::value::{Known, Operand, Val};
 use crate::program::{Argument, Attribute, Op, Statement, ValueId};
 
 impl<'a> Inliner<'a> {
-    /// The words of the language that look like functions.
+    /// Calls of the language's own functions.
     pub(super) fn builtin(
         &mut self,
         frame: &mut Frame,
@@ -37,12 +37,11 @@ impl<'a> Inliner<'a> {
             ("unchecked_cast", [annotation, value]) => {
                 self.typed(frame, "unchecked_cast", &annotation.value, &value.value)
             }
-            // Nobody reads it: it fills the place of a value on a way that raises or does not give one.
-            ("uninitialized", [annotation]) => Ok(Val {
-                operand: Operand::Literal(format!("uninitialized({})", annotation.value)),
-                known: Known::Nothing,
-                object: None,
-            }),
+            // Nothing reads it: it fills the place of a value where the code raises an error or gives none.
+            ("uninitialized", [annotation]) => Ok(Val::new(
+                Operand::Literal(format!("uninitialized({})", annotation.value)),
+                Known::Nothing,
+            )),
             ("isinstance", [object, kinds]) => {
                 let object = self.eval(frame, &object.value)?;
                 match is_instance(&object.known, &kinds.value) {
@@ -100,57 +99,11 @@ impl<'a> Inliner<'a> {
         results: usize,
     ) -> Step<Val> {
         let name = short_name(function);
-        let first = args.first().map(|(_, v)| v.clone());
-        match (name, &first) {
-            ("RaiseException", first) => {
-                let message = match first.as_ref().map(|v| &v.known) {
-                    Some(Known::Str(text)) => text.clone(),
-                    _ => "the network raises an error for this input".into(),
-                };
-                return self.refuse(message);
-            }
-            ("warn", _) => return Ok(Val::none()),
-            ("set_grad_enabled", Some(enabled)) => return self.set_grad_enabled(enabled),
-            ("dict", None) => return self.new_dict(),
-            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
-                return self.change_container(name, &args);
-            }
-            ("__getitem__" | "select", Some(list)) if list.items().is_some() => {
-                if let Some((_, index)) = args.get(1) {
-                    return Ok(self.index(list, index));
-                }
-            }
-            ("size", Some(tensor)) if tensor.shape().is_some() => {
-                return self.size(tensor, args.get(1));
-            }
-            // In evaluation mode dropout hands its very input on.
-            (
-                "dropout"
-                | "dropout_"
-                | "feature_dropout"
-                | "feature_dropout_"
-                | "alpha_dropout"
-                | "feature_alpha_dropout",
-                Some(input),
-            ) if Args(&args).get(2, "train").and_then(Val::as_bool) == Some(false) => {
-                return Ok(input.clone());
-            }
-            _ => {}
+        if let Some(value) = self.without_statement(name, &args)? {
+            return Ok(value);
         }
         self.refuse_hidden_changes(name, &args)?;
-        let known = match ops::result(name, &Args(&args)) {
-            // An index of truth values gives as many elements as are true.
-            Ok(_) if name == "index" && !self.has_integer_indices(&args) => Known::Tensor {
-                shape: None,
-                item: None,
-            },
-            Ok(known) => known,
-            Err(_) if self.regardless => Known::Tensor {
-                shape: None,
-                item: None,
-            },
-            Err(message) => return self.refuse(message),
-        };
+        let known = self.known_result(name, &args)?;
         if let Some(literal) = literal(&known) {
             return self.made(literal);
         }
@@ -173,6 +126,55 @@ impl<'a> Inliner<'a> {
         })
     }
 
+    /// What an operator gives where the flat program needs no statement of its own for it.
+    fn without_statement(&mut self, name: &str, args: &NamedVals) -> Step<Option<Val>> {
+        let value = match (name, args.first().map(|(_, v)| v)) {
+            ("RaiseException", message) => {
+                return self.refuse(match message.map(|v| &v.known) {
+                    Some(Known::Str(text)) => text.as_str(),
+                    _ => "the network raises an error for this input",
+                });
+            }
+            ("warn", _) => Val::none(),
+            ("set_grad_enabled", Some(enabled)) => self.set_grad_enabled(enabled)?,
+            ("dict", None) => self.new_dict()?,
+            (_, Some(first)) if !first.is_tensor() && ops::mutates_container(name) => {
+                self.change_container(name, args)?
+            }
+            ("__getitem__" | "select", Some(list)) if list.items().is_some() => {
+                let Some((_, index)) = args.get(1) else {
+                    return Ok(None);
+                };
+                self.index(list, index)
+            }
+            ("size", Some(tensor)) if tensor.shape().is_some() => self.size(tensor, args.get(1))?,
+            // In evaluation mode dropout hands its very input on.
+            (
+                "dropout"
+                | "dropout_"
+                | "feature_dropout"
+                | "feature_dropout_"
+                | "alpha_dropout"
+                | "feature_alpha_dropout",
+                Some(input),
+            ) if Args(args).get(2, "train").and_then(Val::as_bool) == Some(false) => input.clone(),
+            _ => return Ok(None),
+        };
+        Ok(Some(value))
+    }
+
+    /// What is known of the result of an operator.
+    fn known_result(&self, name: &str, args: &NamedVals) -> Step<Known> {
+        let unknown_shape = Known::tensor(None);
+        match ops::result(name, &Args(args)) {
+            // An index of truth values gives as many elements as are true.
+            Ok(_) if name == "index" && !self.has_integer_indices(args) => Ok(unknown_shape),
+            Ok(known) => Ok(known),
+            Err(_) if self.regardless => Ok(unknown_shape),
+            Err(message) => self.refuse(message),
+        }
+    }
+
     /// `torch.dict()`, which has this type unless code says otherwise.
     fn new_dict(&mut self) -> Step<Val> {
         let dict = Val::dict(Vec::new());
@@ -184,7 +186,7 @@ impl<'a> Inliner<'a> {
         self.made(Val { operand, ..dict })
     }
 
-    /// Changes that the flat program could not show.
+    /// Refuses changes that the flat program could not show.
     fn refuse_hidden_changes(&self, name: &str, args: &NamedVals) -> Step<()> {
         let target = args.first().map(|(_, v)| &v.operand);
         let changes_constant =
@@ -210,11 +212,10 @@ impl<'a> Inliner<'a> {
         }
         self.builder
             .push(op, args, ids.clone(), ops::is_impure(name));
-        let items = ids.into_iter().zip(known).map(|(id, known)| Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        });
+        let items = ids
+            .into_iter()
+            .zip(known)
+            .map(|(id, known)| Val::new(Operand::Value(id), known));
         Val::tuple(items.collect())
     }
 
@@ -282,7 +283,7 @@ impl<'a> Inliner<'a> {
             .builder
             .emit(Op::Call(function.into()), args, Known::Nothing);
         let items = (0..).zip(pieces).map(|(i, piece)| {
-            if !is_placeholder(piece) {
+            if !piece.is_placeholder() {
                 return piece.clone();
             }
             let args = vec![
@@ -330,7 +331,7 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Whether a value is of one of these types, by their names; of those that say what a list holds nothing is told.
+/// Whether a value is of one of these types, by their names; `None` for types that say what a list holds.
 fn is_instance(known: &Known, kinds: &Expr) -> Option<bool> {
     let own = match known {
         Known::Tensor { .. } => "Tensor",
@@ -355,7 +356,7 @@ fn is_instance(known: &Known, kinds: &Expr) -> Option<bool> {
     }
 }
 
-/// The types of which a value has at most one.
+/// Types that exclude each other: a value has at most one of them.
 const KINDS: [&str; 9] = [
     "Tensor", "int", "float", "bool", "str", "NoneType", "list", "tuple", "dict",
 ];
@@ -407,7 +408,7 @@ fn makes_integers(
         "sort" | "topk" | "max" | "min" | "median" | "mode" | "kthvalue" | "cummax" | "cummin" => {
             statement.outputs.get(1) == Some(&value)
         }
-        // Behind the device, or alone.
+        // It may stand behind the device, or alone.
         "to" => [1, 2]
             .iter()
             .any(|at| statement.arg(*at, "dtype").is_some_and(is_integral)),
@@ -415,27 +416,13 @@ fn makes_integers(
     }
 }
 
-/// Whether what hangs at a module is integers, in lists or alone.
+/// Whether an attribute is an integer, or a list or tuple of such.
 fn holds_integers(attribute: &Attribute) -> bool {
     match attribute {
         Attribute::Int(_) => true,
         Attribute::List(items) | Attribute::Tuple(items) => items.iter().all(holds_integers),
         _ => false,
     }
-}
-
-/// A value that stands for an item of what an operator or a call gives: only what it is known of it counts.
-pub(super) fn placeholder(known: Known) -> Val {
-    Val {
-        operand: Operand::Literal(String::new()),
-        known,
-        object: None,
-    }
-}
-
-/// Whether the value stands for an item of a list that an operator gives.
-fn is_placeholder(val: &Val) -> bool {
-    matches!(&val.operand, Operand::Literal(text) if text.is_empty())
 }
 
 /// The value as a literal, if it is a constant or made of values that are there already.
@@ -445,7 +432,7 @@ fn literal(known: &Known) -> Option<Val> {
         Known::Float(x) => Val::float(*x),
         Known::Bool(b) => Val::bool(*b),
         Known::None => Val::none(),
-        Known::List(items) if !items.is_empty() && !items.iter().any(is_placeholder) => {
+        Known::List(items) if !items.is_empty() && !items.iter().any(Val::is_placeholder) => {
             Val::list(items.clone())
         }
         Known::Tuple(items) => Val::tuple(items.clone()),

@@ -1,15 +1,11 @@
 //! Assignments and control flow.
 
-use std::collections::HashMap;
-
-use super::branches::{Outcome, Variables};
-use super::containers::may_change_containers;
+use super::branches::Branch;
 use super::{Flow, Frame, Inliner, MAX_STEPS, STATEMENT, Step, opaque};
-use crate::program::ast::{Assign, Expr, Stmt, walk};
-use crate::program::builder::{UNKNOWN_SHAPE, positional};
-use crate::program::opaque::Renaming;
+use crate::program::Op;
+use crate::program::ast::{Assign, Expr, Stmt};
+use crate::program::builder::positional;
 use crate::program::value::{Known, Operand, Val};
-use crate::program::{Op, emit};
 
 impl<'a> Inliner<'a> {
     pub(super) fn block(&mut self, frame: &mut Frame, statements: &'a [Stmt]) -> Step<Flow> {
@@ -25,80 +21,39 @@ impl<'a> Inliner<'a> {
     }
 
     pub(super) fn statement(&mut self, frame: &mut Frame, statement: &'a Stmt) -> Step<Flow> {
-        self.steps += 1;
-        self.count_work(STATEMENT)?;
-        self.count_speculation()?;
-        if self.steps > MAX_STEPS {
-            return self
-                .not_followed("the program does not end within the steps the analysis grants it");
-        }
+        self.count_statement()?;
         match statement {
             Stmt::Assign(assign) => self.assign(frame, assign)?,
             Stmt::Expr(expression) => {
                 self.eval(frame, expression)?;
             }
-            Stmt::Return(values) => {
-                let values: Vec<Val> = values
-                    .iter()
-                    .map(|e| self.eval(frame, e))
-                    .collect::<Step<_>>()?;
-                return Ok(Flow::Return(match values.len() {
-                    0 => Val::none(),
-                    1 => values.into_iter().next().unwrap_or_else(Val::none),
-                    _ => Val::tuple(values),
-                }));
-            }
+            Stmt::Return(values) => return self.returned(frame, values).map(Flow::Return),
             Stmt::If {
                 condition,
                 then,
                 otherwise,
             } => {
-                let value = self.eval(frame, condition)?;
-                return match (value.as_bool(), otherwise) {
-                    (Some(true), _) => self.block(frame, then),
-                    (Some(false), Some(otherwise)) => self.block(frame, otherwise),
-                    (Some(false), None) => Ok(Flow::Next),
-                    (None, _) => {
-                        self.undecided_by = match self.builder.asks_for_shape(&value.operand) {
-                            true => UNKNOWN_SHAPE,
-                            false => UNDECIDED,
-                        };
-                        let otherwise = otherwise.as_deref().unwrap_or_default();
-                        self.undecided(frame, statement, then, otherwise)
-                    }
+                let branch = Branch {
+                    statement,
+                    condition,
+                    then,
+                    otherwise: otherwise.as_deref().unwrap_or_default(),
                 };
+                return self.branch(frame, branch);
             }
-            Stmt::While { condition, body } => loop {
-                self.steps += 1;
-                let value = self.eval(frame, condition)?;
-                match value.as_bool() {
-                    Some(true) if self.steps < MAX_STEPS => match self.block(frame, body)? {
-                        Flow::Next | Flow::Continue => {}
-                        Flow::Break => break,
-                        Flow::Return(value) => return Ok(Flow::Return(value)),
-                    },
-                    Some(false) => break,
-                    _ => return self.leave_opaque(frame, statement, None),
-                }
-            },
+            Stmt::While { condition, body } => {
+                return self.while_loop(frame, statement, condition, body);
+            }
             Stmt::For {
                 targets,
                 iterable,
                 body,
             } => {
-                let (Some(items), [target]) =
-                    (self.iteration(frame, iterable)?, targets.as_slice())
-                else {
+                let items = self.iteration(frame, iterable)?;
+                let (Some(items), [target]) = (items, targets.as_slice()) else {
                     return self.leave_opaque(frame, statement, None);
                 };
-                for item in items {
-                    self.bind(frame, target, item)?;
-                    match self.block(frame, body)? {
-                        Flow::Next | Flow::Continue => {}
-                        Flow::Break => break,
-                        Flow::Return(value) => return Ok(Flow::Return(value)),
-                    }
-                }
+                return self.for_loop(frame, target, items, body);
             }
             Stmt::Break => return Ok(Flow::Break),
             Stmt::Continue => return Ok(Flow::Continue),
@@ -107,6 +62,73 @@ impl<'a> Inliner<'a> {
             Stmt::Pass => {}
         }
         Ok(Flow::Next)
+    }
+
+    fn count_statement(&mut self) -> Step<()> {
+        self.steps += 1;
+        self.count_work(STATEMENT)?;
+        self.count_speculation()?;
+        if self.steps > MAX_STEPS {
+            return self
+                .not_followed("the program does not end within the steps the analysis grants it");
+        }
+        Ok(())
+    }
+
+    /// What `return` gives.
+    fn returned(&mut self, frame: &mut Frame, values: &'a [Expr]) -> Step<Val> {
+        let values = self.evals(frame, values)?;
+        Ok(match values.len() {
+            0 => Val::none(),
+            1 => values.into_iter().next().unwrap_or_else(Val::none),
+            _ => Val::tuple(values),
+        })
+    }
+
+    fn while_loop(
+        &mut self,
+        frame: &mut Frame,
+        statement: &'a Stmt,
+        condition: &'a Expr,
+        body: &'a [Stmt],
+    ) -> Step<Flow> {
+        loop {
+            self.steps += 1;
+            match self.eval(frame, condition)?.as_bool() {
+                Some(true) if self.steps < MAX_STEPS => {
+                    if let Some(left) = self.loop_body(frame, body)? {
+                        return Ok(left);
+                    }
+                }
+                Some(false) => return Ok(Flow::Next),
+                _ => return self.leave_opaque(frame, statement, None),
+            }
+        }
+    }
+
+    fn for_loop(
+        &mut self,
+        frame: &mut Frame,
+        target: &'a Expr,
+        items: Vec<Val>,
+        body: &'a [Stmt],
+    ) -> Step<Flow> {
+        for item in items {
+            self.bind(frame, target, item)?;
+            if let Some(left) = self.loop_body(frame, body)? {
+                return Ok(left);
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Follows the body of a loop once. `Some` if this leaves the loop: how the code goes on behind it.
+    fn loop_body(&mut self, frame: &mut Frame, body: &'a [Stmt]) -> Step<Option<Flow>> {
+        Ok(match self.block(frame, body)? {
+            Flow::Next | Flow::Continue => None,
+            Flow::Break => Some(Flow::Next),
+            Flow::Return(value) => Some(Flow::Return(value)),
+        })
     }
 
     /// What a loop runs over, if that is known: a list, or `range` of a number.
@@ -150,10 +172,7 @@ impl<'a> Inliner<'a> {
                     .try_for_each(|(t, v)| self.bind(frame, t, v))
             }
             (targets, values) if targets.len() == values.len() => {
-                let values: Vec<Val> = values
-                    .iter()
-                    .map(|e| self.eval(frame, e))
-                    .collect::<Step<_>>()?;
+                let values = self.evals(frame, values)?;
                 targets
                     .iter()
                     .zip(values)
@@ -181,11 +200,7 @@ impl<'a> Inliner<'a> {
                 .settled(&Op::Unpack, &args, output, Known::Nothing);
             let id = self.builder.value(known.clone(), root);
             outputs.push(id);
-            items.push(Val {
-                operand: Operand::Value(id),
-                known,
-                object: None,
-            });
+            items.push(Val::new(Operand::Value(id), known));
         }
         self.builder.push(Op::Unpack, args, outputs, false);
         Ok(items)
@@ -226,92 +241,4 @@ impl<'a> Inliner<'a> {
             _ => opaque("an assignment to a place that is not followed"),
         }
     }
-
-    /// Leaves a statement as it is, with its variables renamed. `outcome` is what is known of it nevertheless.
-    pub(super) fn leave_opaque(
-        &mut self,
-        frame: &mut Frame,
-        statement: &Stmt,
-        outcome: Option<Outcome<Variables>>,
-    ) -> Step<Flow> {
-        let network = self.network;
-        let lookup = |variables: &HashMap<String, Val>, name: &str| variables.get(name).cloned();
-        let Some(renamed) = Renaming::of(statement, |name| frame.variables.contains_key(name))
-        else {
-            return opaque("control flow that returns from its middle");
-        };
-        self.count_work(copying_work(frame, statement, &renamed))?;
-        let mentioned = renamed.reads.iter().chain(&renamed.writes);
-        let mut held = mentioned.filter_map(|name| frame.variables.get(name));
-        if held.any(|v| matches!(v.known, Known::Object(_))) {
-            return opaque("control flow that data decide around an object of a class");
-        }
-        let reason = match statement {
-            Stmt::If { .. } => self.undecided_by,
-            Stmt::While { .. } | Stmt::For { .. } => "a loop whose length data decide",
-            _ => "a statement that is not followed",
-        };
-        self.builder.leave(None, reason);
-        if may_change_containers(statement) {
-            for name in renamed.reads.iter().chain(&renamed.writes) {
-                if let Some(value) = frame.variables.get(name).cloned() {
-                    let value = self.give_away(value);
-                    frame.variables.insert(name.clone(), value);
-                }
-            }
-        }
-        let builder = &mut self.builder;
-        let mut reads = Vec::new();
-        let mut names = HashMap::new();
-        for name in &renamed.reads {
-            if let Some(value) = lookup(&frame.variables, name) {
-                let operand = builder.current(&value).operand;
-                names.insert(name.clone(), emit::operand(network, &operand));
-                reads.push(positional(operand));
-            }
-        }
-        let mut outputs = Vec::new();
-        let read = reads.clone();
-        for name in &renamed.writes {
-            let known = outcome.as_ref().and_then(|o| o.results.get(name)?.clone());
-            let known = known.unwrap_or(Known::Nothing);
-            let control = Op::Opaque(Vec::new());
-            let known = builder.settled(&control, &read, outputs.len(), known);
-            let id = builder.value(known.clone(), None);
-            if let Some(value) = lookup(&frame.variables, name) {
-                let operand = builder.current(&value).operand;
-                builder.push(Op::Alias, vec![positional(operand)], vec![id], false);
-                reads.push(positional(Operand::Value(id)));
-            }
-            names.insert(name.clone(), emit::value_name(id));
-            outputs.push((id, known));
-        }
-        let body = renamed.apply(statement, &names);
-        let ids = outputs.iter().map(|(id, _)| *id).collect();
-        builder.push(Op::Opaque(vec![body]), reads, ids, true);
-        if let Some(macs) = outcome.and_then(|o| o.macs) {
-            builder.costs(macs);
-        }
-        for (name, (id, known)) in renamed.writes.iter().zip(outputs) {
-            let value = self.unfolded(Val {
-                operand: Operand::Value(id),
-                known,
-                object: None,
-            });
-            frame.variables.insert(name.clone(), value);
-        }
-        Ok(Flow::Next)
-    }
 }
-
-/// Work of copying a statement: each mention of a variable becomes what the variable holds.
-fn copying_work(frame: &Frame, statement: &Stmt, renamed: &Renaming) -> usize {
-    let mut expressions = 0;
-    walk(std::slice::from_ref(statement), &mut |_| expressions += 1);
-    let read = renamed.reads.iter().filter_map(|n| frame.variables.get(n));
-    let largest = read.map(Val::weight).max().unwrap_or(0);
-    (1 + largest).saturating_mul(expressions)
-}
-
-/// Why a branch stays.
-pub(super) const UNDECIDED: &str = "a branch that data decide";

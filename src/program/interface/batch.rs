@@ -1,4 +1,4 @@
-//! Networks that take batches of one size alone: a trace has the number of its images written into its code.
+//! Networks that take batches of one size alone: tracing may write the number of images into the code.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -43,9 +43,10 @@ impl Followed {
         match Layout::follow_with(network, shape, learned) {
             Ok((program, layout)) => {
                 let arranged = layout.arranged(shape);
-                let fixed = match takes_any_batch(&program) {
-                    true => None,
-                    false => fixed(network, &arranged, learned, &program),
+                let fixed = if takes_any_batch(&program) {
+                    None
+                } else {
+                    fixed(network, &arranged, learned, &program)
                 };
                 let (program, batch) = match fixed {
                     Some((program, batch)) => (program, Some(batch)),
@@ -79,7 +80,7 @@ impl Followed {
     }
 }
 
-/// Whether the program gives something for each image, and nothing in it makes a fixed number of them.
+/// Whether the program gives something for each image, and none of its statements fixes the number of images.
 fn takes_any_batch(program: &Program) -> bool {
     let firsts = first_sizes(program);
     firsts.iter().any(|first| first.batch > 0)
@@ -105,22 +106,22 @@ fn first_sizes(program: &Program) -> Vec<Dim> {
     found
 }
 
-/// The size of batch that the network takes and no other, with its program for it. `usual` is the program for batches of
-/// any size, as far as there is one.
+/// The size of batch that the network takes and no other, with its program for it. `usual` is the program for batches
+/// of any size, as far as there is one.
 fn fixed(
     network: &Network,
     shape: &[i64],
     learned: &Learned,
     usual: &Program,
 ) -> Option<(Program, FixedBatch)> {
-    let written = Written::of(network, usual);
+    let written = WrittenNumbers::of(network, usual);
     let follow = |images| Program::for_batches_of(network, shape, images, learned);
     let fits = |images: i64| {
         let program = follow(images).ok()?;
         let rows = first_sizes(&program);
         rows.contains(&Dim::fixed(images)).then_some(program)
     };
-    // A network that takes whole multiples as well has that number for another reason.
+    // If the network takes twice as many images as well, the number in its code means something else.
     let takes = |images: i64| {
         follow(images).is_ok_and(|program| {
             let rows = first_sizes(&program);
@@ -137,40 +138,41 @@ fn fixed(
 }
 
 /// A statement that may have a number of images written into it.
-struct Mention<'a> {
+struct WrittenNumber<'a> {
     statement: &'a Statement,
     images: i64,
     certainty: Certainty,
 }
 
-/// How much says that a number is that of the images, the surest first.
+/// How sure it is that a number in the code is the number of images, the surest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Certainty {
-    /// Sizes have room for just so many.
+    /// A tensor of the whole batch is given sizes that hold just so many images.
     Room,
-    /// It is among the sizes of what is made of the images.
+    /// It is a size of a value that is computed from the images.
     OfImages,
     OfOthers,
 }
 
-struct Written<'a>(Vec<Mention<'a>>);
+struct WrittenNumbers<'a>(Vec<WrittenNumber<'a>>);
 
-impl<'a> Written<'a> {
+impl<'a> WrittenNumbers<'a> {
     fn of(network: &Network, program: &'a Program) -> Self {
         let made = program.made_of_images();
-        let mut mentions = Vec::new();
+        let mut numbers = Vec::new();
         for statement in &program.statements {
             let of_images = statement.reads().any(|v| made.contains(&v));
             let mut add = |images: Option<i64>, certainty| {
-                mentions.extend(images.filter(|n| *n > 0).map(|images| Mention {
+                numbers.extend(images.filter(|n| *n > 0).map(|images| WrittenNumber {
                     statement,
                     images,
                     certainty,
                 }));
             };
-            let certainty = match of_images {
-                true => Certainty::OfImages,
-                false => Certainty::OfOthers,
+            let certainty = if of_images {
+                Certainty::OfImages
+            } else {
+                Certainty::OfOthers
             };
             add(images_of_fixed_sizes(program, statement), Certainty::Room);
             add(first_of_sizes(statement), certainty);
@@ -183,21 +185,21 @@ impl<'a> Written<'a> {
                     .for_each(|first| add(Some(first), certainty));
             }
         }
-        mentions.sort_by_key(|mention| mention.certainty);
-        Written(mentions)
+        numbers.sort_by_key(|number| number.certainty);
+        WrittenNumbers(numbers)
     }
 
-    /// In the order in which they are to be tried.
+    /// The numbers of images to try, in order.
     fn sizes(&self) -> Vec<i64> {
         let mut seen = BTreeSet::new();
-        let all = self.0.iter().map(|mention| mention.images);
+        let all = self.0.iter().map(|number| number.images);
         all.filter(|images| seen.insert(*images))
             .take(MOST_TRIED)
             .collect()
     }
 
     fn place(&self, network: &Network, program: &Program, images: i64) -> String {
-        let first = self.0.iter().find(|mention| mention.images == images);
+        let first = self.0.iter().find(|number| number.images == images);
         let Some(statement) = first.map(|m| m.statement) else {
             return "its code".into();
         };
@@ -216,7 +218,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// How many images sizes without the batch size have room for, where they are asked for of a whole batch.
+/// How many images fixed sizes hold, where a tensor of the whole batch is given these sizes.
 fn images_of_fixed_sizes(program: &Program, statement: &Statement) -> Option<i64> {
     if !matches!(
         statement.operator(),
@@ -264,13 +266,13 @@ fn first_of_sizes(statement: &Statement) -> Option<i64> {
     makes.then(|| sizes(statement)?.first().copied())?
 }
 
-/// The first list of numbers that it is given.
+/// The first list of numbers among its arguments.
 fn sizes(statement: &Statement) -> Option<Vec<i64>> {
     let mut args = statement.args.iter().take(2);
     args.find_map(|argument| argument.value.ints().filter(|sizes| !sizes.is_empty()))
 }
 
-/// How many of the first dimension are left.
+/// How many entries of the first dimension are kept.
 fn images_cut_off(statement: &Statement) -> Option<i64> {
     let (dim, length) = match statement.operator()? {
         "slice" => {
@@ -284,7 +286,7 @@ fn images_cut_off(statement: &Statement) -> Option<i64> {
     (dim.int()? == 0).then_some(length)
 }
 
-/// From which size on the first dimensions of several tensors have to be the same.
+/// The least size from which on the first dimensions of its arguments have to be the same.
 fn fewest_of_several(statement: &Statement) -> Option<i64> {
     let operator = statement.operator()?;
     match operator.strip_suffix('_').unwrap_or(operator) {

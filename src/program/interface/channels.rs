@@ -21,7 +21,7 @@ fn of_sides(network: &Network, [height, width]: [i64; 2]) -> Option<i64> {
     match (follow(3), follow(1)) {
         (Some(_), None) => Some(3),
         (None, Some(_)) => Some(1),
-        // A network that subtracts three means makes three channels of one.
+        // A network that subtracts three means takes one channel as well, and makes three of it.
         (Some(colour), Some(_)) => {
             first_convolution(&colour.program).filter(|channels| *channels == 3)
         }

@@ -29,7 +29,7 @@ pub fn refusal(network: &Network) -> Option<String> {
     }
 }
 
-/// What the type is, in words, if no tensor is of it.
+/// The type in words, if no tensor is of this type.
 fn other_than_a_tensor(annotation: &Expr) -> Option<&'static str> {
     let name = |expr: &Expr| match expr {
         Expr::Name(name) => name.clone(),

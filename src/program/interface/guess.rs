@@ -11,7 +11,7 @@ use crate::program::{Learned, Network, Program, ProgramError};
 pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
     const PROBES: [i64; 8] = [256, 224, 32, 28, 64, 128, 299, 384];
     const CHANNELS: [i64; 4] = [3, 1, 4, 2];
-    /// Colour and grey: others are not worth the time that networks of fixed batches take.
+    /// Colour and grey. Networks of fixed batches take long to follow, so no other numbers are tried.
     const USUAL: [i64; 2] = [3, 1];
     let shapes = CHANNELS.iter();
     let shapes = shapes.flat_map(|c| PROBES.iter().map(move |s| vec![*c, *s, *s]));
@@ -44,7 +44,7 @@ pub fn guess_input_shape(network: &Network) -> Option<Vec<i64>> {
     Some(guess.unwrap_or(shape))
 }
 
-/// Also where batches are of one size alone, which takes longer to find out.
+/// The same for networks that may take batches of one size alone, which takes longer to find out.
 fn follow_any(network: &Network, shape: &[i64]) -> Option<Followed> {
     Followed::of(network, shape, &Learned::default()).ok()
 }

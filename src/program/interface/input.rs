@@ -1,4 +1,4 @@
-//! What a network takes its images as.
+//! The form in which a network takes its images.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::forward::asserts_bytes;
-use crate::program::{Learned, Network, Operand, Program, ProgramError, Statement, ValueId};
+use crate::program::{
+    Learned, Network, Operand, Program, ProgramError, Statement, ValueId, is_conversion,
+};
 
 /// The order of a batch's dimensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,15 +63,15 @@ impl Layout {
         Err(refused)
     }
 
-    /// Whether a network that refuses images of this shape channels first would run them channels last. If nothing in it
-    /// turns them round, nobody can tell which of the two is meant.
+    /// Whether a network that refuses images of this shape channels first would run them channels last. If nothing in
+    /// it turns them round, nobody can tell which of the two is meant.
     #[must_use]
     pub fn may_be_last(network: &Network, shape: &[i64], learned: &Learned) -> bool {
         let last = Layout::ChannelsLast.arranged(shape);
         Program::with_learned(network, &last, learned).is_ok()
     }
 
-    /// Whether a program that was followed for images in this order says nothing against it.
+    /// Whether a program that was followed for images in this order does not contradict it.
     pub(super) fn is_of(self, program: &Program, shape: &[i64]) -> bool {
         self == Layout::ChannelsFirst || turns_round(program, shape)
     }
@@ -93,8 +95,9 @@ pub struct Input {
 }
 
 impl Input {
-    /// Of a program that was followed in this order. Where the network does not insist on bytes, only images that come
-    /// channels last are taken for such: decoders give them so, and a network that takes them so converts them first.
+    /// The input of a program that was followed in this order. Unless the network insists on bytes, its images are
+    /// taken for bytes only if they come channels last: decoders give bytes in that order, and such a network converts
+    /// them first.
     #[must_use]
     pub fn of(network: &Network, program: &Program, layout: Layout) -> Self {
         let converts = || untouched(program).converted || is_conversion_first(network, program);
@@ -129,13 +132,6 @@ struct Untouched {
     converted: bool,
 }
 
-fn converts(operator: &str) -> bool {
-    matches!(
-        operator,
-        "to" | "float" | "half" | "double" | "_to_copy" | "type_as"
-    )
-}
-
 fn rearranges(operator: &str) -> bool {
     matches!(
         operator,
@@ -153,7 +149,7 @@ fn untouched(program: &Program) -> Untouched {
             continue;
         }
         let operator = statement.operator().unwrap_or_default();
-        let converts = converts(operator);
+        let converts = is_conversion(operator);
         found.converted |= converts;
         if converts || rearranges(operator) {
             found.values.extend(&statement.outputs);
@@ -173,7 +169,7 @@ fn turns_round(program: &Program, shape: &[i64]) -> bool {
             "add" | "sub" | "mul" | "div" | "true_divide" | "clamp" | "index" | "flip"
         );
         if statement.reads().any(of_pixels)
-            && (normalises || converts(operator) || rearranges(operator))
+            && (normalises || is_conversion(operator) || rearranges(operator))
         {
             pixels.extend(&statement.outputs);
         }
@@ -187,7 +183,7 @@ fn turns_round(program: &Program, shape: &[i64]) -> bool {
 fn is_conversion_first(network: &Network, program: &Program) -> bool {
     divides_input_by(program, |divisor| match divisor {
         Operand::Literal(text) => is_255(text),
-        // What a trace makes of a number; its value is not read here.
+        // Tracing makes a constant of a number; its value is not read here.
         other => network
             .tensor(other)
             .is_some_and(|info| info.shape.is_empty()),

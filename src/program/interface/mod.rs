@@ -1,4 +1,4 @@
-//! How a network is run: what it takes, and where in what it gives the class scores are.
+//! How a network is run: its input, and where the class scores are in its output.
 
 mod batch;
 mod channels;
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use crate::program::dtype::Dtype;
 use crate::program::output::{self, Outlet, OutputError, OutputKey};
-use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo};
+use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo, is_conversion};
 
 pub use batch::{FixedBatch, Followed};
 pub use channels::image_channels;
@@ -41,7 +41,7 @@ pub struct Interface {
 }
 
 impl Default for Interface {
-    /// Of a network in single precision that gives class scores and nothing else.
+    /// The interface of a network in single precision that gives class scores and nothing else.
     fn default() -> Self {
         Interface {
             input: Input::default(),
@@ -91,7 +91,7 @@ pub enum InterfaceError {
     TracedInTraining(TrainingMode),
 }
 
-/// What is said of a network that [`is_packed`].
+/// The message on a network that [`is_packed`].
 pub const PACKED: &str = "it was compiled for inference (optimize_for_inference, optimize_for_mobile): its layers are packed, \
      where none can be left out or trained; export the network before that step";
 
@@ -106,7 +106,7 @@ pub fn is_packed(program: &Program) -> bool {
 }
 
 impl Interface {
-    /// Of this network.
+    /// The interface of this network.
     ///
     /// # Errors
     /// If nobody can tell which output holds the class scores, or it holds tensors that are not real numbers.
@@ -137,13 +137,13 @@ impl Interface {
         })
     }
 
-    /// With images in this order and scale.
+    /// The same with images in this order and scale.
     #[must_use]
     pub fn taking(self, input: Input) -> Self {
         Interface { input, ..self }
     }
 
-    /// With batches of this size alone, if there is one.
+    /// The same with batches of this size alone, if there is one.
     #[must_use]
     pub fn in_batches_of(self, batch: Option<FixedBatch>) -> Self {
         Interface { batch, ..self }
@@ -247,11 +247,7 @@ fn first_layer(network: &Network, program: &Program) -> Option<Dtype> {
 
 fn converts(statement: &Statement) -> bool {
     let foreign = matches!(statement.op, Op::Method { .. } | Op::Opaque(_));
-    foreign
-        || matches!(
-            statement.operator(),
-            Some("to" | "type_as" | "half" | "bfloat16" | "float" | "double" | "_to_copy")
-        )
+    foreign || statement.operator().is_some_and(is_conversion)
 }
 
 /// All tensors that the archive holds for the network.

@@ -1,10 +1,12 @@
-//! On what scale the class scores are: most networks give them before softmax, some behind it.
+//! The scale of the class scores: most networks give them before softmax, some behind it.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::{Item, Network, Op, Operand, Program, Statement, ValueId, is_view};
+use crate::program::{
+    Item, Network, Op, Operand, Program, Statement, ValueId, axis, is_conversion, is_view,
+};
 
 /// What the class scores of an image are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,16 +26,16 @@ pub enum Scale {
 /// What is known of the numbers that a value holds for each image.
 #[derive(Clone, Copy)]
 enum Numbers {
-    /// Not negative, and so much together.
+    /// They are not negative, and this is their sum.
     Sum(f64),
-    /// The same of each of several that were stacked, on average.
+    /// Several such values were stacked; this is their average sum.
     StackedSum(f64),
     Logarithms,
     Independent,
 }
 
 impl Scale {
-    /// Of this value of the program.
+    /// The scale of this value of the program.
     #[must_use]
     pub fn of(network: &Network, program: &Program, scores: Option<ValueId>) -> Self {
         let Some(scores) = scores else {
@@ -55,7 +57,7 @@ impl Scale {
         }
     }
 
-    /// Before softmax, as most networks give them.
+    /// Whether they are given before softmax, as by most networks.
     #[must_use]
     pub fn is_usual(&self) -> bool {
         *self == Scale::Scores
@@ -77,7 +79,7 @@ impl Scale {
     }
 }
 
-/// What a statement gives, from what it is given.
+/// What is known of the result of a statement.
 fn numbers(
     network: &Network,
     program: &Program,
@@ -162,23 +164,20 @@ fn is_of_classes(program: &Program, softmax: &Statement) -> bool {
     let Some(shape) = shape else {
         return along == 1 || along == -1;
     };
-    let rank = shape.len() as i64;
-    let along = if along < 0 { along + rank } else { along };
+    let Some(along) = axis(along, shape.len()) else {
+        return false;
+    };
     let mut others = (0..).zip(shape).skip(1).filter(|(at, _)| *at != along);
     along > 0 && others.all(|(_, size)| size.known() == Some(1))
 }
 
-/// Whether the result has the numbers of the first argument and no others, image by image.
+/// Whether the result has, for each image, just the numbers of the first argument.
 fn keeps_numbers(program: &Program, statement: &Statement) -> bool {
     let passes = match &statement.op {
         Op::Alias => true,
-        _ => statement.operator().is_some_and(|name| {
-            is_view(name)
-                || matches!(
-                    name,
-                    "to" | "float" | "double" | "half" | "type_as" | "clone"
-                )
-        }),
+        _ => statement
+            .operator()
+            .is_some_and(|name| is_view(name) || is_conversion(name) || name == "clone"),
     };
     let count = |value: Option<ValueId>| -> Option<i64> {
         Some(program.sample_shape(value?)?.iter().product())

@@ -13,8 +13,8 @@ pub struct TrainingMode {
 }
 
 impl TrainingMode {
-    /// `None` for a network that was traced in evaluation mode, or scripted. In scripted code a switch is a variable;
-    /// where it is on all the same, that was meant.
+    /// `None` for a network that was traced in evaluation mode, or scripted. In scripted code a switch is a variable; a
+    /// literal that is on there is the author's intention.
     #[must_use]
     pub fn traced(network: &Network, program: &Program) -> Option<Self> {
         let count =

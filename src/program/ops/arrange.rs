@@ -1,8 +1,8 @@
 //! The same elements in another arrangement.
 
-use super::elementwise::{ONE, show};
+use super::elementwise::ONE;
 use super::{Args, ShapeResult, axis, items};
-use crate::program::value::{Dim, Item, Known, Shape, Val, element_count};
+use crate::program::value::{Dim, Item, Known, Shape, Val, element_count, show_shape};
 
 /// Wraps a rule that refuses nothing.
 macro_rules! rules {
@@ -111,7 +111,8 @@ rules! {
         Some(shape)
     }
 
-    /// Without dimensions all ones go. A batch is no single image there: what such code does with one is another network.
+    /// Without dimensions all ones go. A batch is no single image there: what such code does with one is another
+    /// network.
     squeeze(args) {
         let shape = args.shape(0)?;
         let goes = match args.get(1, "dim") {
@@ -142,9 +143,10 @@ rules! {
         let at = axis(args.int_or(1, "dim", 0)?, shape.len())?;
         let (start, step) = (args.int_or(2, "start", 0)?, args.int_or(4, "step", 1)?);
         let to_the_end = args.get(3, "end").and_then(Val::as_dim) == Some(shape[at]);
-        let end = match to_the_end {
-            true => i64::MAX,
-            false => args.int_or(3, "end", i64::MAX)?,
+        let end = if to_the_end {
+            i64::MAX
+        } else {
+            args.int_or(3, "end", i64::MAX)?
         };
         let whole = start == 0 && step == 1 && end == i64::MAX;
         if !whole {
@@ -294,9 +296,10 @@ fn diagonal_along(args: &Args, dim1: i64, dim2: i64) -> Option<Shape> {
 }
 
 fn on_diagonal(rows: i64, columns: i64, offset: i64) -> Option<i64> {
-    let length = match offset >= 0 {
-        true => rows.min(columns.checked_sub(offset)?),
-        false => rows.checked_add(offset)?.min(columns),
+    let length = if offset >= 0 {
+        rows.min(columns.checked_sub(offset)?)
+    } else {
+        rows.checked_add(offset)?.min(columns)
     };
     Some(length.max(0))
 }
@@ -333,7 +336,7 @@ pub(super) fn reshape(name: &str, args: &Args) -> ShapeResult {
     let refuse = || {
         format!(
             "{name}: {} does not fit into the sizes asked for",
-            show(input)
+            show_shape(input)
         )
     };
     match wanted.iter_mut().find(|d| **d == minus_one) {

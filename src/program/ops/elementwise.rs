@@ -1,7 +1,7 @@
 //! Operators on several tensors, element by element: their shapes stretch to fit each other.
 
 use super::{Args, ShapeResult};
-use crate::program::value::{Dim, Known, Shape, Val};
+use crate::program::value::{Dim, Known, Shape, Val, show_shape};
 
 pub(super) const ONE: Dim = Dim::fixed(1);
 
@@ -39,8 +39,8 @@ fn stretched(name: &str, a: &Shape, b: &Shape) -> ShapeResult {
         None if misfits(a, b).all(|(x, y)| x.batch > 0 || y.batch > 0) => Ok(None),
         None => Err(format!(
             "{name}: shapes {} and {} do not fit",
-            show(a),
-            show(b)
+            show_shape(a),
+            show_shape(b)
         )),
     }
 }
@@ -72,18 +72,4 @@ pub(super) fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Shape> {
             _ => None,
         })
         .collect()
-}
-
-/// A shape as people write it; the batch size is `n`.
-pub(in crate::program) fn show(shape: &[Dim]) -> String {
-    let dims: Vec<String> = shape
-        .iter()
-        .map(|d| match (d.n, d.batch) {
-            (n, 0) => n.to_string(),
-            (1, 1) => "n".into(),
-            (n, 1) => format!("{n}n"),
-            (n, power) => format!("{n}n^{power}"),
-        })
-        .collect();
-    dims.join("×")
 }

@@ -134,7 +134,7 @@ fn unary(name: &str, a: Item) -> Option<Item> {
     })
 }
 
-/// Whether the two meet in double precision: a tensor of it is there, not only a plain number.
+/// Whether arithmetic on the two is in double precision: one of them is a tensor of that type, not a plain number.
 fn in_double(a: &Val, b: &Val) -> bool {
     let is = |v: &Val| v.is_tensor() && matches!(of(v), Some(Item::Double(_)));
     is(a) || is(b)
@@ -179,8 +179,9 @@ fn binary(name: &str, left: &Val, right: &Val) -> Option<Item> {
         };
     }
     let (x, y) = (double(a)?, double(b)?);
-    Some(match in_double(left, right) {
-        true => Item::Double(computed!(x, y)),
-        false => Item::Single(computed!(x as f32, y as f32)),
+    Some(if in_double(left, right) {
+        Item::Double(computed!(x, y))
+    } else {
+        Item::Single(computed!(x as f32, y as f32))
     })
 }

@@ -1,10 +1,10 @@
 //! Tensors put together, and taken apart.
 
 use super::arrange::{at_least, rules};
-use super::elementwise::{ONE, broadcast, show};
+use super::elementwise::{ONE, broadcast};
 use super::lists::MAX_LENGTH;
 use super::{Args, ShapeResult, axis};
-use crate::program::value::{Dim, Shape, Val};
+use crate::program::value::{Dim, Shape, Val, show_shape};
 
 /// The shapes of the tensors in the first argument.
 fn items<'a>(args: &'a Args) -> Option<Vec<&'a Shape>> {
@@ -36,8 +36,8 @@ fn joined(shapes: &[&Shape], dim: i64) -> ShapeResult {
         if !fits {
             return Err(format!(
                 "cat: shapes {} and {} do not fit",
-                show(first),
-                show(shape)
+                show_shape(first),
+                show_shape(shape)
             ));
         }
         match output[at].plus(shape[at]) {

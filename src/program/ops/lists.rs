@@ -56,7 +56,8 @@ pub(super) fn result(name: &str, first: &Val, args: &Args) -> Option<Known> {
     }
 }
 
-/// Whether any of the items is `wanted` (all of them, for `false`): one such item decides, whatever the others are.
+/// Whether any item is true (`wanted` is true), or whether all are (`wanted` is false). One item that is `wanted`
+/// decides.
 fn quantified(items: &[Val], wanted: bool) -> Option<Known> {
     let truth = |v: &Val| match v.known {
         Known::Bool(b) => Some(b),

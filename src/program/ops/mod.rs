@@ -23,13 +23,13 @@ mod table;
 mod traits;
 mod window;
 
-use super::value::{Dim, Known, Operand, Shape, Val, element_count};
+use super::value::{Dim, Known, Shape, Val, axis, element_count};
 use table::Rule;
 
 pub(crate) use macs::statement_macs;
 pub(super) use traits::{
-    asks_for_shape, changes_shape_in_place, functional_twin, is_activation, is_impure, is_view,
-    may_alias, mutates_container, writes_in_place,
+    asks_for_shape, changes_shape_in_place, functional_twin, is_activation, is_conversion,
+    is_impure, is_view, may_alias, mutates_container, writes_in_place,
 };
 
 /// The arguments of a call, with their names where they were given by name.
@@ -71,23 +71,12 @@ pub(super) type Result = std::result::Result<Known, String>;
 /// A shape, `None` where it cannot be told, or why the operator would refuse.
 type ShapeResult = std::result::Result<Option<Shape>, String>;
 
-fn tensor(shape: Option<Shape>) -> Known {
-    Known::Tensor { shape, item: None }
-}
-
-/// The place of a dimension that may be counted from the end.
-fn axis(dim: i64, rank: usize) -> Option<usize> {
-    let rank = rank as i64;
-    let wrapped = if dim < 0 { dim.checked_add(rank)? } else { dim };
-    (0..rank).contains(&wrapped).then_some(wrapped as usize)
-}
-
 /// What is known of the result of `torch.<name>(args)`.
 pub(super) fn result(name: &str, args: &Args) -> Result {
     let takes_tensors = args.0.iter().any(|(_, v)| v.is_tensor());
     let rule = table::rule(name);
     match rule {
-        Some(Rule::Made(shape)) => return Ok(tensor(shape(name, args)?)),
+        Some(Rule::Made(shape)) => return Ok(Known::tensor(shape(name, args)?)),
         Some(Rule::List(shapes)) if takes_tensors || name == "meshgrid" => {
             return Ok(shapes(name, args).map_or(Known::Nothing, list_of));
         }
@@ -98,9 +87,10 @@ pub(super) fn result(name: &str, args: &Args) -> Result {
         }
         _ => {}
     }
-    match takes_tensors {
-        true => tensor_result(functional_twin(name).unwrap_or(name), args, rule),
-        false => Ok(scalar::result(name, args).unwrap_or(Known::Nothing)),
+    if takes_tensors {
+        tensor_result(functional_twin(name).unwrap_or(name), args, rule)
+    } else {
+        Ok(scalar::result(name, args).unwrap_or(Known::Nothing))
     }
 }
 
@@ -111,10 +101,10 @@ pub(super) fn results(name: &str, args: &Args, count: usize) -> Vec<Known> {
     };
     let mut shapes = shapes(name, args).unwrap_or_default();
     shapes.resize(count, None);
-    shapes.into_iter().map(tensor).collect()
+    shapes.into_iter().map(Known::tensor).collect()
 }
 
-/// Whether an operator gives what nothing can be known of before data run through it.
+/// Whether data decide how many elements the result of an operator has.
 pub(super) fn is_counted_by_data(name: &str) -> bool {
     matches!(table::rule(name), Some(Rule::CountedByData))
 }
@@ -180,7 +170,7 @@ fn tensor_result(name: &str, args: &Args, rule: Option<Rule>) -> Result {
             );
         }
         "numel" => return number(args.shape(0).and_then(|s| element_count(s)).map(Known::Int)),
-        // The input is an ordinary tensor, and so is all of known sizes that is made of it.
+        // The input is an ordinary tensor, and so is every value of known shape that is computed from it.
         "is_nested" => return number(args.shape(0).map(|_| Known::Bool(false))),
         "int" | "Int" | "IntImplicit" | "ScalarImplicit" | "item" | "Float" | "FloatImplicit" => {
             let item = args.at(0).and_then(items::of);
@@ -198,7 +188,7 @@ fn tensor_result(name: &str, args: &Args, rule: Option<Rule>) -> Result {
         _ if writes_in_place(name) => args.shape(0).cloned(),
         Some(Rule::Several(shapes)) => match shapes(name, args).as_deref() {
             Some([one]) => one.clone(),
-            // Their number is what the assignment says.
+            // Only the assignment tells how many there are.
             _ => return Ok(Known::Nothing),
         },
         Some(rule) => shape_by(rule, name, args)?,
@@ -221,10 +211,6 @@ fn shape_by(rule: Rule, name: &str, args: &Args) -> ShapeResult {
 }
 
 fn list_of(shapes: Vec<Shape>) -> Known {
-    let item = |shape| Val {
-        operand: Operand::Literal(String::new()),
-        known: tensor(Some(shape)),
-        object: None,
-    };
+    let item = |shape| Val::placeholder(Known::tensor(Some(shape)));
     Known::List(shapes.into_iter().map(item).collect())
 }

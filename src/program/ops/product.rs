@@ -1,7 +1,7 @@
 //! Products of tensors, and attention.
 
 use super::arrange::rules;
-use super::elementwise::{broadcast, show};
+use super::elementwise::broadcast;
 use super::{Args, ShapeResult};
 use crate::program::value::{Dim, Shape, Val};
 
@@ -20,8 +20,7 @@ pub(super) fn linear(_: &str, args: &Args) -> ShapeResult {
     if last != columns {
         return Err(format!(
             "linear: an input of {} features where {} are expected",
-            show(&[*last]),
-            columns.n
+            last, columns.n
         ));
     }
     Ok(Some(lead.iter().copied().chain(rows).collect()))
@@ -118,15 +117,16 @@ rules! {
         shapes.try_fold(first, |product, next| of(&product, next?))
     }
 
-    /// `scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=…, enable_gqa=…)`; with the last the
-    /// query has several heads for one of the others.
+    /// `scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=…, enable_gqa=…)`; with the last
+    /// the query has several heads for one of the others.
     attention(args) {
         let of = |i: usize| args.shape(i)?.split_last_chunk::<2>();
         let ((query, [rows, _]), (key, _), (value, [_, width])) = (of(0)?, of(1)?, of(2)?);
         let grouped = args.get(7, "enable_gqa").map_or(Some(false), Val::as_bool)?;
-        let mut shape = match grouped {
-            true => query.to_vec(),
-            false => broadcast(&broadcast(query, key)?, value)?,
+        let mut shape = if grouped {
+            query.to_vec()
+        } else {
+            broadcast(&broadcast(query, key)?, value)?
         };
         shape.extend([*rows, *width]);
         Some(shape)

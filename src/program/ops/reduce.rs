@@ -134,7 +134,7 @@ pub(super) fn pair_like_input(_: &str, args: &Args) -> Option<Vec<Option<Shape>>
     Some(vec![args.shape(0).cloned(); 2])
 }
 
-/// Statistics follow, whose shapes nobody asks for in evaluation.
+/// Behind the first result there are statistics, whose shapes evaluation does not need.
 pub(super) fn first_like_input(_: &str, args: &Args) -> Option<Vec<Option<Shape>>> {
     Some(vec![args.shape(0).cloned()])
 }

@@ -3,7 +3,7 @@
 use super::{Args, items, lists};
 use crate::program::value::{Dim, Known, Val};
 
-/// Longer texts are not put together.
+/// The longest text that is made by joining.
 const MAX_TEXT: usize = 1 << 16;
 
 /// The result, if every part it depends on is known.
@@ -77,7 +77,8 @@ pub(super) fn identity_test(name: &str, first: &Val, second: Option<&Val>) -> Op
     };
     let second = second?;
     match (&first.known, &second.known) {
-        // One value of the program is one tensor; two may be one as well.
+        // A value is the same tensor as itself. Two values may be the same tensor too, so that nothing is known of
+        // them.
         (Known::Tensor { .. }, Known::Tensor { .. }) => {
             (first.operand == second.operand).then_some(!negated)
         }

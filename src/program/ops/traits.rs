@@ -1,33 +1,35 @@
 //! What kind of operator a name stands for.
 
+/// Operators whose result has elements of their first argument, unchanged, in its memory.
+#[rustfmt::skip]
+const VIEWS: &[&str] = &[
+    // Another shape.
+    "view", "view_as", "reshape", "reshape_as", "_reshape_alias", "_unsafe_view", "flatten", "unflatten", "ravel",
+    "squeeze", "unsqueeze", "expand", "expand_as", "broadcast_to", "atleast_1d", "atleast_2d", "atleast_3d",
+    "as_strided",
+    // Another order of the dimensions.
+    "transpose", "permute", "t", "numpy_T", "mT", "mH", "adjoint", "matrix_H", "movedim", "moveaxis", "swapaxes",
+    "swapdims",
+    // Parts.
+    "slice", "select", "narrow", "diagonal", "unfold", "unbind", "chunk", "split", "split_with_sizes", "tensor_split",
+    "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes", "hsplit", "vsplit", "dsplit", "real", "imag",
+    "view_as_complex", "view_as_real",
+    // The argument itself, where there is nothing to do.
+    "contiguous", "detach", "dropout", "feature_dropout", "alpha_dropout", "alias", "lift_fresh", "positive", "data",
+    "resolve_conj", "resolve_neg",
+];
+
 /// In-place operators whose twin without the underscore computes the same values.
 pub(in crate::program) fn functional_twin(name: &str) -> Option<&str> {
+    /// Besides the activations.
     const TWINS: &[&str] = &[
-        "relu",
-        "relu6",
         "add",
         "sub",
         "mul",
         "div",
-        "sigmoid",
-        "tanh",
-        "hardtanh",
-        "hardswish",
-        "hardsigmoid",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "clamp",
-        "clamp_min",
         "clamp_max",
-        "dropout",
-        "feature_dropout",
         "alpha_dropout",
         "threshold",
-        "gelu",
         "neg",
         "exp",
         "sqrt",
@@ -36,7 +38,7 @@ pub(in crate::program) fn functional_twin(name: &str) -> Option<&str> {
         "masked_fill",
     ];
     let twin = name.strip_suffix('_')?;
-    TWINS.contains(&twin).then_some(twin)
+    (is_activation(twin) || TWINS.contains(&twin)).then_some(twin)
 }
 
 /// Whether the operator gives a tensor's sizes or something that follows from them.
@@ -72,23 +74,15 @@ pub(in crate::program) fn changes_shape_in_place(name: &str) -> bool {
 
 /// Whether the result has elements of its first argument, unchanged.
 pub(in crate::program) fn is_view(name: &str) -> bool {
-    may_alias(name)
-        && !matches!(
-            name,
-            "to" | "type_as"
-                | "float"
-                | "half"
-                | "double"
-                | "bfloat16"
-                | "cpu"
-                | "cuda"
-                | "conj"
-                | "_conj"
-                | "index"
-                | "pad"
-                | "meshgrid"
-                | "broadcast_tensors"
-        )
+    VIEWS.contains(&name)
+}
+
+/// Whether the operator gives its first argument in another element type: `x.to(torch.float)`.
+pub(in crate::program) fn is_conversion(name: &str) -> bool {
+    matches!(
+        name,
+        "to" | "type_as" | "float" | "half" | "double" | "bfloat16" | "_to_copy"
+    )
 }
 
 /// Whether the operator changes the list or dictionary it is given.
@@ -114,84 +108,20 @@ pub(in crate::program) fn mutates_container(name: &str) -> bool {
 
 /// Whether the result may share memory with the first argument.
 pub(in crate::program) fn may_alias(name: &str) -> bool {
-    const VIEWS: &[&str] = &[
-        "view",
-        "view_as",
-        "reshape",
-        "reshape_as",
-        "flatten",
-        "unflatten",
-        "slice",
-        "select",
-        "narrow",
-        "transpose",
-        "permute",
-        "t",
-        "numpy_T",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "expand_as",
-        "chunk",
-        "split",
-        "split_with_sizes",
-        "tensor_split",
-        "unbind",
-        "contiguous",
-        "to",
-        "type_as",
-        "detach",
-        "dropout",
-        "feature_dropout",
-        "alpha_dropout",
-        "movedim",
-        "swapaxes",
-        "swapdims",
-        "as_strided",
-        "diagonal",
-        "unfold",
-        "index",
-        "float",
-        "alias",
-        "lift_fresh",
-        "pad",
-        "broadcast_tensors",
-        "meshgrid",
-        "moveaxis",
-        "broadcast_to",
-        "ravel",
-        "mT",
-        "mH",
-        "adjoint",
-        "matrix_H",
-        "view_as_complex",
-        "view_as_real",
-        "real",
-        "imag",
-        "atleast_1d",
-        "atleast_2d",
-        "atleast_3d",
-        "_reshape_alias",
-        "_unsafe_view",
-        "unsafe_chunk",
-        "unsafe_split",
-        "unsafe_split_with_sizes",
-        "hsplit",
-        "vsplit",
-        "dsplit",
-        "resolve_conj",
-        "resolve_neg",
-        "positive",
-        "data",
-        "half",
-        "double",
-        "bfloat16",
+    /// Besides views and conversions: some give their argument itself where there is nothing to do, and some give lists
+    /// of views.
+    const OTHERS: &[&str] = &[
         "cpu",
         "cuda",
         "conj",
         "_conj",
+        "index",
+        "pad",
+        "meshgrid",
+        "broadcast_tensors",
     ];
-    VIEWS.contains(&name)
+    let may_convert_nothing = is_conversion(name) && name != "_to_copy";
+    is_view(name) || may_convert_nothing || OTHERS.contains(&name)
 }
 
 /// Activations that may stand behind the addition of a residual block: one input, same shape, element by element.

@@ -244,9 +244,10 @@ fn pick(list: &[i64], i: usize) -> Option<i64> {
 }
 
 pub(super) fn pool(name: &str, args: &Args) -> ShapeResult {
-    let window = match name.starts_with("max") {
-        true => Window::of_max_pool(args),
-        false => Window::of_avg_pool(args),
+    let window = if name.starts_with("max") {
+        Window::of_max_pool(args)
+    } else {
+        Window::of_avg_pool(args)
     };
     let (Some(input), Some(kernel)) = (args.shape(0), &window.kernel) else {
         return Ok(None);

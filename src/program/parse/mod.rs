@@ -1,5 +1,5 @@
-//! Source text to syntax tree. Depth is bounded, so hostile nesting ends in an error and not in a full stack:
-//! neither here nor where the tree is walked, printed or dropped.
+//! Source text to syntax tree. Depth is bounded, so that hostile nesting gives an error and does not overflow the
+//! stack, here or where the tree is walked, printed or dropped.
 
 mod expressions;
 
@@ -74,7 +74,7 @@ struct Parser<'t, 'a> {
     tokens: &'t [Spanned<'a>],
     at: usize,
     depth: usize,
-    /// How high the tree of the last expression is, or that of the highest among the last bracket's entries.
+    /// The height of the tree of the last expression, or of the highest tree among the entries of the last bracket.
     height: usize,
     /// The line of each call so far.
     calls: Vec<u32>,

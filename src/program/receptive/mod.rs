@@ -1,7 +1,8 @@
 //! How much of the image one element of a value sees, and how many pixels lie between two such elements.
 //!
 //! Both follow from the kernels and strides on the way (Araujo, Norris, Sim: *Computing Receptive Fields of
-//! Convolutional Neural Networks*, Distill 2019). What a rule does not cover is unknown, and so is what follows from it.
+//! Convolutional Neural Networks*, Distill 2019). What a rule does not cover is unknown, and so is what follows from
+//! it.
 
 mod rules;
 mod window;
@@ -22,7 +23,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// The field of what is made of both.
+    /// The field of a value that is computed from both.
     fn with(self, other: Field) -> Field {
         match (self, other) {
             (Field::Whole, _) | (_, Field::Whole) => Field::Whole,
@@ -64,23 +65,24 @@ impl View {
         positions: 0,
     };
 
-    /// A part of it along this dimension. Of some of the positions nobody can say what they are of the whole.
+    /// The view of a part along this dimension. If it has only some of the positions, it is not known which ones.
     fn cut(self, dim: usize) -> View {
         let parts_positions = match self.layout {
             Layout::Map(axes) => axes.contains(&dim),
             Layout::Tokens(tokens) => tokens == dim,
             Layout::Flat | Layout::Unknown => true,
         };
-        match parts_positions {
-            true => View {
+        if parts_positions {
+            View {
                 layout: Layout::Unknown,
                 ..self
-            },
-            false => self,
+            }
+        } else {
+            self
         }
     }
 
-    /// Everything seen, behind an operator that joins all positions.
+    /// The view behind an operator that joins all positions: every element sees the whole image.
     fn whole() -> View {
         View {
             field: Field::Whole,

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use super::window::Window;
 use super::{Field, Layout, View};
 use crate::program::{
-    Attribute, Dim, Known, Network, Op, Operand, Program, Shape, Statement, ValueId, is_activation,
+    Attribute, Dim, Known, Network, Op, Operand, Program, Shape, Statement, ValueId, axis,
+    is_activation, is_conversion,
 };
 
-/// Tokens beside those of positions that an attention may have: for the class, for distillation, registers.
+/// How many tokens besides those of positions an attention may have: for the class, for distillation, registers.
 const EXTRA_TOKENS: i64 = 8;
 
-/// Operators, besides the activations, whose results see at a position what their arguments see there.
+/// Operators, besides activations and conversions, whose results see at a position what their arguments see there.
 const POINTWISE: &[&str] = &[
     "add",
     "sub",
@@ -28,20 +29,12 @@ const POINTWISE: &[&str] = &[
     "rsqrt",
     "abs",
     "square",
-    "clamp",
-    "clamp_min",
     "clamp_max",
     "batch_norm",
-    "dropout",
     "contiguous",
     "clone",
     "detach",
     "alias",
-    "to",
-    "type_as",
-    "float",
-    "half",
-    "double",
     "expand_as",
     "cat",
     "concat",
@@ -50,7 +43,7 @@ const POINTWISE: &[&str] = &[
     "channel_shuffle",
 ];
 
-/// Operators that tell of a tensor, and nothing of what is in it.
+/// Operators whose result depends on the form of a tensor, not on its elements.
 const SIZES: &[&str] = &["size", "len", "dim", "numel", "dtype", "device"];
 
 pub(super) struct Rules<'a> {
@@ -79,7 +72,7 @@ impl Rules<'_> {
             Some(operator) => self.operator(operator, statement, &seen),
         };
         Some(ruled.unwrap_or_else(|| {
-            // Whatever is made of all of it sees all of it.
+            // If every argument sees the whole image, so does the result.
             let all = seen.iter().all(|(_, v)| v.field == Field::Whole);
             if all { View::whole() } else { View::UNKNOWN }
         }))
@@ -91,7 +84,9 @@ impl Rules<'_> {
         statement: &Statement,
         seen: &[(ValueId, View)],
     ) -> Option<View> {
-        if is_activation(operator) || POINTWISE.contains(&operator) {
+        let is_pointwise =
+            is_activation(operator) || is_conversion(operator) || POINTWISE.contains(&operator);
+        if is_pointwise {
             return self.union(statement, seen);
         }
         let data = self.data(statement)?;
@@ -166,12 +161,12 @@ impl Rules<'_> {
         }
     }
 
-    /// Element by element, or one beside the other: as much as the widest of them sees.
+    /// The view of a result element by element, or side by side: it sees as much as the widest argument.
     fn union(&self, statement: &Statement, seen: &[(ValueId, View)]) -> Option<View> {
         let field = seen.iter().map(|(_, v)| v.field).reduce(Field::with)?;
         let given = self.given(statement);
         let rank = given.as_ref().map(Vec::len);
-        // One that is broadcast says nothing of positions.
+        // An argument that is broadcast does not tell where the positions are.
         let full = |(value, view): &&(ValueId, View)| {
             let spread = |d: &usize| {
                 self.sizes(*value)
@@ -187,10 +182,12 @@ impl Rules<'_> {
         let agree = full
             .iter()
             .all(|v| (v.stride, v.layout) == (first.stride, first.layout));
-        Some(match agree {
-            true => View { field, ..first },
-            false if field == Field::Whole => View::whole(),
-            false => View::UNKNOWN,
+        Some(if agree {
+            View { field, ..first }
+        } else if field == Field::Whole {
+            View::whole()
+        } else {
+            View::UNKNOWN
         })
     }
 
@@ -427,12 +424,6 @@ impl Rules<'_> {
             ..data
         }
     }
-}
-
-/// A dimension, counted from the end if negative.
-fn axis(dim: i64, rank: usize) -> Option<usize> {
-    let dim = if dim < 0 { dim + rank as i64 } else { dim };
-    usize::try_from(dim).ok().filter(|d| *d < rank)
 }
 
 fn is(operand: Option<&Operand>, literal: &str) -> bool {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Unresolved;
-use super::members::{Known, Members};
+use super::members::{KnownClass, Members};
 use super::types::Type;
 use crate::program::ast::{Arg, Assign, Expr, Function, Stmt};
+use crate::program::{is_of_archive, is_registered_class};
 
 /// What the code of a network may speak of.
 pub(super) struct Body<'m, 'a> {
@@ -39,11 +40,12 @@ impl<'a> Body<'_, 'a> {
     /// Whether the classes that a type names are there.
     pub fn annotation(&self, annotation: &Expr, place: &str) -> Result<(), Unresolved> {
         match annotation.dotted() {
-            Some(name) if name.starts_with("__torch__.") => {
-                let built_in = name.starts_with("__torch__.torch.classes.");
-                match built_in || self.members.class(&name).is_some() {
-                    true => Ok(()),
-                    false => Err(nothing(name, place)),
+            Some(name) if is_of_archive(&name) => {
+                let built_in = is_registered_class(&name);
+                if built_in || self.members.class(&name).is_some() {
+                    Ok(())
+                } else {
+                    Err(nothing(name, place))
                 }
             }
             Some(_) => Ok(()),
@@ -69,10 +71,10 @@ struct Scope<'b, 'm, 'a> {
     variables: HashMap<&'a str, Type<'a>>,
 }
 
-/// Bare names that are no variables.
+/// Names of the language that are no variables.
 const LITERALS: [&str; 7] = ["True", "False", "None", "inf", "nan", "infj", "nanj"];
 
-/// Functions whose first argument is a type, and whether the second gives what they give.
+/// Functions whose first argument is a type. They give their second argument, if there is one.
 const TYPED: [&str; 3] = ["annotate", "unchecked_cast", "uninitialized"];
 
 impl<'a> Scope<'_, '_, 'a> {
@@ -242,12 +244,13 @@ impl<'a> Scope<'_, '_, 'a> {
             "torch" | "ops" => Ok(Some(Type::Unknown)),
             "CONSTANTS" => {
                 let number = rest.strip_prefix('c').and_then(|n| n.parse::<usize>().ok());
-                match number.is_some_and(|n| n < self.body.constants) {
-                    true => Ok(Some(Type::Unknown)),
-                    false => Err(nothing(name, self.place)),
+                if number.is_some_and(|n| n < self.body.constants) {
+                    Ok(Some(Type::Unknown))
+                } else {
+                    Err(nothing(name, self.place))
                 }
             }
-            "__torch__" if name.starts_with("__torch__.torch.classes.") => Ok(Some(Type::Unknown)),
+            "__torch__" if is_registered_class(&name) => Ok(Some(Type::Unknown)),
             "__torch__" => self.own_global(&name).map(Some),
             _ => Err(nothing(root, self.place)),
         }
@@ -258,14 +261,15 @@ impl<'a> Scope<'_, '_, 'a> {
             return Ok(Type::Function(function));
         }
         let is_class = |name: &str| self.body.members.class(name).is_some();
-        // A member of an enumeration follows its class.
+        // `Class.MEMBER` of an enumeration.
         let known = is_class(name)
             || name
                 .rsplit_once('.')
                 .is_some_and(|(class, _)| is_class(class));
-        match known {
-            true => Ok(Type::Unknown),
-            false => Err(nothing(name, self.place)),
+        if known {
+            Ok(Type::Unknown)
+        } else {
+            Err(nothing(name, self.place))
         }
     }
 
@@ -279,13 +283,14 @@ impl<'a> Scope<'_, '_, 'a> {
             return Ok(Type::Declared(declared));
         }
         let inherited = matches!(class.class.base.as_deref(), Some("Enum"));
-        match inherited || class.methods.contains_key(name) {
-            true => Ok(Type::Unknown),
-            false => Err(self.has_no(class, name)),
+        if inherited || class.methods.contains_key(name) {
+            Ok(Type::Unknown)
+        } else {
+            Err(self.has_no(class, name))
         }
     }
 
-    fn has_no(&self, class: &Known, name: &str) -> Unresolved {
+    fn has_no(&self, class: &KnownClass, name: &str) -> Unresolved {
         Unresolved::Attribute {
             name: name.to_owned(),
             class: class.qualified.clone(),

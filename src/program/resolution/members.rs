@@ -8,7 +8,7 @@ use crate::program::Sources;
 use crate::program::ast::{Class, Expr, Function, Item};
 
 /// A class with its members.
-pub(super) struct Known<'a> {
+pub(super) struct KnownClass<'a> {
     pub qualified: String,
     pub class: &'a Class,
     pub fields: HashMap<&'a str, &'a Expr>,
@@ -17,10 +17,10 @@ pub(super) struct Known<'a> {
 
 /// All classes and functions of a network, their members found at once.
 pub(super) struct Members<'a> {
-    classes: HashMap<String, Known<'a>>,
+    classes: HashMap<String, KnownClass<'a>>,
     functions: HashMap<String, &'a Function>,
-    /// The class that an annotation names, if it is one of these, by the annotation's address: a name may be as long as
-    /// a file, and is read once.
+    /// The class that an annotation names, if it is one of these, by the address of the annotation: a name may be as
+    /// long as a file, so each is read just once.
     named: RefCell<HashMap<*const Expr, Option<Rc<str>>>>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Members<'a> {
     }
 
     fn add_class(&mut self, qualified: String, class: &'a Class) {
-        let known = Known {
+        let known = KnownClass {
             qualified: qualified.clone(),
             class,
             fields: class.fields().filter_map(|f| f.declares()).collect(),
@@ -58,12 +58,12 @@ impl<'a> Members<'a> {
         self.classes.entry(qualified).or_insert(known);
     }
 
-    pub fn class(&self, qualified: &str) -> Option<&Known<'a>> {
+    pub fn class(&self, qualified: &str) -> Option<&KnownClass<'a>> {
         self.classes.get(qualified)
     }
 
     /// The class that an annotation names.
-    pub fn annotated(&self, annotation: &'a Expr) -> Option<&Known<'a>> {
+    pub fn annotated(&self, annotation: &'a Expr) -> Option<&KnownClass<'a>> {
         let mut named = self.named.borrow_mut();
         let name = named.entry(annotation).or_insert_with(|| {
             let name = annotation.unparenthesised().dotted()?;

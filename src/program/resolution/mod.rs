@@ -1,5 +1,5 @@
-//! Whether everything that a network's code names is there: what libtorch finds out when it loads an archive, found out
-//! without it.
+//! Whether everything that a network's code names is there. libtorch checks this when it loads an archive; here it is
+//! checked without libtorch.
 //!
 //! libtorch compiles every method of every class that it meets, whether the method ever runs or not. One attribute that
 //! is missing in one branch that is never taken, and nothing loads the file. So each name in each method is followed to
@@ -12,12 +12,12 @@ mod members;
 mod types;
 
 use crate::program::ast::{Class, Expr, Item};
-use crate::program::{Attribute, ModuleId, Network};
+use crate::program::{Attribute, ModuleId, Network, is_registered_class};
 use code::Body;
 use members::Members;
 use types::Type;
 
-/// Something that an archive names and does not hold. libtorch refuses to load it.
+/// Something that the code names and the archive does not hold, so that libtorch refuses to load it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     #[error("{place} reads `{name}`, and {class} has no such attribute")]
@@ -99,12 +99,12 @@ fn resolve_class<'a>(
     Ok(())
 }
 
-/// A class of methods without code, which others have.
+/// Whether this is an interface: the classes that satisfy it have the code of its methods.
 fn is_interface(class: &Class) -> bool {
     matches!(class.base.as_deref(), Some("ModuleInterface" | "Interface"))
 }
 
-/// An object needs a value for all that its class declares, and a module of the class that is declared.
+/// Checks that an object has a value for every attribute that its class declares, and modules of the declared classes.
 fn resolve_object<'a>(
     network: &'a Network,
     members: &Members<'a>,
@@ -112,15 +112,16 @@ fn resolve_object<'a>(
 ) -> Result<(), Unresolved> {
     let object = network.modules.get(id);
     let Some(class) = network.sources.class(&object.class) else {
-        return match object.class.starts_with("__torch__.torch.classes.") {
-            true => Ok(()),
-            false => Err(Unresolved::Name {
+        return if is_registered_class(&object.class) {
+            Ok(())
+        } else {
+            Err(Unresolved::Name {
                 name: object.class.clone(),
                 place: format!("the object {}", shown(&object.path)),
-            }),
+            })
         };
     };
-    // Its state is whatever that method takes.
+    // `__setstate__` may take any state.
     if class.method("__setstate__").is_some() {
         return Ok(());
     }

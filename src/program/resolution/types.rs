@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::members::{Known, Members};
+use super::members::{KnownClass, Members};
 use crate::program::ast::{Expr, Function};
 
 /// A type, as far as names depend on it.
@@ -21,7 +21,7 @@ pub(super) enum Type<'a> {
 
 impl<'a> Type<'a> {
     /// Its class, if it is an object of one that the archive defines.
-    pub fn class<'m>(&self, members: &'m Members<'a>) -> Option<&'m Known<'a>> {
+    pub fn class<'m>(&self, members: &'m Members<'a>) -> Option<&'m KnownClass<'a>> {
         match self {
             Type::Declared(annotation) => members.annotated(annotation),
             Type::Object(name) => members.class(name),

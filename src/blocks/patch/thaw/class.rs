@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::content::{floating, is_mask, is_uniform};
-use super::uses::{Part, Use, for_each_use};
+use super::uses::{ConstantUse, Role, for_each_use};
 use crate::archive::{Archive, ArchiveError};
 use crate::program::Module;
 use crate::program::ast::{Assign, Class, Expr, Member, walk_mut};
@@ -12,7 +12,7 @@ use crate::program::ast::{Assign, Class, Expr, Member, walk_mut};
 pub(super) struct NewAttribute {
     pub name: String,
     pub constant: usize,
-    /// Else a buffer.
+    /// Whether it is a parameter; otherwise it is a buffer.
     pub parameter: bool,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Thawing {
     pub attributes: Vec<NewAttribute>,
     /// For every use, by its number in the class, the attribute that takes the constant's place.
     of_use: HashMap<usize, usize>,
-    /// For constants that are one parameter, that parameter: reads that say nothing of it mean it as well.
+    /// For each constant that becomes one parameter, that parameter: reads of no known kind are replaced by it as well.
     of_constant: HashMap<usize, usize>,
 }
 
@@ -109,8 +109,8 @@ impl Thawing {
 }
 
 /// All uses of a class, in the order of its methods and of evaluation; each use's call is its own in the class.
-fn uses(class: &Class) -> Vec<Use> {
-    let mut found: Vec<Use> = Vec::new();
+fn uses(class: &Class) -> Vec<ConstantUse> {
+    let mut found: Vec<ConstantUse> = Vec::new();
     for mut method in class.methods().cloned() {
         let before = found.last().map_or(0, |last| last.call);
         for_each_use(&mut method, &mut |_, mut used| {
@@ -121,24 +121,24 @@ fn uses(class: &Class) -> Vec<Use> {
     found
 }
 
-/// The uses as something that can be trained, with their numbers in the class.
+/// The uses that can become parameters or buffers, with their numbers in the class.
 fn trainable(
     archive: &Archive,
-    uses: Vec<Use>,
+    uses: Vec<ConstantUse>,
     shared: &BTreeSet<usize>,
-) -> Result<Vec<(usize, Use)>, ArchiveError> {
+) -> Result<Vec<(usize, ConstantUse)>, ArchiveError> {
     let mut weights_seen = false;
     let mut found = Vec::new();
     for (number, used) in uses.into_iter().enumerate() {
         let Some(tensor) = floating(archive, used.constant)? else {
             continue;
         };
-        let wanted = match used.part {
-            Part::Weight(_) | Part::Statistic(_) => {
+        let wanted = match used.role {
+            Role::Weight(_) | Role::Statistic(_) => {
                 weights_seen = true;
                 true
             }
-            Part::Operand => weights_seen && tensor.numel() > 1 && !is_mask(archive, &tensor)?,
+            Role::Operand => weights_seen && tensor.numel() > 1 && !is_mask(archive, &tensor)?,
         };
         let own = !shared.contains(&used.constant) || is_uniform(archive, &tensor)?;
         if wanted && own {
@@ -148,8 +148,8 @@ fn trainable(
     Ok(found)
 }
 
-/// The constants that are one attribute however often they are read.
-fn tied(archive: &Archive, uses: &[(usize, Use)]) -> Result<HashSet<usize>, ArchiveError> {
+/// The constants that become one attribute, however often they are read.
+fn tied(archive: &Archive, uses: &[(usize, ConstantUse)]) -> Result<HashSet<usize>, ArchiveError> {
     let mut conditional: BTreeMap<usize, bool> = BTreeMap::new();
     for (_, used) in uses {
         *conditional.entry(used.constant).or_default() |= used.conditional;
@@ -167,8 +167,8 @@ fn tied(archive: &Archive, uses: &[(usize, Use)]) -> Result<HashSet<usize>, Arch
     Ok(tied)
 }
 
-fn is_parameter(used: &Use) -> bool {
-    !matches!(used.part, Part::Statistic(_))
+fn is_parameter(used: &ConstantUse) -> bool {
+    !matches!(used.role, Role::Statistic(_))
 }
 
 /// Names by operator and part, numbered in the order of evaluation: `conv1_weight`.
@@ -190,16 +190,16 @@ impl Names {
         }
     }
 
-    fn name(&mut self, used: &Use) -> String {
+    fn name(&mut self, used: &ConstantUse) -> String {
         let (count, call) = self.operators.entry(used.operator).or_default();
         if *call != used.call {
             (*count, *call) = (*count + 1, used.call);
         }
-        match used.part {
-            Part::Weight(part) | Part::Statistic(part) => {
+        match used.role {
+            Role::Weight(part) | Role::Statistic(part) => {
                 format!("{}{count}_{part}", used.operator)
             }
-            Part::Operand => format!("{}{count}", used.operator),
+            Role::Operand => format!("{}{count}", used.operator),
         }
     }
 

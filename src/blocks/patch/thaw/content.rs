@@ -1,4 +1,4 @@
-//! What the numbers of a constant say of it.
+//! What the numbers of a constant tell of its purpose.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ pub(super) fn floating(
     Ok(tensor.filter(|t| t.dtype.is_floating() && t.numel() > 0))
 }
 
-/// Whether the tensor is one number throughout, and so may equal another by chance.
+/// Whether all elements are the same number, so that another tensor may be equal by chance.
 pub(super) fn is_uniform(archive: &Archive, tensor: &TensorRef) -> Result<bool, ArchiveError> {
     let bytes = archive.storage(Section::Constants, &tensor.storage)?;
     let mut elements = bytes.chunks_exact(tensor.dtype.size().max(1) as usize);
@@ -22,7 +22,7 @@ pub(super) fn is_uniform(archive: &Archive, tensor: &TensorRef) -> Result<bool, 
     Ok(elements.all(|element| Some(element) == first))
 }
 
-/// Whether the tensor hides or shows: it has elements that are not finite, or is of just two numbers, one of them zero.
+/// Whether the tensor is a mask: it has elements that are not finite, or just two numbers, one of them zero.
 pub(super) fn is_mask(archive: &Archive, tensor: &TensorRef) -> Result<bool, ArchiveError> {
     let bytes = archive.storage(Section::Constants, &tensor.storage)?;
     let size = tensor.dtype.size().max(1) as usize;
@@ -48,7 +48,7 @@ fn is_zero(bits: u64, size: usize) -> bool {
     bits & !(1 << (8 * size - 1)) == 0
 }
 
-/// The bits that are all set in infinities and what is no number; none for types whose formats differ in that.
+/// The bits that are all set in infinities and NaN; zero for types of another format.
 fn exponent_bits(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::Float16 => 0x7c00,

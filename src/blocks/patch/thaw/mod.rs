@@ -16,8 +16,8 @@ use crate::archive::{Adoption, Archive, ArchiveError};
 use crate::program::{Module, Network, Sources, print};
 use class::Thawing;
 
-/// Turns constants of the code that were weights into parameters of the modules whose methods read them; returns how
-/// many parameters there are more. Without any, nothing is changed.
+/// Turns constants of the code that were weights into parameters of the modules whose methods read them. Returns how
+/// many parameters were added; if none, nothing is changed.
 ///
 /// A floating-point constant becomes
 /// - a parameter where an operator takes it for a weight or bias (convolutions, linear layers and matrix products,
@@ -26,15 +26,14 @@ use class::Thawing;
 /// - a parameter where it has several elements and is an operand of arithmetic: a layer scale, a position table, a
 ///   class token.
 ///
-/// Not so what stands in arithmetic before the first weight, which prepares the input (its mean and deviation), nor a
-/// mask: a tensor with elements that are not finite, or one of just two numbers, one of them zero. Indices, inputs of
-/// layers, and what is written in place stay constants as well. A fixed kernel (a blur) cannot be told from a learned
-/// one and is trained.
+/// Some constants stay constants: operands of arithmetic before the first weight, which prepare the input (its mean and
+/// deviation); masks, which have elements that are not finite, or just two numbers, one of them zero; indices; inputs
+/// of layers; and what is written in place. A fixed kernel (a blur) cannot be told from a learned one and is trained.
 ///
-/// Freezing keeps one constant for tensors of equal content, so that all zero biases of a width become one. A constant
-/// of one number throughout therefore becomes a parameter for every place that reads it, unless one of them stands in a
-/// branch: branches are ways to compute the same. Any other constant that is read twice was one weight, and stays one;
-/// read by several classes or functions, it stays a constant.
+/// Freezing keeps one constant for tensors of equal content, so that all zero biases of one width become one constant.
+/// Therefore a constant whose elements are all the same number becomes a parameter for each place that reads it, unless
+/// one of these places stands in a branch: the sides of a branch compute the same thing. Any other constant that is
+/// read twice was one weight, and stays one weight; if several classes or functions read it, it stays a constant.
 ///
 /// Classes with several instances keep their constants: each instance would need its own.
 ///
@@ -45,7 +44,7 @@ pub fn thaw(archive: &mut Archive, network: &Network) -> Result<usize, ArchiveEr
     let shared = shared_constants(&sources);
     let mut thawed = Vec::new();
     for module in single_instances(network) {
-        // Objects that pickle themselves cannot be given attributes.
+        // An object with `__getstate__` has no dictionary of attributes to add to.
         let object = archive.object(&module.path);
         let object = object.filter(|object| archive.data().has_attributes(*object));
         if let (Some(object), Some(class)) = (object, sources.class_mut(&module.class)) {
@@ -82,7 +81,7 @@ pub fn thaw(archive: &mut Archive, network: &Network) -> Result<usize, ArchiveEr
     Ok(parameters)
 }
 
-/// The modules that have their class to themselves.
+/// The modules whose class no other module has.
 fn single_instances(network: &Network) -> impl Iterator<Item = &Module> {
     let instances = network.modules.instances();
     network

@@ -4,23 +4,23 @@ use crate::program::ast::{Arg, Expr, Function, Stmt};
 
 /// What a constant is to the operator that reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Role {
     /// A weight or bias, by the operator's own signature.
     Weight(&'static str),
-    /// What batch norm measured.
+    /// A statistic that batch norm measured.
     Statistic(&'static str),
-    /// An operand of arithmetic that knows no weights.
+    /// An operand of arithmetic, which does not say whether it is a weight.
     Operand,
 }
 
 /// One place that reads a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Use {
+pub(super) struct ConstantUse {
     /// The `N` of `CONSTANTS.cN`.
     pub constant: usize,
     /// A word for the operator.
     pub operator: &'static str,
-    pub part: Part,
+    pub role: Role,
     /// The number of the call in its method, in the order of evaluation.
     pub call: usize,
     /// Whether the call stands in a branch or a loop.
@@ -31,7 +31,7 @@ pub(super) struct Use {
 struct Weighted {
     names: &'static [&'static str],
     word: &'static str,
-    parts: &'static [(usize, Part)],
+    roles: &'static [(usize, Role)],
 }
 
 const WEIGHTED: &[Weighted] = &[
@@ -46,66 +46,66 @@ const WEIGHTED: &[Weighted] = &[
             "_convolution",
         ],
         word: "conv",
-        parts: &[(1, Part::Weight("weight")), (2, Part::Weight("bias"))],
+        roles: &[(1, Role::Weight("weight")), (2, Role::Weight("bias"))],
     },
     Weighted {
         names: &["linear"],
         word: "linear",
-        parts: &[(1, Part::Weight("weight")), (2, Part::Weight("bias"))],
+        roles: &[(1, Role::Weight("weight")), (2, Role::Weight("bias"))],
     },
     Weighted {
         names: &["addmm", "baddbmm"],
         word: "linear",
-        parts: &[(0, Part::Weight("bias")), (2, Part::Weight("weight"))],
+        roles: &[(0, Role::Weight("bias")), (2, Role::Weight("weight"))],
     },
     Weighted {
         names: &["mm", "bmm", "matmul"],
         word: "matmul",
-        parts: &[(0, Part::Weight("weight")), (1, Part::Weight("weight"))],
+        roles: &[(0, Role::Weight("weight")), (1, Role::Weight("weight"))],
     },
     Weighted {
         names: &["bilinear"],
         word: "bilinear",
-        parts: &[(2, Part::Weight("weight")), (3, Part::Weight("bias"))],
+        roles: &[(2, Role::Weight("weight")), (3, Role::Weight("bias"))],
     },
     Weighted {
         names: &["batch_norm", "instance_norm"],
         word: "norm",
-        parts: &[
-            (1, Part::Weight("weight")),
-            (2, Part::Weight("bias")),
-            (3, Part::Statistic("running_mean")),
-            (4, Part::Statistic("running_var")),
+        roles: &[
+            (1, Role::Weight("weight")),
+            (2, Role::Weight("bias")),
+            (3, Role::Statistic("running_mean")),
+            (4, Role::Statistic("running_var")),
         ],
     },
     Weighted {
         names: &["layer_norm", "group_norm"],
         word: "norm",
-        parts: &[(2, Part::Weight("weight")), (3, Part::Weight("bias"))],
+        roles: &[(2, Role::Weight("weight")), (3, Role::Weight("bias"))],
     },
     Weighted {
         names: &["prelu"],
         word: "prelu",
-        parts: &[(1, Part::Weight("weight"))],
+        roles: &[(1, Role::Weight("weight"))],
     },
     Weighted {
         names: &["embedding", "embedding_bag"],
         word: "embedding",
-        parts: &[(0, Part::Weight("weight"))],
+        roles: &[(0, Role::Weight("weight"))],
     },
     Weighted {
         names: &["lstm", "gru", "rnn_tanh", "rnn_relu"],
         word: "recurrent",
-        parts: &[(2, Part::Weight("weight"))],
+        roles: &[(2, Role::Weight("weight"))],
     },
     Weighted {
         names: &["_native_multi_head_attention"],
         word: "attention",
-        parts: &[
-            (5, Part::Weight("qkv_weight")),
-            (6, Part::Weight("qkv_bias")),
-            (7, Part::Weight("projection_weight")),
-            (8, Part::Weight("projection_bias")),
+        roles: &[
+            (5, Role::Weight("qkv_weight")),
+            (6, Role::Weight("qkv_bias")),
+            (7, Role::Weight("projection_weight")),
+            (8, Role::Weight("projection_bias")),
         ],
     },
 ];
@@ -144,27 +144,27 @@ const ARITHMETIC: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the operator is called in a name, and what it takes the argument at `position` for.
-fn part(function: &str, position: usize) -> Option<(&'static str, Part)> {
+/// The word for the operator in names, and what the argument at `position` is to it.
+fn role(function: &str, position: usize) -> Option<(&'static str, Role)> {
     let name = function.strip_prefix("torch.")?;
     if let Some(operator) = WEIGHTED.iter().find(|w| w.names.contains(&name)) {
-        let mut parts = operator.parts.iter();
-        let part = parts.find(|(at, _)| *at == position).map(|(_, part)| *part);
-        return part.map(|part| (operator.word, part));
+        let mut roles = operator.roles.iter();
+        let role = roles.find(|(at, _)| *at == position).map(|(_, role)| *role);
+        return role.map(|role| (operator.word, role));
     }
     let twin = name.strip_suffix('_');
     if twin.is_some() && position == 0 {
-        // It is written into, which no parameter may be.
+        // The operator writes into it, which is not allowed for parameters.
         return None;
     }
     let name = twin.unwrap_or(name);
     let (word, _) = ARITHMETIC.iter().find(|(_, names)| names.contains(&name))?;
-    Some((word, Part::Operand))
+    Some((word, Role::Operand))
 }
 
-/// Calls `visit` with every expression that reads a constant in a way [`Part`] has a word for, in the order of
+/// Calls `visit` with every expression that reads a constant in a way [`Role`] has a word for, in the order of
 /// evaluation.
-pub(super) fn for_each_use(method: &mut Function, visit: &mut impl FnMut(&mut Expr, Use)) {
+pub(super) fn for_each_use(method: &mut Function, visit: &mut impl FnMut(&mut Expr, ConstantUse)) {
     let mut calls = 0;
     statements(&mut method.body, false, &mut calls, visit);
 }
@@ -173,7 +173,7 @@ fn statements(
     body: &mut [Stmt],
     conditional: bool,
     calls: &mut usize,
-    visit: &mut impl FnMut(&mut Expr, Use),
+    visit: &mut impl FnMut(&mut Expr, ConstantUse),
 ) {
     for statement in body {
         for expression in statement.expressions_mut() {
@@ -186,11 +186,11 @@ fn statements(
                     operands(
                         &function,
                         args,
-                        &mut |expression, constant, operator, part| {
-                            let found = Use {
+                        &mut |expression, constant, operator, role| {
+                            let found = ConstantUse {
                                 constant,
                                 operator,
-                                part,
+                                role,
                                 call,
                                 conditional,
                             };
@@ -210,15 +210,15 @@ fn statements(
 fn operands(
     function: &str,
     args: &mut [Arg],
-    visit: &mut impl FnMut(&mut Expr, usize, &'static str, Part),
+    visit: &mut impl FnMut(&mut Expr, usize, &'static str, Role),
 ) {
     for (position, arg) in args.iter_mut().enumerate() {
-        let Some((operator, part)) = part(function, position).filter(|_| arg.name.is_none()) else {
+        let Some((operator, role)) = role(function, position).filter(|_| arg.name.is_none()) else {
             continue;
         };
         for expression in listed(&mut arg.value) {
             if let Some(constant) = expression.constant_number() {
-                visit(expression, constant, operator, part);
+                visit(expression, constant, operator, role);
             }
         }
     }

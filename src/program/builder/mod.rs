@@ -1,8 +1,11 @@
 //! The flat program while it grows: statements, what their values alias, and in-place writes made functional.
 //!
 //! `relu_(x)` becomes `x' = relu(x)`, and whatever meant `x` means `x'` from there on. That is the same network
-//! only while nobody looks at `x` through another name (a view made before). [`Builder::finish`] finds such looks;
-//! those writes then stay in place.
+//! only while no statement reads `x` through another value (a view made before). [`Builder::conflicts`] finds such
+//! reads; the network is then followed again, and those writes stay in place.
+
+mod checkpoint;
+mod finish;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,10 +15,11 @@ use super::objects::{self, Objects};
 use super::ops;
 use super::value::{Known, Operand, Val, ValueId};
 use super::{
-    Argument, Call, CallIndex, CodeLine, Learned, NotFollowed, Op, Program, Statement, Value,
+    Argument, Call, CallIndex, CallSite, CodeLine, Learned, NotFollowed, Op, Program, Statement,
+    Value,
 };
 
-/// So far back a value's statement is looked for: hostile code must not make that slow.
+/// How many statements back a value's statement is looked for: hostile code must not make that slow.
 const RECENT: usize = 1 << 11;
 
 /// Why a branch stays whose condition asks for a shape.
@@ -23,28 +27,11 @@ pub(super) const UNKNOWN_SHAPE: &str = "a branch on a shape that is not known";
 /// Why a branch stays whose one side is the end of a method.
 pub(super) const EARLY_RETURN: &str = "it returns early where data decide";
 
-/// A place to return to when a call turns out not to be followable.
-pub(super) struct Checkpoint {
-    statements: usize,
-    values: usize,
-    calls: usize,
-    not_followed: usize,
-    writes: usize,
-    undo: usize,
-    in_place_seen: usize,
-    objects: objects::Mark,
-    /// What is noted of the code of the call being followed: its variables and expressions.
-    notes: Option<(CallIndex, usize, usize)>,
-    no_grad: bool,
-    autocast: bool,
-    line: Option<CodeLine>,
-}
-
 /// An in-place operator that became functional.
 struct Write {
     statement: usize,
     root: ValueId,
-    /// Which of the in-place operators met so far this is.
+    /// Its number among the in-place operators met so far.
     ordinal: usize,
 }
 
@@ -64,10 +51,10 @@ pub(super) struct Builder<'a> {
     /// The in-place operators, by order of appearance, that must stay so.
     keep_in_place: &'a HashSet<usize>,
     pub learned: &'a Learned,
-    /// Of all modules.
+    /// The paths of all modules.
     pub paths: &'a [&'a str],
-    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. Never
-    /// rolled back: too many roots only make less known.
+    /// Roots of values that may have been written: a number known to be in such a tensor may have changed. They are
+    /// never rolled back: a root too many only means that less is known.
     written: HashSet<ValueId>,
     /// The lists and dictionaries made so far.
     pub objects: Objects,
@@ -75,7 +62,7 @@ pub(super) struct Builder<'a> {
     pub no_grad: bool,
     /// Code that was followed runs under `torch.autocast()`.
     pub autocast: bool,
-    /// Where the call stands that is being followed.
+    /// The line of the call being followed.
     pub line: Option<CodeLine>,
 }
 
@@ -107,50 +94,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            statements: self.statements.len(),
-            values: self.values.len(),
-            calls: self.calls.len(),
-            not_followed: self.not_followed.len(),
-            writes: self.writes.len(),
-            undo: self.undo.len(),
-            in_place_seen: self.in_place_seen,
-            objects: self.objects.mark(),
-            notes: self.current_call.map(|index| {
-                let call = &self.calls[index.0];
-                (index, call.variables.len(), call.expressions.len())
-            }),
-            no_grad: self.no_grad,
-            autocast: self.autocast,
-            line: self.line,
-        }
-    }
-
-    pub fn roll_back(&mut self, to: &Checkpoint) {
-        self.statements.truncate(to.statements);
-        self.values.truncate(to.values);
-        self.calls.truncate(to.calls);
-        self.not_followed.truncate(to.not_followed);
-        self.writes.truncate(to.writes);
-        self.in_place_seen = to.in_place_seen;
-        self.objects.return_to(&to.objects);
-        (self.no_grad, self.autocast) = (to.no_grad, to.autocast);
-        self.line = to.line;
-        if let Some((index, variables, expressions)) = to.notes
-            && let Some(call) = self.calls.get_mut(index.0)
-        {
-            call.variables.truncate(variables);
-            call.expressions.truncate(expressions);
-        }
-        for (value, former) in self.undo.drain(to.undo..).rev() {
-            match former {
-                Some(former) => self.latest.insert(value, former),
-                None => self.latest.remove(&value),
-            };
-        }
-    }
-
     /// A new value; `alias_of` names the value it may share memory with.
     pub fn value(&mut self, known: Known, alias_of: Option<ValueId>) -> ValueId {
         let id = ValueId(self.values.len() as u32);
@@ -179,10 +122,7 @@ impl<'a> Builder<'a> {
             Known::Tensor {
                 shape,
                 item: Some(_),
-            } if self.may_be_written(&val.operand) => Known::Tensor {
-                shape: shape.clone(),
-                item: None,
-            },
+            } if self.may_be_written(&val.operand) => Known::tensor(shape.clone()),
             other => other.clone(),
         };
         Val {
@@ -227,6 +167,41 @@ impl<'a> Builder<'a> {
                 value: Box::new(self.current_operand(value)),
             },
             other => other.clone(),
+        }
+    }
+
+    /// Begins a call of a module's method, which the statements from here on belong to.
+    pub fn begin_call(
+        &mut self,
+        module: ModuleId,
+        method: &str,
+        args: &[(Option<String>, Val)],
+        site: Option<CallSite>,
+    ) -> CallIndex {
+        let index = CallIndex(self.calls.len());
+        let start = self.statements.len();
+        self.calls.push(Call {
+            module,
+            method: method.into(),
+            site,
+            caller: self.current_call,
+            args: args.iter().map(|(_, v)| v.clone()).collect(),
+            result: Val::none(),
+            variables: Vec::new(),
+            expressions: Vec::new(),
+            range: start..start,
+        });
+        self.current_call = Some(index);
+        index
+    }
+
+    /// Ends a call, with what it gave if it was followed to its end.
+    pub fn end_call(&mut self, index: CallIndex, result: Option<&Val>) {
+        let call = &mut self.calls[index.0];
+        self.current_call = call.caller;
+        if let Some(result) = result {
+            call.result = result.clone();
+            call.range.end = self.statements.len();
         }
     }
 
@@ -282,7 +257,7 @@ impl<'a> Builder<'a> {
         false
     }
 
-    /// What the last statement costs, where the statement itself does not tell.
+    /// Sets the MACs of the last statement, where they do not follow from the statement itself.
     pub fn costs(&mut self, macs: i64) {
         if let Some(statement) = self.statements.last_mut() {
             statement.macs = Some(macs);
@@ -316,11 +291,7 @@ impl<'a> Builder<'a> {
         let known = self.settled(&op, &args, 0, known);
         let id = self.value(known.clone(), alias_of);
         self.push(op, args, vec![id], impure);
-        Val {
-            operand: Operand::Value(id),
-            known,
-            object: None,
-        }
+        Val::new(Operand::Value(id), known)
     }
 
     /// Appends `function(args)` where the function writes into its first argument.
@@ -345,107 +316,13 @@ impl<'a> Builder<'a> {
                 self.push(Op::Call(function), args, vec![id], false);
                 let former = self.latest.insert(target, id);
                 self.undo.push((target, former));
-                Val {
-                    operand: Operand::Value(id),
-                    known,
-                    object: None,
-                }
+                Val::new(Operand::Value(id), known)
             }
             _ => {
                 let id = self.value(known.clone(), target);
                 self.push(Op::Call(function.to_owned()), args, vec![id], true);
-                Val {
-                    operand: Operand::Value(id),
-                    known,
-                    object: None,
-                }
+                Val::new(Operand::Value(id), known)
             }
-        }
-    }
-
-    /// The in-place operators that changed memory somebody looks at later through another name.
-    pub fn conflicts(&self, output: &Val) -> HashSet<usize> {
-        let mut defined_at: HashMap<ValueId, usize> = HashMap::new();
-        for (i, statement) in self.statements.iter().enumerate() {
-            defined_at.extend(statement.outputs.iter().map(|v| (*v, i)));
-        }
-        let looks = self
-            .statements
-            .iter()
-            .enumerate()
-            .flat_map(|(i, s)| {
-                s.args
-                    .iter()
-                    .flat_map(|a| a.value.values())
-                    .map(move |v| (i, v))
-            })
-            .chain(
-                output
-                    .operand
-                    .values()
-                    .into_iter()
-                    .map(|v| (self.statements.len(), v)),
-            );
-        let families = Families::of(&self.values, &self.statements);
-        let mut found = HashSet::new();
-        for (at, value) in looks {
-            let root = families.root(value);
-            let born = defined_at.get(&value);
-            found.extend(
-                self.writes
-                    .iter()
-                    .filter(|w| {
-                        families.root(w.root) == root
-                            && w.statement < at
-                            && born.is_none_or(|b| *b < w.statement)
-                    })
-                    .map(|w| w.ordinal),
-            );
-        }
-        found
-    }
-
-    /// The finished program: statements nobody needs are gone.
-    pub fn finish(mut self, input: ValueId, output: Val) -> Program {
-        let families = Families::of(&self.values, &self.statements);
-        for (i, value) in self.values.iter_mut().enumerate() {
-            value.root = families.root(ValueId(i as u32));
-        }
-        let mut needed: HashSet<ValueId> = output.operand.values().into_iter().collect();
-        let mut keep = vec![false; self.statements.len()];
-        for (i, statement) in self.statements.iter().enumerate().rev() {
-            if statement.impure || statement.outputs.iter().any(|v| needed.contains(v)) {
-                keep[i] = true;
-                needed.extend(statement.args.iter().flat_map(|a| a.value.values()));
-            }
-        }
-        let mut new_index = Vec::with_capacity(keep.len() + 1);
-        let mut count = 0;
-        for kept in &keep {
-            new_index.push(count);
-            count += usize::from(*kept);
-        }
-        new_index.push(count);
-        let open = self.open(&needed);
-        let mut calls = self.calls;
-        for call in &mut calls {
-            call.range = new_index[call.range.start]..new_index[call.range.end];
-        }
-        let statements = self
-            .statements
-            .into_iter()
-            .zip(keep)
-            .filter_map(|(s, kept)| kept.then_some(s))
-            .collect();
-        Program {
-            values: self.values,
-            statements,
-            calls,
-            not_followed: self.not_followed,
-            input,
-            output,
-            autocast: self.autocast,
-            open,
         }
     }
 }

@@ -1,16 +1,17 @@
-//! The code of a span, written again in another method: after freezing, and where methods hold what modules would.
+//! Copies of the code of a span in other methods. Freezing makes them, and people write them where a block has no
+//! module.
 
 use std::collections::{HashMap, HashSet};
 
-use super::twins::Twins;
+use crate::blocks::twins::Twins;
 use crate::program::ast::{CallId, Expr, Function, Stmt, walk};
-use crate::program::{Attribute, Mention, ModuleId, Network};
+use crate::program::{Mention, ModuleId, Network};
 
-/// Names that lead to one another are followed so far.
+/// How many variables, each bound to the next, are followed at most.
 const MAX_STEPS: usize = 256;
 
 /// A method, and what its variables stand for.
-struct Code<'a> {
+struct MethodCode<'a> {
     function: &'a Function,
     bound: HashMap<&'a str, Meaning<'a>>,
 }
@@ -18,16 +19,30 @@ struct Code<'a> {
 #[derive(Clone, Copy)]
 enum Meaning<'a> {
     Parameter,
-    /// It is bound several times, or by something else than an assignment.
+    /// It is bound several times, or not by an assignment.
     Unclear,
     Whole(&'a Expr),
     /// One of the values that are unpacked.
     Part(&'a Expr, usize),
 }
 
-impl<'a> Code<'a> {
+impl<'a> Meaning<'a> {
+    /// What a statement gives to its target of this number.
+    fn given_by(statement: &'a Stmt, target: usize) -> Self {
+        let Stmt::Assign(assign) = statement else {
+            return Meaning::Unclear;
+        };
+        match (assign.targets.as_slice(), assign.values.as_slice()) {
+            ([_], [value]) if !assign.trailing_comma => Meaning::Whole(value),
+            (_, [value]) => Meaning::Part(value, target),
+            _ => Meaning::Unclear,
+        }
+    }
+}
+
+impl<'a> MethodCode<'a> {
     fn of(function: &'a Function) -> Self {
-        let mut code = Code {
+        let mut code = MethodCode {
             function,
             bound: HashMap::new(),
         };
@@ -47,31 +62,9 @@ impl<'a> Code<'a> {
 
     fn statements(&mut self, statements: &'a [Stmt]) {
         for statement in statements {
-            let targets: Vec<&Expr> = match statement {
-                Stmt::Assign(assign) => match (assign.targets.as_slice(), assign.values.as_slice())
-                {
-                    (targets, [value]) => {
-                        for (i, target) in targets.iter().enumerate() {
-                            if let Expr::Name(name) = target {
-                                let whole = targets.len() == 1 && !assign.trailing_comma;
-                                let meaning = match whole {
-                                    true => Meaning::Whole(value),
-                                    false => Meaning::Part(value, i),
-                                };
-                                self.bind(name, meaning);
-                            }
-                        }
-                        Vec::new()
-                    }
-                    (targets, _) => targets.iter().collect(),
-                },
-                Stmt::For { targets, .. } => targets.iter().collect(),
-                Stmt::With { items, .. } => items.iter().filter_map(|(_, n)| n.as_ref()).collect(),
-                _ => Vec::new(),
-            };
-            for target in targets {
+            for (i, target) in statement.targets().into_iter().enumerate() {
                 if let Expr::Name(name) = target {
-                    self.bind(name, Meaning::Unclear);
+                    self.bind(name, Meaning::given_by(statement, i));
                 }
             }
             for block in statement.blocks() {
@@ -80,7 +73,8 @@ impl<'a> Code<'a> {
         }
     }
 
-    /// What an expression comes down to: the variable, the call or the literal behind names for it.
+    /// The expression that a variable is bound to, through any number of variables; and which part of it, if it is
+    /// unpacked.
     fn behind(&self, mut expression: &'a Expr) -> (&'a Expr, Option<usize>) {
         for _ in 0..MAX_STEPS {
             expression = expression.unparenthesised();
@@ -112,105 +106,110 @@ impl<'a> Code<'a> {
 
 /// A place where the span's code is written again.
 pub(super) struct Copy {
-    /// The call that gives what the span's output is there.
+    /// The call whose result stands for the span's output.
     pub call: CallId,
     pub stand_in: Mention,
     /// All calls of the copy.
     pub calls: HashSet<CallId>,
 }
 
-/// Where `method` writes again what gives the call `output` in the method `own` of a module, from `input` on.
-pub(super) fn copies(
-    network: &Network,
-    twins: &mut Twins,
-    (module, own, method): (ModuleId, &Function, &Function),
-    output: CallId,
-    input: &Mention,
-) -> Vec<Copy> {
-    let parts = |function: &Function| {
-        let mut count = 0;
-        walk(&function.body, &mut |_| count += 1);
-        count
-    };
-    if !twins.count(parts(own) + parts(method)) {
-        return Vec::new();
-    }
-    let (one, other) = (Code::of(own), Code::of(method));
-    let is_call = |e: &Expr, wanted| matches!(e, Expr::Call { id, .. } if *id == wanted);
-    let mut pattern = None;
-    walk(&own.body, &mut |e| {
-        if is_call(e, output) {
-            pattern = Some(e);
-        }
-    });
-    let Some(pattern) = pattern else {
-        return Vec::new();
-    };
-    let mut places = Vec::new();
-    walk(&method.body, &mut |e| {
-        if let Expr::Call { id, .. } = e {
-            places.push((*id, e));
-        }
-    });
-    let mut found = Vec::new();
-    for (call, place) in places {
-        let mut search = Search {
-            network,
-            twins,
-            module,
-            one: &one,
-            other: &other,
-            input,
-            stand_in: None,
-            matched: HashMap::new(),
-            calls: HashSet::new(),
-        };
-        if search.same(pattern, place)
-            && let Some((_, stand_in)) = search.stand_in
-        {
-            found.push(Copy {
-                call,
-                stand_in,
-                calls: search.calls,
-            });
-        }
-    }
-    found
+/// The code of a span, to be looked for in other methods: what gives the call `output` in a method of a module, from
+/// `input` on.
+pub(super) struct SpanCode<'a> {
+    pub network: &'a Network,
+    pub module: ModuleId,
+    pub method: &'a Function,
+    pub output: CallId,
+    pub input: Mention,
 }
 
-/// What the span's input is in a copy: a parameter, or what an expression makes or a part of that.
+impl SpanCode<'_> {
+    /// The places where another method of the same class writes this code again; none if that is too much to compare.
+    pub fn copies_in(&self, method: &Function, twins: &mut Twins) -> Vec<Copy> {
+        if !twins.count(part_count(self.method) + part_count(method)) {
+            return Vec::new();
+        }
+        let (own, other) = (MethodCode::of(self.method), MethodCode::of(method));
+        let mut calls = calls_in(self.method).into_iter();
+        let Some((_, pattern)) = calls.rfind(|(id, _)| *id == self.output) else {
+            return Vec::new();
+        };
+        let mut copies = Vec::new();
+        for (call, place) in calls_in(method) {
+            let mut attempt = Attempt {
+                network: self.network,
+                twins,
+                module: self.module,
+                one: &own,
+                other: &other,
+                input: &self.input,
+                stand_in: None,
+                matched: HashMap::new(),
+                calls: HashSet::new(),
+            };
+            if attempt.same(pattern, place)
+                && let Some((_, stand_in)) = attempt.stand_in
+            {
+                copies.push(Copy {
+                    call,
+                    stand_in,
+                    calls: attempt.calls,
+                });
+            }
+        }
+        copies
+    }
+}
+
+fn part_count(function: &Function) -> usize {
+    let mut count = 0;
+    walk(&function.body, &mut |_| count += 1);
+    count
+}
+
+fn calls_in(function: &Function) -> Vec<(CallId, &Expr)> {
+    let mut calls = Vec::new();
+    walk(&function.body, &mut |expression| {
+        if let Expr::Call { id, .. } = expression {
+            calls.push((*id, expression));
+        }
+    });
+    calls
+}
+
+/// What stands for the span's input in a copy: a parameter, or the result of an expression or a part of it.
 #[derive(Clone, Copy)]
-enum Standing<'a> {
+enum StandIn<'a> {
     Parameter(&'a str),
     Made(&'a Expr, Option<usize>),
 }
 
-impl PartialEq for Standing<'_> {
+impl PartialEq for StandIn<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Standing::Parameter(a), Standing::Parameter(b)) => a == b,
-            (Standing::Made(a, i), Standing::Made(b, j)) => std::ptr::eq(*a, *b) && i == j,
+            (StandIn::Parameter(a), StandIn::Parameter(b)) => a == b,
+            (StandIn::Made(a, i), StandIn::Made(b, j)) => std::ptr::eq(*a, *b) && i == j,
             _ => false,
         }
     }
 }
 
 /// One attempt to read an expression as a copy of the span.
-struct Search<'s, 't, 'a> {
+struct Attempt<'s, 't, 'a> {
     network: &'a Network,
     twins: &'s mut Twins<'t>,
     module: ModuleId,
-    one: &'s Code<'a>,
-    other: &'s Code<'a>,
+    one: &'s MethodCode<'a>,
+    other: &'s MethodCode<'a>,
     input: &'s Mention,
-    /// What the input is in the copy, and how the code there can speak of it.
-    stand_in: Option<(Standing<'a>, Mention)>,
+    /// What stands for the input in the copy, and how the code there can speak of it.
+    stand_in: Option<(StandIn<'a>, Mention)>,
     /// Expressions of the span, and what each is in the copy.
     matched: HashMap<*const Expr, *const Expr>,
     calls: HashSet<CallId>,
 }
 
-impl<'a> Search<'_, '_, 'a> {
+impl<'a> Attempt<'_, '_, 'a> {
     fn same(&mut self, one: &'a Expr, other: &'a Expr) -> bool {
         if !self.twins.count(1) {
             return false;
@@ -243,7 +242,7 @@ impl<'a> Search<'_, '_, 'a> {
         }
     }
 
-    /// Whether this can be what the input is in the copy.
+    /// Whether this can stand for the input in the copy.
     fn is_stand_in(&mut self, expression: &'a Expr) -> bool {
         let (behind, part) = self.other.behind(expression);
         let meaning = |name: &String| self.other.bound.get(name.as_str());
@@ -257,8 +256,8 @@ impl<'a> Search<'_, '_, 'a> {
             return false;
         };
         let behind = match behind {
-            Expr::Name(name) => Standing::Parameter(name),
-            other => Standing::Made(other, part),
+            Expr::Name(name) => StandIn::Parameter(name),
+            other => StandIn::Made(other, part),
         };
         let (known, _) = self.stand_in.get_or_insert((behind, mention));
         *known == behind
@@ -273,7 +272,7 @@ impl<'a> Search<'_, '_, 'a> {
         if let (Expr::Name(a), Expr::Name(b)) = (a, b) {
             return match (self.one.is_variable(a), self.other.is_variable(b)) {
                 (false, false) => a == b,
-                // Of parameters only the module itself is the same in both.
+                // Of the parameters only the module itself is sure to be the same in both.
                 (true, true) => {
                     self.one.receiver() == Some(a.as_str())
                         && self.other.receiver() == Some(b.as_str())
@@ -322,13 +321,7 @@ impl<'a> Search<'_, '_, 'a> {
             return (self.one.receiver() == Some(name.as_str())).then_some(self.module);
         }
         let (base, name) = behind.as_attribute()?;
-        match self
-            .network
-            .modules
-            .attribute(self.module_of(base, steps)?, name)?
-        {
-            Attribute::Module(child) => Some(*child),
-            _ => None,
-        }
+        let base = self.module_of(base, steps)?;
+        self.network.modules.child(base, name)
     }
 }
