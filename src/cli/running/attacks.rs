@@ -39,15 +39,14 @@ impl FromStr for Corruptions {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.trim() == "all" {
-            return Ok(Corruptions(Corruption::value_variants().to_vec()));
+            return Ok(Corruptions(Corruption::ALL.to_vec()));
         }
-        list(text, |word| Corruption::from_str(word, false).ok())
-            .map(Corruptions)
-            .ok_or_else(|| {
-                let names = Corruption::value_variants().iter().map(|c| c.name());
-                let names = names.collect::<Vec<_>>().join(", ");
-                format!("expected all, or some of {names}, each once, parted by commas")
-            })
+        let named = |word: &str| Corruption::ALL.into_iter().find(|c| c.name() == word);
+        list(text, named).map(Corruptions).ok_or_else(|| {
+            let names = Corruption::ALL.map(Corruption::name);
+            let names = names.join(", ");
+            format!("expected all, or some of {names}, each once, parted by commas")
+        })
     }
 }
 
