@@ -1,7 +1,8 @@
 //! The command line: options as clap reads them, commands, and errors as people see them.
 //!
 //! In comes what was typed; out come results on stdout, files, and an exit code. [`commands`] need no libtorch, those in
-//! `running` do. What option values mean is said in [`options`]. Imports from everywhere; nothing imports from here.
+//! `running` do. How the text of an option is read is said in [`options`], and what groups of options mean in
+//! `running/resolve`. Imports from everywhere; nothing imports from here.
 
 mod arguments;
 pub mod commands;

@@ -49,15 +49,16 @@ pub fn tree(analysis: &Analysis) -> TreeNode {
         }
     }
     let left = program.not_followed.iter().map(|left| left.module);
-    let grower = Grower {
+    let builder = TreeBuilder {
         analysis,
         left: left.filter(|id| !calls.contains_key(id)).collect(),
         calls,
     };
-    grower.module(ModuleTree::ROOT, "")
+    builder.module(ModuleTree::ROOT, "")
 }
 
-struct Grower<'a> {
+/// Makes the nodes of a tree.
+struct TreeBuilder<'a> {
     analysis: &'a Analysis,
     /// Calls of each module from outside.
     calls: HashMap<ModuleId, Vec<&'a Call>>,
@@ -65,7 +66,7 @@ struct Grower<'a> {
     left: HashSet<ModuleId>,
 }
 
-impl Grower<'_> {
+impl TreeBuilder<'_> {
     fn module(&self, id: ModuleId, name: &str) -> TreeNode {
         let module = self.analysis.network.modules.get(id);
         let mut node = self.alone(id, name);

@@ -7,7 +7,8 @@ use super::images::Measuring;
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
-use super::{Outcome, file_name, open_archive, open_device, robustness, show};
+use super::{Outcome, file_name, open_archive, open_device, predictions, show};
+use crate::cli::running::resolve::robustness;
 use crate::cli::{Compare, Model};
 use crate::report::Invocation;
 use crate::report::page::Page;
@@ -85,7 +86,10 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     for remark in &remarks {
         progress.warn(remark);
     }
-    let predicted = robustness::keep_all(&options.robustness, &images.part, &subjects, &found);
+    let file = options.robustness.predictions.as_deref();
+    let predicted = file.map_or(Ok(()), |file| {
+        predictions::write_all(file, &images.part, &subjects, &found)
+    });
     let Measured {
         profiles, versus, ..
     } = found;

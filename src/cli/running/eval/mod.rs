@@ -9,7 +9,8 @@ use super::images::Measuring;
 use super::measure::{Measure, Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::report_files::Document;
-use super::{Outcome, file_name, open_archive, open_device, open_model, robustness, show};
+use super::{Outcome, file_name, open_archive, open_device, open_model, predictions, show};
+use crate::cli::running::resolve::robustness;
 use crate::cli::{Eval, Robustness};
 use crate::prune::gates::{Gate, Verdict};
 use crate::report::Invocation;
@@ -92,9 +93,12 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     for remark in &remarks {
         progress.warn(remark);
     }
-    let predicted = found.predictions.last().map_or(Ok(()), |predictions| {
-        robustness::keep(&options.robustness, (path, &images.part), predictions)
-    });
+    let file = options.robustness.predictions.as_deref();
+    let predicted = file
+        .zip(found.predictions.last())
+        .map_or(Ok(()), |(file, said)| {
+            predictions::write(file, path, &images.part, said)
+        });
     let Some(profile) = found.profiles.pop() else {
         anyhow::bail!("nothing was measured")
     };

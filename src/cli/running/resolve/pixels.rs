@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::archive::Archive;
 use crate::cli::Data;
-use crate::cli::options::{Numbers, Size};
+use crate::cli::options::{ChannelValues, Size};
 use crate::data::{
     DataSet, Format, InputSize, Normalisation, Part, PixelRange, ResizeTo, Resizing, Transform,
 };
@@ -16,7 +16,7 @@ use crate::run::settings::Settings;
 
 impl Data {
     /// All that decides which pixels a network sees but the shape of its input.
-    pub(super) fn image_settings(&self) -> Settings {
+    pub(in crate::cli::running) fn image_settings(&self) -> Settings {
         fn text<T: ToString>(option: Option<&T>) -> serde_json::Value {
             json!(option.map(ToString::to_string))
         }
@@ -38,7 +38,7 @@ impl Data {
     ///
     /// # Errors
     /// If two options name two, or one of them leaves it open.
-    pub(super) fn input(&self) -> Result<Option<Size>> {
+    pub(in crate::cli::running) fn input(&self) -> Result<Option<Size>> {
         let resized = match self.resize {
             Some(ResizeTo::Exactly(height, width)) => Some((height, width)),
             _ => None,
@@ -74,18 +74,18 @@ impl Data {
     }
 
     /// What is done to every image of the set, for the network in this archive.
-    pub(super) fn transform(
+    pub(in crate::cli::running) fn transform(
         &self,
         archive: &Archive,
         set: &DataSet,
         progress: Progress,
     ) -> Result<Transform> {
         let input = self.input()?;
-        let Taken {
+        let NetworkInput {
             channels,
             input: taken,
             divides_by_255,
-        } = Taken::of(input, archive, set)?;
+        } = NetworkInput::of(input, archive, set)?;
         let named = self.mean.is_some() || self.std.is_some();
         if divides_by_255 && !taken.bytes && !named && self.pixel_range == PixelRange::Unit {
             progress.warn(
@@ -93,9 +93,10 @@ impl Data {
             );
         }
         Ok(Transform {
-            normalisation: match taken.bytes {
-                true => self.no_normalisation(taken)?,
-                false => self.normalisation(progress)?,
+            normalisation: if taken.bytes {
+                self.no_normalisation(taken)?
+            } else {
+                self.normalisation(progress)?
             },
             channels: Some(channels),
             size: input.map(|size| InputSize {
@@ -146,15 +147,16 @@ impl Data {
                 range.brightest()
             ));
         }
-        let or =
-            |numbers: &Option<Numbers>, usual| numbers.clone().map_or_else(|| vec![usual], |n| n.0);
+        let or = |named: &Option<ChannelValues>, usual| {
+            named.clone().map_or_else(|| vec![usual], |values| values.0)
+        };
         let (mean, std) = (or(&self.mean, 0.), or(&self.std, 1.));
         Ok(Normalisation::on(range, mean, std)?)
     }
 }
 
 /// What the network takes, as far as it can be told.
-struct Taken {
+struct NetworkInput {
     /// Those that were named, or those that the images have. Of files each may have its own; they are brought to those
     /// that the network takes.
     channels: usize,
@@ -163,7 +165,7 @@ struct Taken {
     divides_by_255: bool,
 }
 
-impl Taken {
+impl NetworkInput {
     fn of(size: Option<Size>, archive: &Archive, set: &DataSet) -> Result<Self> {
         let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
         let sides = size.map_or([height, width], |size| [size.height, size.width]);
@@ -190,7 +192,7 @@ impl Taken {
             // Why it takes no such images is told by its analysis.
             Err(_) => (Input::default(), false),
         };
-        Ok(Taken {
+        Ok(NetworkInput {
             channels,
             input,
             divides_by_255,

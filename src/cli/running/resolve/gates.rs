@@ -1,39 +1,13 @@
-//! The options of gates, and the file that can hold them.
+//! Limits, from the options of gates and from the file that can hold them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, FromArgMatches, ValueHint};
+use clap::{Args, FromArgMatches};
 
+use crate::cli::Gates;
 use crate::cli::options::{self, read_object, text_of};
 use crate::prune::gates::Limits;
-
-/// The options of gates.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "Gates (exit 1 if one is missed, 2 if one cannot be measured)")]
-pub struct Gates {
-    /// Gates from a JSON file of the options below, without dashes in front; the command line beats it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub policy: Option<PathBuf>,
-    /// Accuracy at least, as a fraction
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
-    pub min_accuracy: Option<f64>,
-    /// Points of accuracy less than --baseline at most, on the same images
-    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
-    pub max_drop: Option<f64>,
-    /// MACs at most, such as 70M
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
-    pub max_macs: Option<f64>,
-    /// Parameters at most, such as 0.5M
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
-    pub max_params: Option<f64>,
-    /// Time of a pass of one image at most, as a multiple of --baseline's, measured in turn
-    #[arg(long, value_name = "RATIO", allow_negative_numbers = true, value_parser = options::positive)]
-    pub max_latency_ratio: Option<f64>,
-    /// Lowest accuracy under --attacks, and on average under --corruptions, as a fraction
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
-    pub min_robust_accuracy: Option<f64>,
-}
 
 impl Gates {
     /// The limits asked for, with those of the policy file, if one is named; those of the command line win.
