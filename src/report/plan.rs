@@ -52,9 +52,10 @@ impl Plan {
     /// What to remove, step by step.
     #[must_use]
     pub fn into_steps(self) -> Vec<Vec<String>> {
-        match self.steps.is_empty() {
-            true => vec![self.blocks],
-            false => self.steps,
+        if self.steps.is_empty() {
+            vec![self.blocks]
+        } else {
+            self.steps
         }
     }
 

@@ -215,9 +215,10 @@ impl TreeNode {
         ]);
         let before = format!("{before}{below}");
         for (i, child) in self.children.iter().enumerate() {
-            let (branch, below) = match i + 1 == self.children.len() {
-                true => ("└── ", "    "),
-                false => ("├── ", "│   "),
+            let (branch, below) = if i + 1 == self.children.len() {
+                ("└── ", "    ")
+            } else {
+                ("├── ", "│   ")
             };
             child.add_to(table, &before, branch, below);
         }

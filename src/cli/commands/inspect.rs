@@ -248,13 +248,11 @@ impl InspectReport {
 
 fn shapes(block: &BlockReport) -> String {
     let known = |shape: &Option<Vec<i64>>| shape.as_ref().map_or("?".into(), |s| show_shape(s));
-    match block.input_shape == block.output_shape {
-        true => known(&block.output_shape),
-        false => format!(
-            "{} → {}",
-            known(&block.input_shape),
-            known(&block.output_shape)
-        ),
+    let output = known(&block.output_shape);
+    if block.input_shape == block.output_shape {
+        output
+    } else {
+        format!("{} → {output}", known(&block.input_shape))
     }
 }
 

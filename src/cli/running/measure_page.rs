@@ -2,10 +2,9 @@
 
 use super::measure::{Profile, Versus};
 use crate::prune::gates::Verdict;
-use crate::report::Invocation;
 use crate::report::page::charts::{Bar, Bars, Bin, Group, Reliability, Unit};
-use crate::report::page::{Code, Column, Facts, Headline, Section, Table};
-use crate::report::{accuracy, thousands};
+use crate::report::page::{Column, Headline, Section, Table};
+use crate::report::{in_percent, milliseconds, off_by, points, thousands};
 use crate::train::eval::Rate;
 use crate::train::robustness::Row;
 
@@ -112,7 +111,10 @@ impl Measurements<'_> {
                 String::new()
             };
             section = section.with(Reliability {
-                title: format!("Is it right as often as it says? Confidence and accuracy{of}, off by {:.2} points on average", 100. * quality.calibration_error),
+                title: format!(
+                    "Is it right as often as it says? Confidence and accuracy{of}, {}",
+                    off_by(quality.calibration_error)
+                ),
                 bins: bins.collect(),
             });
         }
@@ -208,9 +210,9 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
         let difference = versus.and_then(|v| v.accuracy_difference);
         headlines.push(Headline {
             label: "accuracy".into(),
-            value: accuracy(quality.rate.accuracy),
+            value: in_percent(quality.rate.accuracy),
             note: match difference {
-                Some(difference) => format!("{:+.2} points", 100. * difference),
+                Some(difference) => format!("{} points", points(difference)),
                 None => format!("of {} images", thousands(quality.rate.images as i64)),
             },
         });
@@ -230,7 +232,7 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
         let times = versus.and_then(|v| v.latency_ratio.first());
         headlines.push(Headline {
             label: "an image takes".into(),
-            value: format!("{:.2} ms", 1e3 * latency.spread.median),
+            value: format!("{} ms", milliseconds(latency.spread.median)),
             note: ratio(times.map(|t| t.spread.median)),
         });
     }
@@ -262,12 +264,4 @@ pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
         columns,
         rows: verdicts.iter().map(row).collect(),
     }
-}
-
-/// How to get the same again.
-pub(super) fn invocation(invocation: &Invocation) -> [Section; 2] {
-    [
-        Section::new("Configuration").with(Facts::from(invocation)),
-        Section::new("Command").with(Code(invocation.command_line.clone())),
-    ]
 }

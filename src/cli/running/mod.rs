@@ -17,6 +17,7 @@ mod prune;
 mod report_files;
 mod resolve;
 mod score;
+mod session;
 mod statistics;
 mod training;
 mod unusable;

@@ -124,6 +124,15 @@ impl Column {
     }
 }
 
+/// The sections that say how to get the same result again.
+#[must_use]
+pub fn how_to_repeat(invocation: &Invocation) -> [Section; 2] {
+    [
+        Section::new("Configuration").with(Facts::from(invocation)),
+        Section::new("Command").with(Code(invocation.command_line.clone())),
+    ]
+}
+
 /// Something to be copied, such as a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code(pub String);
@@ -346,8 +355,9 @@ fn without_controls(text: String) -> String {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
     };
-    match text.contains(leads_astray) {
-        true => text.replace(leads_astray, "\u{fffd}"),
-        false => text,
+    if text.contains(leads_astray) {
+        text.replace(leads_astray, "\u{fffd}")
+    } else {
+        text
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use tch::Device;
 
 use super::fitting::Fitting;
 use super::images::{Ready, for_pruning, noise};
@@ -17,6 +18,8 @@ use super::{
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::cli::{Model, Score};
+use crate::prune::Images;
+use crate::report::progress::Progress;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
 use crate::run::run_shapes::learned;
@@ -35,59 +38,31 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
     let files = Files::of(path, &options.statistics)?;
     let device = open_device(&options.machine)?;
     let search = options.search.into();
-    let Ready {
-        images,
-        analysis,
-        synthetic,
-        ..
-    } = for_pruning(model, &archive, &options.data, search, None, progress)?;
-    check(path, &analysis)?;
-    let other = match &other {
+    let ready = for_pruning(model, &archive, &options.data, search, None, progress)?;
+    check(path, &ready.analysis)?;
+    let columns = match other {
         Some((path, archive)) => {
-            let analysis = analyse_other(options, model, archive, &analysis.input_shape)
+            let shape = &ready.analysis.input_shape;
+            let analysis = analyse_other(options, model, &archive, shape)
                 .with_context(|| path.display().to_string())?;
             check(path, &analysis)?;
-            Some((*path, archive, analysis))
+            Some(Network {
+                path,
+                archive,
+                analysis,
+            })
         }
         None => None,
     };
     let heeded = Interrupt::heed();
-    if synthetic {
-        progress.warn(format_args!(
-            "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
-             \x20        Name a data set with --data.",
-            noise(&analysis, &images)
-        ));
-    }
-    let batch = options.data.batch_size.map(|n| n as usize);
-    let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
-    let at_a_time = batch.get().min(images.calibration.len());
-    let fitting = Fitting::new(&analysis, Work::Forward, device);
-    fitting.check_budget(options.scoring.memory, progress);
-    fitting.check(at_a_time, progress).map_err(blame(path))?;
-    let mapping = Mapping {
-        device,
-        memory: options.scoring.memory(device),
-        progress,
-    };
-    // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
-    let loader = images.plain.with_batch_size(batch);
-    let loader = loader.shuffled(options.data.seed);
-    let job = Job {
-        rows: Subject {
-            path,
-            archive: &archive,
-            analysis: &analysis,
-        },
-        columns: other.as_ref().map(|(path, archive, analysis)| Subject {
-            path,
-            archive,
-            analysis,
-        }),
-        images: (&images.calibration, &loader),
+    warn_of_noise(&ready, progress);
+    let rows = Network {
+        path,
+        archive,
+        analysis: ready.analysis,
     };
     let begun = Instant::now();
-    let ended = mapping.run(&job, &interrupt::is_asked)?;
+    let ended = compare(options, &rows, columns.as_ref(), &ready.images, device)?;
     drop(heeded);
     let Ended::Compared(map) = ended else {
         progress.warn("stopped; nothing is written");
@@ -95,9 +70,9 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
     };
     let report = MapReport {
         model: path.display().to_string(),
-        against: job.columns.map(|other| other.path.display().to_string()),
-        input_shape: analysis.input_shape.clone(),
-        synthetic,
+        against: columns.map(|other| other.path.display().to_string()),
+        input_shape: rows.analysis.input_shape,
+        synthetic: ready.synthetic,
         seconds: begun.elapsed().as_secs_f64(),
         written: files.names(),
         map,
@@ -106,6 +81,66 @@ pub(super) fn run(options: &Score, model: &Model) -> Result<Outcome> {
     report.note_skipped(progress);
     show(options.talk, &report.document(), || report.text())?;
     Ok(Outcome::Done)
+}
+
+/// A network whose blocks are the rows or the columns of the map.
+struct Network<'a> {
+    path: &'a Path,
+    archive: Archive,
+    analysis: Analysis,
+}
+
+impl Network<'_> {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            path: self.path,
+            archive: &self.archive,
+            analysis: &self.analysis,
+        }
+    }
+}
+
+fn warn_of_noise(ready: &Ready, progress: Progress) {
+    if ready.synthetic {
+        progress.warn(format_args!(
+            "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
+             \x20        Name a data set with --data.",
+            noise(&ready.analysis, &ready.images)
+        ));
+    }
+}
+
+/// Compares the blocks on images that are known to fit the memory; without `columns` with one another.
+fn compare(
+    options: &Score,
+    rows: &Network,
+    columns: Option<&Network>,
+    images: &Images,
+    device: Device,
+) -> Result<Ended> {
+    let progress = options.talk.progress();
+    let batch = options.data.batch_size.map(|n| n as usize);
+    let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
+    let at_a_time = batch.get().min(images.calibration.len());
+    let fitting = Fitting::new(&rows.analysis, Work::Forward, device);
+    fitting.check_budget(options.scoring.memory, progress);
+    fitting
+        .check(at_a_time, progress)
+        .map_err(blame(rows.path))?;
+    // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
+    let loader = images.plain.with_batch_size(batch);
+    let loader = loader.shuffled(options.data.seed);
+    let job = Job {
+        rows: rows.subject(),
+        columns: columns.map(Network::subject),
+        images: (&images.calibration, &loader),
+    };
+    let mapping = Mapping {
+        device,
+        memory: options.scoring.memory(device),
+        progress,
+    };
+    mapping.run(&job, &interrupt::is_asked)
 }
 
 /// Refuses a network that has no blocks, or whose blocks cannot be compared.

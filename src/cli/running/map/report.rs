@@ -6,7 +6,7 @@ use super::terminal;
 use crate::report::page::charts::{HeatMap, Mark, Unit};
 use crate::report::page::{Column, Fact, Facts, Headline, Page, Section, Table};
 use crate::report::progress::Progress;
-use crate::report::{SCHEMA, thousands};
+use crate::report::{SCHEMA, calibration_images};
 use crate::score::similarity::{Layer, LayerKind, Map, Skipped};
 
 /// A map, and of what.
@@ -146,11 +146,7 @@ impl MapReport {
 
     /// On which images.
     fn images(&self) -> String {
-        let what = match self.synthetic {
-            true => "images of random noise",
-            false => "calibration images",
-        };
-        format!("{} {what}", thousands(self.map.samples as i64))
+        calibration_images(self.map.samples, self.synthetic)
     }
 
     pub fn text(&self) -> String {

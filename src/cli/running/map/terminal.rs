@@ -36,22 +36,19 @@ fn has_colours() -> bool {
 
 /// At most `most` of so many places, evenly spread, both ends among them.
 fn picked(count: usize, most: usize) -> Vec<usize> {
-    match count <= most || most < 2 {
-        true => (0..count).collect(),
-        false => (0..most).map(|i| i * (count - 1) / (most - 1)).collect(),
+    if count <= most || most < 2 {
+        return (0..count).collect();
     }
+    (0..most).map(|i| i * (count - 1) / (most - 1)).collect()
 }
 
-/// What is to be said if not all are shown.
-fn left_out(shown: (usize, usize), map: &Map) -> String {
-    let (rows, columns) = (map.rows.len(), map.columns.len());
-    match shown == (rows, columns) {
-        true => String::new(),
-        false => format!(
-            "{} × {} of {rows} × {columns}; the files have all\n",
-            shown.0, shown.1
-        ),
+/// What is to be said if not all rows and columns are shown.
+fn left_out(map: &Map, rows: usize, columns: usize) -> String {
+    let (all_rows, all_columns) = (map.rows.len(), map.columns.len());
+    if (rows, columns) == (all_rows, all_columns) {
+        return String::new();
     }
+    format!("{rows} × {columns} of {all_rows} × {all_columns}; the files have all\n")
 }
 
 /// The columns by number, where the rows do not tell.
@@ -80,7 +77,7 @@ fn numbers(map: &Map, other: bool) -> String {
         table.add_row(cells);
     }
     let mut text = report::render(&table);
-    text += &left_out((rows.len(), columns.len()), map);
+    text += &left_out(map, rows.len(), columns.len());
     if other {
         text += &legend(&map.columns, &columns);
     }
@@ -104,7 +101,7 @@ fn colours(map: &Map, other: bool, width: usize) -> String {
     }
     let steps: String = (0..=10).map(|i| cell(f64::from(i) / 10.)).collect();
     let _ = writeln!(text, "\n{:<label$} {steps} 1   CKA", "0");
-    text += &left_out((rows.len(), columns.len()), map);
+    text += &left_out(map, rows.len(), columns.len());
     if other {
         text += &legend(&map.columns, &columns);
     }

@@ -132,9 +132,10 @@ impl HeatMap {
         let (rows, columns) = (self.rows.len() as f64, self.columns.len() as f64);
         let width = (WISHED / columns.max(1.)).clamp(SMALLEST, LARGEST).floor();
         // Square where rows and columns are alike.
-        let height = match self.rows == self.columns {
-            true => width,
-            false => (WISHED / rows.max(1.)).clamp(SMALLEST, 20.).floor(),
+        let height = if self.rows == self.columns {
+            width
+        } else {
+            (WISHED / rows.max(1.)).clamp(SMALLEST, 20.).floor()
         };
         let longest = widest(self.columns.iter().map(String::as_str), LONGEST_LABEL);
         let upright = longest > width - 2.;

@@ -6,6 +6,7 @@ use super::draw::{FAINT, FONT_SIZE, LINE, Size, px};
 use super::scale::{Scale, Unit};
 use super::shape::{Shape, Tone};
 use super::svg;
+use crate::report::percent_to;
 
 /// Accuracy over confidence, bin by bin (Niculescu-Mizil and Caruana, ICML 2005; Guo et al., arXiv 1706.04599, figure 1):
 /// a network that is as often right as it is confident stands on the diagonal.
@@ -104,6 +105,7 @@ impl Reliability {
     }
 }
 
+/// In whole percent.
 fn whole(fraction: f64) -> String {
-    format!("{:.0} %", 100. * fraction)
+    percent_to(0, fraction)
 }

@@ -1,6 +1,6 @@
 //! From values to places, and how values are written.
 
-use crate::report::thousands;
+use crate::report::{in_percent, percent_to, thousands};
 
 /// What values are, and so how they are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Unit {
     pub fn show(self, value: f64, span: f64) -> String {
         match self {
             Unit::Plain => format!("{value:.*}", decimals(span)),
-            Unit::Percent => format!("{:.*} %", decimals(100. * span).min(2), 100. * value),
+            Unit::Percent => percent_to(decimals(100. * span).min(2), value),
             Unit::Milliseconds => format!("{:.*} ms", decimals(1e3 * span).min(3), 1e3 * value),
             Unit::Count => count(value),
         }
@@ -33,7 +33,7 @@ impl Unit {
     pub fn exact(self, value: f64) -> String {
         match self {
             Unit::Plain => format!("{value:.6}"),
-            Unit::Percent => format!("{:.2} %", 100. * value),
+            Unit::Percent => in_percent(value),
             Unit::Milliseconds => format!("{:.3} ms", 1e3 * value),
             Unit::Count => thousands(value.round() as i64),
         }
