@@ -1,4 +1,4 @@
-//! What options choose from.
+//! Values of options that are chosen from a list of names.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -10,7 +10,7 @@ use crate::prune::Reference;
 #[cfg(feature = "torch")]
 use crate::score::criteria;
 
-/// Makes types of other rooms values of options: clap lists all of them, and reads each by its name.
+/// Lets options choose from types of other rooms, which know nothing of clap: each value has the name it has there.
 macro_rules! choices {
     ($($choice:ty),*) => {
         $(impl ValueEnum for $choice {

@@ -44,24 +44,24 @@ pub struct BlockReport {
     pub removable: bool,
     /// Why it is not removable.
     pub reason: Option<String>,
-    /// Of one sample, without the batch dimension.
+    /// The shape of one sample, without the batch dimension.
     pub input_shape: Option<Vec<i64>>,
     pub output_shape: Option<Vec<i64>>,
     /// Pixels of the image from one position of its output to the next.
     pub stride: Option<i64>,
     pub receptive_field: Option<ReceptiveField>,
     pub params: i64,
-    /// Fraction of the network's.
+    /// Fraction of the network's parameters.
     pub params_share: Option<f64>,
     pub macs: i64,
-    /// Fraction of the network's.
+    /// Fraction of the network's MACs.
     pub macs_share: Option<f64>,
-    /// By the criterion it was scored with, whose name is the key.
+    /// Its value by the criterion it was scored with. The criterion's name is the key.
     #[serde(flatten)]
     pub value: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// Calibration images it was compared on.
+    /// How many calibration images it was compared on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
 }
@@ -121,7 +121,7 @@ fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// One line under the header, nothing else.
+/// A table has a line under its header, and no other lines.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
@@ -141,7 +141,7 @@ pub fn render(table: &Table) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// The text of a table that stands on a page as well.
+/// The text of a table of a page, for terminals.
 #[must_use]
 pub fn text_of(source: &page::Table) -> String {
     let header: Vec<&str> = source.columns.iter().map(|c| c.title.as_str()).collect();

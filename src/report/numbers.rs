@@ -32,7 +32,7 @@ pub fn calibration_images(n: usize, are_noise: bool) -> String {
     format!("{} {what}", thousands(n as i64))
 }
 
-/// `3.76 %` of the whole.
+/// How much of the whole a part is: `3.76 %`
 #[must_use]
 pub fn percent(part: i64, whole: i64) -> String {
     if whole == 0 {
@@ -72,7 +72,7 @@ pub fn off_by(calibration_error: f64) -> String {
     format!("off by {:.2} points on average", 100. * calibration_error)
 }
 
-/// By how many percent of it a count changed.
+/// By how many percent a count changed.
 #[must_use]
 pub fn change(before: i64, after: i64) -> f64 {
     100. * (after - before) as f64 / before.max(1) as f64

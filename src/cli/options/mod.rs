@@ -34,7 +34,7 @@ impl FromStr for ChannelValues {
     }
 }
 
-/// An input size; channels only where they were named.
+/// An input size. It has channels only if they were named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub channels: Option<usize>,
@@ -160,7 +160,7 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// The images of this part, of so many.
+    /// Which of so many images belong to this part.
     #[must_use]
     pub fn range(self, images: usize) -> std::ops::Range<usize> {
         let bound = |parts: usize| (images as u128 * parts as u128 / self.of as u128) as usize;
@@ -232,7 +232,7 @@ pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
         .map_err(|_| "expected a whole number, 1 or more".into())
 }
 
-/// A page to write; the file beside it with the extension `json` must not be taken for options later on.
+/// A page to write. The document beside it, with the extension `json`, must not have the name of the file of options.
 ///
 /// # Errors
 /// What was expected instead.

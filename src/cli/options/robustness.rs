@@ -1,11 +1,11 @@
-//! What the options of robustness measurements take.
+//! What the options of robustness take: names of attacks and corruptions, severities, steps.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use crate::train::robustness::{Corruption, Epsilon, Severity};
 
-/// Attacks by name.
+/// An attack without its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttackName {
     Fgsm,

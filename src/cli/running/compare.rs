@@ -24,7 +24,7 @@ struct CompareReport {
 struct Entry {
     #[serde(flatten)]
     profile: Profile,
-    /// Against the first one, of which it is absent.
+    /// This network against the first one. The first one itself has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     versus: Option<Versus>,
 }
@@ -76,7 +76,7 @@ impl CompareReport {
         }
     }
 
-    /// How many images of which part.
+    /// How many images were measured, and of which part.
     fn images(&self) -> String {
         let images = self.head.images.unwrap_or_default();
         format!("{} {} images", thousands(images as i64), self.head.part)
@@ -135,7 +135,7 @@ impl Report for CompareReport {
     }
 }
 
-/// A, B, C, …; numbers where letters end.
+/// What a network is called in tables: A, B, C and so on, and a number after Z.
 fn letter(at: usize) -> String {
     match u8::try_from(at) {
         Ok(at) if at < 26 => char::from(b'A' + at).to_string(),

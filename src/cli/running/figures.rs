@@ -1,4 +1,5 @@
-//! Networks side by side: a column a network, a row a figure. `compare` prints it, and the pages show it.
+//! Networks side by side: a column for each network, a row for each figure. `compare` prints this table, and the pages show
+//! it.
 
 use super::measure::{Profile, Versus};
 use super::measure_page::Measurements;
@@ -8,7 +9,7 @@ use crate::run::memory::Memory;
 use crate::train::eval::{Latency, Ratio};
 
 impl Measurements<'_> {
-    /// Every figure that was measured of a network at least.
+    /// Every figure that was measured of at least one network.
     pub fn figures(&self) -> Table {
         let mut columns = vec![Column::words("")];
         columns.extend(self.names.iter().map(|name| Column::numbers(name)));
@@ -124,7 +125,7 @@ impl Measurements<'_> {
         }
     }
 
-    /// Attacks and corruptions in words, the same for every network.
+    /// The attacks and corruptions in words. They are the same for every network.
     fn conditions(&self) -> Vec<String> {
         let first = self.profiles.iter().find_map(|p| p.robustness.as_ref());
         let rows = first.iter().flat_map(|r| &r.rows);
@@ -141,5 +142,5 @@ impl Measurements<'_> {
     }
 }
 
-/// One a network.
+/// One cell for each network; `None` where it has no such figure.
 type Cells = Vec<Option<String>>;

@@ -8,7 +8,7 @@ use crate::report::{in_percent, milliseconds, off_by, points, thousands};
 use crate::train::eval::Rate;
 use crate::train::robustness::Row;
 
-/// Sentences on why the figures may not be what they seem, to stand behind others.
+/// The warnings as sentences that stand behind others: they say why the figures may not be what they seem.
 pub(super) fn warned(warnings: &[String]) -> String {
     let sentence = |warning: &String| format!(" WARNING: {warning}.");
     warnings.iter().map(sentence).collect()
@@ -19,12 +19,12 @@ pub(super) struct Measurements<'a> {
     /// What each is called in charts.
     pub names: Vec<String>,
     pub profiles: Vec<&'a Profile>,
-    /// Of all but the first.
+    /// What each but the first is against the first.
     pub versus: Vec<&'a Versus>,
 }
 
 impl Measurements<'_> {
-    /// Everything that was measured, a section a subject.
+    /// Everything that was measured, in sections by subject.
     pub fn sections(&self) -> Vec<Section> {
         let mut sections = vec![Section::new("Networks").with(self.table())];
         sections.extend(self.quality());
@@ -61,7 +61,7 @@ impl Measurements<'_> {
         }
     }
 
-    /// The figures below the files that they are of.
+    /// The table of figures, with the file of each network above.
     fn table(&self) -> Table {
         let mut table = self.figures();
         let files = self.profiles.iter().map(|p| p.model.clone());
@@ -244,7 +244,7 @@ pub(super) fn gates(verdicts: &[Verdict]) -> Option<Section> {
     (!verdicts.is_empty()).then(|| Section::new("Gates").with(gates_table(verdicts)))
 }
 
-/// A row a gate.
+/// A table with a row for each gate.
 pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
     let columns = vec![
         Column::words("gate"),

@@ -56,19 +56,19 @@ impl<'a> From<&'a Compare> for Asked<'a> {
     }
 }
 
-/// Images, and what networks are measured for on them.
+/// Images to measure networks on, and what is measured.
 pub(super) struct Session<'a> {
     asked: Asked<'a>,
     progress: Progress,
     files: Option<ReportFiles>,
     device: Device,
     pub images: Measuring,
-    /// What else to look at the images under, if anything.
+    /// What is measured beyond plain accuracy, if anything.
     plan: Option<Plan>,
 }
 
 impl<'a> Session<'a> {
-    /// Opens the images, for the network in this archive, after it is known that the report can be written.
+    /// Makes sure that the report can be written, and opens the images for the network in this archive.
     ///
     /// # Errors
     /// If a file to write exists already, or the images cannot be used.
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Fits the batches to the networks, and gives the first doubt whether the labels are those of the networks.
+    /// Fits the batches to the networks. Gives the first doubt whether the labels mean the classes of the networks.
     ///
     /// # Errors
     /// If a network cannot run on the images.
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
         self.images.warnings.extend(remarks);
     }
 
-    /// What the command's document begins with.
+    /// The beginning of the command's document.
     pub fn head(&self, command: &'static str) -> Head {
         Head {
             schema: SCHEMA,
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What the command's document ends with.
+    /// The end of the command's document.
     pub fn foot(&self) -> Foot {
         Foot {
             warnings: self.images.warnings.clone(),
@@ -163,8 +163,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes the files of the report, where they are asked for. What was measured is told whatever becomes of them, and
-    /// of the `other` files.
+    /// Writes the files of the report, if they are asked for, and tells what was measured: even if these files or the
+    /// `other` ones could not be written.
     ///
     /// # Errors
     /// If the result cannot be told, or a file cannot be written.
@@ -194,14 +194,14 @@ pub(super) trait Report: Serialize {
     fn text(&self) -> String;
 }
 
-/// On what, and how, networks were measured.
+/// The images and the machine that networks were measured with.
 #[derive(Serialize)]
 pub(super) struct Head {
     schema: u32,
     command: &'static str,
     /// The part of the data set that was measured: `test` or `train`; `noise` without data.
     pub part: &'static str,
-    /// How many they are, where the figures of a network do not say it.
+    /// How many images there are, if the figures of a network do not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<usize>,
     device: String,

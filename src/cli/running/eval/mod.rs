@@ -24,7 +24,7 @@ struct EvalReport {
     head: Head,
     #[serde(flatten)]
     profile: Profile,
-    /// Of batches.
+    /// Images per second in batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     images_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ fn check_labels(limits: &Limits, images: &Measuring, doubt: Option<&String>) -> 
     images.classes.check(doubt, &what)
 }
 
-/// Why what a gate is about will not be measured; known before anything runs.
+/// Why the figure that a gate limits will not be measured. This is known before anything runs.
 fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static str> {
     let no_labels = match (images.part.labels(), &options.data.data) {
         (Some(_), _) => None,
@@ -120,7 +120,7 @@ fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static s
     }
 }
 
-/// What a gate is about, of what was measured.
+/// The measured figure that a gate limits.
 fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
     let own = found.profiles.last();
     let versus = found.versus.last();

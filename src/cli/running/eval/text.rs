@@ -7,7 +7,7 @@ use crate::report::{
 use crate::run::memory::Memory;
 use crate::train::eval::{Latency, Quality, Rate};
 
-/// One network, a line a figure.
+/// The figures of one network, a line for each.
 pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
     let mut lines = Vec::new();
     if let Some(quality) = &profile.quality {
@@ -70,10 +70,10 @@ pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> Stri
     format!("{}\n{lines}{classes}", profile.model)
 }
 
-/// So many classes have a line each; of more the least recognised are named.
+/// Up to so many classes have a line each. Of more classes only the least recognised are named.
 const MOST_CLASSES: usize = 20;
 
-/// A line a class.
+/// A table with a line for each class.
 fn classes_table(quality: &Quality) -> String {
     const BAR: usize = 20;
     let mut table = report::table(&["class", "images", "accuracy", "95 %", ""]);
@@ -122,7 +122,7 @@ fn latency_text(latency: &Latency, machine: &str) -> String {
     }
 }
 
-/// A network against another, a line a figure.
+/// The figures of a network against another one, a line for each.
 pub(super) fn versus_text(versus: &Versus) -> String {
     let mut lines = Vec::new();
     if let (Some(difference), Some([low, high])) = (

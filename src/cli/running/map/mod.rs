@@ -1,4 +1,4 @@
-//! `ckaprune score --map`: how alike all blocks are, each to each.
+//! `ckaprune score --map`: how alike each two blocks are.
 
 mod files;
 mod report;
@@ -110,7 +110,8 @@ fn warn_of_noise(ready: &Ready, progress: Progress) {
     }
 }
 
-/// Compares the blocks on images that are known to fit the memory; without `columns` with one another.
+/// Compares the blocks of `rows` with those of `columns`, or with one another if there is no other network. Refuses
+/// images that do not fit the memory.
 fn compare(
     options: &Score,
     rows: &Network,
@@ -152,7 +153,7 @@ fn check(path: &Path, analysis: &Analysis) -> Result<()> {
     require_blocks(path, analysis)
 }
 
-/// The other network, for images of the same shape.
+/// Analyses the other network for images of the same shape.
 fn analyse_other(
     options: &Score,
     model: &Model,
@@ -168,7 +169,7 @@ fn analyse_other(
         };
         Analysis::of(archive, &request)
     };
-    // The key is that of the first network's output, and need not be one of this.
+    // The key names an output of the first network. This one may have none of that name.
     let found = analyse(model.output_key.clone()).or_else(|_| analyse(None));
     Ok(learned(archive, found?))
 }

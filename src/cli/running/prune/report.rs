@@ -19,7 +19,7 @@ pub(super) struct PruneReport {
     pub model: String,
     pub output: String,
     pub input_shape: Vec<i64>,
-    /// Calibration images.
+    /// How many calibration images there were.
     pub samples: usize,
     /// What the network gives in place of scores before softmax; absent where it gives those.
     #[serde(skip_serializing_if = "Scale::is_usual")]
@@ -30,11 +30,11 @@ pub(super) struct PruneReport {
     pub seed: u64,
     /// Paths of the blocks that the exported network lacks, in the order of removal.
     pub removed: Vec<String>,
-    /// Of the network that the first block is taken from: as given, or pretrained.
+    /// The figures of the network that the first block is taken from: as given, or pretrained.
     pub before: Figures,
-    /// Of the exported file, read back.
+    /// The figures of the exported file, which is read back for that.
     pub after: Figures,
-    /// The unpruned network after the same number of fine-tuning epochs.
+    /// The figures of the unpruned network after the same number of fine-tuning epochs.
     pub baseline: Option<Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretraining: Option<Tuning>,
@@ -45,10 +45,10 @@ pub(super) struct PruneReport {
     /// Removals that cost too much accuracy and were undone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rolled_back: Vec<Iteration>,
-    /// Of the network that was exported, after the last removal and its fine-tuning.
+    /// The fine-tuning of the exported network that came after the last removal and its own fine-tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_tuning: Option<Tuning>,
-    /// Fine-tuning epochs that the exported network has behind it.
+    /// In how many epochs the exported network was fine-tuned.
     #[serde(skip)]
     pub epochs: usize,
     /// Why the figures may not be what they seem.
@@ -111,7 +111,7 @@ impl PruneReport {
         attempts.first().map_or("CKA", |(i, _)| i.value.word())
     }
 
-    /// Every removal. Accuracies have bars on terminals, if they are asked for.
+    /// A table with every removal. On a terminal accuracies have `bars`, if they are asked for.
     pub fn iteration_table(&self, bars: bool) -> Table {
         let measured = self.before.accuracy.is_some();
         let validated = self.before.validation_accuracy.is_some();
@@ -179,7 +179,7 @@ impl PruneReport {
         }
     }
 
-    /// The unpruned network: tuned as long, where it was, or else as it was given.
+    /// The unpruned network: fine-tuned as long, if that was asked for, or else as it was given.
     fn full(&self) -> Figures {
         self.baseline.unwrap_or(self.before)
     }
@@ -232,7 +232,7 @@ impl PruneReport {
         rows
     }
 
-    /// Fine-tuning does not change the speed of the unpruned network.
+    /// The unpruned network is as quick as before: fine-tuning does not change that.
     fn speed(&self) -> Vec<Compared> {
         let (before, after) = (&self.before, &self.after);
         let mut rows = Vec::new();
@@ -266,10 +266,10 @@ struct Compared {
     full: String,
 }
 
-/// Of a bar for an accuracy, in characters.
+/// Width of the bar for an accuracy, in characters.
 const BAR_WIDTH: usize = 12;
 
-/// What was measured, or that it was not.
+/// The value in words, or a dash where nothing was measured.
 fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".into(), show)
 }

@@ -10,11 +10,11 @@ use crate::cli::options::{self, read_object, text_of};
 use crate::prune::gates::Limits;
 
 impl Gates {
-    /// The limits asked for, with those of the policy file, if one is named; those of the command line win.
+    /// The limits of the command line, and those of the policy file if one is named. The command line wins.
     ///
     /// # Errors
-    /// If the file cannot be read, holds no gate, or holds a key or a value that is none: a gate that was meant and is
-    /// not checked must not look green.
+    /// If the file cannot be read, has no gate, or has a key or a value that is not one of a gate. Otherwise a gate that
+    /// somebody meant would pass unchecked.
     pub fn limits(&self) -> Result<Limits> {
         let policy = match &self.policy {
             Some(file) => read_policy(file)?,
@@ -70,7 +70,7 @@ mod tests {
         Gates::from_arg_matches(&command.get_matches_from(all)).unwrap()
     }
 
-    /// One limit, and whether each of the measured values keeps it.
+    /// Whether each of the measured values keeps the limit.
     fn kept(argument: &str, measured: [f64; 3]) -> [bool; 3] {
         measured.map(|value| limits(&[argument]).check(|_| Ok(value)).unwrap()[0].met)
     }

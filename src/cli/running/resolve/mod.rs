@@ -1,5 +1,4 @@
-//! What groups of options mean: each is turned here into plain values of the other rooms, and nothing behind reads the
-//! options themselves.
+//! What groups of options mean: here they become plain values of the other rooms.
 
 mod gates;
 mod pixels;

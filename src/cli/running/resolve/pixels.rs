@@ -1,4 +1,4 @@
-//! From the data options to what becomes of every image.
+//! From the options of data to what is done to every image.
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::report::progress::Progress;
 use crate::run::settings::Settings;
 
 impl Data {
-    /// All that decides which pixels a network sees but the shape of its input.
+    /// The options that decide which pixels a network sees, without those of the input's shape.
     pub(in crate::cli::running) fn image_settings(&self) -> Settings {
         fn text<T: ToString>(option: Option<&T>) -> serde_json::Value {
             json!(option.map(ToString::to_string))
@@ -34,10 +34,10 @@ impl Data {
         settings.into_iter().collect()
     }
 
-    /// Size of the network's input, where an option names it.
+    /// The size of the network's input, if an option names it.
     ///
     /// # Errors
-    /// If two options name two, or one of them leaves it open.
+    /// If two options name different sizes, or an option needs a size that none names.
     pub(in crate::cli::running) fn input(&self) -> Result<Option<Size>> {
         let resized = match self.resize {
             Some(ResizeTo::Exactly(height, width)) => Some((height, width)),
@@ -73,7 +73,7 @@ impl Data {
         }))
     }
 
-    /// What is done to every image of the set, for the network in this archive.
+    /// What is done to every image of the set before the network in this archive is given it.
     pub(in crate::cli::running) fn transform(
         &self,
         archive: &Archive,
@@ -108,7 +108,7 @@ impl Data {
         })
     }
 
-    /// How images are brought to that size; `None` where the options name nothing but the size.
+    /// How images are brought to this size. `None` if the options name nothing but the size.
     fn resizing(&self, input: Size) -> Result<Option<Resizing>> {
         let to = match (self.resize, self.crop_pct) {
             (Some(to), _) => to,
@@ -128,7 +128,7 @@ impl Data {
         }))
     }
 
-    /// Bytes as they are.
+    /// Leaves bytes as they are.
     fn no_normalisation(&self, taken: Input) -> Result<Normalisation> {
         if self.mean.is_some() || self.std.is_some() {
             bail!(
@@ -155,13 +155,13 @@ impl Data {
     }
 }
 
-/// What the network takes, as far as it can be told.
+/// What the network takes, as far as its code shows it.
 struct NetworkInput {
-    /// Those that were named, or those that the images have. Of files each may have its own; they are brought to those
-    /// that the network takes.
+    /// The channels that were named, or those that the images have. Image files may differ in them, so they are brought to
+    /// those that the network takes.
     channels: usize,
     input: Input,
-    /// Its code says so of pixels that are not known to be bytes.
+    /// The code divides pixels by 255, although it does not say that they are bytes.
     divides_by_255: bool,
 }
 
@@ -189,7 +189,7 @@ impl NetworkInput {
                 Input::of(&network, &program, layout),
                 divides_by_255(&program),
             ),
-            // Why it takes no such images is told by its analysis.
+            // The analysis of the network tells why it takes no such images.
             Err(_) => (Input::default(), false),
         };
         Ok(NetworkInput {

@@ -13,8 +13,9 @@ use crate::report::progress::Progress;
 use crate::run::export::check_file;
 use crate::train::robustness::{Attack, Foreign, Plan, Severity, same_classes};
 
-/// Everything that can be wrong with the options, before the network runs; `None` if nothing is asked for. `images` are
-/// those that accuracy is measured on; files that are left out of the others are counted there as well.
+/// What is measured beyond plain accuracy; `None` if nothing is asked for. All that can be wrong with the options is told
+/// before the network runs. `images` are those that accuracy is measured on: files of the foreign ones that cannot be used
+/// are counted with theirs.
 ///
 /// # Errors
 /// If the images have no labels, the file of predictions cannot be written, or the foreign images cannot be used.
@@ -85,8 +86,8 @@ fn check_free(file: &Path) -> Result<()> {
     check_file(file, false, "--predictions")
 }
 
-/// The images of `--ood`, which must fit the network as those do that accuracy is measured on. Files that cannot be used
-/// are counted with those.
+/// Opens the images of `--ood`, which must fit the network as the others do. Files that cannot be used are counted with
+/// those of the others.
 fn foreign_images(
     path: &Path,
     options: &Robustness,
@@ -108,7 +109,7 @@ fn foreign_images(
     Ok(foreign)
 }
 
-/// All images of a data set that has other ones than the network `known`s.
+/// Opens a data set whose images are of another kind. `known` are the classes of the network.
 fn open_foreign(path: &Path, known: &[String], progress: Progress) -> Result<Foreign> {
     let shown = path.display();
     if !path.exists() {

@@ -26,7 +26,7 @@ pub struct Bars {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
     pub label: String,
-    /// One a series; `None` where nothing was measured.
+    /// One for each series; `None` where nothing was measured.
     pub bars: Vec<Option<Bar>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A value alone.
+    /// A bar without an interval and without a note.
     #[must_use]
     pub fn of(value: f64) -> Self {
         Bar {
@@ -206,7 +206,7 @@ impl Group {
     }
 }
 
-/// Full, hatched, empty, and thin: told apart without colour.
+/// How the bars of a series are filled: full, hatched, empty or thin, so that nobody needs colour to tell them apart.
 fn filling(series: usize, area: Rect) -> Markup {
     let tone = Tone::ALL[series % Tone::ALL.len()];
     let (class, ink) = (tone.class(), tone.ink());

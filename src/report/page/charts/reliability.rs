@@ -17,7 +17,7 @@ pub struct Reliability {
     pub bins: Vec<Bin>,
 }
 
-/// Images whose confidence lies between two values. One without images is left out.
+/// Images whose confidence lies between two values. A bin without images is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
     /// Ends of the bin, fractions.
@@ -33,9 +33,9 @@ pub struct Bin {
 const LEFT: f64 = 50.;
 const SIDE: f64 = 260.;
 const TOP: f64 = 24.;
-/// Of the tallest count of images.
+/// Height of the bar of the bin with the most images.
 const COUNTS: f64 = 40.;
-/// Between the plot and the counts.
+/// Distance between the plot and these bars.
 const GAP: f64 = 14.;
 
 impl Reliability {
@@ -105,7 +105,7 @@ impl Reliability {
     }
 }
 
-/// In whole percent.
+/// A fraction in whole percent.
 fn whole(fraction: f64) -> String {
     percent_to(0, fraction)
 }

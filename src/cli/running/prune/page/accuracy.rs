@@ -18,7 +18,7 @@ pub(super) fn section(report: &PruneReport) -> Section {
 /// The networks of a run as points.
 struct Chart<'a> {
     report: &'a PruneReport,
-    /// Accuracies are those on test images, of which there are some; else those on images set aside.
+    /// Accuracies are those on test images. Otherwise there are none, and accuracies are those on images set aside.
     tested: bool,
 }
 

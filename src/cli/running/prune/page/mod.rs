@@ -231,8 +231,8 @@ fn capital(word: &str) -> String {
         .map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
 }
 
-/// The values without the twentieth that is farthest from being removed: a single block that the network cannot do
-/// without would leave no colours for all others.
+/// The range of the values, without the twentieth of them that is farthest from removal. Otherwise a single block that the
+/// network cannot do without would leave no colours for the others.
 fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
     let mut scores: Vec<&Score> = scores.filter(|s| s.number().is_finite()).collect();
     scores.sort_by(|a, b| a.value.order(&b.value));
@@ -244,7 +244,7 @@ fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
     })
 }
 
-/// Times, where they were taken.
+/// The times, if they were taken.
 fn speed(report: &PruneReport) -> Option<Section> {
     let group = |label: String, value: Option<f64>| {
         Some(Group {
