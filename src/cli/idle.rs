@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 /// The options of a command, and how they were given.
-pub struct Asked<'a>(&'a ArgMatches);
+pub struct GivenOptions<'a>(&'a ArgMatches);
 
-impl Asked<'_> {
+impl GivenOptions<'_> {
     /// Whether an option was given, on the command line or in a file.
     fn has(&self, option: &str) -> bool {
         self.0.value_source(&id(option)) == Some(ValueSource::CommandLine)
@@ -37,7 +37,7 @@ fn id(option: &str) -> String {
 pub struct Idle {
     pub commands: &'static [&'static str],
     pub options: &'static [&'static str],
-    does_something: fn(&Asked) -> bool,
+    does_something: fn(&GivenOptions) -> bool,
     /// Why they do nothing otherwise: the end of the sentence "--option does nothing ...".
     otherwise: &'static str,
 }
@@ -45,7 +45,7 @@ pub struct Idle {
 const fn idle(
     commands: &'static [&'static str],
     options: &'static [&'static str],
-    does_something: fn(&Asked) -> bool,
+    does_something: fn(&GivenOptions) -> bool,
     otherwise: &'static str,
 ) -> Idle {
     Idle {
@@ -201,7 +201,7 @@ pub const IDLE: &[Idle] = &[
 /// of those, because one file serves several commands.
 #[must_use]
 pub fn idle_options(command: &str, typed: &ArgMatches, all: &ArgMatches) -> Vec<String> {
-    let (typed, all) = (Asked(typed), Asked(all));
+    let (typed, all) = (GivenOptions(typed), GivenOptions(all));
     let mut said: Vec<(&str, String)> = Vec::new();
     for entry in IDLE
         .iter()

@@ -18,7 +18,7 @@ use crate::train::robustness::Plan;
 
 /// The options that both commands have.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct SharedOptions<'a> {
     data: &'a Data,
     speed: Speed,
     robustness: &'a Robustness,
@@ -28,9 +28,9 @@ pub(super) struct Asked<'a> {
     talk: Talk,
 }
 
-impl<'a> From<&'a Eval> for Asked<'a> {
+impl<'a> From<&'a Eval> for SharedOptions<'a> {
     fn from(options: &'a Eval) -> Self {
-        Asked {
+        SharedOptions {
             data: &options.data,
             speed: options.speed,
             robustness: &options.robustness,
@@ -42,9 +42,9 @@ impl<'a> From<&'a Eval> for Asked<'a> {
     }
 }
 
-impl<'a> From<&'a Compare> for Asked<'a> {
+impl<'a> From<&'a Compare> for SharedOptions<'a> {
     fn from(options: &'a Compare) -> Self {
-        Asked {
+        SharedOptions {
             data: &options.data,
             speed: options.speed,
             robustness: &options.robustness,
@@ -58,7 +58,7 @@ impl<'a> From<&'a Compare> for Asked<'a> {
 
 /// Images to measure networks on, and what is measured.
 pub(super) struct Session<'a> {
-    asked: Asked<'a>,
+    options: SharedOptions<'a>,
     progress: Progress,
     files: Option<ReportFiles>,
     device: Device,
@@ -72,16 +72,16 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// If a file to write exists already, or the images cannot be used.
-    pub fn open(asked: Asked<'a>, model: &Model, archive: &Archive) -> Result<Self> {
-        let progress = asked.talk.progress();
-        let files = asked.report.files(asked.force, None)?;
-        if let (Some(files), Some(predictions)) = (&files, &asked.robustness.predictions) {
+    pub fn open(options: SharedOptions<'a>, model: &Model, archive: &Archive) -> Result<Self> {
+        let progress = options.talk.progress();
+        let files = options.report.files(options.force, None)?;
+        if let (Some(files), Some(predictions)) = (&files, &options.robustness.predictions) {
             files.keep_apart(predictions, "--predictions")?;
         }
-        let device = open_device(asked.machine)?;
+        let device = open_device(options.machine)?;
         Ok(Session {
-            images: Measuring::open(model, archive, asked.data, progress)?,
-            asked,
+            images: Measuring::open(model, archive, options.data, progress)?,
+            options,
             progress,
             files,
             device,
@@ -94,9 +94,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the options of robustness ask for what cannot be done.
     pub fn plan(&mut self) -> Result<()> {
-        let Asked {
+        let SharedOptions {
             robustness, data, ..
-        } = self.asked;
+        } = self.options;
         self.plan = robustness::plan(robustness, &mut self.images, data, self.progress)?;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
             device, progress, ..
         } = self;
         let how = (self.plan.as_ref(), device, progress);
-        let mut images = self.images.fit(subjects, self.asked.data, how)?;
+        let mut images = self.images.fit(subjects, self.options.data, how)?;
         let doubt = images.doubts(subjects, device, progress)?;
         Ok((Session { images, ..self }, doubt))
     }
@@ -120,14 +120,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If one cannot run on the images.
     pub fn measure(&self, subjects: &[Subject]) -> Result<Measured> {
-        let samples = self.asked.robustness.robust_samples.0;
+        let samples = self.options.robustness.robust_samples.0;
         let measure = Measure {
             images: &self.images,
             device: self.device,
             robustness: self.plan.as_ref().map(|plan| (plan, samples)),
-            passes: self.asked.speed.passes,
-            samples: self.asked.data.samples.0,
-            seed: self.asked.data.seed,
+            passes: self.options.speed.passes,
+            samples: self.options.data.samples.0,
+            seed: self.options.data.seed,
             progress: self.progress,
         };
         measure.run(subjects)
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
             };
             files.write(&report.page(invocation), &document, self.progress)
         });
-        show(self.asked.talk, report, || report.text())?;
+        show(self.options.talk, report, || report.text())?;
         other.and(written)
     }
 }
