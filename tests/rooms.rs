@@ -1,4 +1,5 @@
-//! The rooms of `src/` stand in an order, and each imports only from those before it.
+//! The rooms of `src/` stand in an order, and each imports only from those before it. None but the last knows how a
+//! command line is read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,4 +50,15 @@ fn every_room_imports_only_from_rooms_before_it() {
         }
     }
     assert_eq!(seen, [true; ROOMS.len()]);
+}
+
+#[test]
+fn only_the_command_line_knows_of_clap() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let cli = source.join("cli");
+    for file in files(&source).iter().filter(|f| !f.starts_with(&cli)) {
+        let text = fs::read_to_string(file).unwrap();
+        let line = text.lines().find(|line| line.contains("clap"));
+        assert_eq!(line, None, "{}", file.display());
+    }
 }

@@ -30,7 +30,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::program::ast::CallId;
@@ -128,8 +127,7 @@ impl fmt::Display for Reason {
 
 /// How finely the network is divided: a module with all the residual sums in it is one block, or each sum `x + f(x)` is
 /// one of its own.
-// Its variants have no comments of their own, which `--help` would print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     #[default]
@@ -137,14 +135,42 @@ pub enum Granularity {
     Fine,
 }
 
-/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of
-/// the one it takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+impl Granularity {
+    /// In the order in which they are listed.
+    pub const ALL: [Granularity; 2] = [Granularity::Block, Granularity::Fine];
+
+    /// As options and documents have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Granularity::Block => "block",
+            Granularity::Fine => "fine",
+        }
+    }
+}
+
+/// What may be removed: residual blocks `x + f(x)`, or everything with parameters that gives a tensor of the shape of the
+/// one it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Candidates {
     #[default]
     Residual,
     All,
+}
+
+impl Candidates {
+    /// In the order in which they are listed.
+    pub const ALL: [Candidates; 2] = [Candidates::Residual, Candidates::All];
+
+    /// As options and documents have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Candidates::Residual => "residual",
+            Candidates::All => "all",
+        }
+    }
 }
 
 /// What counts as a block.

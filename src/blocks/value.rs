@@ -2,12 +2,10 @@
 
 use std::cmp::Ordering;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The criteria by name.
-// Its variants have no comments of their own, which `--help` would print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Name {
     #[default]
@@ -20,6 +18,29 @@ pub enum Name {
 }
 
 impl Name {
+    /// In the order in which they are listed.
+    pub const ALL: [Name; 6] = [
+        Name::Cka,
+        Name::CkaDebiased,
+        Name::BlockInfluence,
+        Name::L1,
+        Name::Random,
+        Name::Consensus,
+    ];
+
+    /// As options and documents have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Name::Cka => "cka",
+            Name::CkaDebiased => "cka-debiased",
+            Name::BlockInfluence => "block-influence",
+            Name::L1 => "l1",
+            Name::Random => "random",
+            Name::Consensus => "consensus",
+        }
+    }
+
     /// Whether the value depends on images.
     #[must_use]
     pub fn looks_at_images(self) -> bool {

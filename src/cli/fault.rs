@@ -1,4 +1,4 @@
-//! Panics: none should reach a user, and one that does is told as any other error.
+//! Panics. None should reach a user; if one does, it is told like any other error.
 
 use std::any::Any;
 use std::panic;
@@ -11,10 +11,10 @@ use crate::report::progress::say;
 use crate::run::failure::Failure;
 use crate::run::failure::Original;
 
-/// Whether a panic was told of: one that travels through threads is the same.
+/// Whether a panic was told. The same panic can come again from another thread.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// From now on a panic is one message in our words, the panic's own being shown if that is to be `verbose`.
+/// From now on a panic is told in one message of our own. If it is to be `verbose`, the panic's own words follow.
 pub fn tell_in_our_words(verbose: bool) {
     panic::set_hook(Box::new(move |info| {
         if !TOLD.swap(true, Ordering::SeqCst) {
@@ -26,7 +26,7 @@ pub fn tell_in_our_words(verbose: bool) {
 }
 
 fn explain(said: &str, place: &str) -> anyhow::Error {
-    // Some calls of libtorch have no other way to fail.
+    // Some calls of libtorch can fail only by a panic.
     if said.contains("Torch(\"") {
         return Failure::of(&said.replace("\\n", "\n")).into();
     }

@@ -6,7 +6,9 @@ use clap::{Args, ValueHint};
 
 use super::*;
 use crate::blocks::{Candidates, Globs, Granularity};
-use crate::cli::options::{self, Augmentation, Numbers, Places, SampleCount, Sides, Size};
+use crate::cli::options::{
+    self, Augmentation, ChannelValues, Milestones, SampleCount, Sides, Size,
+};
 use crate::data::{Interpolation, PixelRange, ResizeTo};
 use crate::program::output::OutputKey;
 
@@ -45,10 +47,10 @@ pub struct Data {
     pub pixel_range: PixelRange,
     /// Mean of the pixels, a value per channel
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
-    pub mean: Option<Numbers>,
+    pub mean: Option<ChannelValues>,
     /// Standard deviation of the pixels, a value per channel
     #[arg(long, value_name = "R,G,B", allow_hyphen_values = true, value_parser = options::deviations)]
-    pub std: Option<Numbers>,
+    pub std: Option<ChannelValues>,
     /// Input as SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH [default: as the images are]
     #[arg(long, value_name = "SIZE")]
     pub input_size: Option<Size>,
@@ -110,7 +112,7 @@ pub struct Training {
     pub schedule: Schedule,
     /// Where `--schedule steps` makes the rate a tenth, in parts of the epochs
     #[arg(long, value_name = "PARTS", default_value = "0.5,0.75")]
-    pub milestones: Places,
+    pub milestones: Milestones,
     /// Epochs in which the rate rises to its highest
     #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true, value_parser = options::non_negative)]
     pub warm_up: f64,
@@ -168,7 +170,7 @@ pub struct Output {
     pub force: bool,
 }
 
-/// A page of charts.
+/// What a command says, and how.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct Talk {

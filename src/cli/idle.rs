@@ -1,12 +1,12 @@
-//! Options that do nothing beside others, or in a command that shares them with others.
+//! Options that were given and do nothing: because of other options, or in this command.
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-/// What else was asked for.
-pub struct Asked<'a>(&'a ArgMatches);
+/// The options of a command, and how they were given.
+pub struct GivenOptions<'a>(&'a ArgMatches);
 
-impl Asked<'_> {
+impl GivenOptions<'_> {
     /// Whether an option was given, on the command line or in a file.
     fn has(&self, option: &str) -> bool {
         self.0.value_source(&id(option)) == Some(ValueSource::CommandLine)
@@ -33,19 +33,19 @@ fn id(option: &str) -> String {
     option.replace('-', "_")
 }
 
-/// When options do something.
+/// Options that do something only under a condition.
 pub struct Idle {
     pub commands: &'static [&'static str],
     pub options: &'static [&'static str],
-    does_something: fn(&Asked) -> bool,
-    /// Behind "does nothing".
+    does_something: fn(&GivenOptions) -> bool,
+    /// Why they do nothing otherwise: the end of the sentence "--option does nothing ...".
     otherwise: &'static str,
 }
 
 const fn idle(
     commands: &'static [&'static str],
     options: &'static [&'static str],
-    does_something: fn(&Asked) -> bool,
+    does_something: fn(&GivenOptions) -> bool,
     otherwise: &'static str,
 ) -> Idle {
     Idle {
@@ -62,7 +62,7 @@ const MEASURES: &[&str] = &["eval", "compare"];
 const PIXELS: &[&str] = &["mean", "std", "resize", "crop", "crop-pct", "interpolation"];
 const SELECTION: &[&str] = &["keep", "only", "min-blocks-per-stage"];
 
-/// All of them. Where clap refuses a combination itself it is not here.
+/// All such options. Combinations that clap refuses are not among them.
 pub const IDLE: &[Idle] = &[
     idle(
         TRAINS,
@@ -197,11 +197,11 @@ pub const IDLE: &[Idle] = &[
     ),
 ];
 
-/// What to say of the options that were typed and do nothing. `all` are those of a file as well, which serves several
-/// commands.
+/// A sentence on each option that was typed and does nothing. `all` has the options from a file as well: nothing is said
+/// of those, because one file serves several commands.
 #[must_use]
 pub fn idle_options(command: &str, typed: &ArgMatches, all: &ArgMatches) -> Vec<String> {
-    let (typed, all) = (Asked(typed), Asked(all));
+    let (typed, all) = (GivenOptions(typed), GivenOptions(all));
     let mut said: Vec<(&str, String)> = Vec::new();
     for entry in IDLE
         .iter()

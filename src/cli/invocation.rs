@@ -1,4 +1,4 @@
-//! The command line as reports tell it.
+//! The command line as reports show it.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::Cli;
 use crate::report::Invocation;
 
-/// Of the words of a command line, and of what clap made of it and of the options in a file.
+/// Makes it from the words of the command line, and from what clap read in them and in the file of options.
 #[must_use]
 pub fn invocation(typed: &[OsString], matches: &ArgMatches) -> Invocation {
     let words: Vec<String> = typed
@@ -17,7 +17,7 @@ pub fn invocation(typed: &[OsString], matches: &ArgMatches) -> Invocation {
         .map(|w| w.to_string_lossy().into_owned())
         .collect();
     let mut invocation = Invocation {
-        // Only a word with a NUL cannot be quoted, and none reaches a program.
+        // Only a word with a NUL cannot be quoted, and no program is ever given one.
         command_line: shlex::try_join(words.iter().map(String::as_str))
             .unwrap_or_else(|_| words.join(" ")),
         ..Invocation::default()

@@ -1,7 +1,8 @@
 //! The command line: options as clap reads them, commands, and errors as people see them.
 //!
 //! In comes what was typed; out come results on stdout, files, and an exit code. [`commands`] need no libtorch, those in
-//! `running` do. What option values mean is said in [`options`]. Imports from everywhere; nothing imports from here.
+//! `running` do. How the text of an option is read is said in [`options`], and what groups of options mean in
+//! `running/resolve`. Imports from everywhere; nothing imports from here.
 
 mod arguments;
 pub mod commands;
@@ -69,7 +70,7 @@ impl Cli {
                 model.required(false).required_unless_present("merge")
             })
         });
-        // Nothing is calibrated there.
+        // These two commands calibrate nothing.
         ["eval", "compare"].into_iter().fold(known, |known, name| {
             known.mut_subcommand(name, |command| {
                 command.mut_arg("samples", |samples| {
@@ -119,7 +120,8 @@ impl Command {
 /// Ends the process with what clap has to say: help, the version, or what is wrong with the command line.
 fn leave(said: &clap::Error) -> ! {
     let told = said.print();
-    // On stderr nobody may be listening; who reads stdout may have seen enough, but must not take nothing for all.
+    // It is no error if nobody reads stderr, or if the reader of stdout has seen enough. But a reader of stdout must not
+    // take a part of the text for the whole.
     if let Err(error) = told
         && !said.use_stderr()
         && error.kind() != ErrorKind::BrokenPipe

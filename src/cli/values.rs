@@ -1,6 +1,33 @@
-//! What options choose from.
+//! Values of options that are chosen from a list of names.
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::blocks::{Candidates, Granularity};
+use crate::data::{Interpolation, PixelRange};
+#[cfg(feature = "torch")]
+use crate::prune::Reference;
+#[cfg(feature = "torch")]
+use crate::score::criteria;
+
+/// Lets options choose from types of other rooms, which know nothing of clap: each value has the name it has there.
+macro_rules! choices {
+    ($($choice:ty),*) => {
+        $(impl ValueEnum for $choice {
+            fn value_variants<'a>() -> &'a [Self] {
+                &<$choice>::ALL
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(PossibleValue::new(self.name()))
+            }
+        })*
+    };
+}
+
+choices!(Candidates, Granularity, Interpolation, PixelRange);
+#[cfg(feature = "torch")]
+choices!(Reference, criteria::Name);
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -38,4 +65,39 @@ pub enum Repair {
     Bn,
     #[default]
     Channels,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::Serialize;
+
+    use super::*;
+
+    /// Documents call a choice what the command line calls it.
+    fn named_alike<T: ValueEnum + Serialize + Debug>() {
+        for choice in T::value_variants() {
+            let typed = choice.to_possible_value().unwrap();
+            let written = serde_json::to_value(choice).unwrap();
+            assert_eq!(written, typed.get_name(), "{choice:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_has_one_name_on_the_command_line_and_in_documents() {
+        named_alike::<Candidates>();
+        named_alike::<Granularity>();
+        named_alike::<Interpolation>();
+        named_alike::<PixelRange>();
+        named_alike::<Optimizer>();
+        named_alike::<Schedule>();
+        named_alike::<Amp>();
+        named_alike::<Repair>();
+        #[cfg(feature = "torch")]
+        {
+            named_alike::<Reference>();
+            named_alike::<criteria::Name>();
+        }
+    }
 }

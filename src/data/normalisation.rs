@@ -1,24 +1,33 @@
 //! The scale of the pixels that a network sees.
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::DataError;
 
 /// What the brightest pixel is before mean and standard deviation are applied; the darkest is 0. `Unit` is what
 /// torchvision's `ToTensor` gives, `Byte` what is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum PixelRange {
     #[default]
-    #[value(name = "1")]
     #[serde(rename = "1")]
     Unit,
-    #[value(name = "255")]
     #[serde(rename = "255")]
     Byte,
 }
 
 impl PixelRange {
+    /// In the order in which they are listed.
+    pub const ALL: [PixelRange; 2] = [PixelRange::Unit, PixelRange::Byte];
+
+    /// As options have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PixelRange::Unit => "1",
+            PixelRange::Byte => "255",
+        }
+    }
+
     /// The brightest pixel.
     #[must_use]
     pub fn brightest(self) -> f32 {

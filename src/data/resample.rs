@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 /// How values between pixels are computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     #[default]
@@ -19,6 +18,18 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
+    /// In the order in which they are listed.
+    pub const ALL: [Interpolation; 2] = [Interpolation::Bilinear, Interpolation::Bicubic];
+
+    /// As options have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Interpolation::Bilinear => "bilinear",
+            Interpolation::Bicubic => "bicubic",
+        }
+    }
+
     /// How far the filter reaches, in pixels.
     fn support(self) -> f64 {
         match self {

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{accuracy, thousands};
+use crate::report::{in_percent, thousands};
 
 /// What must hold, as far as anything was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +50,7 @@ impl Gate {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
-            Gate::MinAccuracy | Gate::MinRobustAccuracy => accuracy(value),
+            Gate::MinAccuracy | Gate::MinRobustAccuracy => in_percent(value),
             Gate::MaxDrop => format!("{value:.2} points"),
             Gate::MaxMacs | Gate::MaxParams => thousands(value.round() as i64),
             Gate::MaxLatencyRatio => format!("×{value:.3}"),

@@ -9,14 +9,27 @@ use crate::run::interrupt::{self, Stopped};
 use crate::run::model::Model;
 use crate::score::criteria::{Criterion, Found, Look, Score, ranking};
 use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
-use clap::ValueEnum;
 
 /// What candidates are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reference {
     Current,
     Original,
+}
+
+impl Reference {
+    /// In the order in which they are listed.
+    pub const ALL: [Reference; 2] = [Reference::Current, Reference::Original];
+
+    /// As options have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reference::Current => "current",
+            Reference::Original => "original",
+        }
+    }
 }
 
 /// Scores the candidates of each iteration.

@@ -10,12 +10,12 @@ enum Ink {
     Blocks,
     /// Letters that every terminal has.
     Letters,
-    /// Text that is read by programs, or kept, stays as it is.
+    /// No bar: programs read the text, or it is kept in a file.
     Nothing,
 }
 
-/// A bar for a value of `0..=max`, `width` characters long with its blanks: for terminals alone, so empty where stdout
-/// goes elsewhere. With `NO_COLOR` (<https://no-color.org>) or on a terminal that can do nothing, plain ASCII.
+/// A bar for a value of `0..=max`, filled up with blanks to `width` characters. It is empty if stdout is no terminal, and
+/// plain ASCII with `NO_COLOR` (<https://no-color.org>) or on a terminal that can show nothing else.
 #[must_use]
 pub fn bar(value: f64, max: f64, width: usize) -> String {
     let is_set = |name| env::var_os(name).is_some_and(|v| !v.is_empty());

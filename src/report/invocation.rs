@@ -1,14 +1,14 @@
-//! What a command was asked for, so that its report tells how to get the same again.
+//! What a command was asked for, so that its report can say how to get the same result again.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A command as it was typed, and what that came to.
+/// A command line as it was typed, and the values that its options had.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Invocation {
-    /// For a shell to read, quoted where that takes it.
+    /// The command line, quoted so that a shell can read it.
     pub command_line: String,
-    /// Every option that has a value, by its name without dashes: as given, or the default.
+    /// The value of every option that has one, given or default, under its name without dashes.
     pub configuration: Map<String, Value>,
     /// Names of the options that were given, on the command line or in a file.
     pub given: Vec<String>,

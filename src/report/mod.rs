@@ -5,6 +5,7 @@
 
 mod bar;
 mod invocation;
+mod numbers;
 pub mod page;
 #[cfg(feature = "torch")]
 pub mod picture;
@@ -26,6 +27,10 @@ use crate::program::receptive::{self, Field};
 
 pub use bar::bar;
 pub use invocation::Invocation;
+pub use numbers::{
+    calibration_images, change, counted, in_percent, interval, milliseconds, off_by, percent,
+    percent_to, points, thousands, true_minus,
+};
 
 /// Version of the JSON documents.
 pub const SCHEMA: u32 = 1;
@@ -39,24 +44,24 @@ pub struct BlockReport {
     pub removable: bool,
     /// Why it is not removable.
     pub reason: Option<String>,
-    /// Of one sample, without the batch dimension.
+    /// The shape of one sample, without the batch dimension.
     pub input_shape: Option<Vec<i64>>,
     pub output_shape: Option<Vec<i64>>,
     /// Pixels of the image from one position of its output to the next.
     pub stride: Option<i64>,
     pub receptive_field: Option<ReceptiveField>,
     pub params: i64,
-    /// Fraction of the network's.
+    /// Fraction of the network's parameters.
     pub params_share: Option<f64>,
     pub macs: i64,
-    /// Fraction of the network's.
+    /// Fraction of the network's MACs.
     pub macs_share: Option<f64>,
-    /// By the criterion it was scored with, whose name is the key.
+    /// Its value by the criterion it was scored with. The criterion's name is the key.
     #[serde(flatten)]
     pub value: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// Calibration images it was compared on.
+    /// How many calibration images it was compared on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
 }
@@ -116,7 +121,7 @@ fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// One line under the header, nothing else.
+/// A table has a line under its header, and no other lines.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
@@ -136,16 +141,19 @@ pub fn render(table: &Table) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// The text of a table that stands on a page as well.
+/// The text of a table of a page, for terminals.
 #[must_use]
 pub fn text_of(source: &page::Table) -> String {
     let header: Vec<&str> = source.columns.iter().map(|c| c.title.as_str()).collect();
     let mut table = table(&header);
     for row in &source.rows {
         let cells = row.iter().zip(&source.columns);
-        table.add_row(cells.map(|(text, column)| match column.number {
-            true => number(text.clone()),
-            false => text.into(),
+        table.add_row(cells.map(|(text, column)| {
+            if column.number {
+                number(text.clone())
+            } else {
+                text.into()
+            }
         }));
     }
     render(&table)
@@ -157,53 +165,10 @@ pub fn number(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
-/// `125,485,696`
-#[must_use]
-pub fn thousands(n: i64) -> String {
-    let digits = n.unsigned_abs().to_string();
-    let mut out = String::from(if n < 0 { "-" } else { "" });
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `3.76 %` of the whole.
-#[must_use]
-pub fn percent(part: i64, whole: i64) -> String {
-    if whole == 0 {
-        "-".into()
-    } else {
-        format!("{:.2} %", 100. * part as f64 / whole as f64)
-    }
-}
-
-/// `93.26 %`
-#[must_use]
-pub fn accuracy(fraction: f64) -> String {
-    format!("{:.2} %", 100. * fraction)
-}
-
-/// `91.37 to 94.77 %`
-#[must_use]
-pub fn interval([low, high]: [f64; 2]) -> String {
-    format!("{:.2} to {:.2} %", 100. * low, 100. * high)
-}
-
 /// Whether a count is not worth a field in a document.
 #[must_use]
 pub fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-/// `1 thread`, `2 threads`
-#[must_use]
-pub fn counted(n: usize, word: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{} {word}{plural}", thousands(n as i64))
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.

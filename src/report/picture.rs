@@ -16,7 +16,7 @@ pub struct Picture {
     pub wordless: bool,
 }
 
-/// Looked for in this order where the machine names no font without serifs.
+/// Fonts without serifs that are looked for, in this order, if the machine names none.
 const USUAL_FONTS: [&str; 5] = [
     "Helvetica",
     "Liberation Sans",
@@ -24,7 +24,7 @@ const USUAL_FONTS: [&str; 5] = [
     "Noto Sans",
     "Segoe UI",
 ];
-/// Pixels of the longer side up to which each CSS pixel becomes two by two.
+/// A picture whose longer side has no more pixels than this is drawn with two by two pixels for each CSS pixel.
 const SHARP: f32 = 4096.;
 
 /// Draws an SVG with the fonts of this machine.
@@ -60,7 +60,7 @@ pub fn draw(svg: &str) -> Result<Picture> {
     Ok(Picture { png, wordless })
 }
 
-/// Whether there is a font without serifs, after choosing one where none is named.
+/// Whether there is a font without serifs. Chooses one if the machine names none.
 fn has_sans_serif(fonts: &mut Database) -> bool {
     let finds = |fonts: &Database, family: Family| {
         let query = Query {

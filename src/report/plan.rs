@@ -1,4 +1,4 @@
-//! Which blocks a run removed, so that the same can be done to the original archive again: `ckaprune remove --plan`.
+//! Which blocks a run removed, so that `ckaprune remove --plan` can remove them from the original archive again.
 
 use std::fs;
 use std::path::Path;
@@ -9,24 +9,23 @@ use serde::{Deserialize, Serialize};
 use super::SCHEMA;
 use crate::blocks::{Candidates, Granularity, Search};
 
-/// Removals, and what it takes to find the blocks by their paths.
+/// The removals of a run, and what is needed to find the blocks by their paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub schema: u32,
-    /// Of one input: channels, height, width.
+    /// The shape of one input: channels, height, width.
     pub input_shape: Vec<i64>,
     pub granularity: Granularity,
     pub candidates: Candidates,
-    /// Paths, in the order of removal.
+    /// The paths of the blocks, in the order of removal.
     pub blocks: Vec<String>,
-    /// The same, those together that were removed at once: each step names blocks of the network that the steps before
-    /// have left.
+    /// The same paths, step by step. A step removes its blocks at once, from the network that the steps before it left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Vec<String>>,
 }
 
 impl Plan {
-    /// To remove nothing yet.
+    /// A plan that removes nothing yet.
     #[must_use]
     pub fn new(input_shape: &[i64], search: Search) -> Self {
         Plan {
@@ -39,7 +38,7 @@ impl Plan {
         }
     }
 
-    /// To remove these, step by step.
+    /// The plan that removes these blocks, step by step.
     #[must_use]
     pub fn with_steps(&self, steps: Vec<Vec<String>>) -> Self {
         Plan {
@@ -49,12 +48,13 @@ impl Plan {
         }
     }
 
-    /// What to remove, step by step.
+    /// The blocks to remove, step by step.
     #[must_use]
     pub fn into_steps(self) -> Vec<Vec<String>> {
-        match self.steps.is_empty() {
-            true => vec![self.blocks],
-            false => self.steps,
+        if self.steps.is_empty() {
+            vec![self.blocks]
+        } else {
+            self.steps
         }
     }
 

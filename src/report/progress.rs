@@ -19,7 +19,7 @@ impl Progress {
         self.bar_of(what, total, "images")
     }
 
-    /// A bar over `total` of something else than images.
+    /// A bar over `total` things that are not images but `unit`.
     #[must_use]
     pub fn bar_of(self, what: impl Display, total: usize, unit: &'static str) -> Bar {
         let target = if self.quiet {
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// One step of a long job, where no bar shows it: in a log.
+    /// One step of a long job, in a log: where stderr is a terminal, a bar shows it.
     pub fn step(self, text: impl Display) {
         if !io::stderr().is_terminal() {
             self.note(text);
@@ -64,7 +64,7 @@ impl Progress {
     }
 }
 
-/// A line on stderr. Nobody may be listening (`2>&1 | head`), and that is no reason to stop.
+/// Writes a line to stderr. It is no error if nobody reads it (`2>&1 | head`).
 pub fn say(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
@@ -91,7 +91,7 @@ impl Bar {
         self.0.inc(images as u64);
     }
 
-    /// So many images less are to do than was thought.
+    /// Tells the bar that so many images need not be done after all.
     pub fn shorten(&self, images: usize) {
         let length = self.0.length().unwrap_or_default();
         self.0.set_length(length.saturating_sub(images as u64));

@@ -13,25 +13,25 @@ use crate::report::{self, number, thousands};
 /// A module, or a block that has no module of its own.
 #[derive(Clone, Debug, Serialize)]
 pub struct TreeNode {
-    /// Its name in the module it hangs in; of a block without a module, the block's path.
+    /// Its name in the module that holds it. A block without a module has its path here.
     pub name: String,
     pub path: String,
-    /// Without the package; `None`: a block without a module.
+    /// Its class without the package. `None`: a block without a module.
     pub class: Option<String>,
     pub params: i64,
-    /// Of all its calls.
+    /// The MACs of all its calls.
     pub macs: i64,
     /// How often it is called by another module.
     pub calls: usize,
-    /// Of one sample; `None` where its calls give several, or it is not known.
+    /// The shape of what it gives for one sample. `None` if its calls give several shapes, or if the shape is not known.
     pub output_shape: Option<Vec<i64>>,
-    /// Whether the block that it is can be removed; `None`: it is no block.
+    /// Whether the block can be removed. `None`: it is no block.
     pub removable: Option<bool>,
     /// Why the block cannot be removed.
     pub reason: Option<String>,
-    /// Nothing is known of it: its code, or that of a module around it, is not followed.
+    /// Nothing is known of it, because its code, or the code of a module around it, was not followed.
     pub not_followed: bool,
-    /// The path at which the same module hangs first; what it holds is shown there.
+    /// The first path of a module that has several. The tree shows there what it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
     pub children: Vec<TreeNode>,
@@ -49,23 +49,24 @@ pub fn tree(analysis: &Analysis) -> TreeNode {
         }
     }
     let left = program.not_followed.iter().map(|left| left.module);
-    let grower = Grower {
+    let builder = TreeBuilder {
         analysis,
         left: left.filter(|id| !calls.contains_key(id)).collect(),
         calls,
     };
-    grower.module(ModuleTree::ROOT, "")
+    builder.module(ModuleTree::ROOT, "")
 }
 
-struct Grower<'a> {
+/// Makes the nodes of a tree.
+struct TreeBuilder<'a> {
     analysis: &'a Analysis,
-    /// Calls of each module from outside.
+    /// The calls of each module that other modules make.
     calls: HashMap<ModuleId, Vec<&'a Call>>,
     /// Modules of which no call was followed.
     left: HashSet<ModuleId>,
 }
 
-impl Grower<'_> {
+impl TreeBuilder<'_> {
     fn module(&self, id: ModuleId, name: &str) -> TreeNode {
         let module = self.analysis.network.modules.get(id);
         let mut node = self.alone(id, name);
@@ -99,7 +100,7 @@ impl Grower<'_> {
         node
     }
 
-    /// The module without what hangs in it.
+    /// The module without the modules that it holds.
     fn alone(&self, id: ModuleId, name: &str) -> TreeNode {
         let Analysis {
             network,
@@ -175,7 +176,7 @@ fn short_class(class: &str) -> &str {
 }
 
 impl TreeNode {
-    /// The table people read.
+    /// The tree as a table for people.
     #[must_use]
     pub fn table(&self) -> String {
         let mut table =
@@ -214,9 +215,10 @@ impl TreeNode {
         ]);
         let before = format!("{before}{below}");
         for (i, child) in self.children.iter().enumerate() {
-            let (branch, below) = match i + 1 == self.children.len() {
-                true => ("└── ", "    "),
-                false => ("├── ", "│   "),
+            let (branch, below) = if i + 1 == self.children.len() {
+                ("└── ", "    ")
+            } else {
+                ("├── ", "│   ")
             };
             child.add_to(table, &before, branch, below);
         }

@@ -3,7 +3,6 @@ use std::num::NonZeroU32;
 use ckaprune::train::robustness::{
     Attack, Condition, Corruption, Foreign, Plan, Severity, measure,
 };
-use clap::ValueEnum;
 
 use super::*;
 
@@ -19,7 +18,7 @@ fn everything(seed: u64) -> Plan {
                 step_size: EPSILON,
             },
         ],
-        corruptions: Corruption::value_variants().to_vec(),
+        corruptions: Corruption::ALL.to_vec(),
         severities: Severity::ALL.to_vec(),
         ood: None,
         seed,

@@ -24,10 +24,10 @@ struct InspectReport {
     input_shape: Vec<i64>,
     /// The input shape was not named but guessed from the network.
     input_shape_guessed: bool,
-    /// The order in which it takes the dimensions of images.
+    /// In which order the network takes the dimensions of images.
     #[serde(skip_serializing_if = "is_usual")]
     layout: Layout,
-    /// It takes bytes of 0 to 255.
+    /// The network takes bytes of 0 to 255.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     bytes: bool,
     #[serde(skip)]
@@ -48,7 +48,7 @@ struct InspectReport {
     /// What stands in the way of running, scoring or training it.
     #[serde(skip_serializing_if = "Option::is_none")]
     obstacle: Option<String>,
-    /// Behind these places the sizes of tensors are not known, so no block there can be told to keep its shape.
+    /// The places behind which the sizes of tensors are not known. Nobody can tell whether a block there keeps its shape.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shapes_end: Vec<ShapeEndReport>,
     not_followed: Vec<NotFollowedReport>,
@@ -60,9 +60,9 @@ struct InspectReport {
 
 #[derive(Serialize, PartialEq)]
 struct ShapeEndReport {
-    /// As the code calls it.
+    /// The operator's name in the code.
     operator: String,
-    /// Of the module; empty for the root.
+    /// The path of the module; empty for the root.
     path: String,
     /// File and line in the archive's code.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ struct ShapeEndReport {
 
 #[derive(Serialize, PartialEq)]
 struct NotFollowedReport {
-    /// Of the module; empty for the root.
+    /// The path of the module; empty for the root.
     path: String,
     reason: String,
 }
@@ -88,7 +88,7 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
     )?;
     let mut report = InspectReport::new(path.display().to_string(), &analysis);
     if let Err(refused) = admission::check(&archive, &analysis.network.sources) {
-        // Packed layers are refused as well, by a name that tells nobody why.
+        // Packed layers are refused as well, but the refusal names an operator that tells nobody why.
         if !is_packed(&analysis.program) {
             report.obstacle = Some(refused.to_string());
         }
@@ -206,7 +206,7 @@ impl InspectReport {
                 self.stages
             ),
         };
-        // Why a quantised network has no blocks says it already.
+        // The line on blocks says already that the network is quantised.
         let said = self.quantised && self.nothing_removable.is_some();
         if let Some(obstacle) = self.obstacle.as_ref().filter(|_| !said) {
             let _ = writeln!(out, "  note        {obstacle}");
@@ -248,17 +248,15 @@ impl InspectReport {
 
 fn shapes(block: &BlockReport) -> String {
     let known = |shape: &Option<Vec<i64>>| shape.as_ref().map_or("?".into(), |s| show_shape(s));
-    match block.input_shape == block.output_shape {
-        true => known(&block.output_shape),
-        false => format!(
-            "{} → {}",
-            known(&block.input_shape),
-            known(&block.output_shape)
-        ),
+    let output = known(&block.output_shape);
+    if block.input_shape == block.output_shape {
+        output
+    } else {
+        format!("{} → {output}", known(&block.input_shape))
     }
 }
 
-/// Pixels of the longer side, or `all` of the image.
+/// How much of the image a position sees: pixels of the longer side, or `all`.
 fn sight(field: Option<&ReceptiveField>) -> String {
     match field {
         Some(ReceptiveField::Side(side)) => side.to_string(),
@@ -275,7 +273,7 @@ fn obstacle(analysis: &Analysis) -> Option<InterfaceError> {
     }
 }
 
-/// Where shapes end, each operator of a line once; code that is not followed is listed as such.
+/// Where shapes end. Each operator of a line is named once. Code that was not followed has a list of its own.
 fn shapes_end(analysis: &Analysis) -> Vec<ShapeEndReport> {
     let Analysis {
         network, program, ..
@@ -298,7 +296,7 @@ fn shapes_end(analysis: &Analysis) -> Vec<ShapeEndReport> {
     found
 }
 
-/// What was not followed, each place and reason once. Where shapes end before, code that asks for them is no cause.
+/// What was not followed: each place and reason once. If shapes ended before, code that only lacked a shape is left out.
 fn not_followed(analysis: &Analysis) -> Vec<NotFollowedReport> {
     let program = &analysis.program;
     let shapes_end = !program.shape_ends().is_empty();

@@ -1,4 +1,4 @@
-//! One file a command: from options to results.
+//! What each command does, from options to results: one file for each.
 
 mod inspect;
 mod manual;
@@ -21,7 +21,7 @@ use crate::report;
 use crate::report::progress::Progress;
 use crate::run::export::{Staged, check_output, default_output, write_all};
 
-/// How a command ended that did what it was asked.
+/// How a command ended, if it was no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
@@ -68,7 +68,7 @@ pub(super) fn open_archive(path: &Path, option: &str) -> Result<Archive> {
     Archive::open(path).with_context(|| shown.to_string())
 }
 
-/// The file to write: the one that was named, or one beside the model; checked before hours of work.
+/// The file to write: the one that was named, or one beside the model. It is checked before hours of work.
 pub(super) fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
     let named = options.output.clone();
     let output = named.unwrap_or_else(|| default_output(model, word));
@@ -150,7 +150,7 @@ pub(super) fn require_blocks(path: &Path, analysis: &Analysis) -> Result<()> {
     Ok(())
 }
 
-/// Three unless the network itself tells otherwise.
+/// The channels that the network takes, as far as its code shows it; three otherwise.
 pub(super) fn guessed_channels(archive: &Archive) -> Result<i64> {
     let guess = guess_input_shape(&archive.network()?);
     Ok(guess.and_then(|shape| shape.first().copied()).unwrap_or(3))

@@ -18,7 +18,7 @@ struct RemoveReport {
     command: &'static str,
     model: String,
     output: String,
-    /// In the order in which they ran.
+    /// The paths of the blocks, in the order in which they ran.
     removed: Vec<String>,
     before: Size,
     after: Size,
@@ -85,8 +85,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The blocks of a network among these paths in the order in which they ran, and behind them those that only came to be
-/// when others had gone.
+/// The paths in the order in which their blocks ran. Paths of blocks that exist only since others are gone come last.
 fn in_running_order(network: &Analysis, paths: &[String]) -> Vec<String> {
     let ran = network.blocks.iter().map(|b| &b.path);
     let ran = ran.filter(|path| paths.contains(path));

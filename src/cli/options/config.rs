@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::cli::Cli;
 use crate::report::progress::say;
 
-/// Name of the configuration file that is used without being named.
+/// Name of the file of options that is read although no option names it.
 pub(super) const CONFIG_NAME: &str = "ckaprune.json";
 
 /// The command line with the options of the configuration file put in front, so that what was typed comes later and
@@ -21,7 +21,7 @@ pub(super) const CONFIG_NAME: &str = "ckaprune.json";
 /// # Errors
 /// If the file cannot be read, is no JSON object, or has a key that no command knows.
 pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
-    // A first, forgiving look: only to find the file. The real reading reports what is wrong.
+    // This reading only finds the file, and ignores errors. They are told when the command line is read as a whole.
     let Ok(matches) = Cli::known().ignore_errors(true).try_get_matches_from(&args) else {
         return Ok(args);
     };
@@ -101,7 +101,7 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
                 "{shown}: there is no option `{key}`; the keys are those of the command line, such as \"input-size\""
             );
         }
-        // One file serves several commands; each takes what it has.
+        // One file serves several commands. Each takes the options that it knows.
         if let Some((command, option)) = cli
             .find_subcommand(command)
             .and_then(|c| Some((c, option(c)?)))
@@ -117,7 +117,7 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
     Ok(options)
 }
 
-/// The option as it would be typed; nothing for a switch that is off.
+/// The option as one would type it; `None` for a switch that is off.
 fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Result<Option<OsString>> {
     let flag = format!("--{key}");
     if !option.get_action().takes_values() {
@@ -132,7 +132,7 @@ fn argument(option: &Arg, key: &str, value: String, folder: &Path) -> Result<Opt
         ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath
     );
     let mut assignment = OsString::from(format!("{flag}="));
-    // Paths in the file are seen from the file.
+    // Paths in the file start from the folder of the file.
     assignment.push(if is_path {
         folder.join(value).into_os_string()
     } else {
@@ -148,7 +148,7 @@ fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
     else {
         return Ok(());
     };
-    // What it needs beside it may stand elsewhere.
+    // The options that it needs may stand on the command line or elsewhere in the file.
     if error.kind() == ErrorKind::MissingRequiredArgument {
         return Ok(());
     }
@@ -165,7 +165,7 @@ pub(crate) fn first_line(error: &clap::Error) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// A JSON value as it would be typed on the command line.
+/// A JSON value as one would type it on the command line.
 pub(crate) fn text_of(value: &Value) -> Result<String> {
     Ok(match value {
         Value::Bool(b) => b.to_string(),

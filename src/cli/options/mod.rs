@@ -1,6 +1,9 @@
-//! What option values mean.
+//! What single options take: how each text is read, and what is said of one that cannot be read.
 
 mod config;
+#[cfg(feature = "torch")]
+pub mod robustness;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,23 +18,23 @@ pub use config::with_config;
 #[cfg(feature = "torch")]
 pub(crate) use config::{first_line, read_object, text_of};
 
-/// `0.485,0.456,0.406`
+/// A value for each channel: `0.485,0.456,0.406`
 #[derive(Clone, Debug, PartialEq)]
-pub struct Numbers(pub Vec<f32>);
+pub struct ChannelValues(pub Vec<f32>);
 
-impl FromStr for Numbers {
+impl FromStr for ChannelValues {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| part.trim().parse::<f32>().ok().filter(|x| x.is_finite());
         let numbers: Option<Vec<f32>> = text.split(',').map(number).collect();
         numbers
-            .map(Numbers)
+            .map(ChannelValues)
             .ok_or_else(|| "expected numbers parted by commas, such as 0.485,0.456,0.406".into())
     }
 }
 
-/// An input size; channels only where they were named.
+/// An input size. It has channels only if they were named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub channels: Option<usize>,
@@ -157,7 +160,7 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// The images of this part, of so many.
+    /// Which of so many images belong to this part.
     #[must_use]
     pub fn range(self, images: usize) -> std::ops::Range<usize> {
         let bound = |parts: usize| (images as u128 * parts as u128 / self.of as u128) as usize;
@@ -200,21 +203,21 @@ impl fmt::Display for Augmentation {
     }
 }
 
-impl fmt::Display for Numbers {
+impl fmt::Display for ChannelValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<String> = self.0.iter().map(f32::to_string).collect();
         f.write_str(&texts.join(","))
     }
 }
 
-/// Numbers to divide by.
+/// A value for each channel to divide by: all are above 0.
 ///
 /// # Errors
 /// What was expected instead.
-pub fn deviations(text: &str) -> Result<Numbers, String> {
+pub fn deviations(text: &str) -> Result<ChannelValues, String> {
     text.parse()
         .ok()
-        .filter(|numbers: &Numbers| numbers.0.iter().all(|x| *x > 0.))
+        .filter(|numbers: &ChannelValues| numbers.0.iter().all(|x| *x > 0.))
         .ok_or_else(|| {
             "expected positive numbers parted by commas, such as 0.229,0.224,0.225".into()
         })
@@ -229,7 +232,7 @@ pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
         .map_err(|_| "expected a whole number, 1 or more".into())
 }
 
-/// A page to write; the file beside it with the extension `json` must not be taken for options later on.
+/// A page to write. The document beside it, with the extension `json`, must not have the name of the file of options.
 ///
 /// # Errors
 /// What was expected instead.
@@ -320,12 +323,12 @@ pub fn fraction(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
-/// Places between 0 and 1 in rising order.
+/// Where in training the learning rate falls: parts of the epochs, from 0 to 1, in rising order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Places(pub Vec<f64>);
+pub struct Milestones(pub Vec<f64>);
 
-impl FromStr for Places {
+impl FromStr for Milestones {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -334,7 +337,7 @@ impl FromStr for Places {
         places
             .ok()
             .filter(|places| places.is_sorted())
-            .map(Places)
+            .map(Milestones)
             .ok_or_else(|| {
                 "expected rising numbers from 0 to 1 parted by commas, such as 0.5,0.75".into()
             })

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::gates::Gates;
 use super::groups::*;
 use crate::cli::options;
 use crate::cli::*;

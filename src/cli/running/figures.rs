@@ -1,14 +1,15 @@
-//! Networks side by side: a column a network, a row a figure. `compare` prints it, and the pages show it.
+//! Networks side by side: a column for each network, a row for each figure. `compare` prints this table, and the pages show
+//! it.
 
 use super::measure::{Profile, Versus};
 use super::measure_page::Measurements;
 use crate::report::page::{Column, Table};
-use crate::report::{accuracy, thousands};
+use crate::report::{in_percent, milliseconds, points, thousands};
 use crate::run::memory::Memory;
 use crate::train::eval::{Latency, Ratio};
 
 impl Measurements<'_> {
-    /// Every figure that was measured of a network at least.
+    /// Every figure that was measured of at least one network.
     pub fn figures(&self) -> Table {
         let mut columns = vec![Column::words("")];
         columns.extend(self.names.iter().map(|name| Column::numbers(name)));
@@ -31,10 +32,9 @@ impl Measurements<'_> {
 
     fn accuracy(&self, rows: &mut Vec<(String, Cells)>, first: &str) {
         let mut row = |word: &str, cells| rows.push((word.to_owned(), cells));
-        let points = |x: f64| format!("{:+.2}", 100. * x);
         row(
             "accuracy",
-            self.each(|p| Some(accuracy(p.quality.as_ref()?.rate.accuracy))),
+            self.each(|p| Some(in_percent(p.quality.as_ref()?.rate.accuracy))),
         );
         row(
             &format!("  points more than {first}"),
@@ -49,7 +49,7 @@ impl Measurements<'_> {
         );
         row(
             "top 5",
-            self.each(|p| Some(accuracy(p.quality.as_ref()?.top5?.accuracy))),
+            self.each(|p| Some(in_percent(p.quality.as_ref()?.top5?.accuracy))),
         );
         row(
             "loss",
@@ -57,11 +57,11 @@ impl Measurements<'_> {
         );
         row(
             "calibration error",
-            self.each(|p| Some(accuracy(p.quality.as_ref()?.calibration_error))),
+            self.each(|p| Some(in_percent(p.quality.as_ref()?.calibration_error))),
         );
         row(
             &format!("same class as {first}"),
-            self.others(|v| Some(accuracy(v.agreement?))),
+            self.others(|v| Some(in_percent(v.agreement?))),
         );
         row(
             &format!("CKA with {first}"),
@@ -69,7 +69,7 @@ impl Measurements<'_> {
         );
         for (at, condition) in self.conditions().into_iter().enumerate() {
             let under = |p: &Profile| {
-                Some(accuracy(
+                Some(in_percent(
                     p.robustness.as_ref()?.rows.get(at)?.tally.accuracy,
                 ))
             };
@@ -106,7 +106,7 @@ impl Measurements<'_> {
             let size = sizes.map_or(0, |l| l.batch_size);
             row(
                 &format!("ms, batch of {size}"),
-                self.each(|p| Some(format!("{:.2}", 1e3 * latency(p)?.spread.median))),
+                self.each(|p| Some(milliseconds(latency(p)?.spread.median))),
             );
             row(
                 &format!("  of {first}'s"),
@@ -125,7 +125,7 @@ impl Measurements<'_> {
         }
     }
 
-    /// Attacks and corruptions in words, the same for every network.
+    /// The attacks and corruptions in words. They are the same for every network.
     fn conditions(&self) -> Vec<String> {
         let first = self.profiles.iter().find_map(|p| p.robustness.as_ref());
         let rows = first.iter().flat_map(|r| &r.rows);
@@ -142,5 +142,5 @@ impl Measurements<'_> {
     }
 }
 
-/// One a network.
+/// One cell for each network; `None` where it has no such figure.
 type Cells = Vec<Option<String>>;

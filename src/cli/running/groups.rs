@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::attacks::{self, Attacks, Corruptions, Severities};
+use crate::cli::options::robustness::{self, Attacks, Corruptions, Severities};
 use crate::cli::options::{self, SampleCount, Shard};
 use crate::run::memory::Memory;
 use crate::score::criteria;
@@ -88,10 +88,10 @@ pub struct Robustness {
     )]
     pub epsilon: Epsilon,
     /// Steps of pgd
-    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = attacks::steps)]
+    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = robustness::steps)]
     pub pgd_steps: NonZeroU32,
     /// How far one step of pgd moves a pixel [default: 2.5 × epsilon / steps]
-    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = attacks::step_size)]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = robustness::step_size)]
     pub pgd_step_size: Option<Epsilon>,
     /// Accuracy under corruption: all, or some of noise, blur, contrast, brightness, jpeg, pixelate, parted by commas
     #[arg(long, value_name = "NAMES")]
@@ -109,6 +109,33 @@ pub struct Robustness {
     /// those of every network
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub predictions: Option<PathBuf>,
+}
+
+/// Limits that a network is held against.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Gates (exit 1 if one is missed, 2 if one cannot be measured)")]
+pub struct Gates {
+    /// Gates from a JSON file of the options below, without dashes in front; the command line beats it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: Option<PathBuf>,
+    /// Accuracy at least, as a fraction
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
+    pub min_accuracy: Option<f64>,
+    /// Points of accuracy less than --baseline at most, on the same images
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
+    pub max_drop: Option<f64>,
+    /// MACs at most, such as 70M
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
+    pub max_macs: Option<f64>,
+    /// Parameters at most, such as 0.5M
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
+    pub max_params: Option<f64>,
+    /// Time of a pass of one image at most, as a multiple of --baseline's, measured in turn
+    #[arg(long, value_name = "RATIO", allow_negative_numbers = true, value_parser = options::positive)]
+    pub max_latency_ratio: Option<f64>,
+    /// Lowest accuracy under --attacks, and on average under --corruptions, as a fraction
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
+    pub min_robust_accuracy: Option<f64>,
 }
 
 #[derive(Debug, Args)]

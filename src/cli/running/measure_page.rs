@@ -2,14 +2,13 @@
 
 use super::measure::{Profile, Versus};
 use crate::prune::gates::Verdict;
-use crate::report::Invocation;
 use crate::report::page::charts::{Bar, Bars, Bin, Group, Reliability, Unit};
-use crate::report::page::{Code, Column, Facts, Headline, Section, Table};
-use crate::report::{accuracy, thousands};
+use crate::report::page::{Column, Headline, Section, Table};
+use crate::report::{in_percent, milliseconds, off_by, points, thousands};
 use crate::train::eval::Rate;
 use crate::train::robustness::Row;
 
-/// Sentences on why the figures may not be what they seem, to stand behind others.
+/// The warnings as sentences that stand behind others: they say why the figures may not be what they seem.
 pub(super) fn warned(warnings: &[String]) -> String {
     let sentence = |warning: &String| format!(" WARNING: {warning}.");
     warnings.iter().map(sentence).collect()
@@ -20,12 +19,12 @@ pub(super) struct Measurements<'a> {
     /// What each is called in charts.
     pub names: Vec<String>,
     pub profiles: Vec<&'a Profile>,
-    /// Of all but the first.
+    /// What each but the first is against the first.
     pub versus: Vec<&'a Versus>,
 }
 
 impl Measurements<'_> {
-    /// Everything that was measured, a section a subject.
+    /// Everything that was measured, in sections by subject.
     pub fn sections(&self) -> Vec<Section> {
         let mut sections = vec![Section::new("Networks").with(self.table())];
         sections.extend(self.quality());
@@ -62,7 +61,7 @@ impl Measurements<'_> {
         }
     }
 
-    /// The figures below the files that they are of.
+    /// The table of figures, with the file of each network above.
     fn table(&self) -> Table {
         let mut table = self.figures();
         let files = self.profiles.iter().map(|p| p.model.clone());
@@ -112,7 +111,10 @@ impl Measurements<'_> {
                 String::new()
             };
             section = section.with(Reliability {
-                title: format!("Is it right as often as it says? Confidence and accuracy{of}, off by {:.2} points on average", 100. * quality.calibration_error),
+                title: format!(
+                    "Is it right as often as it says? Confidence and accuracy{of}, {}",
+                    off_by(quality.calibration_error)
+                ),
                 bins: bins.collect(),
             });
         }
@@ -208,9 +210,9 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
         let difference = versus.and_then(|v| v.accuracy_difference);
         headlines.push(Headline {
             label: "accuracy".into(),
-            value: accuracy(quality.rate.accuracy),
+            value: in_percent(quality.rate.accuracy),
             note: match difference {
-                Some(difference) => format!("{:+.2} points", 100. * difference),
+                Some(difference) => format!("{} points", points(difference)),
                 None => format!("of {} images", thousands(quality.rate.images as i64)),
             },
         });
@@ -230,7 +232,7 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
         let times = versus.and_then(|v| v.latency_ratio.first());
         headlines.push(Headline {
             label: "an image takes".into(),
-            value: format!("{:.2} ms", 1e3 * latency.spread.median),
+            value: format!("{} ms", milliseconds(latency.spread.median)),
             note: ratio(times.map(|t| t.spread.median)),
         });
     }
@@ -242,7 +244,7 @@ pub(super) fn gates(verdicts: &[Verdict]) -> Option<Section> {
     (!verdicts.is_empty()).then(|| Section::new("Gates").with(gates_table(verdicts)))
 }
 
-/// A row a gate.
+/// A table with a row for each gate.
 pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
     let columns = vec![
         Column::words("gate"),
@@ -262,12 +264,4 @@ pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
         columns,
         rows: verdicts.iter().map(row).collect(),
     }
-}
-
-/// How to get the same again.
-pub(super) fn invocation(invocation: &Invocation) -> [Section; 2] {
-    [
-        Section::new("Configuration").with(Facts::from(invocation)),
-        Section::new("Command").with(Code(invocation.command_line.clone())),
-    ]
 }

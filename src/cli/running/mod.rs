@@ -1,24 +1,23 @@
 //! The commands that run networks.
 
 mod arguments;
-mod attacks;
 mod classes;
 mod compare;
 mod eval;
 mod figures;
 mod finetune;
 mod fitting;
-mod gates;
 mod groups;
 mod images;
 mod map;
 mod measure;
 mod measure_page;
-mod pixels;
+mod predictions;
 mod prune;
 mod report_files;
-mod robustness;
+mod resolve;
 mod score;
+mod session;
 mod statistics;
 mod training;
 mod unusable;

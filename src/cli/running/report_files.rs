@@ -13,10 +13,10 @@ use crate::report::progress::Progress;
 use crate::report::{BlockReport, json};
 use crate::run::export::{Staged, check_file, write_all};
 
-/// What `report.json` holds: the document of `--json`, and what it takes to draw it and to run it again.
+/// What `report.json` holds: the document of `--json`, and whatever else the page shows.
 #[derive(Serialize)]
 pub(super) struct Document<'a, R> {
-    /// With `schema`, the version, and `command`.
+    /// The document of `--json`, which begins with `schema`, the version, and `command`.
     #[serde(flatten)]
     pub result: &'a R,
     /// All blocks of the network as it was given, in the order in which they run.
@@ -35,7 +35,8 @@ pub(super) struct ReportFiles {
 }
 
 impl ReportFile {
-    /// The files to write, if a report is asked for or there is a run directory for it; checked before hours of work.
+    /// The files to write, if a report is asked for or there is a run directory for it. They are checked before hours of
+    /// work.
     ///
     /// # Errors
     /// If one exists already (unless `force`, or it is the run's own), or cannot be written.
@@ -72,7 +73,7 @@ impl ReportFile {
 }
 
 impl ReportFiles {
-    /// Refuses a file of another kind that one of these two is as well.
+    /// Refuses a file of another kind that has the name of one of these two.
     ///
     /// # Errors
     /// One message that names it.

@@ -1,4 +1,4 @@
-//! The statistics of a scoring in a file: of one shard, or of what was done when the user stopped it.
+//! The file of statistics that a scoring leaves: those of one shard, or those it had when the user stopped it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use crate::run::export::write_whole;
 use crate::run::settings::Settings;
 use crate::score::{Tally, check_tallies};
 
-/// What such a file says.
+/// What the file holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StatisticsFile {
     schema: u32,
     kind: String,
-    /// What all parts of the job have in common.
+    /// The settings that all parts of the job have in common.
     pub settings: Settings,
     /// The network and the blocks, without scores.
     pub scored: Scored,
     /// The calibration images that this part is about.
     pub shard: Range<usize>,
-    /// Seconds it took.
+    /// How long it took.
     pub seconds: f64,
     pub tallies: Vec<Tally>,
 }
@@ -70,7 +70,7 @@ impl StatisticsFile {
         Ok(file)
     }
 
-    /// Refuses to go on with other options than those the file was begun with.
+    /// Refuses to go on with options that differ from those the file was begun with.
     pub fn check_settings(&self, path: &Path, now: &Settings, shard: &Range<usize>) -> Result<()> {
         let shown = path.display();
         if let Some((key, then, now)) = self.settings.difference(now) {
@@ -81,8 +81,8 @@ impl StatisticsFile {
         if self.shard != *shard {
             bail!(
                 "{shown}: of the images {}, not {}; resume it with the --shard it was begun with",
-                people(&self.shard),
-                people(shard)
+                in_words(&self.shard),
+                in_words(shard)
             );
         }
         Ok(())
@@ -94,7 +94,7 @@ impl StatisticsFile {
     }
 }
 
-/// The statistics of the whole job from those of its shards, in any order.
+/// Makes the statistics of the whole job from those of its shards. The files may be named in any order.
 pub(super) fn merge(paths: &[PathBuf]) -> Result<StatisticsFile> {
     let mut parts = Vec::new();
     for path in paths {
@@ -113,7 +113,7 @@ pub(super) fn merge(paths: &[PathBuf]) -> Result<StatisticsFile> {
     let mut parts = parts.into_iter();
     let (first, mut whole) = parts.next().context("--merge names no file")?;
     let expected = 0..whole.scored.samples;
-    missing(0..whole.shard.start, &expected)?;
+    refuse_gap(0..whole.shard.start, &expected)?;
     for (path, part) in parts {
         let shown = path.display();
         if let Some((key, here, there)) = part.settings.difference(&whole.settings) {
@@ -125,10 +125,10 @@ pub(super) fn merge(paths: &[PathBuf]) -> Result<StatisticsFile> {
         if part.shard.start < whole.shard.end {
             bail!(
                 "{shown}: the images {} are in another part as well; name each part once",
-                people(&part.shard)
+                in_words(&part.shard)
             );
         }
-        missing(whole.shard.end..part.shard.start, &expected)?;
+        refuse_gap(whole.shard.end..part.shard.start, &expected)?;
         whole.shard.end = part.shard.end;
         whole.seconds += part.seconds;
         let ([mine], Ok([other])) = (&mut whole.tallies[..], <[Tally; 1]>::try_from(part.tallies))
@@ -144,22 +144,23 @@ pub(super) fn merge(paths: &[PathBuf]) -> Result<StatisticsFile> {
             )
         })?;
     }
-    missing(whole.shard.end..expected.end, &expected)?;
+    refuse_gap(whole.shard.end..expected.end, &expected)?;
     Ok(whole)
 }
 
-fn missing(gap: Range<usize>, all: &Range<usize>) -> Result<()> {
+/// Refuses parts between which images are missing.
+fn refuse_gap(gap: Range<usize>, all: &Range<usize>) -> Result<()> {
     if gap.is_empty() {
         return Ok(());
     }
     bail!(
         "the images {} of {} are in no part; name the files of all shards",
-        people(&gap),
+        in_words(&gap),
         all.end
     )
 }
 
-/// Places counted from 1.
-fn people(range: &Range<usize>) -> String {
+/// The range in words, counted from 1.
+fn in_words(range: &Range<usize>) -> String {
     format!("{} to {}", range.start + 1, range.end)
 }

@@ -13,7 +13,7 @@ use crate::report::progress::Progress;
 /// Images that are about to be used.
 pub(super) struct Wanted<'a> {
     pub part: &'a mut Part,
-    /// Each of its classes has to keep an image: those of a draw need not.
+    /// Each of its classes has to keep an image. The classes of a draw need not.
     pub whole: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Skipped {
 /// Decodes every file of these parts once. Those that cannot be used are left out with `--skip-bad`.
 ///
 /// # Errors
-/// Without it one that lists them; with it, if they are all images of a class.
+/// Without `--skip-bad` if there are such files: the error lists them. With it if a class loses all its images.
 pub(super) fn examine(
     data: &Data,
     loader: &Loader,
@@ -79,7 +79,7 @@ pub(super) fn examine(
     })
 }
 
-/// As many as one looks at.
+/// So many files are listed at most: nobody reads more.
 const NAMED: usize = 10;
 
 fn listed(bad: &[DataError]) -> String {

@@ -33,7 +33,7 @@ pub struct Page {
 pub struct Headline {
     pub label: String,
     pub value: String,
-    /// What it is to be compared with.
+    /// What the value is to be compared with.
     pub note: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// Of nothing yet.
+    /// A section that has no contents yet.
     #[must_use]
     pub fn new(title: &str) -> Self {
         Section {
@@ -54,7 +54,7 @@ impl Section {
         }
     }
 
-    /// With this as well.
+    /// The section with one more content at its end.
     #[must_use]
     pub fn with(mut self, content: impl Into<Content>) -> Self {
         self.contents.push(content.into());
@@ -84,7 +84,7 @@ pub struct Facts(pub Vec<Fact>);
 pub struct Fact {
     pub name: String,
     pub value: String,
-    /// Nobody asked for it: shown paler.
+    /// Nobody gave this value: the page shows it paler.
     pub default: bool,
 }
 
@@ -93,19 +93,19 @@ pub struct Fact {
 pub struct Table {
     pub title: String,
     pub columns: Vec<Column>,
-    /// A cell a column each.
+    /// Each row has a cell for each column.
     pub rows: Vec<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Column {
     pub title: String,
-    /// Its cells stand at the right edge.
+    /// Its cells are numbers, which stand at the right edge.
     pub number: bool,
 }
 
 impl Column {
-    /// Of words.
+    /// A column of words.
     #[must_use]
     pub fn words(title: &str) -> Self {
         Column {
@@ -114,7 +114,7 @@ impl Column {
         }
     }
 
-    /// Of numbers.
+    /// A column of numbers.
     #[must_use]
     pub fn numbers(title: &str) -> Self {
         Column {
@@ -122,6 +122,15 @@ impl Column {
             number: true,
         }
     }
+}
+
+/// The sections that say how to get the same result again.
+#[must_use]
+pub fn how_to_repeat(invocation: &Invocation) -> [Section; 2] {
+    [
+        Section::new("Configuration").with(Facts::from(invocation)),
+        Section::new("Command").with(Code(invocation.command_line.clone())),
+    ]
 }
 
 /// Something to be copied, such as a command.
@@ -199,7 +208,8 @@ impl Page {
 
 const GENERATOR: &str = concat!("ckaprune ", env!("CARGO_PKG_VERSION"));
 
-/// Nothing but the page's own style and script, told by their hashes: what came in by a name could not run.
+/// What a browser may run: only the page's own style and script, which it knows by their hashes. A script that came in
+/// with a name cannot run.
 fn policy() -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     format!(
@@ -256,7 +266,8 @@ impl Content {
     }
 }
 
-/// A chart under its title, in a box of its own to scroll in. How many marks it has is said for who checks the page.
+/// A chart under its title, in a box of its own to scroll in. An attribute says how many marks it has, for tests of the
+/// page.
 fn figure(kind: &str, title: &str, points: usize, chart: Markup) -> Markup {
     html! {
         figure.(kind) data-points=(points) {
@@ -339,15 +350,16 @@ fn plain(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Without what readers, XML and terminals could be led astray by: control characters but line ends and tabs, and
-/// characters that turn the direction of writing.
+/// The text without characters that mislead readers, XML or terminals: control characters other than line ends and tabs,
+/// and characters that turn the direction of writing.
 fn without_controls(text: String) -> String {
     let leads_astray = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
     };
-    match text.contains(leads_astray) {
-        true => text.replace(leads_astray, "\u{fffd}"),
-        false => text,
+    if text.contains(leads_astray) {
+        text.replace(leads_astray, "\u{fffd}")
+    } else {
+        text
     }
 }

@@ -1,6 +1,5 @@
 //! What was measured, as documents have it.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::{Attack, Corruption, Ood, Severity};
@@ -62,10 +61,7 @@ impl Robustness {
                 .iter()
                 .any(|row| matches!(row.condition, Condition::Corruption { name, .. } if name == *corruption))
         };
-        Corruption::value_variants()
-            .iter()
-            .copied()
-            .filter(measured)
+        Corruption::ALL.into_iter().filter(measured)
     }
 
     /// The accuracy under a corruption, if it was measured.

@@ -2,34 +2,29 @@
 
 mod text;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::images::Measuring;
-use super::measure::{Measure, Measured, Profile, Subject, Versus};
+use super::measure::{Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
-use super::report_files::Document;
-use super::{Outcome, file_name, open_archive, open_device, open_model, robustness, show};
+use super::session::{Foot, Head, Report, Session};
+use super::{Outcome, file_name, open_archive, open_model, predictions};
+use crate::archive::Archive;
 use crate::cli::{Eval, Robustness};
-use crate::prune::gates::{Gate, Verdict};
-use crate::report::Invocation;
-use crate::report::page::Page;
-use crate::report::{SCHEMA, counted, is_zero, text_of};
+use crate::prune::gates::{Gate, Limits, Verdict};
+use crate::report::page::{Page, how_to_repeat};
+use crate::report::{Invocation, text_of};
 use crate::train::eval::points_lost;
 use text::{profile_text, versus_text};
 
 #[derive(Serialize)]
 struct EvalReport {
-    schema: u32,
-    command: &'static str,
-    /// The part of the data set that was measured: `test` or `train`; `noise` without data.
-    part: &'static str,
-    device: String,
-    threads: usize,
-    batch_size: usize,
+    #[serde(flatten)]
+    head: Head,
     #[serde(flatten)]
     profile: Profile,
-    /// Of batches.
+    /// Images per second in batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     images_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,99 +33,61 @@ struct EvalReport {
     versus: Option<Versus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gates: Vec<Verdict>,
-    /// Why the figures may not be what they seem.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-    /// Image files that could not be used and were left out.
-    #[serde(skip_serializing_if = "is_zero")]
-    skipped: usize,
+    #[serde(flatten)]
+    foot: Foot,
 }
 
 pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
-    let progress = options.talk.progress();
     let path = &options.model.model;
     let limits = options.gates.limits()?;
     let archive = open_model(path)?;
-    let report_files = options.report.files(options.force, None)?;
-    if let (Some(files), Some(predictions)) = (&report_files, &options.robustness.predictions) {
-        files.keep_apart(predictions, "--predictions")?;
-    }
-    let device = open_device(&options.machine)?;
-    let mut images = Measuring::open(&options.model, &archive, &options.data, progress)?;
-    let plan = robustness::plan(&options.robustness, &mut images, &options.data, progress)?;
-    limits.require(|gate| obstacle(gate, options, &images))?;
-    let request = images.request(&options.model);
-    let model = Subject::of(path, archive, &request, device)?;
-    let baseline = options.baseline.as_ref();
-    // The network that others are held against stands first.
+    let mut session = Session::open(options.into(), &options.model, &archive)?;
+    session.plan()?;
+    limits.require(|gate| obstacle(gate, options, &session.images))?;
+    let subjects = subjects(options, archive, &session)?;
+    let (mut session, doubt) = session.fit(&subjects)?;
+    check_labels(&limits, &session.images, doubt.as_ref())?;
+    let found = session.measure(&subjects)?;
+    let gates = limits.check(|gate| measured(gate, &found))?;
+    session.warn(&found);
+    let file = options.robustness.predictions.as_deref();
+    let file = file.zip(found.predictions.last());
+    let predicted = file.map_or(Ok(()), |(file, said)| {
+        predictions::write(file, path, &session.images.part, said)
+    });
+    let report = EvalReport::of(found, gates, &session)?;
+    session.tell(&report, invocation, predicted)?;
+    Ok(if report.gates.iter().all(|gate| gate.met) {
+        Outcome::Done
+    } else {
+        Outcome::Missed
+    })
+}
+
+/// The network, and before it the one that it is held against, if there is one.
+fn subjects(options: &Eval, archive: Archive, session: &Session) -> Result<Vec<Subject>> {
+    let device = session.device;
+    let request = session.images.request(&options.model);
+    let model = Subject::of(&options.model.model, archive, &request, device)?;
     let mut subjects = Vec::new();
-    if let Some(baseline) = baseline {
+    if let Some(baseline) = &options.baseline {
         let archive = open_archive(baseline, "--baseline")?;
         subjects.push(Subject::of(baseline, archive, &request, device)?);
     }
     subjects.push(model);
-    let mut images = images.fit(&subjects, &options.data, plan.as_ref(), progress)?;
-    let doubt = images.doubts(&subjects, progress)?;
-    if let Some((gate, _)) = limits.asked().find(|(gate, _)| gate.rests_on_labels()) {
-        let what = format!("The gate {} cannot be checked by such numbers", gate.name());
-        images.classes.check(doubt.as_ref(), &what)?;
-    }
-    let measure = Measure {
-        images: &images,
-        device,
-        robustness: plan
-            .as_ref()
-            .map(|p| (p, options.robustness.robust_samples.0)),
-        passes: options.speed.passes,
-        samples: options.data.samples.0,
-        seed: options.data.seed,
-        progress,
-    };
-    let mut found = measure.run(&subjects)?;
-    let gates = limits.check(|gate| measured(gate, &found))?;
-    let remarks = found.remarks();
-    for remark in &remarks {
-        progress.warn(remark);
-    }
-    let predicted = found.predictions.last().map_or(Ok(()), |predictions| {
-        robustness::keep(&options.robustness, (path, &images.part), predictions)
-    });
-    let Some(profile) = found.profiles.pop() else {
-        anyhow::bail!("nothing was measured")
-    };
-    let report = EvalReport {
-        schema: SCHEMA,
-        command: "eval",
-        part: images.name,
-        device: format!("{device:?}").to_lowercase(),
-        threads: crate::run::torch::threads(),
-        batch_size: images.loader.batch_size().get(),
-        images_per_second: profile.latency.last().map(|l| l.images_per_second),
-        profile,
-        baseline: found.profiles.pop(),
-        versus: found.versus.pop(),
-        gates,
-        warnings: images.warnings.into_iter().chain(remarks).collect(),
-        skipped: images.skipped,
-    };
-    let reported = report_files.map_or(Ok(()), |files| {
-        let document = Document {
-            result: &report,
-            blocks: &[],
-            invocation,
-        };
-        files.write(&report.page(invocation), &document, progress)
-    });
-    // Whatever becomes of the files, what was measured is told.
-    show(options.talk, &report, || report.text())?;
-    predicted.and(reported)?;
-    Ok(match report.gates.iter().all(|gate| gate.met) {
-        true => Outcome::Done,
-        false => Outcome::Missed,
-    })
+    Ok(subjects)
 }
 
-/// Why what a gate is about will not be measured; known before anything runs.
+/// Refuses limits that rest on labels which may not be those of the networks.
+fn check_labels(limits: &Limits, images: &Measuring, doubt: Option<&String>) -> Result<()> {
+    let Some((gate, _)) = limits.asked().find(|(gate, _)| gate.rests_on_labels()) else {
+        return Ok(());
+    };
+    let what = format!("The gate {} cannot be checked by such numbers", gate.name());
+    images.classes.check(doubt, &what)
+}
+
+/// Why the figure that a gate limits will not be measured. This is known before anything runs.
 fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static str> {
     let no_labels = match (images.part.labels(), &options.data.data) {
         (Some(_), _) => None,
@@ -155,17 +112,16 @@ fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static s
                 corruptions,
                 ..
             } = &options.robustness;
-            match attacks.is_some() || corruptions.is_some() {
-                true => no_labels,
-                false => Some(
-                    "nothing is attacked or corrupted; ask for it with --attacks or --corruptions",
-                ),
+            if attacks.is_some() || corruptions.is_some() {
+                no_labels
+            } else {
+                Some("nothing is attacked or corrupted; ask for it with --attacks or --corruptions")
             }
         }
     }
 }
 
-/// What a gate is about, of what was measured.
+/// The measured figure that a gate limits.
 fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
     let own = found.profiles.last();
     let versus = found.versus.last();
@@ -201,6 +157,24 @@ fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
 }
 
 impl EvalReport {
+    fn of(mut found: Measured, gates: Vec<Verdict>, session: &Session) -> Result<Self> {
+        // The network that others are held against stands first.
+        let Some(profile) = found.profiles.pop() else {
+            bail!("nothing was measured")
+        };
+        Ok(EvalReport {
+            head: session.head("eval"),
+            images_per_second: profile.latency.last().map(|l| l.images_per_second),
+            profile,
+            baseline: found.profiles.pop(),
+            versus: found.versus.pop(),
+            gates,
+            foot: session.foot(),
+        })
+    }
+}
+
+impl Report for EvalReport {
     fn page(&self, invocation: &Invocation) -> Page {
         let measurements = Measurements {
             names: match self.baseline {
@@ -212,15 +186,14 @@ impl EvalReport {
         };
         let mut sections: Vec<_> = measure_page::gates(&self.gates).into_iter().collect();
         sections.extend(measurements.sections());
-        sections.extend(measure_page::invocation(invocation));
+        sections.extend(how_to_repeat(invocation));
         Page {
             title: format!("Evaluation of {}", file_name(&self.profile.model)),
             subtitle: format!(
-                "Measured on the {} images; {}, {}.{}",
-                self.part,
-                self.device,
-                counted(self.threads, "thread"),
-                measure_page::warned(&self.warnings)
+                "Measured on the {} images; {}.{}",
+                self.head.part,
+                self.head.machine(),
+                measure_page::warned(&self.foot.warnings)
             ),
             headlines: measure_page::headlines(&self.profile, self.versus.as_ref()),
             sections,
@@ -228,8 +201,7 @@ impl EvalReport {
     }
 
     fn text(&self) -> String {
-        let machine = format!("{}, {}", self.device, counted(self.threads, "thread"));
-        let mut text = profile_text(&self.profile, self.part, &machine);
+        let mut text = profile_text(&self.profile, self.head.part, &self.head.machine());
         if let Some(robustness) = &self.profile.robustness {
             text += "\n";
             text += &robustness.text();

@@ -1,18 +1,20 @@
 //! What `eval` says to people.
 
 use crate::cli::running::measure::{Profile, Versus};
-use crate::report::{self, accuracy, bar, interval, number, thousands};
+use crate::report::{
+    self, bar, in_percent, interval, milliseconds, number, off_by, points, thousands,
+};
 use crate::run::memory::Memory;
 use crate::train::eval::{Latency, Quality, Rate};
 
-/// One network, a line a figure.
+/// The figures of one network, a line for each.
 pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
     let mut lines = Vec::new();
     if let Some(quality) = &profile.quality {
         let of = |rate: &Rate| {
             format!(
                 "{}  ({} of {} {part} images; 95 %: {})",
-                accuracy(rate.accuracy),
+                in_percent(rate.accuracy),
                 thousands(rate.correct as i64),
                 thousands(rate.images as i64),
                 interval(rate.interval)
@@ -20,15 +22,12 @@ pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> Stri
         };
         lines.push(("accuracy", of(&quality.rate)));
         if let Some(top5) = &quality.top5 {
-            lines.push(("top 5", accuracy(top5.accuracy)));
+            lines.push(("top 5", in_percent(top5.accuracy)));
         }
         lines.push(("loss", format!("{:.4}", quality.loss)));
         lines.push((
             "calibration",
-            format!(
-                "off by {:.2} points on average (ECE)",
-                100. * quality.calibration_error
-            ),
+            format!("{} (ECE)", off_by(quality.calibration_error)),
         ));
         if quality.classes.len() > MOST_CLASSES {
             lines.push(("worst class", worst_classes(quality)));
@@ -71,10 +70,10 @@ pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> Stri
     format!("{}\n{lines}{classes}", profile.model)
 }
 
-/// So many classes have a line each; of more the least recognised are named.
+/// Up to so many classes have a line each. Of more classes only the least recognised are named.
 const MOST_CLASSES: usize = 20;
 
-/// A line a class.
+/// A table with a line for each class.
 fn classes_table(quality: &Quality) -> String {
     const BAR: usize = 20;
     let mut table = report::table(&["class", "images", "accuracy", "95 %", ""]);
@@ -82,7 +81,7 @@ fn classes_table(quality: &Quality) -> String {
         table.add_row(vec![
             (&class.class).into(),
             number(thousands(class.rate.images as i64)),
-            number(accuracy(class.rate.accuracy)),
+            number(in_percent(class.rate.accuracy)),
             number(interval(class.rate.interval)),
             bar(class.rate.accuracy, 1., BAR).into(),
         ]);
@@ -97,31 +96,33 @@ fn worst_classes(quality: &Quality) -> String {
     classes.sort_by(|a, b| a.rate.accuracy.total_cmp(&b.rate.accuracy));
     let shown = classes.iter().take(SHOWN);
     let texts: Vec<String> = shown
-        .map(|c| format!("{} {}", c.class, accuracy(c.rate.accuracy)))
+        .map(|c| format!("{} {}", c.class, in_percent(c.rate.accuracy)))
         .collect();
     texts.join(", ")
 }
 
 fn latency_text(latency: &Latency, machine: &str) -> String {
-    let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds);
     let [low, high] = latency.spread.quartiles;
     let spread = format!(
         "quartiles {} and {}, {} passes; {machine}",
-        ms(low),
-        ms(high),
+        milliseconds(low),
+        milliseconds(high),
         latency.spread.passes
     );
     match latency.batch_size {
-        1 => format!("{} ms an image  ({spread})", ms(latency.spread.median)),
+        1 => format!(
+            "{} ms an image  ({spread})",
+            milliseconds(latency.spread.median)
+        ),
         n => format!(
             "{:.0} images/s  (batches of {n}: {} ms, {spread})",
             latency.images_per_second,
-            ms(latency.spread.median)
+            milliseconds(latency.spread.median)
         ),
     }
 }
 
-/// A network against another, a line a figure.
+/// The figures of a network against another one, a line for each.
 pub(super) fn versus_text(versus: &Versus) -> String {
     let mut lines = Vec::new();
     if let (Some(difference), Some([low, high])) = (
@@ -131,17 +132,20 @@ pub(super) fn versus_text(versus: &Versus) -> String {
         lines.push((
             "accuracy",
             format!(
-                "{:+.2} points  (95 %: {:+.2} to {:+.2})",
-                100. * difference,
-                100. * low,
-                100. * high
+                "{} points  (95 %: {} to {})",
+                points(difference),
+                points(low),
+                points(high)
             ),
         ));
     }
     if let Some(agreement) = versus.agreement {
         lines.push((
             "agreement",
-            format!("{} of the images are called the same", accuracy(agreement)),
+            format!(
+                "{} of the images are called the same",
+                in_percent(agreement)
+            ),
         ));
     }
     if let Some(cka) = versus.cka {

@@ -11,7 +11,7 @@ use crate::report::picture;
 use crate::report::progress::Progress;
 use crate::run::export::{Staged, check_output, write_all};
 
-/// What a file's ending says is in it.
+/// What a file holds. Its ending says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Html,
@@ -36,17 +36,18 @@ impl Format {
     }
 }
 
-/// Files to write, each of which can be.
+/// The files to write. Each is known to be writable.
 pub(super) struct Files {
     files: Vec<(PathBuf, Format)>,
     force: bool,
 }
 
-/// What is written where no file is named.
+/// The endings of the files that are written if no file is named.
 const USUAL: [&str; 3] = ["html", "png", "json"];
 
 impl Files {
-    /// The file that was named, or three beside the model; in the current folder where its own cannot be written.
+    /// The file that was named, or three files beside the model. If the model's folder cannot be written, they go to the
+    /// current one.
     ///
     /// # Errors
     /// If a file exists already, cannot be written, or has another ending.

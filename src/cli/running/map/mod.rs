@@ -1,4 +1,4 @@
-//! `ckaprune score --map`: how alike all blocks are, each to each.
+//! `ckaprune score --map`: how alike each two blocks are.
 
 mod files;
 mod report;
@@ -18,6 +18,7 @@ use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::cli::{self, Score};
 use crate::data::Images;
+use crate::report::progress::Progress;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
 use crate::run::model::Model;
@@ -44,54 +45,27 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
         device,
         progress,
     };
-    let Ready {
-        model: network,
-        splits,
-        synthetic,
-        ..
-    } = preparation.of(archive)?;
-    let (analysis, images) = (network.analysis(), splits.calibration);
+    let ready = preparation.of(archive)?;
+    let analysis = ready.model.analysis();
     check(path, analysis)?;
     let other = match other {
         Some((path, archive)) => {
-            let analysis = analyse_other(options, model, &archive, &analysis.input_shape)
+            let other = analyse_other(options, model, &archive, &analysis.input_shape)
                 .with_context(|| path.display().to_string())?;
-            check(path, &analysis)?;
-            Some((path, Model::new(archive, analysis, device)))
+            check(path, &other)?;
+            Some((path, Model::new(archive, other, device)))
         }
         None => None,
     };
     let heeded = Interrupt::heed();
-    if synthetic {
-        progress.warn(format_args!(
-            "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
-             \x20        Name a data set with --data.",
-            noise(analysis, &images)
-        ));
-    }
-    let batch = options.data.batch_size.map(|n| n as usize);
-    let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
-    let at_a_time = batch.get().min(images.len());
-    let fitting = Fitting::new(analysis, Work::Forward, device);
-    fitting.check_budget(options.scoring.memory, progress);
-    fitting.check(at_a_time, progress).map_err(blame(path))?;
-    let mapping = Mapping {
-        memory: options.scoring.memory(device),
-        progress,
+    warn_of_noise(&ready, progress);
+    let rows = Subject {
+        path,
+        model: &ready.model,
     };
-    // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
-    let loader = images.loader.with_batch_size(batch);
-    let images = Images::new(images.part, loader.shuffled(options.data.seed));
-    let job = Job {
-        rows: Subject {
-            path,
-            model: &network,
-        },
-        columns: other.as_ref().map(|(path, model)| Subject { path, model }),
-        images: &images,
-    };
+    let columns = other.as_ref().map(|(path, model)| Subject { path, model });
     let begun = Instant::now();
-    let ended = mapping.run(&job, &interrupt::is_asked)?;
+    let ended = compare(options, rows, columns, &ready.splits.calibration)?;
     drop(heeded);
     let Ended::Compared(map) = ended else {
         progress.warn("stopped; nothing is written");
@@ -99,9 +73,9 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     };
     let report = MapReport {
         model: path.display().to_string(),
-        against: job.columns.map(|other| other.path.display().to_string()),
+        against: columns.map(|other| other.path.display().to_string()),
         input_shape: analysis.input_shape.clone(),
-        synthetic,
+        synthetic: ready.synthetic,
         seconds: begun.elapsed().as_secs_f64(),
         written: files.names(),
         map,
@@ -110,6 +84,49 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     report.note_skipped(progress);
     show(options.talk, &report.document(), || report.text())?;
     Ok(Outcome::Done)
+}
+
+fn warn_of_noise(ready: &Ready, progress: Progress) {
+    if ready.synthetic {
+        progress.warn(format_args!(
+            "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
+             \x20        Name a data set with --data.",
+            noise(ready.model.analysis(), &ready.splits.calibration)
+        ));
+    }
+}
+
+/// Compares the blocks of `rows` with those of `columns`, or with one another if there is no other network. Refuses
+/// images that do not fit the memory.
+fn compare(
+    options: &Score,
+    rows: Subject,
+    columns: Option<Subject>,
+    calibration: &Images,
+) -> Result<Ended> {
+    let progress = options.talk.progress();
+    let device = rows.model.device();
+    let batch = options.data.batch_size.map(|n| n as usize);
+    let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
+    let at_a_time = batch.get().min(calibration.len());
+    let fitting = Fitting::new(rows.model.analysis(), Work::Forward, device);
+    fitting.check_budget(options.scoring.memory, progress);
+    fitting
+        .check(at_a_time, progress)
+        .map_err(blame(rows.path))?;
+    // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
+    let loader = calibration.loader.with_batch_size(batch);
+    let loader = loader.shuffled(options.data.seed);
+    let job = Job {
+        rows,
+        columns,
+        images: &Images::new(calibration.part.clone(), loader),
+    };
+    let mapping = Mapping {
+        memory: options.scoring.memory(device),
+        progress,
+    };
+    mapping.run(&job, &interrupt::is_asked)
 }
 
 /// Refuses a network that has no blocks, or whose blocks cannot be compared.
@@ -121,7 +138,7 @@ fn check(path: &Path, analysis: &Analysis) -> Result<()> {
     require_blocks(path, analysis)
 }
 
-/// The other network, for images of the same shape.
+/// Analyses the other network for images of the same shape.
 fn analyse_other(
     options: &Score,
     model: &cli::Model,
@@ -137,7 +154,7 @@ fn analyse_other(
         };
         Analysis::of(archive, &request)
     };
-    // The key is that of the first network's output, and need not be one of this.
+    // The key names an output of the first network. This one may have none of that name.
     let found = analyse(model.output_key.clone()).or_else(|_| analyse(None));
     Ok(learned(archive, found?))
 }

@@ -1,4 +1,4 @@
-//! What a map says: for programs, on a page, as a picture, and in a line.
+//! What a map says: to programs, on a page, as a picture, and in one line.
 
 use serde::Serialize;
 
@@ -6,16 +6,16 @@ use super::terminal;
 use crate::report::page::charts::{HeatMap, Mark, Unit};
 use crate::report::page::{Column, Fact, Facts, Headline, Page, Section, Table};
 use crate::report::progress::Progress;
-use crate::report::{SCHEMA, thousands};
+use crate::report::{SCHEMA, calibration_images};
 use crate::score::similarity::{Layer, LayerKind, Map, Skipped};
 
-/// A map, and of what.
+/// A map, and what it is a map of.
 pub(super) struct MapReport {
     pub model: String,
     pub against: Option<String>,
     pub input_shape: Vec<i64>,
     pub synthetic: bool,
-    /// Of the comparison, from loading the networks to the similarities.
+    /// How long the comparison took, from loading the networks to the similarities.
     pub seconds: f64,
     /// Files with the map in them.
     pub written: Vec<String>,
@@ -43,7 +43,7 @@ struct MapDocument<'a> {
     batch_size: usize,
     rows: &'a [Layer],
     columns: &'a [Layer],
-    /// A row each.
+    /// One list for each row.
     cka: Vec<Vec<f64>>,
     skipped: Vec<SkippedDocument<'a>>,
 }
@@ -112,7 +112,7 @@ impl MapReport {
         }
     }
 
-    /// The blocks that are most alike: of one network those that are not neighbours, which nearly always are.
+    /// The two blocks that are most alike. In one network neighbours do not count, because they nearly always are.
     fn most_alike(&self) -> Option<Pair> {
         let is_block = |layers: &[Layer], i: usize| layers[i].kind == LayerKind::Block;
         let counts = |row: usize, column: usize| {
@@ -129,7 +129,7 @@ impl MapReport {
         })
     }
 
-    /// What the map says, in a line; `None` if there are too few blocks.
+    /// What the map says in one line. `None` if there are too few blocks.
     fn finding(&self) -> Option<String> {
         let Pair { row, column, cka } = self.most_alike()?;
         let (row, column) = (&self.map.rows[row].path, &self.map.columns[column].path);
@@ -144,13 +144,9 @@ impl MapReport {
         })
     }
 
-    /// On which images.
+    /// The images that blocks were compared on.
     fn images(&self) -> String {
-        let what = match self.synthetic {
-            true => "images of random noise",
-            false => "calibration images",
-        };
-        format!("{} {what}", thousands(self.map.samples as i64))
+        calibration_images(self.map.samples, self.synthetic)
     }
 
     pub fn text(&self) -> String {
@@ -256,7 +252,7 @@ impl MapReport {
         headlines
     }
 
-    /// A row each: what it is most like, and of one network how much it is like the one before it.
+    /// A row for each block: which one it is most like, and in one network how much it is like the one before it.
     fn table(&self) -> Table {
         let map = &self.map;
         let show = |cka: f64| format!("{cka:.3}");
@@ -315,7 +311,7 @@ impl MapReport {
     }
 }
 
-/// Where another stage begins than before.
+/// The places at which a new stage begins.
 fn stage_begins(layers: &[Layer]) -> Vec<usize> {
     (1..layers.len())
         .filter(|i| layers[*i].stage != layers[i - 1].stage)

@@ -9,16 +9,16 @@ use comfy_table::Cell;
 use crate::report::{self, number};
 use crate::score::similarity::{Layer, Map};
 
-/// Rows and columns of numbers that are shown at most; of more, so many are picked.
+/// The most rows and columns of numbers that are shown. If there are more, so many of them are picked.
 const MOST_NUMBERS: usize = 32;
-/// Rows of colours that are shown at most.
+/// The most rows of colours that are shown.
 const MOST_COLOURS: usize = 64;
-/// Columns of a terminal that does not tell its own.
+/// Width of a terminal that does not tell its own, in characters.
 const USUAL_WIDTH: usize = 80;
-/// Columns of a coloured cell.
+/// Width of a coloured cell, in characters.
 const CELL: usize = 2;
 
-/// The map, as the standard output can show it. `other`: its columns are those of another network.
+/// The map as stdout can show it. `other`: the columns are the blocks of another network.
 pub(super) fn heat_map(map: &Map, other: bool) -> String {
     if !has_colours() {
         return numbers(map, other);
@@ -27,34 +27,31 @@ pub(super) fn heat_map(map: &Map, other: bool) -> String {
     colours(map, other, width)
 }
 
-/// Whether somebody sees colours, and wants them (<https://no-color.org>).
+/// Whether stdout can show colours, and the user wants them (<https://no-color.org>).
 fn has_colours() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|v| v == "dumb");
     io::stdout().is_terminal() && !unwanted && !dumb
 }
 
-/// At most `most` of so many places, evenly spread, both ends among them.
+/// At most `most` of `count` places. They are evenly spread, and both ends are among them.
 fn picked(count: usize, most: usize) -> Vec<usize> {
-    match count <= most || most < 2 {
-        true => (0..count).collect(),
-        false => (0..most).map(|i| i * (count - 1) / (most - 1)).collect(),
+    if count <= most || most < 2 {
+        return (0..count).collect();
     }
+    (0..most).map(|i| i * (count - 1) / (most - 1)).collect()
 }
 
-/// What is to be said if not all are shown.
-fn left_out(shown: (usize, usize), map: &Map) -> String {
-    let (rows, columns) = (map.rows.len(), map.columns.len());
-    match shown == (rows, columns) {
-        true => String::new(),
-        false => format!(
-            "{} × {} of {rows} × {columns}; the files have all\n",
-            shown.0, shown.1
-        ),
+/// Says how many rows and columns are shown, if not all are.
+fn left_out(map: &Map, rows: usize, columns: usize) -> String {
+    let (all_rows, all_columns) = (map.rows.len(), map.columns.len());
+    if (rows, columns) == (all_rows, all_columns) {
+        return String::new();
     }
+    format!("{rows} × {columns} of {all_rows} × {all_columns}; the files have all\n")
 }
 
-/// The columns by number, where the rows do not tell.
+/// Says which number is which column, where the rows do not show it.
 fn legend(columns: &[Layer], shown: &[usize]) -> String {
     let named = shown
         .iter()
@@ -74,13 +71,13 @@ fn numbers(map: &Map, other: bool) -> String {
             number((row + 1).to_string()),
             Cell::new(&map.rows[row].path),
         ];
-        // Adding 0 makes −0 plain.
+        // Adding 0 turns −0 into 0.
         let shown = |cka: f64| format!("{:.2}", (cka * 100.).round() / 100. + 0.);
         cells.extend(columns.iter().map(|c| number(shown(map.cka[[row, *c]]))));
         table.add_row(cells);
     }
     let mut text = report::render(&table);
-    text += &left_out((rows.len(), columns.len()), map);
+    text += &left_out(map, rows.len(), columns.len());
     if other {
         text += &legend(&map.columns, &columns);
     }
@@ -104,7 +101,7 @@ fn colours(map: &Map, other: bool, width: usize) -> String {
     }
     let steps: String = (0..=10).map(|i| cell(f64::from(i) / 10.)).collect();
     let _ = writeln!(text, "\n{:<label$} {steps} 1   CKA", "0");
-    text += &left_out((rows.len(), columns.len()), map);
+    text += &left_out(map, rows.len(), columns.len());
     if other {
         text += &legend(&map.columns, &columns);
     }
@@ -116,7 +113,7 @@ fn cell(cka: f64) -> String {
     format!("\x1b[48;5;{colour}m{:CELL$}\x1b[0m", "")
 }
 
-/// The nearest of the 256 colours that terminals have: a cube of 6 × 6 × 6, and greys.
+/// The nearest of the 256 colours that terminals have, which are a cube of 6 × 6 × 6 and greys.
 fn nearest(colour: Color) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let wanted = [colour.r, colour.g, colour.b];

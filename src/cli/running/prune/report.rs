@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::program::interface::Scale;
 use crate::prune::{Figures, Iteration, Stop, Tuning};
 use crate::report::page::{Column, Table};
-use crate::report::{bar, is_zero, percent, text_of, thousands};
+use crate::report::{
+    bar, change, in_percent, is_zero, milliseconds, percent, points, text_of, thousands,
+};
 use crate::score::criteria;
 
 #[derive(Serialize)]
@@ -17,7 +19,7 @@ pub(super) struct PruneReport {
     pub model: String,
     pub output: String,
     pub input_shape: Vec<i64>,
-    /// Calibration images.
+    /// How many calibration images there were.
     pub samples: usize,
     /// What the network gives in place of scores before softmax; absent where it gives those.
     #[serde(skip_serializing_if = "Scale::is_usual")]
@@ -28,11 +30,11 @@ pub(super) struct PruneReport {
     pub seed: u64,
     /// Paths of the blocks that the exported network lacks, in the order of removal.
     pub removed: Vec<String>,
-    /// Of the network that the first block is taken from: as given, or pretrained.
+    /// The figures of the network that the first block is taken from: as given, or pretrained.
     pub before: Figures,
-    /// Of the exported file, read back.
+    /// The figures of the exported file, which is read back for that.
     pub after: Figures,
-    /// The unpruned network after the same number of fine-tuning epochs.
+    /// The figures of the unpruned network after the same number of fine-tuning epochs.
     pub baseline: Option<Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretraining: Option<Tuning>,
@@ -43,10 +45,10 @@ pub(super) struct PruneReport {
     /// Removals that cost too much accuracy and were undone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rolled_back: Vec<Iteration>,
-    /// Of the network that was exported, after the last removal and its fine-tuning.
+    /// The fine-tuning of the exported network that came after the last removal and its own fine-tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_tuning: Option<Tuning>,
-    /// Fine-tuning epochs that the exported network has behind it.
+    /// In how many epochs the exported network was fine-tuned.
     #[serde(skip)]
     pub epochs: usize,
     /// Why the figures may not be what they seem.
@@ -68,8 +70,8 @@ impl PruneReport {
         {
             let _ = writeln!(
                 out,
-                "{:+.2} points against the unpruned network fine-tuned for the same {} epochs",
-                100. * (pruned - full),
+                "{} points against the unpruned network fine-tuned for the same {} epochs",
+                points(pruned - full),
                 self.epochs
             );
         }
@@ -109,7 +111,7 @@ impl PruneReport {
         attempts.first().map_or("CKA", |(i, _)| i.value.word())
     }
 
-    /// Every removal. Accuracies have bars on terminals, if they are asked for.
+    /// A table with every removal. On a terminal accuracies have `bars`, if they are asked for.
     pub fn iteration_table(&self, bars: bool) -> Table {
         let measured = self.before.accuracy.is_some();
         let validated = self.before.validation_accuracy.is_some();
@@ -142,11 +144,11 @@ impl PruneReport {
                 format!("{:.6}", iteration.value.number()),
                 percent(after.macs, self.before.macs),
             ];
-            row.extend(timed.then(|| milliseconds(after.latency)));
+            row.extend(timed.then(|| or_dash(after.latency, milliseconds)));
             if measured {
-                row.extend(iteration.accuracies().map(accuracy));
+                row.extend(iteration.accuracies().map(|a| or_dash(a, in_percent)));
             }
-            row.extend(validated.then(|| accuracy(after.validation_accuracy)));
+            row.extend(validated.then(|| or_dash(after.validation_accuracy, in_percent)));
             row.extend(barred.then(|| bar_of(after)));
             rows.push(row);
         }
@@ -159,92 +161,115 @@ impl PruneReport {
 
     /// The network before and after.
     pub fn comparison(&self) -> Table {
-        let (before, after) = (&self.before, &self.after);
+        let tuned = self.baseline.is_some();
         let mut columns = vec![Column::words("")];
         columns.extend(["before", "after", "change"].map(Column::numbers));
-        let tuned = self.baseline.is_some();
         columns.extend(tuned.then(|| Column::numbers("unpruned, tuned as long")));
-        let mut rows = Vec::new();
-        let mut row =
-            |name: &str, before: String, after: String, change: String, baseline: String| {
-                let mut cells = vec![name.to_owned(), before, after, change];
-                cells.extend(tuned.then_some(baseline));
-                rows.push(cells);
-            };
-        let fewer = |a: i64, b: i64| format!("{:+.2} %", 100. * (b - a) as f64 / a.max(1) as f64);
-        let full = self.baseline.unwrap_or(*before);
-        row(
-            "blocks",
-            before.blocks.to_string(),
-            after.blocks.to_string(),
-            format!("{:+}", after.blocks as i64 - before.blocks as i64),
-            full.blocks.to_string(),
-        );
-        row(
-            "parameters",
-            thousands(before.params),
-            thousands(after.params),
-            fewer(before.params, after.params),
-            thousands(full.params),
-        );
-        row(
-            "MACs",
-            thousands(before.macs),
-            thousands(after.macs),
-            fewer(before.macs, after.macs),
-            thousands(full.macs),
-        );
-        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
-            row(
-                "accuracy",
-                accuracy(Some(a)),
-                accuracy(Some(b)),
-                format!("{:+.2} points", 100. * (b - a)),
-                accuracy(full.accuracy),
-            );
-        }
-        if let (Some(a), Some(b)) = (before.loss, after.loss) {
-            row(
-                "loss",
-                format!("{a:.4}"),
-                format!("{b:.4}"),
-                format!("{:+.4}", b - a),
-                full.loss.map_or("-".into(), |x| format!("{x:.4}")),
-            );
-        }
-        if let (Some(a), Some(b)) = (before.latency, after.latency) {
-            row(
-                "ms an image",
-                milliseconds(Some(a)),
-                milliseconds(Some(b)),
-                format!("×{:.2}", b / a),
-                milliseconds(Some(a)),
-            );
-        }
-        if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
-            row(
-                "images/s",
-                format!("{a:.0}"),
-                format!("{b:.0}"),
-                format!("×{:.2}", b / a),
-                format!("{a:.0}"),
-            );
-        }
+        let sizes = self.sizes().into_iter();
+        let rows = sizes.chain(self.quality()).chain(self.speed());
+        let rows = rows.map(|row| {
+            let mut cells = vec![row.name.to_owned(), row.before, row.after, row.change];
+            cells.extend(tuned.then_some(row.full));
+            cells
+        });
         Table {
             columns,
-            rows,
+            rows: rows.collect(),
             ..Table::default()
         }
     }
+
+    /// The unpruned network: fine-tuned as long, if that was asked for, or else as it was given.
+    fn full(&self) -> Figures {
+        self.baseline.unwrap_or(self.before)
+    }
+
+    fn sizes(&self) -> [Compared; 3] {
+        let (before, after, full) = (&self.before, &self.after, self.full());
+        let counts = |name, of: fn(&Figures) -> i64| Compared {
+            name,
+            before: thousands(of(before)),
+            after: thousands(of(after)),
+            change: format!("{:+.2} %", change(of(before), of(after))),
+            full: thousands(of(&full)),
+        };
+        let blocks = Compared {
+            name: "blocks",
+            before: before.blocks.to_string(),
+            after: after.blocks.to_string(),
+            change: format!("{:+}", after.blocks as i64 - before.blocks as i64),
+            full: full.blocks.to_string(),
+        };
+        [
+            blocks,
+            counts("parameters", |figures| figures.params),
+            counts("MACs", |figures| figures.macs),
+        ]
+    }
+
+    fn quality(&self) -> Vec<Compared> {
+        let (before, after, full) = (&self.before, &self.after, self.full());
+        let mut rows = Vec::new();
+        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+            rows.push(Compared {
+                name: "accuracy",
+                before: in_percent(a),
+                after: in_percent(b),
+                change: format!("{} points", points(b - a)),
+                full: or_dash(full.accuracy, in_percent),
+            });
+        }
+        if let (Some(a), Some(b)) = (before.loss, after.loss) {
+            let loss = |loss: f64| format!("{loss:.4}");
+            rows.push(Compared {
+                name: "loss",
+                before: loss(a),
+                after: loss(b),
+                change: format!("{:+.4}", b - a),
+                full: or_dash(full.loss, loss),
+            });
+        }
+        rows
+    }
+
+    /// The unpruned network is as quick as before: fine-tuning does not change that.
+    fn speed(&self) -> Vec<Compared> {
+        let (before, after) = (&self.before, &self.after);
+        let mut rows = Vec::new();
+        let mut row = |name, values: [Option<f64>; 2], show: fn(f64) -> String| {
+            if let [Some(a), Some(b)] = values {
+                rows.push(Compared {
+                    name,
+                    before: show(a),
+                    after: show(b),
+                    change: format!("×{:.2}", b / a),
+                    full: show(a),
+                });
+            }
+        };
+        row("ms an image", [before.latency, after.latency], milliseconds);
+        row(
+            "images/s",
+            [before.images_per_second, after.images_per_second],
+            |images| format!("{images:.0}"),
+        );
+        rows
+    }
 }
 
-/// Of a bar for an accuracy, in characters.
+/// One figure of the network before and after, and of the unpruned one.
+struct Compared {
+    name: &'static str,
+    before: String,
+    after: String,
+    change: String,
+    full: String,
+}
+
+/// Width of the bar for an accuracy, in characters.
 const BAR_WIDTH: usize = 12;
 
-fn accuracy(fraction: Option<f64>) -> String {
-    fraction.map_or("-".into(), |x| format!("{:.2} %", 100. * x))
-}
-
-fn milliseconds(seconds: Option<f64>) -> String {
-    seconds.map_or("-".into(), |x| format!("{:.2}", 1e3 * x))
+/// The value in words, or a dash where nothing was measured.
+fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".into(), show)
 }

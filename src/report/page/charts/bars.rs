@@ -26,7 +26,7 @@ pub struct Bars {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
     pub label: String,
-    /// One a series; `None` where nothing was measured.
+    /// One for each series; `None` where nothing was measured.
     pub bars: Vec<Option<Bar>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A value alone.
+    /// A bar without an interval and without a note.
     #[must_use]
     pub fn of(value: f64) -> Self {
         Bar {
@@ -49,6 +49,14 @@ impl Bar {
             ..Bar::default()
         }
     }
+}
+
+/// A bar that has a length, and where it belongs.
+struct Drawn<'a> {
+    group: &'a Group,
+    /// Counted from 0.
+    series: usize,
+    bar: &'a Bar,
 }
 
 const WIDTH: f64 = 700.;
@@ -82,7 +90,7 @@ impl Bars {
                 text x=(px(scale.places[0] - 8.)) y=(px(middle)) text-anchor="end" {
                     (fitted(&one.label, scale.places[0] - 8.))
                 }
-                @for (s, bar) in one.drawn() { (self.bar(one, s, bar, y + s as f64 * STEP, &scale)) }
+                @for drawn in one.drawn() { (self.bar(&drawn, y + drawn.series as f64 * STEP, &scale)) }
             }
             @let bottom = size.height;
             path.axis d={ "M" (px(scale.places[0])) " " (px(top - 3.)) "V" (px(bottom)) } stroke=(FAINT) fill="none" {}
@@ -103,12 +111,8 @@ impl Bars {
     }
 
     fn scale(&self) -> Scale {
-        let bars = || {
-            self.groups
-                .iter()
-                .flat_map(Group::drawn)
-                .map(|(_, bar)| bar)
-        };
+        let drawn = || self.groups.iter().flat_map(Group::drawn);
+        let bars = || drawn().map(|drawn| drawn.bar);
         let ends = bars().flat_map(|b| [Some(b.value), b.interval.map(|i| i[1])]);
         let most = ends.flatten().filter(|v| v.is_finite()).fold(0., f64::max);
         let labels = self.groups.iter().map(|g| g.label.as_str());
@@ -121,7 +125,8 @@ impl Bars {
         }
     }
 
-    fn bar(&self, group: &Group, series: usize, bar: &Bar, y: f64, scale: &Scale) -> Markup {
+    fn bar(&self, drawn: &Drawn, y: f64, scale: &Scale) -> Markup {
+        let bar = drawn.bar;
         let (x, end) = (scale.places[0], scale.place(bar.value));
         let area = Rect {
             x,
@@ -134,9 +139,9 @@ impl Bars {
             .map_or(end, |[_, high]| scale.place(high).max(end));
         html! {
             g.mark {
-                title { (self.told(group, series, bar)) }
+                title { (self.told(drawn)) }
                 rect.target x=(px(x)) y=(px(y - 1.5)) width=(px(scale.places[1] - x)) height=(px(STEP)) fill="transparent" {}
-                (filling(series, area))
+                (filling(drawn.series, area))
                 @if let Some([low, high]) = bar.interval {
                     path.whisker d={ "M" (px(scale.place(low))) " " (px(y + THICK / 2.)) "H" (px(scale.place(high)))
                         "m0 -3v6M" (px(scale.place(low))) " " (px(y + THICK / 2. - 3.)) "v6" } stroke=(INK) fill="none" {}
@@ -146,11 +151,13 @@ impl Bars {
         }
     }
 
-    fn told(&self, group: &Group, series: usize, bar: &Bar) -> String {
+    /// What a bar says when it is pointed at.
+    fn told(&self, drawn: &Drawn) -> String {
+        let Drawn { group, series, bar } = drawn;
         let mut lines = vec![group.label.clone()];
         let name = self
             .series
-            .get(series)
+            .get(*series)
             .filter(|n| !n.is_empty())
             .unwrap_or(&self.value);
         lines.push(format!("{name}: {}", self.unit.exact(bar.value)));
@@ -187,14 +194,19 @@ impl Bars {
 }
 
 impl Group {
-    fn drawn(&self) -> impl Iterator<Item = (usize, &Bar)> {
+    fn drawn(&self) -> impl Iterator<Item = Drawn<'_>> {
         let bars = self.bars.iter().enumerate();
-        bars.filter_map(|(s, bar)| Some((s, bar.as_ref()?)))
-            .filter(|(_, bar)| bar.value.is_finite())
+        let bars = bars.filter_map(|(series, bar)| Some((series, bar.as_ref()?)));
+        bars.filter(|(_, bar)| bar.value.is_finite())
+            .map(|(series, bar)| Drawn {
+                group: self,
+                series,
+                bar,
+            })
     }
 }
 
-/// Full, hatched, empty, and thin: told apart without colour.
+/// How the bars of a series are filled: full, hatched, empty or thin, so that nobody needs colour to tell them apart.
 fn filling(series: usize, area: Rect) -> Markup {
     let tone = Tone::ALL[series % Tone::ALL.len()];
     let (class, ink) = (tone.class(), tone.ink());

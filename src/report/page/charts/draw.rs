@@ -12,7 +12,7 @@ pub const FAINT: &str = "#6b6b6b";
 
 pub const FONT: &str = "system-ui, sans-serif";
 pub const FONT_SIZE: f64 = 11.;
-/// From one line of text to the next.
+/// Distance from one line of text to the next.
 pub const LINE: f64 = 16.;
 
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +29,11 @@ pub struct Rect {
     pub height: f64,
 }
 
-/// A length or place, to a tenth of a pixel.
+/// A length or place as SVG has it, rounded to a tenth of a pixel.
 #[must_use]
 pub fn px(length: f64) -> String {
     let tenths = (length * 10.).round() / 10.;
-    // Adding 0 makes −0 plain.
+    // Adding 0 turns −0 into 0.
     (tenths + 0.).to_string()
 }
 
@@ -49,7 +49,7 @@ pub fn widest<'a>(texts: impl IntoIterator<Item = &'a str>, most: f64) -> f64 {
     texts.into_iter().map(width_of).fold(0., f64::max).min(most)
 }
 
-/// The text where it fits into `width`, or its two ends.
+/// The text, or its two ends if it is wider than `width`.
 #[must_use]
 pub fn fitted(text: &str, width: f64) -> Cow<'_, str> {
     if width_of(text) <= width {

@@ -68,7 +68,7 @@ const HEIGHT: f64 = 300.;
 /// Room above the plot for the name of the y axis, and below for ticks and the name of the x axis.
 const TOP: f64 = 34.;
 const BOTTOM: f64 = 40.;
-/// What a point takes.
+/// How far a point reaches from its middle.
 const REACH: f64 = 9.;
 
 struct Plot {
@@ -135,7 +135,7 @@ impl Frontier {
         }
     }
 
-    /// Lines that reach as far as the data do, with their ends and round values between them told.
+    /// Lines that reach as far as the data do, with round values written beside them.
     fn axes(&self, plot: &Plot) -> Markup {
         let [left, right] = plot.x.places;
         let [bottom, top] = plot.y.places;
@@ -170,7 +170,7 @@ impl Frontier {
         }
     }
 
-    /// Broken lines, their names in the margin, none over another.
+    /// Broken lines. Their names stand in the margin, where none covers another.
     fn levels(&self, plot: &Plot) -> Markup {
         let [left, right] = [plot.x.places[0] - REACH, plot.x.places[1] + REACH];
         let mut levels: Vec<(f64, String)> = self.named_levels().collect();
@@ -221,7 +221,7 @@ impl Frontier {
                             circle.choice cx=(px(x)) cy=(px(y)) r="8" fill="none" stroke=(INK) stroke-width="1.5" {}
                         }
                         (series.shape.at(x, y, series.tone))
-                        // What the pointer has to hit.
+                        // An invisible circle that the pointer hits more easily.
                         circle.target cx=(px(x)) cy=(px(y)) r=(px(REACH)) fill="transparent" {}
                         @if labelled.contains(&i) {
                             text.faint x=(px(x)) y=(px(y - 11.)) text-anchor="middle" fill=(FAINT) { (point.label) }
@@ -252,7 +252,7 @@ impl Frontier {
         lines.join("\n")
     }
 
-    /// Names with their samples and places, in rows as wide as the picture.
+    /// What the legend shows, in rows as wide as the picture: of each entry its place, its name and a sample.
     fn rows_of_legend(&self) -> Vec<Vec<(f64, &str, Markup)>> {
         let series = self.series.iter().map(|s| {
             let sample = html! { g class=(s.tone.class()) { (s.shape.at(0., 0., s.tone)) } };
@@ -314,7 +314,7 @@ impl Series {
             .filter(|p| p.x.is_finite() && p.y.is_finite())
     }
 
-    /// Points whose labels can be written without touching one another: the chosen, then the last, then the others.
+    /// The points whose labels do not touch one another. The chosen point comes first, then the last one, then the others.
     fn labelled(&self, plot: &Plot) -> Vec<usize> {
         let points: Vec<&Point> = self.drawn().collect();
         let mut wanted: Vec<usize> = (0..points.len()).collect();
@@ -337,7 +337,8 @@ impl Series {
     }
 }
 
-/// From where y stood before: to the foot of the plot, with an arrow's head, where that lies below.
+/// A line to the point from where y stood before. If that lies below the plot, the line begins at its foot, with the head
+/// of an arrow.
 fn rise(x: f64, y: f64, from: f64, plot: &Plot, tone: Tone) -> Markup {
     let begin = plot.y.place(from);
     let below = from < plot.y.values[0];

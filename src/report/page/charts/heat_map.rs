@@ -24,17 +24,18 @@ pub struct HeatMap {
     pub column: String,
     pub rows: Vec<String>,
     pub columns: Vec<String>,
-    /// A row each, in it a value a column. Where there is none, or none that is finite, the cell stays empty.
+    /// One list for each row, with one value for each column. A cell without a finite value stays empty.
     pub values: Vec<Vec<Option<f64>>>,
-    /// Values at the two ends of the colours; what lies beyond has the colour of the end. `None`: those of the data.
+    /// The values at the two ends of the colours. A value beyond an end has the colour of that end. `None`: the least and
+    /// the greatest value of the data.
     pub range: Option<[f64; 2]>,
     /// Cells that are pointed out.
     pub marks: Vec<Mark>,
     /// What a mark means, such as `removed`.
     pub marked: String,
-    /// Rows that begin a new group, which a gap tells.
+    /// Rows that begin a new group. A gap stands before each.
     pub row_groups: Vec<usize>,
-    /// Columns that begin a new group.
+    /// Columns that begin a new group. A gap stands before each.
     pub column_groups: Vec<usize>,
 }
 
@@ -45,10 +46,11 @@ pub struct Mark {
     pub column: usize,
 }
 
-/// Of the side of a cell.
+/// The shortest side that a cell may have.
 const SMALLEST: f64 = 14.;
+/// The longest side that a cell may have.
 const LARGEST: f64 = 30.;
-/// The width that columns share as long as their cells are of a size between.
+/// Width of all columns together, as long as their cells do not become too small or too large for it.
 const WISHED: f64 = 600.;
 const LONGEST_LABEL: f64 = 220.;
 const GAP: f64 = 4.;
@@ -56,7 +58,7 @@ const GAP: f64 = 4.;
 /// Where everything stands.
 struct Layout {
     cell: Size,
-    /// Of the first cell.
+    /// Where the first cell stands.
     left: f64,
     top: f64,
     /// Column labels stand upright, because they are wider than their cells.
@@ -132,9 +134,10 @@ impl HeatMap {
         let (rows, columns) = (self.rows.len() as f64, self.columns.len() as f64);
         let width = (WISHED / columns.max(1.)).clamp(SMALLEST, LARGEST).floor();
         // Square where rows and columns are alike.
-        let height = match self.rows == self.columns {
-            true => width,
-            false => (WISHED / rows.max(1.)).clamp(SMALLEST, 20.).floor(),
+        let height = if self.rows == self.columns {
+            width
+        } else {
+            (WISHED / rows.max(1.)).clamp(SMALLEST, 20.).floor()
         };
         let longest = widest(self.columns.iter().map(String::as_str), LONGEST_LABEL);
         let upright = longest > width - 2.;
@@ -162,7 +165,7 @@ impl HeatMap {
     fn legend(&self, scale: &Scale) -> Markup {
         const STEPS: u32 = 48;
         let [low, high] = self.ends(scale);
-        // On whole pixels, or seams would show.
+        // The pieces stand on whole pixels: between them one would see seams otherwise.
         let begin = (draw::width_of(&self.value) + 10. + draw::width_of(&low) + 6.).ceil();
         let step = STRIP / f64::from(STEPS);
         let end = begin + STRIP + 6.;
@@ -280,7 +283,7 @@ fn gaps(groups: &[usize], place: usize) -> f64 {
     groups.iter().filter(|&&first| first <= place).count() as f64
 }
 
-/// Black within white: seen on every colour.
+/// A black ring within a white one, which is seen on every colour.
 fn ring(x: f64, y: f64) -> Markup {
     html! {
         circle.ring cx=(px(x)) cy=(px(y)) r="4" fill=(PAPER) stroke=(INK) stroke-width="1.5" {}

@@ -6,6 +6,7 @@ use super::draw::{FAINT, FONT_SIZE, LINE, Size, px};
 use super::scale::{Scale, Unit};
 use super::shape::{Shape, Tone};
 use super::svg;
+use crate::report::percent_to;
 
 /// Accuracy over confidence, bin by bin (Niculescu-Mizil and Caruana, ICML 2005; Guo et al., arXiv 1706.04599, figure 1):
 /// a network that is as often right as it is confident stands on the diagonal.
@@ -16,7 +17,7 @@ pub struct Reliability {
     pub bins: Vec<Bin>,
 }
 
-/// Images whose confidence lies between two values. One without images is left out.
+/// Images whose confidence lies between two values. A bin without images is not drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
     /// Ends of the bin, fractions.
@@ -32,9 +33,9 @@ pub struct Bin {
 const LEFT: f64 = 50.;
 const SIDE: f64 = 260.;
 const TOP: f64 = 24.;
-/// Of the tallest count of images.
+/// Height of the bar of the bin with the most images.
 const COUNTS: f64 = 40.;
-/// Between the plot and the counts.
+/// Distance between the plot and these bars.
 const GAP: f64 = 14.;
 
 impl Reliability {
@@ -104,6 +105,7 @@ impl Reliability {
     }
 }
 
+/// A fraction in whole percent.
 fn whole(fraction: f64) -> String {
-    format!("{:.0} %", 100. * fraction)
+    percent_to(0, fraction)
 }

@@ -1,11 +1,11 @@
-//! From values to places, and how values are written.
+//! Where values stand on an axis, and how they are written.
 
-use crate::report::thousands;
+use crate::report::{in_percent, percent_to, thousands};
 
-/// What values are, and so how they are written.
+/// What kind of number a value is. That decides how it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// As they are, with as many decimals as tell them apart.
+    /// Numbers without a unit, with as many decimals as it takes to tell them apart.
     #[default]
     Plain,
     /// Fractions, written in percent.
@@ -17,12 +17,12 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// A value; `span` is that of all values beside it.
+    /// A value in short. `span` is the distance between the least and the greatest of the values beside it.
     #[must_use]
     pub fn show(self, value: f64, span: f64) -> String {
         match self {
             Unit::Plain => format!("{value:.*}", decimals(span)),
-            Unit::Percent => format!("{:.*} %", decimals(100. * span).min(2), 100. * value),
+            Unit::Percent => percent_to(decimals(100. * span).min(2), value),
             Unit::Milliseconds => format!("{:.*} ms", decimals(1e3 * span).min(3), 1e3 * value),
             Unit::Count => count(value),
         }
@@ -33,14 +33,14 @@ impl Unit {
     pub fn exact(self, value: f64) -> String {
         match self {
             Unit::Plain => format!("{value:.6}"),
-            Unit::Percent => format!("{:.2} %", 100. * value),
+            Unit::Percent => in_percent(value),
             Unit::Milliseconds => format!("{:.3} ms", 1e3 * value),
             Unit::Count => thousands(value.round() as i64),
         }
     }
 }
 
-/// So many that about a hundredth of the span shows.
+/// As many decimals as it takes to see a hundredth of the span.
 fn decimals(span: f64) -> usize {
     match span.abs().log10() {
         size if size.is_finite() => (2. - size.ceil()).clamp(0., 9.) as usize,
@@ -65,12 +65,12 @@ fn count(value: f64) -> String {
 pub struct Scale {
     /// Lowest and highest value.
     pub values: [f64; 2],
-    /// Where they stand.
+    /// Where these two stand.
     pub places: [f64; 2],
 }
 
 impl Scale {
-    /// Where a value stands; one beyond the ends stands at the end.
+    /// Where a value stands. A value beyond an end stands at that end.
     #[must_use]
     pub fn place(&self, value: f64) -> f64 {
         let [low, high] = self.values;

@@ -29,7 +29,7 @@ pub enum Tone {
 impl Tone {
     pub(super) const ALL: [Tone; 4] = [Tone::Blue, Tone::Orange, Tone::Ink, Tone::Grey];
 
-    /// On white.
+    /// Its colour on white.
     pub(super) fn ink(self) -> &'static str {
         match self {
             Tone::Ink => "#222222",
@@ -39,7 +39,7 @@ impl Tone {
         }
     }
 
-    /// What a style sheet knows it by.
+    /// The class by which a style sheet knows it.
     pub(super) fn class(self) -> &'static str {
         match self {
             Tone::Ink => "ink",

@@ -54,18 +54,18 @@ const BOX: Size = Size {
     width: 30.,
     height: 26.,
 };
-/// From a box to the next, with the line between them.
+/// From the left of a box to the left of the next one.
 const STEP: f64 = 38.;
-/// A line of boxes with their names.
+/// Height of a row of boxes with their names.
 const ROW: f64 = 60.;
-/// Of the strip that tells the MACs.
+/// Height of the strip that shows the MACs.
 const STRIP: f64 = 3.;
 
 struct Row<'a> {
     y: f64,
-    /// The stage's name and what its blocks' names begin with, where it begins.
+    /// In the first row of a stage: the stage's name, and what the names of its blocks begin with.
     title: Option<(String, String)>,
-    /// With their names as they are written.
+    /// The blocks, and the names that are written below them.
     blocks: Vec<(&'a Block, String)>,
 }
 
@@ -104,7 +104,7 @@ impl Stages {
         svg(&self.title, &self.description(), size, &content)
     }
 
-    /// Rows of boxes, as many as a stage needs, and where they end.
+    /// The rows of boxes, as many as each stage needs, and where the last one ends.
     fn rows(&self, left: f64) -> (Vec<Row<'_>>, f64) {
         let per_row = (((WIDTH - left) / STEP).floor() as usize).max(1);
         let mut rows = Vec::new();
@@ -148,7 +148,7 @@ impl Stages {
         )
     }
 
-    /// Only of what there is in the picture.
+    /// The legend, which explains only what is in the picture, and its height.
     fn legend(&self, y: f64, most: f64) -> (Markup, f64) {
         let has = |kind: BlockKind| self.blocks().any(|b| b.kind == kind && b.removed.is_none());
         let gone = self.blocks().any(|b| b.removed.is_some());
@@ -235,8 +235,8 @@ impl Block {
         lines.join("\n")
     }
 
-    /// A box: with slanted sides where it changes the shape, with double sides where it is fixed, hatched and with the
-    /// number of the iteration where it is gone. `words` stand in the place of that number.
+    /// The box of a block. Its sides are slanted if the block changes the shape, and double if it cannot be removed. A
+    /// removed block is hatched and has the number of its iteration, or `words` in place of the number.
     fn outline(&self, x: f64, y: f64, words: Option<&str>) -> Markup {
         let Size { width, height } = BOX;
         let gone = self.removed.is_some();
@@ -282,7 +282,7 @@ impl Block {
     }
 }
 
-/// What the blocks' paths begin with in common, up to a dot, and what follows in each.
+/// What all paths of the blocks begin with, up to a dot, and the rest of each path.
 fn short_names(blocks: &[Block]) -> (String, Vec<String>) {
     let first = blocks.first().map_or("", |b| b.name.as_str());
     let dots = first

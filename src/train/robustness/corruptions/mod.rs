@@ -22,15 +22,13 @@ pub mod jpeg;
 
 use std::fmt;
 
-use clap::ValueEnum;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::data::random_stream;
 
 /// What is done to an image.
-// Its variants have no comments of their own, which `--help` would print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Corruption {
     Noise,
@@ -42,6 +40,16 @@ pub enum Corruption {
 }
 
 impl Corruption {
+    /// In the order in which they are listed.
+    pub const ALL: [Corruption; 6] = [
+        Corruption::Noise,
+        Corruption::Blur,
+        Corruption::Contrast,
+        Corruption::Brightness,
+        Corruption::Jpeg,
+        Corruption::Pixelate,
+    ];
+
     /// The corruption's name, as options and results have it.
     #[must_use]
     pub fn name(self) -> &'static str {

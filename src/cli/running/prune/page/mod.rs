@@ -1,39 +1,37 @@
 //! The page of a pruning run.
 
+mod accuracy;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
 use super::report::PruneReport;
 use crate::blocks::show_shape;
+use crate::cli::running::file_name;
 use crate::cli::running::measure_page::warned;
 use crate::cli::running::report_files::Document;
-use crate::prune::{Figures, Iteration};
+use crate::prune::Iteration;
 use crate::report::page::charts::{
-    Axis, Bar, Bars, Block, BlockKind, Frontier, Group, HeatMap, Level, Mark, Point, Series, Shape,
-    Stage, Stages, Tone, Unit,
+    Bar, Bars, Block, BlockKind, Group, HeatMap, Mark, Stage, Stages, Unit,
 };
-use crate::report::page::{Code, Facts, Headline, Page, Section};
-use crate::report::{BlockReport, thousands};
+use crate::report::page::{Headline, Page, Section, how_to_repeat};
+use crate::report::{
+    BlockReport, calibration_images, change, milliseconds, points, thousands, true_minus,
+};
 use crate::score::criteria::{Score, Value};
 
 /// The report as a page.
 pub(super) fn page(document: &Document<PruneReport>) -> Page {
     let report = document.result;
-    let model = Path::new(&report.model);
-    let name = model.file_name().unwrap_or(model.as_os_str());
     let mut sections = vec![
-        quality(report),
+        accuracy::section(report),
         blocks(report, document.blocks),
         Section::new("Iterations").with(report.iteration_table(false)),
         Section::new("Before and after").with(report.comparison()),
     ];
     sections.extend(speed(report));
-    sections.push(Section::new("Configuration").with(Facts::from(document.invocation)));
-    sections.push(Section::new("Command").with(Code(document.invocation.command_line.clone())));
+    sections.extend(how_to_repeat(document.invocation));
     Page {
-        title: format!("Pruning of {}", name.to_string_lossy()),
+        title: format!("Pruning of {}", file_name(&report.model)),
         subtitle: subtitle(report),
         headlines: headlines(report),
         sections,
@@ -47,10 +45,7 @@ fn subtitle(report: &PruneReport) -> String {
         samples,
         ..
     } = report;
-    let images = match report.synthetic {
-        true => format!("{} images of random noise", thousands(*samples as i64)),
-        false => format!("{} calibration images", thousands(*samples as i64)),
-    };
+    let images = calibration_images(*samples, report.synthetic);
     let stopped = match report.stopped_by.option() {
         Some(option) => format!(" The run was stopped by {option}."),
         None => String::new(),
@@ -67,12 +62,15 @@ fn subtitle(report: &PruneReport) -> String {
 
 fn headlines(report: &PruneReport) -> Vec<Headline> {
     let (before, after) = (&report.before, &report.after);
-    let fewer = |a: i64, b: i64| 100. * (b - a) as f64 / a.max(1) as f64;
     let count = |x: i64| Unit::Count.show(x as f64, 0.);
     let size = |label: &str, a: i64, b: i64| Headline {
         label: label.into(),
         value: count(b),
-        note: format!("{} % of {}", signed(fewer(a, b), 1), count(a)),
+        note: format!(
+            "{} % of {}",
+            true_minus(&format!("{:+.1}", change(a, b))),
+            count(a)
+        ),
     };
     let mut headlines = Vec::new();
     if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
@@ -81,7 +79,7 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
             value: Unit::Percent.exact(b),
             note: format!(
                 "{} points of {}",
-                signed(100. * (b - a), 2),
+                true_minus(&points(b - a)),
                 Unit::Percent.exact(a)
             ),
         });
@@ -91,8 +89,8 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
     if let (Some(a), Some(b)) = (before.latency, after.latency) {
         headlines.push(Headline {
             label: "an image takes".into(),
-            value: format!("{:.2} ms", 1e3 * b),
-            note: format!("×{:.2} of {:.2} ms", b / a, 1e3 * a),
+            value: format!("{} ms", milliseconds(b)),
+            note: format!("×{:.2} of {} ms", b / a, milliseconds(a)),
         });
     } else if let (Some(a), Some(b)) = (before.images_per_second, after.images_per_second) {
         headlines.push(Headline {
@@ -102,120 +100,6 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
         });
     }
     headlines
-}
-
-/// With its sign, which is wider than a hyphen.
-fn signed(number: f64, decimals: usize) -> String {
-    format!("{number:+.decimals$}").replace('-', "−")
-}
-
-/// Accuracy over MACs; on the test images where there are any.
-fn quality(report: &PruneReport) -> Section {
-    let section = Section::new("Accuracy and size");
-    let tested = report.before.accuracy.is_some();
-    if !tested && report.before.validation_accuracy.is_none() {
-        return section.with("There are no labelled images, so no accuracy was measured.");
-    }
-    let accuracy = |figures: &Figures| match tested {
-        true => figures.accuracy,
-        false => figures.validation_accuracy,
-    };
-    let alone = |name: &str, shape, tone, figures: Option<&Figures>| Series {
-        name: name.into(),
-        shape,
-        tone,
-        points: figures
-            .and_then(|f| point(f, accuracy(f)))
-            .into_iter()
-            .collect(),
-        ..Series::default()
-    };
-    let removals = |undone: bool| {
-        let attempts = report.attempts().into_iter().filter(move |a| a.1 == undone);
-        attempts.filter_map(move |(i, _)| {
-            Some(Point {
-                label: i.iteration.to_string(),
-                note: told(i),
-                from: i.accuracies()[0].filter(|_| tested && i.accuracies()[0] != i.after.accuracy),
-                chosen: !undone && i.iteration == report.picked,
-                ..point(&i.after, accuracy(&i.after))?
-            })
-        })
-    };
-    let last = report.final_tuning.is_some().then_some(&report.after);
-    let series = [
-        Series {
-            name: "iteration".into(),
-            joined: true,
-            points: removals(false).collect(),
-            ..Series::default()
-        },
-        alone("original", Shape::Diamond, Tone::Blue, Some(&report.before)),
-        alone(
-            "original, fine-tuned as long",
-            Shape::Square,
-            Tone::Orange,
-            report.baseline.as_ref(),
-        ),
-        alone(
-            "written, after the last fine-tuning",
-            Shape::Triangle,
-            Tone::Blue,
-            last,
-        ),
-        Series {
-            name: "rolled back".into(),
-            shape: Shape::Cross,
-            tone: Tone::Orange,
-            points: removals(true).collect(),
-            ..Series::default()
-        },
-    ];
-    let level = accuracy(&report.before).map(|y| Level {
-        name: "original".into(),
-        y,
-    });
-    let images = if tested {
-        "test images"
-    } else {
-        "training images set aside"
-    };
-    section.with(Frontier {
-        title: format!("Accuracy on {images}, over what is left of the network"),
-        x: Axis {
-            label: "MACs".into(),
-            unit: Unit::Count,
-        },
-        y: Axis {
-            label: "accuracy".into(),
-            unit: Unit::Percent,
-        },
-        series: series
-            .into_iter()
-            .filter(|s| !s.points.is_empty())
-            .collect(),
-        levels: level.into_iter().collect(),
-        before: "before repair and fine-tuning".into(),
-        chosen: "written".into(),
-    })
-}
-
-fn point(figures: &Figures, accuracy: Option<f64>) -> Option<Point> {
-    Some(Point {
-        x: figures.macs as f64,
-        y: accuracy?,
-        ..Point::default()
-    })
-}
-
-/// What an iteration's point says.
-fn told(iteration: &Iteration) -> String {
-    format!(
-        "removed {}\n{} {:.6}",
-        iteration.removed.join(", "),
-        iteration.value.word(),
-        iteration.value.number()
-    )
 }
 
 fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
@@ -228,11 +112,12 @@ fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
         .iter()
         .flat_map(|i| &i.candidates)
         .any(|score| score.samples < report.samples);
-    match raced {
-        true => section.with(
+    if raced {
+        section.with(
             "Blocks that were surely behind were dropped early from the comparison: their values rest on fewer images.",
-        ),
-        false => section,
+        )
+    } else {
+        section
     }
 }
 
@@ -256,10 +141,12 @@ fn stages(report: &PruneReport, blocks: &[BlockReport]) -> Stages {
     let exported = &report.iterations[..report.picked.min(report.iterations.len())];
     let block = |b: &BlockReport| Block {
         name: b.path.clone(),
-        kind: match b.removable {
-            true => BlockKind::Removable,
-            false if b.input_shape != b.output_shape => BlockKind::ChangesShape,
-            false => BlockKind::Fixed,
+        kind: if b.removable {
+            BlockKind::Removable
+        } else if b.input_shape != b.output_shape {
+            BlockKind::ChangesShape
+        } else {
+            BlockKind::Fixed
         },
         macs: b.macs as f64,
         removed: exported
@@ -344,8 +231,8 @@ fn capital(word: &str) -> String {
         .map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
 }
 
-/// The values without the twentieth that is farthest from being removed: a single block that the network cannot do
-/// without would leave no colours for all others.
+/// The range of the values, without the twentieth of them that is farthest from removal. Otherwise a single block that the
+/// network cannot do without would leave no colours for the others.
 fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
     let mut scores: Vec<&Score> = scores.filter(|s| s.number().is_finite()).collect();
     scores.sort_by(|a, b| a.value.order(&b.value));
@@ -357,7 +244,7 @@ fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
     })
 }
 
-/// Times, where they were taken.
+/// The times, if they were taken.
 fn speed(report: &PruneReport) -> Option<Section> {
     let group = |label: String, value: Option<f64>| {
         Some(Group {

@@ -1,6 +1,6 @@
 //! A page of a made-up run.
 
-use crate::prune::Stop;
+use crate::prune::{Figures, Stop};
 use crate::report::Invocation;
 use crate::report::SCHEMA;
 use crate::report::page::Content;

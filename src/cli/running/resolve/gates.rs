@@ -1,46 +1,20 @@
-//! The options of gates, and the file that can hold them.
+//! Limits, from the options of gates and from the file that can hold them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, FromArgMatches, ValueHint};
+use clap::{Args, FromArgMatches};
 
+use crate::cli::Gates;
 use crate::cli::options::{self, read_object, text_of};
 use crate::prune::gates::Limits;
 
-/// The options of gates.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "Gates (exit 1 if one is missed, 2 if one cannot be measured)")]
-pub struct Gates {
-    /// Gates from a JSON file of the options below, without dashes in front; the command line beats it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub policy: Option<PathBuf>,
-    /// Accuracy at least, as a fraction
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
-    pub min_accuracy: Option<f64>,
-    /// Points of accuracy less than --baseline at most, on the same images
-    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
-    pub max_drop: Option<f64>,
-    /// MACs at most, such as 70M
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
-    pub max_macs: Option<f64>,
-    /// Parameters at most, such as 0.5M
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = options::count)]
-    pub max_params: Option<f64>,
-    /// Time of a pass of one image at most, as a multiple of --baseline's, measured in turn
-    #[arg(long, value_name = "RATIO", allow_negative_numbers = true, value_parser = options::positive)]
-    pub max_latency_ratio: Option<f64>,
-    /// Lowest accuracy under --attacks, and on average under --corruptions, as a fraction
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
-    pub min_robust_accuracy: Option<f64>,
-}
-
 impl Gates {
-    /// The limits asked for, with those of the policy file, if one is named; those of the command line win.
+    /// The limits of the command line, and those of the policy file if one is named. The command line wins.
     ///
     /// # Errors
-    /// If the file cannot be read, holds no gate, or holds a key or a value that is none: a gate that was meant and is
-    /// not checked must not look green.
+    /// If the file cannot be read, has no gate, or has a key or a value that is not one of a gate. Otherwise a gate that
+    /// somebody meant would pass unchecked.
     pub fn limits(&self) -> Result<Limits> {
         let policy = match &self.policy {
             Some(file) => read_policy(file)?,
@@ -96,7 +70,7 @@ mod tests {
         Gates::from_arg_matches(&command.get_matches_from(all)).unwrap()
     }
 
-    /// One limit, and whether each of the measured values keeps it.
+    /// Whether each of the measured values keeps the limit.
     fn kept(argument: &str, measured: [f64; 3]) -> [bool; 3] {
         measured.map(|value| limits(&[argument]).check(|_| Ok(value)).unwrap()[0].met)
     }

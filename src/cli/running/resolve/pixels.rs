@@ -1,11 +1,11 @@
-//! From the data options to what becomes of every image.
+//! From the options of data to what is done to every image.
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::archive::Archive;
 use crate::cli::Data;
-use crate::cli::options::{Numbers, Size};
+use crate::cli::options::{ChannelValues, Size};
 use crate::data::{
     DataSet, Format, InputSize, Normalisation, Part, PixelRange, ResizeTo, Resizing, Transform,
 };
@@ -15,8 +15,8 @@ use crate::report::progress::Progress;
 use crate::run::settings::Settings;
 
 impl Data {
-    /// All that decides which pixels a network sees but the shape of its input.
-    pub(super) fn image_settings(&self) -> Settings {
+    /// The options that decide which pixels a network sees, without those of the input's shape.
+    pub(in crate::cli::running) fn image_settings(&self) -> Settings {
         fn text<T: ToString>(option: Option<&T>) -> serde_json::Value {
             json!(option.map(ToString::to_string))
         }
@@ -34,11 +34,11 @@ impl Data {
         settings.into_iter().collect()
     }
 
-    /// Size of the network's input, where an option names it.
+    /// The size of the network's input, if an option names it.
     ///
     /// # Errors
-    /// If two options name two, or one of them leaves it open.
-    pub(super) fn input(&self) -> Result<Option<Size>> {
+    /// If two options name different sizes, or an option needs a size that none names.
+    pub(in crate::cli::running) fn input(&self) -> Result<Option<Size>> {
         let resized = match self.resize {
             Some(ResizeTo::Exactly(height, width)) => Some((height, width)),
             _ => None,
@@ -73,19 +73,19 @@ impl Data {
         }))
     }
 
-    /// What is done to every image of the set, for the network in this archive.
-    pub(super) fn transform(
+    /// What is done to every image of the set before the network in this archive is given it.
+    pub(in crate::cli::running) fn transform(
         &self,
         archive: &Archive,
         set: &DataSet,
         progress: Progress,
     ) -> Result<Transform> {
         let input = self.input()?;
-        let Taken {
+        let NetworkInput {
             channels,
             input: taken,
             divides_by_255,
-        } = Taken::of(input, archive, set)?;
+        } = NetworkInput::of(input, archive, set)?;
         let named = self.mean.is_some() || self.std.is_some();
         if divides_by_255 && !taken.bytes && !named && self.pixel_range == PixelRange::Unit {
             progress.warn(
@@ -93,9 +93,10 @@ impl Data {
             );
         }
         Ok(Transform {
-            normalisation: match taken.bytes {
-                true => self.no_normalisation(taken)?,
-                false => self.normalisation(progress)?,
+            normalisation: if taken.bytes {
+                self.no_normalisation(taken)?
+            } else {
+                self.normalisation(progress)?
             },
             channels: Some(channels),
             size: input.map(|size| InputSize {
@@ -107,7 +108,7 @@ impl Data {
         })
     }
 
-    /// How images are brought to that size; `None` where the options name nothing but the size.
+    /// How images are brought to this size. `None` if the options name nothing but the size.
     fn resizing(&self, input: Size) -> Result<Option<Resizing>> {
         let to = match (self.resize, self.crop_pct) {
             (Some(to), _) => to,
@@ -127,7 +128,7 @@ impl Data {
         }))
     }
 
-    /// Bytes as they are.
+    /// Leaves bytes as they are.
     fn no_normalisation(&self, taken: Input) -> Result<Normalisation> {
         if self.mean.is_some() || self.std.is_some() {
             bail!(
@@ -146,24 +147,25 @@ impl Data {
                 range.brightest()
             ));
         }
-        let or =
-            |numbers: &Option<Numbers>, usual| numbers.clone().map_or_else(|| vec![usual], |n| n.0);
+        let or = |named: &Option<ChannelValues>, usual| {
+            named.clone().map_or_else(|| vec![usual], |values| values.0)
+        };
         let (mean, std) = (or(&self.mean, 0.), or(&self.std, 1.));
         Ok(Normalisation::on(range, mean, std)?)
     }
 }
 
-/// What the network takes, as far as it can be told.
-struct Taken {
-    /// Those that were named, or those that the images have. Of files each may have its own; they are brought to those
-    /// that the network takes.
+/// What the network takes, as far as its code shows it.
+struct NetworkInput {
+    /// The channels that were named, or those that the images have. Image files may differ in them, so they are brought to
+    /// those that the network takes.
     channels: usize,
     input: Input,
-    /// Its code says so of pixels that are not known to be bytes.
+    /// The code divides pixels by 255, although it does not say that they are bytes.
     divides_by_255: bool,
 }
 
-impl Taken {
+impl NetworkInput {
     fn of(size: Option<Size>, archive: &Archive, set: &DataSet) -> Result<Self> {
         let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
         let sides = size.map_or([height, width], |size| [size.height, size.width]);
@@ -187,10 +189,10 @@ impl Taken {
                 Input::of(&network, &program, layout),
                 divides_by_255(&program),
             ),
-            // Why it takes no such images is told by its analysis.
+            // The analysis of the network tells why it takes no such images.
             Err(_) => (Input::default(), false),
         };
-        Ok(Taken {
+        Ok(NetworkInput {
             channels,
             input,
             divides_by_255,

@@ -1,16 +1,12 @@
-//! The options of robustness measurements, validated.
+//! What the options of robustness take: names of attacks and corruptions, severities, steps.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use clap::ValueEnum;
+use crate::train::robustness::{Corruption, Epsilon, Severity};
 
-use crate::cli;
-use crate::train::robustness::{Attack, Corruption, Epsilon, Severity};
-
-/// Attacks by name.
-// Its variants have no comments of their own, which `--help` would print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// An attack without its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttackName {
     Fgsm,
     Pgd,
@@ -24,9 +20,13 @@ impl FromStr for Attacks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        list(text, |word| AttackName::from_str(word, false).ok())
-            .map(Attacks)
-            .ok_or_else(|| "expected fgsm, pgd or fgsm,pgd".into())
+        list(text, |word| match word {
+            "fgsm" => Some(AttackName::Fgsm),
+            "pgd" => Some(AttackName::Pgd),
+            _ => None,
+        })
+        .map(Attacks)
+        .ok_or_else(|| "expected fgsm, pgd or fgsm,pgd".into())
     }
 }
 
@@ -39,15 +39,14 @@ impl FromStr for Corruptions {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.trim() == "all" {
-            return Ok(Corruptions(Corruption::value_variants().to_vec()));
+            return Ok(Corruptions(Corruption::ALL.to_vec()));
         }
-        list(text, |word| Corruption::from_str(word, false).ok())
-            .map(Corruptions)
-            .ok_or_else(|| {
-                let names = Corruption::value_variants().iter().map(|c| c.name());
-                let names = names.collect::<Vec<_>>().join(", ");
-                format!("expected all, or some of {names}, each once, parted by commas")
-            })
+        let named = |word: &str| Corruption::ALL.into_iter().find(|c| c.name() == word);
+        list(text, named).map(Corruptions).ok_or_else(|| {
+            let names = Corruption::ALL.map(Corruption::name);
+            let names = names.join(", ");
+            format!("expected all, or some of {names}, each once, parted by commas")
+        })
     }
 }
 
@@ -101,52 +100,6 @@ pub fn step_size(text: &str) -> Result<Epsilon, String> {
 pub fn steps(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, 1 or more".into())
-}
-
-impl cli::Robustness {
-    /// The attacks asked for, with their settings.
-    #[must_use]
-    pub fn attacks(&self) -> Vec<Attack> {
-        let epsilon = self.epsilon.0;
-        let steps = self.pgd_steps;
-        let attack = |name: &AttackName| match name {
-            AttackName::Fgsm => Attack::Fgsm { epsilon },
-            AttackName::Pgd => Attack::Pgd {
-                epsilon,
-                steps,
-                step_size: self
-                    .pgd_step_size
-                    .map_or_else(|| Attack::usual_step_size(epsilon, steps), |size| size.0),
-            },
-        };
-        let names = self.attacks.as_ref().map_or(&[][..], |names| &names.0);
-        names.iter().map(attack).collect()
-    }
-
-    /// The corruptions asked for.
-    #[must_use]
-    pub fn corruptions(&self) -> Vec<Corruption> {
-        self.corruptions
-            .as_ref()
-            .map_or_else(Vec::new, |c| c.0.clone())
-    }
-
-    /// How strong they are to be.
-    #[must_use]
-    pub fn severities(&self) -> Vec<Severity> {
-        self.severities
-            .as_ref()
-            .map_or_else(|| Severity::ALL.to_vec(), |s| s.0.clone())
-    }
-
-    /// Whether anything is to be measured.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.attacks.is_some()
-            || self.corruptions.is_some()
-            || self.ood.is_some()
-            || self.predictions.is_some()
-    }
 }
 
 #[cfg(test)]

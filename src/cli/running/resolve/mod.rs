@@ -1,0 +1,5 @@
+//! What groups of options mean: here they become plain values of the other rooms.
+
+mod gates;
+mod pixels;
+pub(super) mod robustness;
