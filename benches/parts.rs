@@ -65,7 +65,7 @@ fn statistics(c: &mut Criterion) {
     let [reference, cross, own] = pairs.map(|(left, right)| CoMoments::of(left, right));
     c.bench_function("influence of 512 samples of 64 features", |b| {
         b.iter(|| {
-            Influence::of((&reference, &cross, &own), black_box(x.view()), y.view())
+            Influence::of([&reference, &cross, &own], black_box(x.view()), y.view())
                 .expect("varies")
         });
     });

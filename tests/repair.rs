@@ -152,3 +152,27 @@ fn a_network_without_normalisation_has_nothing_to_repair() {
     let repaired = repairer.repair(frozen.clone(), &removed, &steps).unwrap();
     assert_eq!(repaired.steps, []);
 }
+
+/// In training mode, in which statistics are taken, dropout draws.
+#[test]
+fn statistics_of_a_network_with_dropout_are_the_same_each_time() {
+    let original = open(&fixture("double_scripted.pt"));
+    let analysis = Analysis::of(&original, &Request::shape(&common::FIXTURE_INPUT)).unwrap();
+    let removed = ["stage.1".to_owned()];
+    let patch = Patch::remove(&analysis, &removed).unwrap();
+    let pruned = patch.apply(&original, &analysis).unwrap();
+    let original = Model::new(original, analysis, Device::Cpu);
+    let part = data::synthetic([3, 8, 8], NonZeroUsize::new(40).unwrap(), 0).unwrap();
+    let loader = Loader::new(NonZeroUsize::new(16).unwrap(), Transform::default());
+    let images = Images::new(part, loader);
+    let repairer = Repairer::new(&original, &images, Progress { quiet: true }).unwrap();
+    let repaired = |drawn_before: i64| {
+        tch::manual_seed(drawn_before);
+        let pruned = original.changed_into(pruned.clone()).unwrap();
+        repairer
+            .repair(pruned, &removed, &[Step::Bn])
+            .unwrap()
+            .steps
+    };
+    assert_eq!(repaired(1), repaired(2));
+}

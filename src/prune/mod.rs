@@ -1,5 +1,8 @@
 //! The greedy loop: score, remove the block with the highest similarity, fine-tune, again
 //! (arXiv 2405.17081, algorithm 1).
+//!
+//! In come a [`Model`], images and a [`Run`] as asked for; out come a model without some blocks, the figures of each
+//! iteration, and a folder from which the run goes on. Imports from all rooms up to `train`.
 
 pub mod gates;
 mod iteration;

@@ -91,13 +91,13 @@ fn shape(two: &[i64], three: &[i64]) -> Option<Shape> {
         .collect::<Option<Vec<Dim>>>()
 }
 
-fn sizes(batch: usize, shape: &[i64]) -> (usize, usize, usize, usize) {
+fn sizes(batch: usize, shape: &[i64]) -> [usize; 4] {
     let side = |i: usize| shape.get(i).map_or(1, |n| usize::try_from(*n).unwrap_or(1));
-    (batch, side(0), side(1), side(2))
+    [batch, side(0), side(1), side(2)]
 }
 
 /// Images that are all different, and none black.
-fn noise(sizes: (usize, usize, usize, usize)) -> Array4<f32> {
+fn noise(sizes: [usize; 4]) -> Array4<f32> {
     let mut state = 1u32;
     Array4::from_shape_simple_fn(sizes, || {
         // Numerical Recipes' generator: its high bits are random enough for images nobody looks at.

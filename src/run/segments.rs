@@ -73,99 +73,39 @@ impl Pieces {
             network, blocks, ..
         } = analysis;
         let compared = Compared::of(analysis)?;
-        let Compared {
-            program,
-            value: representation,
-            end,
-            ..
-        } = &compared;
-        let (representation, end) = (*representation, *end);
+        let program = &compared.program;
         let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks
             .iter()
             .filter(|b| b.is_removable() && compared.shows(b))
             .collect();
-        let inner = cuts.iter().filter(|c| c.position < end);
-        let boundaries = boundaries(inner, &removable, program.input);
-        // Where the piece behind boundary `i` ends, and what it gives.
-        let target = |i: usize| match boundaries.get(i) {
-            Some(next) => (next.value, next.position),
-            None => (representation, end),
-        };
+        let inner = cuts.iter().filter(|c| c.position < compared.end);
         let mut writer = Writer {
             network,
             program,
+            form,
+            boundaries: boundaries(inner, &removable, program.input),
+            representation: Cut {
+                value: compared.value,
+                position: compared.end,
+            },
             layers: Vec::new(),
             functions: compared.methods(network),
         };
-
-        let segments = (0..boundaries.len())
-            .map(|i| {
-                let (output, to) = target(i + 1);
-                let span = Span {
-                    input: boundaries[i].value,
-                    output,
-                    statements: boundaries[i].position..to,
-                    without: Vec::new(),
-                };
-                writer.write(format!("segment_{i}"), &span, form)
-            })
+        let segments = (0..writer.boundaries.len())
+            .map(|i| writer.segment(i))
             .collect();
         let detours = (0..)
             .zip(&removable)
-            .map(|(i, block)| {
-                let from = boundaries
-                    .iter()
-                    .rposition(|c| c.position <= block.statements.start)
-                    .unwrap_or(0);
-                let resume = boundaries
-                    .iter()
-                    .position(|c| c.position >= block.statements.end)
-                    .unwrap_or(boundaries.len());
-                let (output, to) = target(resume);
-                let between_cuts = boundaries[from].value == block.input && output == block.output;
-                let variant = (!between_cuts).then(|| {
-                    let span = Span {
-                        input: boundaries[from].value,
-                        output,
-                        statements: boundaries[from].position..to,
-                        without: vec![skip(block)],
-                    };
-                    writer.write(format!("without_{i}"), &span, form)
-                });
-                Detour {
-                    path: block.path.clone(),
-                    from,
-                    variant,
-                    resume,
-                }
-            })
+            .map(|(i, block)| writer.detour(i, block))
             .collect();
-        let span = Span {
-            input: program.input,
-            output: representation,
-            statements: 0..end,
-            without: Vec::new(),
-        };
-        let whole = writer.write("whole".into(), &span, Form::AsWritten);
-        let is_cut = !compared.is_joined() && cuts.iter().any(|c| c.value == representation);
-        let head = match program.output.operand {
-            Operand::Value(output) if is_cut && program.is_tensor(output) => {
-                let span = Span {
-                    input: representation,
-                    output,
-                    statements: end..program.statements.len(),
-                    without: Vec::new(),
-                };
-                Some(writer.write("head".into(), &span, Form::AsWritten))
-            }
-            _ => None,
-        };
+        let whole = writer.whole();
+        let is_cut = !compared.is_joined() && cuts.iter().any(|c| c.value == compared.value);
         Ok(Pieces {
             segments,
             detours,
             whole,
-            head,
+            head: is_cut.then(|| writer.head()).flatten(),
             layers: writer.layers,
             functions: writer.functions,
         })
@@ -211,15 +151,91 @@ impl Pieces {
     }
 }
 
-/// Collects methods, and the layers they share.
+/// Writes methods, and collects the layers they share.
 struct Writer<'a> {
     network: &'a Network,
     program: &'a Program,
+    form: Form,
+    /// In front of each segment.
+    boundaries: Vec<Cut>,
+    /// Behind the last segment.
+    representation: Cut,
     layers: Vec<Layer>,
     functions: Vec<Function>,
 }
 
 impl Writer<'_> {
+    /// The boundary of this number, the last of which is the representation.
+    fn boundary(&self, number: usize) -> Cut {
+        *self.boundaries.get(number).unwrap_or(&self.representation)
+    }
+
+    /// From one boundary to another, without some blocks in between.
+    fn between(&self, from: usize, to: usize, without: Vec<Skip>) -> Span {
+        let (from, to) = (self.boundary(from), self.boundary(to));
+        Span {
+            input: from.value,
+            output: to.value,
+            statements: from.position..to.position,
+            without,
+        }
+    }
+
+    fn segment(&mut self, number: usize) -> Method {
+        let span = self.between(number, number + 1, Vec::new());
+        self.write(format!("segment_{number}"), &span, self.form)
+    }
+
+    /// The way around a block.
+    fn detour(&mut self, number: usize, block: &Block) -> Detour {
+        let mut boundaries = self.boundaries.iter();
+        let from = boundaries.rposition(|c| c.position <= block.statements.start);
+        let from = from.unwrap_or(0);
+        let mut boundaries = self.boundaries.iter();
+        let resume = boundaries.position(|c| c.position >= block.statements.end);
+        let resume = resume.unwrap_or(self.boundaries.len());
+        let is_between_cuts =
+            self.boundary(from).value == block.input && self.boundary(resume).value == block.output;
+        let variant = (!is_between_cuts).then(|| {
+            let span = self.between(from, resume, vec![skip(block)]);
+            self.write(format!("without_{number}"), &span, self.form)
+        });
+        Detour {
+            path: block.path.clone(),
+            from,
+            variant,
+            resume,
+        }
+    }
+
+    /// From the input to the representation, as the network is written.
+    fn whole(&mut self) -> Method {
+        let span = Span {
+            input: self.program.input,
+            output: self.representation.value,
+            statements: 0..self.representation.position,
+            without: Vec::new(),
+        };
+        self.write("whole".into(), &span, Form::AsWritten)
+    }
+
+    /// From the representation to the class scores, as the network is written, if they are a tensor of it.
+    fn head(&mut self) -> Option<Method> {
+        let Operand::Value(output) = self.program.output.operand else {
+            return None;
+        };
+        if !self.program.is_tensor(output) {
+            return None;
+        }
+        let span = Span {
+            input: self.representation.value,
+            output,
+            statements: self.representation.position..self.program.statements.len(),
+            without: Vec::new(),
+        };
+        Some(self.write("head".into(), &span, Form::AsWritten))
+    }
+
     fn write(&mut self, name: String, span: &Span, form: Form) -> Method {
         let emitter = Emitter::new(self.network, self.program);
         let name = format!("{PREFIX}{name}");

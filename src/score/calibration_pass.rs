@@ -172,12 +172,12 @@ impl CalibrationPass<'_> {
         }
         let all = self.job.images.len();
         let margin = race.margin(self.detours.len(), self.comparisons.len());
-        let seen = (tally.seen.len(), all);
-        let behind = race::fallen_behind(&influences, race.winners, seen, margin);
+        let seen = tally.seen.len();
+        let behind = race::fallen_behind(&influences, race.winners, seen, all, margin);
         for ((candidate, influence), behind) in live.iter().zip(&influences).zip(behind) {
             if behind {
                 tally.drop_out(*candidate, influence.cka);
-                self.bar.shorten(all - tally.seen.len());
+                self.bar.shorten(all - seen);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::data::Batch;
 use crate::program::Operand;
 use crate::program::dtype::Dtype;
 use crate::program::interface::draws;
-use crate::run::inference::{Kernel, Layer, Norm};
+use crate::run::inference::{Kernel, Layer};
 use crate::run::model::Model;
 use crate::run::segments::{Detour, Form, Method, Pieces};
 use crate::run::torch::{self, Module, explain};
@@ -243,15 +243,14 @@ fn prepare<'a>(
     let (mut weight, bias) = match &layer.norm {
         None => (original.shallow_clone(), bias.map(Tensor::shallow_clone)),
         Some(norm) => {
-            let Norm { scale, shift, .. } = norm;
-            let statistics = (source(&norm.mean)?, source(&norm.variance)?);
-            let folded = fold(
-                (original, bias),
-                (optional(scale)?, optional(shift)?),
-                statistics,
-                norm.epsilon,
-            );
-            let (weight, bias) = folded.map_err(explain)?;
+            let norm = BatchNorm {
+                scale: optional(&norm.scale)?,
+                shift: optional(&norm.shift)?,
+                mean: source(&norm.mean)?,
+                variance: source(&norm.variance)?,
+                epsilon: norm.epsilon,
+            };
+            let (weight, bias) = norm.folded(original, bias).map_err(explain)?;
             let rounded = |t: Tensor| t.f_to_kind(kind).map_err(explain);
             (rounded(weight)?, Some(rounded(bias)?))
         }
@@ -274,7 +273,7 @@ fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
         .iter()
         .map(|tap| f64::from(*tap))
         .collect();
-    let points = winograd::weights(&taps, (inputs as usize, outputs as usize));
+    let points = winograd::weights(&taps, inputs as usize, outputs as usize);
     let channels = winograd::CHANNELS as i64;
     let points = Tensor::f_from_slice(&points)
         .and_then(|t| t.f_reshape([-1, outputs / channels, inputs, channels]))
@@ -286,31 +285,41 @@ fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
     Ok(vec![points, bias])
 }
 
-/// Weight and bias in f64 of a convolution with the batch normalisation behind it:
-/// `(Wx + b − mean) / sqrt(variance + ε) · scale + shift`.
-fn fold(
-    (weight, bias): (&Tensor, Option<&Tensor>),
-    (scale, shift): (Option<&Tensor>, Option<&Tensor>),
-    (mean, variance): (&Tensor, &Tensor),
+/// A batch normalisation in evaluation mode.
+struct BatchNorm<'a> {
+    scale: Option<&'a Tensor>,
+    shift: Option<&'a Tensor>,
+    mean: &'a Tensor,
+    variance: &'a Tensor,
     epsilon: f64,
-) -> Result<(Tensor, Tensor), tch::TchError> {
-    let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
-    let mut factor = wide(variance)?.f_add_scalar(epsilon)?.f_rsqrt()?;
-    if let Some(scale) = scale {
-        factor = factor.f_mul(&wide(scale)?)?;
+}
+
+impl BatchNorm<'_> {
+    /// Weight and bias in f64 of a convolution with this normalisation behind it:
+    /// `(Wx + b − mean) / sqrt(variance + ε) · scale + shift`.
+    fn folded(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<(Tensor, Tensor), tch::TchError> {
+        let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
+        let mut factor = wide(self.variance)?.f_add_scalar(self.epsilon)?.f_rsqrt()?;
+        if let Some(scale) = self.scale {
+            factor = factor.f_mul(&wide(scale)?)?;
+        }
+        let mut offset = wide(self.mean)?.f_neg()?;
+        if let Some(bias) = bias {
+            offset = offset.f_add(&wide(bias)?)?;
+        }
+        offset = offset.f_mul(&factor)?;
+        if let Some(shift) = self.shift {
+            offset = offset.f_add(&wide(shift)?)?;
+        }
+        let mut per_output = vec![1; weight.dim()];
+        per_output[0] = -1;
+        let weight = wide(weight)?.f_mul(&factor.f_reshape(&per_output)?)?;
+        Ok((weight, offset))
     }
-    let mut offset = wide(mean)?.f_neg()?;
-    if let Some(bias) = bias {
-        offset = offset.f_add(&wide(bias)?)?;
-    }
-    offset = offset.f_mul(&factor)?;
-    if let Some(shift) = shift {
-        offset = offset.f_add(&wide(shift)?)?;
-    }
-    let mut per_output = vec![1; weight.dim()];
-    per_output[0] = -1;
-    let weight = wide(weight)?.f_mul(&factor.f_reshape(&per_output)?)?;
-    Ok((weight, offset))
 }
 
 /// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of

@@ -64,7 +64,8 @@ impl Race {
 pub fn fallen_behind(
     candidates: &[Influence],
     winners: NonZeroUsize,
-    (seen, all): (usize, usize),
+    seen: usize,
+    all: usize,
     margin: f64,
 ) -> Vec<bool> {
     let mut best: Vec<&Influence> = candidates.iter().collect();
@@ -110,7 +111,7 @@ mod tests {
         let lone = [0.1, -0.1, -0.2, 0.2];
         let pair = |other: &[f64]| {
             let both = [candidate(0.9, &shared), candidate(0.89, other)];
-            fallen_behind(&both, ONE, (4, 1000), 3.)
+            fallen_behind(&both, ONE, 4, 1000, 3.)
         };
         assert_eq!(pair(&shared), [false, true]);
         assert_eq!(pair(&lone), [false, false]);
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn the_fewer_images_are_left_the_less_is_unknown() {
         let both = [candidate(0.9, &[0.008; 4]), candidate(0.85, &[-0.008; 4])];
-        assert_eq!(fallen_behind(&both, ONE, (4, 1000), 3.), [false, false]);
-        assert_eq!(fallen_behind(&both, ONE, (4, 5), 3.), [false, true]);
+        assert_eq!(fallen_behind(&both, ONE, 4, 1000, 3.), [false, false]);
+        assert_eq!(fallen_behind(&both, ONE, 4, 5, 3.), [false, true]);
     }
 
     #[test]
@@ -130,8 +131,8 @@ mod tests {
             [candidate(0.9, &up), candidate(0.85, &down)]
         };
         for seen in [100, 10_000] {
-            let some = fallen_behind(&both(50), ONE, (seen, 1 << 40), 3.);
-            assert_eq!(some, fallen_behind(&both(seen), ONE, (seen, 1 << 40), 3.));
+            let some = fallen_behind(&both(50), ONE, seen, 1 << 40, 3.);
+            assert_eq!(some, fallen_behind(&both(seen), ONE, seen, 1 << 40, 3.));
         }
     }
 
@@ -152,7 +153,7 @@ mod tests {
         let places = [0.9, 0.8, 0.7, 0.6].map(|cka| candidate(cka, &[0.; 4]));
         let behind = |winners: usize| {
             let winners = winners.try_into().unwrap();
-            fallen_behind(&places, winners, (4, 1000), 3.)
+            fallen_behind(&places, winners, 4, 1000, 3.)
         };
         assert_eq!(behind(1), [false, true, true, true]);
         assert_eq!(behind(2), [false, false, true, true]);
@@ -169,7 +170,7 @@ mod tests {
             candidate(0.7, &[0.; 4]),
         ];
         let two = 2.try_into().unwrap();
-        assert_eq!(fallen_behind(&all, two, (4, 1000), 3.), [false; 3]);
+        assert_eq!(fallen_behind(&all, two, 4, 1000, 3.), [false; 3]);
     }
 
     #[test]

@@ -267,7 +267,7 @@ impl Tally {
             (Kept::Moments(reference), State::Live(Kept::Moments(kept))) => {
                 let Moments { own, cross } = &**kept;
                 let cross = cross.as_ref().context("a candidate without its products")?;
-                Influence::of((&reference.own, cross, own), x, y)
+                Influence::of([&reference.own, cross, own], x, y)
                     .map(Some)
                     .map_err(|e| explain(&e, Some(&candidate.path)))
             }

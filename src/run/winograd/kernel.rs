@@ -27,10 +27,10 @@ macro_rules! six {
 
 /// A convolution, and where its output goes.
 pub struct Filter<'a> {
-    convolution: &'a Convolution<'a>,
+    pub convolution: &'a Convolution<'a>,
     /// Height and width of the output.
-    size: (usize, usize),
-    output: &'a mut [f32],
+    pub size: (usize, usize),
+    pub output: &'a mut [f32],
 }
 
 /// Bytes of windows and products in work at a time, which a core's own cache holds beside weights.
@@ -48,15 +48,7 @@ struct Corner {
     column: isize,
 }
 
-impl<'a> Filter<'a> {
-    pub fn new(convolution: &'a Convolution, size: (usize, usize), output: &'a mut [f32]) -> Self {
-        Filter {
-            convolution,
-            size,
-            output,
-        }
-    }
-
+impl Filter<'_> {
     /// Tiles in a column and in a row.
     fn tiles(&self) -> (usize, usize) {
         (self.size.0.div_ceil(OUTPUT), self.size.1.div_ceil(OUTPUT))
@@ -195,10 +187,10 @@ impl WithSimd for Filter<'_> {
                 let weights = &weights[point * inputs * outputs..][..inputs * outputs];
                 let (from, to) = (windows.plane(point, tiles), &mut products);
                 match S::F32_LANES {
-                    16 => multiply::<S, 12, 1>(simd, (from, inputs), weights, to, point),
-                    8 => multiply::<S, 6, 2>(simd, (from, inputs), weights, to, point),
-                    4 => multiply::<S, 4, 4>(simd, (from, inputs), weights, to, point),
-                    _ => multiply::<S, 1, CHANNELS>(simd, (from, inputs), weights, to, point),
+                    16 => multiply::<S, 12, 1>(simd, from, weights, to, point),
+                    8 => multiply::<S, 6, 2>(simd, from, weights, to, point),
+                    4 => multiply::<S, 4, 4>(simd, from, weights, to, point),
+                    _ => multiply::<S, 1, CHANNELS>(simd, from, weights, to, point),
                 }
             }
             corner = begin;
@@ -235,10 +227,20 @@ impl Planes {
     }
 
     /// The rows of the first tiles, filled up with others to a multiple of [`ROWS`].
-    fn plane(&self, point: usize, tiles: usize) -> &[f32] {
+    fn plane(&self, point: usize, tiles: usize) -> Plane<'_> {
         let rows = tiles.next_multiple_of(ROWS);
-        &self.values[point * self.stride..][..rows * self.channels]
+        Plane {
+            values: &self.values[point * self.stride..][..rows * self.channels],
+            channels: self.channels,
+        }
     }
+}
+
+/// The values of tiles at one point: tiles × channels.
+#[derive(Clone, Copy)]
+struct Plane<'a> {
+    values: &'a [f32],
+    channels: usize,
 }
 
 /// The product of windows (tiles × in) and weights at one point, `ROWS` tiles and one panel of [`CHANNELS`] outputs, which
@@ -246,11 +248,12 @@ impl Planes {
 #[inline(always)]
 fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    (windows, inputs): (&[f32], usize),
+    windows: Plane,
     weights: &[f32],
     products: &mut Planes,
     point: usize,
 ) {
+    let (windows, inputs) = (windows.values, windows.channels);
     for (panel, weights) in weights.chunks_exact(inputs * CHANNELS).enumerate() {
         let (weights, _) = S::as_simd_f32s(weights);
         for (block, windows) in windows.chunks_exact(ROWS * inputs).enumerate() {

@@ -82,7 +82,11 @@ impl Convolution<'_> {
             "the addend"
         );
         if !output.is_empty() {
-            instructions.dispatch(Filter::new(self, size, output));
+            instructions.dispatch(Filter {
+                convolution: self,
+                size,
+                output,
+            });
         }
     }
 }
@@ -128,7 +132,7 @@ const TO_POINTS: [[f64; 3]; WINDOW] = [
 /// Brings the weights of a convolution (out × in × 3 × 3) to the form in which it runs: point × panel × in × channel of
 /// the panel, where a panel is [`CHANNELS`] output channels.
 #[must_use]
-pub fn weights(taps: &[f64], (inputs, outputs): (usize, usize)) -> Vec<f32> {
+pub fn weights(taps: &[f64], inputs: usize, outputs: usize) -> Vec<f32> {
     let mut points = vec![0f32; POINTS * inputs * outputs];
     for (kernel, taps) in taps.chunks_exact(9).enumerate() {
         let (output, input) = (kernel / inputs, kernel % inputs);
@@ -217,7 +221,7 @@ mod tests {
             let convolution = Convolution {
                 shape,
                 images: &pixels,
-                weights: &weights(&taps, shape.channels),
+                weights: &weights(&taps, inputs, outputs),
                 bias: &bias,
                 addend: adds.then_some(&addend[..]),
                 rectify,

@@ -139,7 +139,7 @@ impl Reference {
     ///
     /// Fewer than two rows, a value that is not finite, a constant matrix.
     pub fn new<A: Element>(x: ArrayView2<'_, A>) -> Result<Self, CkaError> {
-        Prepared::new(x, Space::cheapest(x.dim()), Side::Reference).map(Self)
+        Prepared::new(x, Space::cheapest(&x), Side::Reference).map(Self)
     }
 
     /// [`cka`] of the reference and `y` (n × q).
@@ -183,7 +183,7 @@ impl Reference {
                 candidate: y.nrows(),
             });
         }
-        Prepared::new(y, Space::cheapest(y.dim()), Side::Candidate)
+        Prepared::new(y, Space::cheapest(&y), Side::Candidate)
     }
 }
 
@@ -195,7 +195,8 @@ enum Space {
 }
 
 impl Space {
-    fn cheapest((samples, features): (usize, usize)) -> Self {
+    fn cheapest<T>(x: &ArrayView2<'_, T>) -> Self {
+        let (samples, features) = x.dim();
         if features <= samples {
             Space::Features
         } else {

@@ -173,7 +173,7 @@ pub struct Influence {
 
 impl Influence {
     /// Of the samples whose representations are the rows of `x` (reference) and `y` (candidate), on the CKA of all
-    /// samples that the moments hold.
+    /// samples that the moments hold: the reference's, those of both, and the candidate's.
     ///
     /// A sample of weight `w` adds `w · (x − x̄)(y − ȳ)ᵀ` to a product, the changed means being of second order, so
     /// `d log CKA / dw = 2 xᵀ(XᵀY)y / ‖XᵀY‖² − xᵀ(XᵀX)x / ‖XᵀX‖² − yᵀ(YᵀY)y / ‖YᵀY‖²` with centred x and y.
@@ -181,7 +181,7 @@ impl Influence {
     /// # Errors
     /// Those of [`cka_of_moments`].
     pub fn of(
-        (reference, cross, candidate): (&CoMoments, &CoMoments, &CoMoments),
+        [reference, cross, candidate]: [&CoMoments; 3],
         x: ArrayView2<'_, f32>,
         y: ArrayView2<'_, f32>,
     ) -> Result<Self, CkaError> {

@@ -302,7 +302,7 @@ proptest! {
         let single = |m: &Array2<f64>| m.mapv(|v| v as f32);
         let (x32, y32) = (single(&x), single(&y));
         let influence =
-            Influence::of((reference, cross, own), x32.view(), y32.view()).unwrap();
+            Influence::of([reference, cross, own], x32.view(), y32.view()).unwrap();
         prop_assert!(close(influence.samples.sum(), 0., 1e-4), "{influence:?}");
         // A sample once more, with a weight that is small beside the others: the same centred rows many times, it once.
         let times = 1000;

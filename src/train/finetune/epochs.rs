@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::checkpoint::{Tensors, TrainingState};
-use super::trainee::{Shown, Trainee};
+use super::trainee::{Epoch, Shown, Trainee};
 use super::{Lessons, Session};
 use crate::run::interrupt::Stopped;
 use crate::run::torch;
@@ -130,11 +130,12 @@ impl<'a> Epochs<'a> {
         let pause = || stop() || (checkpoint.is_some() && kept_at.elapsed() >= every);
         let begun = Instant::now();
         // Its loss is read at the end, so that the time counts the work and not its queueing.
-        let shown = self
-            .trainee
-            .epoch(lessons, number, &mut self.standing, &pause, |images| {
-                bar.advance(images);
-            })?;
+        let way = Epoch {
+            number,
+            pause: &pause,
+            seen: &|images| bar.advance(images),
+        };
+        let shown = self.trainee.epoch(lessons, &mut self.standing, &way)?;
         self.busy += begun.elapsed();
         drop(bar);
         match shown {

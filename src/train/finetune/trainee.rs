@@ -11,7 +11,7 @@ use super::optimizer::Optimizer;
 use super::precision::Precision;
 use super::teacher::Teacher;
 use super::{Lessons, Training};
-use crate::data::{Batch, Part, ahead, random_stream};
+use crate::data::{Batch, ahead, random_stream};
 use crate::report::progress::Progress;
 use crate::run::torch::{self, Module, explain};
 use crate::train::eval::{check_scores, evaluate};
@@ -33,6 +33,25 @@ pub struct Trainee<'a> {
     pub last: Option<Tensor>,
 }
 
+/// One way through the images.
+pub struct Epoch<'a> {
+    /// Each has its own order and augmentation.
+    pub number: u64,
+    /// Whether there is something else to be done first, asked between two batches.
+    pub pause: &'a dyn Fn() -> bool,
+    /// Told how many images were shown.
+    pub seen: &'a dyn Fn(usize),
+}
+
+/// What a network says to a batch.
+struct Answer<'a> {
+    /// As the network was shown them.
+    images: Tensor,
+    scores: Tensor,
+    batch: &'a Batch,
+    mix: Option<Mix>,
+}
+
 /// How a way through the images ended.
 pub enum Shown {
     /// There is none left; or the sum of their losses has become infinite, or no number.
@@ -42,17 +61,16 @@ pub enum Shown {
 }
 
 impl Trainee<'_> {
-    /// Shows the images of an epoch, from where `standing` is, until `pause` says so between two batches. The standing
+    /// Shows the images of an epoch, from where `standing` is, until it is to pause between two batches. The standing
     /// then says how far it came.
     pub fn epoch(
         &mut self,
         lessons: &mut Lessons,
-        number: u64,
         standing: &mut TrainingState,
-        pause: &dyn Fn() -> bool,
-        mut seen: impl FnMut(usize),
+        epoch: &Epoch,
     ) -> Result<Shown> {
         let Lessons { train, teacher, .. } = lessons;
+        let number = epoch.number;
         let batches = train.batches(number)?;
         let count = batches.len();
         let begun = standing.batches;
@@ -82,14 +100,16 @@ impl Trainee<'_> {
                     random_stream(*b"libtorch", self.training.seed, number, place as u64);
                 torch::set_seed(random.random());
                 let done = standing.steps as f64 / count.max(1) as f64;
-                let loss = self.loss(
-                    &images,
-                    &batch,
+                let scores = self.forward(&images, standing)?;
+                let given = batch.labels.as_deref().unwrap_or_default();
+                check_scores(&scores, batch.indices.len(), given, &train.part)?;
+                let answer = Answer {
+                    images,
+                    scores,
+                    batch: &batch,
                     mix,
-                    &train.part,
-                    teacher.as_deref_mut(),
-                    standing,
-                )?;
+                };
+                let loss = self.loss(&answer, teacher.as_deref_mut())?;
                 self.descend(&loss, done)?;
                 let images = batch.indices.len();
                 sum = weighted(&loss, images)
@@ -98,11 +118,11 @@ impl Trainee<'_> {
                 standing.steps += 1;
                 standing.images += images;
                 self.images += images;
-                seen(images);
+                (epoch.seen)(images);
                 if place % LOOK == LOOK - 1 && !value(&sum)?.is_finite() {
                     break;
                 }
-                if pause() {
+                if (epoch.pause)() {
                     standing.batches = place + 1;
                     standing.loss_bits = value(&sum)?.to_bits();
                     return Ok(Shown::Some);
@@ -131,23 +151,18 @@ impl Trainee<'_> {
     }
 
     /// The loss of a batch.
-    fn loss(
-        &self,
-        images: &Tensor,
-        batch: &Batch,
-        mix: Option<Mix>,
-        part: &Part,
-        teacher: Option<&mut Teacher>,
-        standing: &mut TrainingState,
-    ) -> Result<Tensor> {
-        let scores = self.forward(images, standing)?;
-        let given = batch.labels.as_deref().unwrap_or_default();
-        check_scores(&scores, batch.indices.len(), given, part)?;
+    fn loss(&self, answer: &Answer, teacher: Option<&mut Teacher>) -> Result<Tensor> {
+        let Answer {
+            images,
+            scores,
+            batch,
+            mix,
+        } = answer;
         let entropy = |labels: &[i64]| {
             let labels = torch::numbers(labels, self.module.device())?;
-            cross_entropy(&scores, &labels, self.training.label_smoothing)
+            cross_entropy(scores, &labels, self.training.label_smoothing)
         };
-        let labelled = match (&batch.labels, &mix) {
+        let labelled = match (&batch.labels, mix) {
             (Some(labels), Some(mix)) => Some(mix.loss(labels, entropy)?),
             (Some(labels), None) => Some(entropy(labels)?),
             (None, _) => None,
@@ -157,7 +172,7 @@ impl Trainee<'_> {
         let precision = self.precision;
         let taught = teacher.map(|teacher| {
             let weight = teacher.distillation.weight;
-            let taught = teacher.divergence(numbers, images, &scores, precision);
+            let taught = teacher.divergence(numbers, images, scores, precision);
             taught.map(|taught| (taught, weight))
         });
         match (labelled, taught.transpose()?) {

@@ -283,91 +283,76 @@ fn line_through([(x0, y0), (x1, y1)]: [(f64, f64); 2], x: f64) -> f64 {
 
 impl DryRunReport {
     fn text(&self, trains: bool) -> String {
-        let Seconds {
-            scoring,
-            repair,
-            epoch,
-            measuring,
-            run,
-        } = self.seconds;
-        let count = |n: usize| thousands(n as i64);
-        let mut lines = vec![
-            (
-                "candidates",
-                format!("{}: {}", self.candidates.len(), self.candidates.join(", ")),
-            ),
-            ("removals", format!("{} at most", self.removals)),
-            (
-                "scoring",
-                format!(
-                    "{} calibration images: about {}",
-                    count(self.calibration_images),
-                    duration(scoring)
-                ),
-            ),
-        ];
-        if repair > 0. {
-            lines.push((
-                "repair",
-                format!("about {} after each removal", duration(repair)),
-            ));
-        }
-        if trains {
-            lines.push((
-                "fine-tuning",
-                format!(
-                    "{} training images: about {} an epoch",
-                    count(self.training_images),
-                    duration(epoch)
-                ),
-            ));
-        } else {
-            lines.push(("fine-tuning", "none".into()));
-        }
-        if self.test_images > 0 {
-            lines.push((
-                "measuring",
-                format!(
-                    "{} test images: about {}",
-                    count(self.test_images),
-                    duration(measuring)
-                ),
-            ));
-        }
-        if let Some(part) = self.target_macs {
-            let target = part * self.macs as f64;
-            lines.push((
-                "target",
-                format!(
-                    "{} MACs ({} of {})",
-                    thousands(target as i64),
-                    percent(target as i64, self.macs),
-                    thousands(self.macs)
-                ),
-            ));
-        }
-        lines.push((
-            "whole run",
-            format!(
-                "about {} at most; each removal makes the network quicker",
-                duration(run)
-            ),
-        ));
-        if let Some(peak) = self.peak_memory {
-            lines.push((
-                "memory",
-                format!("{} beyond the images, in these trials", Memory(peak)),
-            ));
-        }
-        lines.push(("output", self.output.clone()));
+        let lines = self.plan().into_iter();
+        let lines = lines.chain(self.times(trains)).chain(self.costs());
         let lines: String = lines
-            .iter()
             .map(|(word, text)| format!("  {word:<11} {text}\n"))
             .collect();
         format!(
             "{}: nothing was removed or written (--dry-run)\n{lines}",
             self.model
         )
+    }
+
+    /// What would be removed.
+    fn plan(&self) -> [(&'static str, String); 2] {
+        let candidates = format!("{}: {}", self.candidates.len(), self.candidates.join(", "));
+        [
+            ("candidates", candidates),
+            ("removals", format!("{} at most", self.removals)),
+        ]
+    }
+
+    /// How long each part of the run would take.
+    fn times(&self, trains: bool) -> Vec<(&'static str, String)> {
+        let about = |images: usize, what: &str, seconds: f64| {
+            let (images, seconds) = (thousands(images as i64), duration(seconds));
+            format!("{images} {what} images: about {seconds}")
+        };
+        let seconds = &self.seconds;
+        let mut lines = vec![(
+            "scoring",
+            about(self.calibration_images, "calibration", seconds.scoring),
+        )];
+        if seconds.repair > 0. {
+            let repair = duration(seconds.repair);
+            lines.push(("repair", format!("about {repair} after each removal")));
+        }
+        let tuning = if trains {
+            let epoch = about(self.training_images, "training", seconds.epoch);
+            format!("{epoch} an epoch")
+        } else {
+            "none".into()
+        };
+        lines.push(("fine-tuning", tuning));
+        if self.test_images > 0 {
+            let measuring = about(self.test_images, "test", seconds.measuring);
+            lines.push(("measuring", measuring));
+        }
+        lines
+    }
+
+    /// What the whole run is to reach, and what it would take.
+    fn costs(&self) -> Vec<(&'static str, String)> {
+        let target = self.target_macs.map(|part| {
+            let target = (part * self.macs as f64) as i64;
+            let (of, whole) = (percent(target, self.macs), thousands(self.macs));
+            (
+                "target",
+                format!("{} MACs ({of} of {whole})", thousands(target)),
+            )
+        });
+        let run = duration(self.seconds.run);
+        let run = format!("about {run} at most; each removal makes the network quicker");
+        let memory = self.peak_memory.map(|peak| {
+            let peak = Memory(peak);
+            (
+                "memory",
+                format!("{peak} beyond the images, in these trials"),
+            )
+        });
+        let lines = target.into_iter().chain([("whole run", run)]).chain(memory);
+        lines.chain([("output", self.output.clone())]).collect()
     }
 }
 

@@ -9,10 +9,20 @@ pub(super) fn gaussian(pixels: &mut [f32], [_, height, width]: [usize; 3], devia
     let mut line = Vec::new();
     for plane in pixels.chunks_exact_mut(height * width) {
         for y in 0..height {
-            blur_line(plane, y * width, 1, width, &weights, &mut line);
+            let row = Line {
+                first: y * width,
+                step: 1,
+                count: width,
+            };
+            row.blur(plane, &weights, &mut line);
         }
         for x in 0..width {
-            blur_line(plane, x, width, height, &weights, &mut line);
+            let column = Line {
+                first: x,
+                step: width,
+                count: height,
+            };
+            column.blur(plane, &weights, &mut line);
         }
     }
 }
@@ -28,25 +38,28 @@ fn weights(deviation: f64) -> Vec<f64> {
     weights
 }
 
-/// Blurs `count` pixels that begin at `first` and lie `step` apart.
-fn blur_line(
-    plane: &mut [f32],
+/// A row or a column: `count` pixels of a channel that begin at `first` and lie `step` apart.
+struct Line {
     first: usize,
     step: usize,
     count: usize,
-    weights: &[f64],
-    line: &mut Vec<f64>,
-) {
-    line.clear();
-    line.extend((0..count).map(|i| f64::from(plane[first + i * step])));
-    let last = count - 1;
-    for i in 0..count {
-        let mut sum = weights[0] * line[i];
-        for (distance, weight) in weights.iter().enumerate().skip(1) {
-            let before = line[i.saturating_sub(distance)];
-            let behind = line[(i + distance).min(last)];
-            sum += weight * (before + behind);
+}
+
+impl Line {
+    /// Blurs the pixels; `before` is room for what they were.
+    fn blur(&self, plane: &mut [f32], weights: &[f64], before: &mut Vec<f64>) {
+        let place = |i: usize| self.first + i * self.step;
+        before.clear();
+        before.extend((0..self.count).map(|i| f64::from(plane[place(i)])));
+        let last = self.count - 1;
+        for i in 0..self.count {
+            let mut sum = weights[0] * before[i];
+            for (distance, weight) in weights.iter().enumerate().skip(1) {
+                let one_side = before[i.saturating_sub(distance)];
+                let other_side = before[(i + distance).min(last)];
+                sum += weight * (one_side + other_side);
+            }
+            plane[place(i)] = sum as f32;
         }
-        plane[first + i * step] = sum as f32;
     }
 }
