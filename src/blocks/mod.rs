@@ -11,11 +11,11 @@
 pub mod analysis;
 pub(crate) mod attributes;
 mod cuts;
-mod elsewhere;
 mod globs;
 mod layout;
 pub mod lineage;
 mod naming;
+mod other_uses;
 pub mod patch;
 mod region;
 pub mod representation;
@@ -37,8 +37,8 @@ use crate::program::cost::{self, Macs};
 pub use crate::program::show_shape;
 use crate::program::{CallIndex, Mention, ModuleId, Network, Program, ShapeEnd, Uses, ValueId};
 pub use cuts::{Cut, cuts};
-pub use elsewhere::{Bypass, OtherUse};
 pub use globs::Globs;
+pub use other_uses::{Bypass, OtherUse};
 use region::{Graph, Region};
 use twins::Twins;
 
@@ -261,7 +261,7 @@ pub fn find(network: &Network, program: &Program, search: Search) -> Vec<Block> 
     for block in &mut blocks {
         let bypasses = match block.obstacle {
             None | Some(Reason::CallNotPlain) => {
-                elsewhere::bypasses(network, program, &uses, &mut twins, block)
+                other_uses::bypasses(network, program, &uses, &mut twins, block)
             }
             Some(_) => continue,
         };

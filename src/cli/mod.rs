@@ -1,8 +1,8 @@
 //! The command line: options as clap reads them, commands, and errors as people see them.
 //!
 //! In comes what was typed; out come results on stdout, files, and an exit code. [`commands`] need no libtorch, those in
-//! `running` do. How the text of an option is read is said in [`options`], and what groups of options mean in
-//! `running/resolve`. Imports from everywhere; nothing imports from here.
+//! `torch_commands` do. How the text of an option is read is said in [`options`], and what groups of options mean in
+//! `torch_commands/from_options`. Imports from everywhere; nothing imports from here.
 
 mod arguments;
 pub mod commands;
@@ -13,7 +13,7 @@ pub mod idle;
 pub mod invocation;
 pub mod options;
 #[cfg(feature = "torch")]
-pub mod running;
+pub mod torch_commands;
 mod values;
 
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ pub use arguments::*;
 pub use groups::*;
 use idle::idle_options;
 #[cfg(feature = "torch")]
-pub use running::*;
+pub use torch_commands::*;
 pub use values::*;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
@@ -111,7 +111,7 @@ impl Command {
             Command::Inspect(options) => Some(options.talk),
             Command::Remove(options) => Some(options.talk),
             #[cfg(feature = "torch")]
-            Command::Running(command) => Some(command.talk()),
+            Command::Torch(command) => Some(command.talk()),
             Command::Completions(_) | Command::Man(_) => None,
         }
     }
@@ -144,7 +144,7 @@ pub enum Command {
     Remove(Remove),
     #[cfg(feature = "torch")]
     #[command(flatten)]
-    Running(Box<Running>),
+    Torch(Box<TorchCommand>),
     /// Print the completion script of a shell
     #[command(display_order = 7)]
     Completions(Completions),

@@ -1,33 +1,36 @@
 //! Values of options that are chosen from a list of names.
 
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
 
+use crate::blocks::value::Name as Criterion;
 use crate::blocks::{Candidates, Granularity};
 use crate::data::{Interpolation, PixelRange};
-#[cfg(feature = "torch")]
-use crate::prune::Reference;
-#[cfg(feature = "torch")]
-use crate::score::criteria;
 
 /// Lets options choose from types of other rooms, which know nothing of clap: each value has the name it has there.
 macro_rules! choices {
     ($($choice:ty),*) => {
-        $(impl ValueEnum for $choice {
+        $(impl clap::ValueEnum for $choice {
             fn value_variants<'a>() -> &'a [Self] {
                 &<$choice>::ALL
             }
 
-            fn to_possible_value(&self) -> Option<PossibleValue> {
-                Some(PossibleValue::new(self.name()))
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                Some(clap::builder::PossibleValue::new(self.name()))
             }
         })*
     };
 }
 
-choices!(Candidates, Granularity, Interpolation, PixelRange);
+choices!(
+    Candidates,
+    Granularity,
+    Interpolation,
+    PixelRange,
+    Criterion
+);
+
 #[cfg(feature = "torch")]
-choices!(Reference, criteria::Name);
+pub(super) use choices;
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -94,10 +97,8 @@ mod tests {
         named_alike::<Schedule>();
         named_alike::<Amp>();
         named_alike::<Repair>();
+        named_alike::<Criterion>();
         #[cfg(feature = "torch")]
-        {
-            named_alike::<Reference>();
-            named_alike::<criteria::Name>();
-        }
+        named_alike::<crate::prune::Reference>();
     }
 }

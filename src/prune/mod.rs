@@ -23,6 +23,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::blocks::lineage::Lineage;
+use crate::report::in_percent;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
 use crate::run::model::Model;
@@ -232,7 +233,7 @@ fn progress_line(iteration: &Iteration, of: Option<usize>, rolled_back: bool) ->
         .accuracies()
         .into_iter()
         .flatten()
-        .map(|accuracy| format!("{:.2} %", 100. * accuracy))
+        .map(in_percent)
         .collect();
     let quality = match steps[..] {
         [] => String::new(),

@@ -7,7 +7,7 @@ use crate::blocks::Block;
 use crate::data::Images;
 use crate::run::interrupt::{self, Stopped};
 use crate::run::model::Model;
-use crate::score::criteria::{Criterion, Found, Look, Score, ranking};
+use crate::score::criteria::{Criterion, Found, Score, ScoringContext, ranking};
 use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
 
 /// What candidates are compared with.
@@ -91,14 +91,14 @@ impl Scorer<'_> {
                 .as_ref()
                 .map_or(Against::Current, Against::Earlier),
         };
-        let look = Look {
+        let context = ScoringContext {
             job: &job,
             scoring: &scoring,
             seed: self.seed,
             iteration: state.iterations.len(),
             stop: &interrupt::is_asked,
         };
-        self.criterion.measure(&look, begun)
+        self.criterion.measure(&context, begun)
     }
 
     /// Whether one of these blocks fell behind in a race before it had seen all images.

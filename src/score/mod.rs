@@ -159,7 +159,7 @@ impl Scoring {
 /// Images on which the forms of a network are compared, whatever the size of a batch.
 pub const FIRST_LOOK: usize = 8;
 
-/// The images of the first look.
+/// The images of the first context.
 fn first_look(images: &Images) -> Result<Batch> {
     let few = NonZeroUsize::new(FIRST_LOOK).context("an empty batch")?;
     let first = images.in_batches_of(few).first_batch()?;

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use ckaprune::run::torch::{Module, numbers, to_array};
 use ckaprune::train::robustness::attacks::{Pixels, Targets};
-use ckaprune::train::robustness::{Attack, Plan};
+use ckaprune::train::robustness::{Attack, Protocol};
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
@@ -112,16 +112,16 @@ fn fgsm_goes_where_finite_differences_say_the_loss_rises() {
 fn attacks_raise_the_loss_and_more_steps_raise_it_more() {
     let folder = tempfile::tempdir().unwrap();
     let part = images(folder.path());
-    let plan = Plan {
+    let protocol = Protocol {
         attacks: vec![Attack::Fgsm { epsilon: EPSILON }, pgd(EPSILON, 10)],
-        ..Plan::default()
+        ..Protocol::default()
     };
     for name in [
         "basic_scripted.pt",
         "preact_traced.pt",
         "inplace_scripted.pt",
     ] {
-        let (result, _) = measured(&module(name), &part, 20, &plan);
+        let (result, _) = measured(&module(name), &part, 20, &protocol);
         let [fgsm, pgd] = [0, 1].map(|i| result.rows[i].tally);
         assert!(fgsm.loss > result.clean.loss, "{name}: {result:?}");
         assert!(pgd.loss >= fgsm.loss, "{name}: {result:?}");

@@ -17,7 +17,7 @@ use ckaprune::data::{self, Images, Loader, Normalisation, Part, Transform};
 use ckaprune::program::interface::Interface;
 use ckaprune::report::progress::Progress;
 use ckaprune::run::torch::Module;
-use ckaprune::train::robustness::{Plan, Predictions, Robustness, measure};
+use ckaprune::train::robustness::{Predictions, Protocol, Robustness, measure};
 use common::{fixture, open};
 use ndarray::{Array1, Array4};
 use ndarray_npy::WriteNpyExt;
@@ -74,7 +74,12 @@ fn module(name: &str) -> Module {
     Module::load(&archive, Device::Cpu, &interface).unwrap()
 }
 
-fn measured(module: &Module, part: &Part, batch: usize, plan: &Plan) -> (Robustness, Predictions) {
+fn measured(
+    module: &Module,
+    part: &Part,
+    batch: usize,
+    protocol: &Protocol,
+) -> (Robustness, Predictions) {
     let images = Images::new(part.clone(), loader(batch));
-    measure(module, &images, plan, QUIET).unwrap_or_else(|e| panic!("{e:#}"))
+    measure(module, &images, protocol, QUIET).unwrap_or_else(|e| panic!("{e:#}"))
 }

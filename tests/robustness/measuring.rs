@@ -1,15 +1,15 @@
 use std::num::NonZeroU32;
 
 use ckaprune::train::robustness::{
-    Attack, Condition, Corruption, Foreign, Plan, Severity, measure,
+    Attack, Condition, Corruption, Foreign, Protocol, Severity, measure,
 };
 
 use super::*;
 
 const EPSILON: f64 = 4. / 255.;
 
-fn everything(seed: u64) -> Plan {
-    Plan {
+fn everything(seed: u64) -> Protocol {
+    Protocol {
         attacks: vec![
             Attack::Fgsm { epsilon: EPSILON },
             Attack::Pgd {
@@ -95,9 +95,9 @@ fn tallies_are_those_of_the_predictions() {
 fn a_result_is_read_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let part = images(folder.path());
-    let mut plan = everything(3);
-    plan.ood = Some(foreign(part.clone(), true));
-    let (result, predictions) = measured(&module("basic_traced.pt"), &part, 20, &plan);
+    let mut protocol = everything(3);
+    protocol.ood = Some(foreign(part.clone(), true));
+    let (result, predictions) = measured(&module("basic_traced.pt"), &part, 20, &protocol);
     let text = serde_json::to_string(&result).unwrap();
     assert_eq!(serde_json::from_str::<Robustness>(&text).unwrap(), result);
     let first = &serde_json::to_value(&result).unwrap()["rows"][0];
@@ -115,10 +115,10 @@ fn a_result_is_read_back_as_it_was() {
 fn the_text_has_each_accuracy_and_its_distance_to_the_clean_one() {
     let folder = tempfile::tempdir().unwrap();
     let part = images(folder.path());
-    let mut plan = everything(0);
-    plan.severities.remove(1);
-    plan.ood = Some(foreign(part.clone(), true));
-    let (mut result, _) = measured(&module("basic_scripted.pt"), &part, 20, &plan);
+    let mut protocol = everything(0);
+    protocol.severities.remove(1);
+    protocol.ood = Some(foreign(part.clone(), true));
+    let (mut result, _) = measured(&module("basic_scripted.pt"), &part, 20, &protocol);
     // Round figures in place of the fixture's.
     result.clean.accuracy = 0.5;
     for row in &mut result.rows {
@@ -164,11 +164,11 @@ fn foreign(part: Part, labels_match: bool) -> Foreign {
 fn the_same_images_cannot_be_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let part = images(folder.path());
-    let plan = Plan {
+    let protocol = Protocol {
         ood: Some(foreign(part.clone(), true)),
-        ..Plan::default()
+        ..Protocol::default()
     };
-    let (result, _) = measured(&module("basic_scripted.pt"), &part, 20, &plan);
+    let (result, _) = measured(&module("basic_scripted.pt"), &part, 20, &protocol);
     let ood = result.ood.unwrap();
     assert_eq!(ood.auroc, 0.5);
     assert_eq!(ood.confidence, ood.clean_confidence);
@@ -182,18 +182,18 @@ fn foreign_images_take_the_shape_of_the_others_and_labels_only_count_where_they_
     let known = images(folder.path());
     // Labels up to 8: the network has no such classes.
     let grey = part(folder.path(), "grey.npz", [11, 5, 6, 1], Some(9));
-    let plan = Plan {
+    let protocol = Protocol {
         ood: Some(foreign(grey.clone(), false)),
-        ..Plan::default()
+        ..Protocol::default()
     };
     let module = module("basic_scripted.pt");
-    let (result, _) = measured(&module, &known, 4, &plan);
+    let (result, _) = measured(&module, &known, 4, &protocol);
     let ood = result.ood.unwrap();
     assert_eq!((ood.images, ood.accuracy, ood.correct), (11, None, None));
     assert!((0. ..=1.).contains(&ood.auroc));
-    let wrong = Plan {
+    let wrong = Protocol {
         ood: Some(foreign(grey, true)),
-        ..Plan::default()
+        ..Protocol::default()
     };
     let error = measure(&module, &Images::new(known, loader(20)), &wrong, QUIET).unwrap_err();
     assert!(

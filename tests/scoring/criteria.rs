@@ -3,14 +3,14 @@
 use ckaprune::program::{ModuleId, ModuleTree};
 use ckaprune::run::state_dict::StateDict;
 use ckaprune::score::cka::debiased_cka;
-use ckaprune::score::criteria::{Found, Look, Name, Score, ranking};
+use ckaprune::score::criteria::{Found, Name, Score, ScoringContext, ranking};
 use tch::{Kind, Tensor};
 
 use super::*;
 
 fn scores(case: &Case, criterion: Name) -> Vec<Score> {
     let job = case.job();
-    let look = Look {
+    let context = ScoringContext {
         job: &job,
         scoring: &SCORING,
         seed: 0,
@@ -19,7 +19,7 @@ fn scores(case: &Case, criterion: Name) -> Vec<Score> {
     };
     match criterion
         .criterion(None)
-        .measure(&look, Vec::new())
+        .measure(&context, Vec::new())
         .unwrap()
     {
         Found::Values(found) => ranking(found),

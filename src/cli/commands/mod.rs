@@ -48,7 +48,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Completions(options) => manual::completions(options),
         Command::Man(options) => manual::manual(options),
         #[cfg(feature = "torch")]
-        Command::Running(command) => super::running::run(command, &cli.invocation),
+        Command::Torch(command) => super::torch_commands::run(command, &cli.invocation),
     }
 }
 

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::blocks::Block;
 use crate::program::{Program, ValueId};
 use crate::run::segments::with_values;
@@ -23,11 +23,11 @@ pub struct BlockInfluence;
 const ENDS: &str = "ckaprune_ends";
 
 impl Criterion for BlockInfluence {
-    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let job = look.job;
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+        let job = context.job;
         let analysis = job.model.analysis();
         let program = &analysis.program;
-        let blocks = look.blocks()?;
+        let blocks = context.blocks()?;
         for block in &blocks {
             let path = &block.path;
             for end in [block.input, block.output] {
@@ -46,14 +46,14 @@ impl Criterion for BlockInfluence {
         const IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
         let images_at_once = job.images.loader.batch_size().min(IMAGES);
         let calibration = job.images.in_batches_of(images_at_once);
-        let bar = look
+        let bar = context
             .scoring
             .progress
             .bar("comparing inputs with outputs", calibration.len());
         let mut sums = vec![(0., 0usize); blocks.len()];
         let mut images = 0;
         for batch in calibration.batches(0)? {
-            if (look.stop)() {
+            if (context.stop)() {
                 return Ok(Found::Stopped(Vec::new()));
             }
             let batch = batch?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::score::{Ended, Reuse, Tally, similarities};
 
 /// Of statistics alone, in a race if one is asked for.
@@ -12,12 +12,12 @@ pub struct Cka {
 }
 
 impl Criterion for Cka {
-    fn measure(&mut self, look: &Look, begun: Vec<Tally>) -> Result<Found> {
-        let ended = look
+    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Found> {
+        let ended = context
             .scoring
-            .run(look.job, begun, self.reuse.as_mut(), look.stop)?;
+            .run(context.job, begun, self.reuse.as_mut(), context.stop)?;
         match ended {
-            Ended::Scored(tallies) if !(look.stop)() => {
+            Ended::Scored(tallies) if !(context.stop)() => {
                 let found = similarities(&tallies)?.into_iter();
                 let value = |(path, cka, samples)| (path, Value::Cka(cka), samples);
                 Ok(Found::Values(found.map(value).collect()))

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::score::Tally;
 use crate::score::cka::debiased_cka;
 
@@ -11,8 +11,8 @@ use crate::score::cka::debiased_cka;
 pub struct CkaDebiased;
 
 impl Criterion for CkaDebiased {
-    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let found = look.compared(|path, x, y| {
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+        let found = context.compared(|path, x, y| {
             debiased_cka(x, y).map_err(|error| crate::score::explain(&error, Some(path)))
         })?;
         Ok(match found {

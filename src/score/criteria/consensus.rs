@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 use ndarray::{Array2, ArrayView2, Axis};
 use tch::{Kind, Tensor};
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::run::torch::explain;
 use crate::score::Tally;
 use crate::score::cka::cka;
@@ -21,8 +21,8 @@ use crate::score::cka::cka;
 pub struct Consensus;
 
 impl Criterion for Consensus {
-    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let found = look.compared(|path, x, y| {
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+        let found = context.compared(|path, x, y| {
             let cka = cka(x, y).map_err(|error| crate::score::explain(&error, Some(path)))?;
             let similarities = [cka, procrustes(x, y)?, cosine(x, y)];
             match similarities.iter().all(|s| s.is_finite()) {

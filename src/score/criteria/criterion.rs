@@ -9,7 +9,7 @@ use crate::blocks::value::{Name, Score, Value};
 use crate::score::{Ended, Job, Reuse, Scoring, Space, Tally};
 
 /// What a criterion may look at.
-pub struct Look<'a> {
+pub struct ScoringContext<'a> {
     pub job: &'a Job<'a>,
     pub scoring: &'a Scoring,
     pub seed: u64,
@@ -19,7 +19,7 @@ pub struct Look<'a> {
     pub stop: &'a dyn Fn() -> bool,
 }
 
-impl<'a> Look<'a> {
+impl<'a> ScoringContext<'a> {
     /// The blocks to measure.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub trait Criterion {
     ///
     /// # Errors
     /// If the network cannot be run, or nothing can be compared.
-    fn measure(&mut self, look: &Look, begun: Vec<Tally>) -> Result<Found>;
+    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Found>;
 }
 
 impl Name {

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::blocks::Block;
 use crate::program::{Network, Operand, Program};
 use crate::run::segments::with_tensor_list;
@@ -16,11 +16,11 @@ use crate::score::Tally;
 pub struct L1;
 
 impl Criterion for L1 {
-    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let job = look.job;
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+        let job = context.job;
         let analysis = job.model.analysis();
         let network = &analysis.network;
-        let blocks = look.blocks()?.into_iter();
+        let blocks = context.blocks()?.into_iter();
         let found: Vec<(&String, Vec<Operand>)> = blocks
             .map(|block| (&block.path, weights(network, &analysis.program, block)))
             .collect();

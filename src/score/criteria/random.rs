@@ -4,17 +4,17 @@ use anyhow::Result;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Criterion, Found, Look, Value};
+use super::{Criterion, Found, ScoringContext, Value};
 use crate::score::Tally;
 
 /// Uniform, by the seed and the number of the iteration: a run that is resumed draws what it would have drawn.
 pub struct Random;
 
 impl Criterion for Random {
-    fn measure(&mut self, look: &Look, _begun: Vec<Tally>) -> Result<Found> {
-        let mut rng = ChaCha8Rng::seed_from_u64(look.seed);
-        rng.set_stream(look.iteration as u64);
-        let blocks = look.blocks()?.into_iter();
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+        let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
+        rng.set_stream(context.iteration as u64);
+        let blocks = context.blocks()?.into_iter();
         let drawn = blocks.map(|b| (b.path.clone(), Value::Random(rng.random()), 0));
         Ok(Found::Values(drawn.collect()))
     }

@@ -8,6 +8,7 @@ use tch::Tensor;
 use super::checkpoint::{Tensors, TrainingState};
 use super::trainee::{Epoch, Shown, Trainee};
 use super::{Lessons, Session};
+use crate::report::in_percent;
 use crate::run::interrupt::Stopped;
 use crate::run::torch;
 
@@ -171,7 +172,7 @@ impl<'a> Epochs<'a> {
         };
         self.standing.end_epoch(loss, accuracy);
         let validated = accuracy.map_or(String::new(), |a| {
-            format!(", validation accuracy {:.2} %", 100. * a)
+            format!(", validation accuracy {}", in_percent(a))
         });
         self.session.progress.step(format_args!(
             "epoch {epoch} of {epochs}: training loss {loss:.4}{validated}"

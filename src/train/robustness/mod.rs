@@ -29,7 +29,7 @@ pub use result::{Condition, Predicted, Predictions, Robustness, Row, Tally};
 
 /// What to measure.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct Protocol {
     pub attacks: Vec<Attack>,
     pub corruptions: Vec<Corruption>,
     /// Of every corruption.
@@ -39,7 +39,7 @@ pub struct Plan {
     pub seed: u64,
 }
 
-impl Plan {
+impl Protocol {
     /// Attacks, then corruptions by severity.
     #[must_use]
     pub fn conditions(&self) -> Vec<Condition> {
@@ -52,7 +52,7 @@ impl Plan {
     }
 }
 
-/// Measures `module` on all these images under every condition of the plan.
+/// Measures `module` on all these images under every condition of the protocol.
 ///
 /// # Errors
 /// If the images have no labels, the network does not give one row of class scores an image, or it is to be attacked and
@@ -60,7 +60,7 @@ impl Plan {
 pub fn measure(
     module: &Module,
     images: &Images,
-    plan: &Plan,
+    protocol: &Protocol,
     progress: Progress,
 ) -> Result<(Robustness, Predictions)> {
     let Images { part, loader } = images;
@@ -71,8 +71,8 @@ pub fn measure(
         ));
     }
     let shape = images.shape()?;
-    let perturbation = Perturbation::new(module, loader.normalisation(shape[0])?, plan.seed)?;
-    let conditions = plan.conditions();
+    let perturbation = Perturbation::new(module, loader.normalisation(shape[0])?, protocol.seed)?;
+    let conditions = protocol.conditions();
     let mut clean = Record::default();
     let mut records = vec![Record::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ pub fn measure(
         let loader = loader.with_shape(shape);
         measure_foreign(module, foreign, &loader, &clean.confidences, progress)
     };
-    let ood = plan.ood.as_ref().map(foreign).transpose()?;
+    let ood = protocol.ood.as_ref().map(foreign).transpose()?;
     let row = |(condition, record): (&Condition, &Record)| Row {
         condition: *condition,
         tally: record.tally(),
@@ -114,7 +114,7 @@ pub fn measure(
     };
     let rows: Vec<Row> = conditions.iter().zip(&records).map(row).collect();
     let robustness = Robustness {
-        seed: plan.seed,
+        seed: protocol.seed,
         clean: clean.tally(),
         mean_corruption_accuracy: Robustness::mean_accuracy(&rows, None),
         rows,

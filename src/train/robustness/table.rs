@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Cell, Table};
 
 use super::{Condition, Corruption, Robustness, Severity};
-use crate::report::{self, number, render, thousands};
+use crate::report::{self, in_percent, number, points, render, thousands};
 
 impl Condition {
     /// In words, as a table or a message has it.
@@ -23,9 +23,9 @@ impl Robustness {
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = format!(
-            "robustness on {} images, of which {:.2} % are recognised as they are\n",
+            "robustness on {} images, of which {} are recognised as they are\n",
             thousands(self.clean.images as i64),
-            100. * self.clean.accuracy
+            in_percent(self.clean.accuracy)
         );
         let tables = [self.attacks(), self.corruption_table(), self.foreign()];
         for table in tables.into_iter().flatten() {
@@ -132,10 +132,10 @@ impl Robustness {
 
     /// Points of accuracy against the images as they are.
     fn change(&self, accuracy: f64) -> Cell {
-        number(format!("{:+.2}", 100. * (accuracy - self.clean.accuracy)))
+        number(points(accuracy - self.clean.accuracy))
     }
 }
 
 fn percent(accuracy: f64) -> Cell {
-    number(format!("{:.2} %", 100. * accuracy))
+    number(in_percent(accuracy))
 }

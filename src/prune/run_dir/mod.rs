@@ -4,8 +4,11 @@
 //! stops, the folder holds the state between two steps: scoring, removal with repair, fine-tuning. Within a training,
 //! a checkpoint says how far that came.
 
-use std::fs::{self, File, TryLockError};
-use std::path::{self, Path, PathBuf};
+mod lock;
+mod names;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -19,13 +22,10 @@ use crate::run::model::Model;
 use crate::run::settings::Settings;
 use crate::score::criteria::Score;
 use crate::score::{Tally, check_tallies};
+use lock::lock;
+use names::{BEGUN_FILE, PLAN_FILE, RUN_FILE};
 
-const RUN_FILE: &str = "run.json";
-const PLAN_FILE: &str = "plan.json";
-/// The page of a run, and the document beside it.
-pub const REPORT_FILES: [&str; 2] = ["report.html", "report.json"];
-/// The network of the iteration that [`RunFile::begun`] speaks of.
-const BEGUN_FILE: &str = "begun.pt";
+pub use names::{REPORT_FILES, keeps, kept_in};
 
 /// What `run.json` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -68,50 +68,6 @@ pub struct RunDir {
     _lock: Option<File>,
     /// Removes the folder once it is dropped.
     _temporary: Option<tempfile::TempDir>,
-}
-
-/// The folder, locked: the system lets go of it when the process ends, however it ends.
-fn lock(folder: &Path) -> Result<Option<File>> {
-    // Some network file systems have no locks, and other systems none of folders; nothing is lost there but the check.
-    let Ok(handle) = File::open(folder) else {
-        return Ok(None);
-    };
-    match handle.try_lock() {
-        Ok(()) => Ok(Some(handle)),
-        Err(TryLockError::WouldBlock) => bail!(
-            "{}: another run is at work in this folder; wait for its end, or name another --run-dir",
-            folder.display()
-        ),
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
-}
-
-/// Whether a run in this folder writes that file itself.
-#[must_use]
-pub fn keeps(folder: &Path, file: &Path) -> bool {
-    let (Ok(folder), Ok(file)) = (path::absolute(folder), path::absolute(file)) else {
-        return false;
-    };
-    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
-        return false;
-    };
-    let is_iteration = name.starts_with("iteration-") && name.ends_with(".pt");
-    file.parent() == Some(&folder)
-        && (is_iteration
-            || [RUN_FILE, PLAN_FILE, BEGUN_FILE].contains(&name)
-            || Phase::ALL.iter().any(|phase| phase.file() == name))
-}
-
-/// Names of the files in this folder that a run in it would take for its own, sorted.
-#[must_use]
-pub fn kept_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut kept: Vec<String> = names
-        .filter(|name| keeps(folder, &folder.join(name)))
-        .collect();
-    kept.sort();
-    kept
 }
 
 /// Whether there is a run in this folder to go on with.

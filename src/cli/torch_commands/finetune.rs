@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::classes::{Knows, LEARNS};
-use super::fitting::Fitting;
-use super::images::Opened;
+use super::images::OpenedData;
+use super::memory_fit::MemoryFit;
 use super::unusable::{Wanted, examine};
 use super::{
     Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
@@ -21,7 +21,7 @@ use crate::cli::Finetune;
 use crate::data::Images;
 use crate::program::interface::Scale;
 use crate::prune::run_dir::{resumption, stopped};
-use crate::report::{SCHEMA, is_zero};
+use crate::report::{SCHEMA, in_percent, is_zero};
 use crate::run::export::{advise, check_file};
 use crate::run::interrupt::{self, Interrupt, Stopped};
 use crate::run::model::Model;
@@ -155,7 +155,7 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     let progress = options.talk.progress();
     let path = &options.model.model;
     let device = open_device(&options.machine)?;
-    let opened = Opened::require(&options.data, &archive, progress, "finetune")?;
+    let opened = OpenedData::require(&options.data, &archive, progress, "finetune")?;
     let (train, test) = opened.split(progress)?;
     let plain = opened.plain();
     let images = Images::new(train, plain.clone());
@@ -190,7 +190,7 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
         warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
     }
     let batch = plain.batch_size().get().min(train.len());
-    Fitting::new(model.analysis(), options.training.work(), device)
+    MemoryFit::new(model.analysis(), options.training.work(), device)
         .check(batch, progress)
         .map_err(blame(path))?;
     train.loader = opened.training(options.training.augment.0);
@@ -319,7 +319,7 @@ impl FinetuneReport {
                 } else {
                     ""
                 };
-                text += &format!("  validation accuracy {:.2} %{kept}", 100. * accuracy);
+                text += &format!("  validation accuracy {}{kept}", in_percent(*accuracy));
             }
             text += "\n";
         }
@@ -328,9 +328,9 @@ impl FinetuneReport {
         }
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
             text += &format!(
-                "  accuracy    {:.2} % → {:.2} %\n",
-                100. * before.accuracy,
-                100. * after.accuracy
+                "  accuracy    {} → {}\n",
+                in_percent(before.accuracy),
+                in_percent(after.accuracy)
             );
             text += &format!("  loss        {:.4} → {:.4}\n", before.loss, after.loss);
         }

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::fitting::Fitting;
 use super::images::{Preparation, Ready, noise};
+use super::memory_fit::MemoryFit;
 use super::{
     Outcome, blame, interface, open_archive, open_device, open_model, require_blocks, show,
 };
@@ -109,11 +109,9 @@ fn compare(
     let batch = options.data.batch_size.map(|n| n as usize);
     let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);
     let at_a_time = batch.get().min(calibration.len());
-    let fitting = Fitting::new(rows.model.analysis(), Work::Forward, device);
-    fitting.check_budget(options.scoring.memory, progress);
-    fitting
-        .check(at_a_time, progress)
-        .map_err(blame(rows.path))?;
+    let fit = MemoryFit::new(rows.model.analysis(), Work::Forward, device);
+    fit.check_budget(options.scoring.memory, progress);
+    fit.check(at_a_time, progress).map_err(blame(rows.path))?;
     // The draw takes turns among classes: minibatches of consecutive images would have too few pairs of one class.
     let loader = calibration.loader.with_batch_size(batch);
     let loader = loader.shuffled(options.data.seed);

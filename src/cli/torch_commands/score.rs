@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::fitting::{Fitting, free};
 use super::images::{Preparation, Ready, warn_synthetic};
 use super::map;
+use super::memory_fit::{MemoryFit, free};
 use super::statistics::{self, StatisticsFile};
 use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
 use crate::cli::{self, Score};
@@ -86,7 +86,7 @@ impl cli::Scoring {
     /// Refuses batches that cannot fit the memory.
     pub(super) fn check_fit(
         self,
-        fitting: Fitting,
+        fit: MemoryFit,
         data: &cli::Data,
         samples: usize,
         progress: Progress,
@@ -94,17 +94,17 @@ impl cli::Scoring {
         if !self.criterion.looks_at_images() {
             return Ok(());
         }
-        fitting.check_budget(self.memory, progress);
-        // Each worker has a batch; a batch that nobody names is made to fit, but for a first look.
-        let workers = match fitting.device {
+        fit.check_budget(self.memory, progress);
+        // Each worker has a batch; a batch that nobody names is made to fit, but for a first context.
+        let workers = match fit.device {
             tch::Device::Cpu => torch::threads(),
             _ => 1,
         };
         match data.batch_size {
-            None => fitting.check(FIRST_LOOK.min(samples), progress),
+            None => fit.check(FIRST_LOOK.min(samples), progress),
             Some(batch) => {
                 let batch = (batch as usize).min(samples.div_ceil(workers));
-                fitting.side_by_side(workers).check(batch, progress)
+                fit.side_by_side(workers).check(batch, progress)
             }
         }
     }
@@ -171,10 +171,10 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     if ready.synthetic {
         warn_synthetic(analysis, images, options.scoring.criterion, progress);
     }
-    let fitting = Fitting::new(analysis, Work::Forward, device);
+    let fit = MemoryFit::new(analysis, Work::Forward, device);
     options
         .scoring
-        .check_fit(fitting, &options.data, images.len(), progress)
+        .check_fit(fit, &options.data, images.len(), progress)
         .map_err(blame(path))?;
     let job = Job {
         model: &ready.model,
@@ -285,7 +285,7 @@ fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
     let scoring = options
         .scoring
         .settings(&options.data, job.model.device(), progress);
-    let look = criteria::Look {
+    let context = criteria::ScoringContext {
         job,
         scoring: &scoring,
         seed: options.scoring.seed(options.data.seed),
@@ -293,7 +293,7 @@ fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
         stop: &interrupt::is_asked,
     };
     let mut criterion = options.scoring.criterion.criterion(None);
-    match criterion.measure(&look, Vec::new())? {
+    match criterion.measure(&context, Vec::new())? {
         criteria::Found::Values(found) => {
             let scores = criteria::ranking(found);
             report(options, scored, &scores, begun.elapsed().as_secs_f64())

@@ -1,17 +1,17 @@
-//! From the options of robustness to a plan of what is measured.
+//! From the options of robustness to a protocol of what is measured.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cli::options::robustness::AttackName;
-use crate::cli::running::images::Measuring;
-use crate::cli::running::unusable::{Wanted, examine};
+use crate::cli::torch_commands::images::Measuring;
+use crate::cli::torch_commands::unusable::{Wanted, examine};
 use crate::cli::{Data, Robustness};
 use crate::data;
 use crate::report::progress::Progress;
 use crate::run::export::check_file;
-use crate::train::robustness::{Attack, Foreign, Plan, Severity, same_classes};
+use crate::train::robustness::{Attack, Foreign, Protocol, Severity, same_classes};
 
 /// What is measured beyond plain accuracy; `None` if nothing is asked for. All that can be wrong with the options is told
 /// before the network runs. `images` are those that accuracy is measured on: files of the foreign ones that cannot be used
@@ -19,12 +19,12 @@ use crate::train::robustness::{Attack, Foreign, Plan, Severity, same_classes};
 ///
 /// # Errors
 /// If the images have no labels, the file of predictions cannot be written, or the foreign images cannot be used.
-pub(in crate::cli::running) fn plan(
+pub(in crate::cli::torch_commands) fn protocol(
     options: &Robustness,
     images: &mut Measuring,
     data: &Data,
     progress: Progress,
-) -> Result<Option<Plan>> {
+) -> Result<Option<Protocol>> {
     if !options.is_asked() {
         return Ok(None);
     }
@@ -40,7 +40,7 @@ pub(in crate::cli::running) fn plan(
     let ood = options.ood.as_deref().map(foreign).transpose()?;
     let corruptions = options.corruptions.as_ref();
     let severities = options.severities.as_ref();
-    Ok(Some(Plan {
+    Ok(Some(Protocol {
         attacks: options.attacks(),
         corruptions: corruptions.map_or_else(Vec::new, |named| named.0.clone()),
         severities: severities.map_or_else(|| Severity::ALL.to_vec(), |named| named.0.clone()),

@@ -18,7 +18,7 @@ use crate::report::progress::Progress;
 use crate::report::{SCHEMA, percent, thousands};
 use crate::run::memory::{Memory, Peak};
 use crate::run::model::Model;
-use crate::score::criteria::Look;
+use crate::score::criteria::ScoringContext;
 use crate::score::{self, Against, Scoring};
 use crate::train::eval::evaluate;
 use crate::train::finetune::Training;
@@ -204,7 +204,7 @@ impl Trial<'_> {
             progress: QUIET,
             ..self.run.scoring
         };
-        let look = Look {
+        let context = ScoringContext {
             job: &job,
             scoring: &scoring,
             seed: self.seed,
@@ -212,7 +212,7 @@ impl Trial<'_> {
             stop: &|| false,
         };
         let mut criterion = self.run.criterion.criterion(None);
-        criterion.measure(&look, Vec::new()).map(drop)
+        criterion.measure(&context, Vec::new()).map(drop)
     }
 
     fn repair(&self, images: &Images) -> Result<()> {

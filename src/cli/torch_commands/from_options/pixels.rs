@@ -16,7 +16,7 @@ use crate::run::settings::Settings;
 
 impl Data {
     /// The options that decide which pixels a network sees, without those of the input's shape.
-    pub(in crate::cli::running) fn image_settings(&self) -> Settings {
+    pub(in crate::cli::torch_commands) fn image_settings(&self) -> Settings {
         fn text<T: ToString>(option: Option<&T>) -> serde_json::Value {
             json!(option.map(ToString::to_string))
         }
@@ -38,7 +38,7 @@ impl Data {
     ///
     /// # Errors
     /// If two options name different sizes, or an option needs a size that none names.
-    pub(in crate::cli::running) fn input(&self) -> Result<Option<Size>> {
+    pub(in crate::cli::torch_commands) fn input(&self) -> Result<Option<Size>> {
         let resized = match self.resize {
             Some(ResizeTo::Exactly(height, width)) => Some((height, width)),
             _ => None,
@@ -74,7 +74,7 @@ impl Data {
     }
 
     /// What is done to every image of the set before the network in this archive is given it.
-    pub(in crate::cli::running) fn transform(
+    pub(in crate::cli::torch_commands) fn transform(
         &self,
         archive: &Archive,
         set: &DataSet,

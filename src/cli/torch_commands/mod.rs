@@ -6,16 +6,16 @@ mod compare;
 mod eval;
 mod figures;
 mod finetune;
-mod fitting;
+mod from_options;
 mod groups;
 mod images;
 mod map;
 mod measure;
 mod measure_page;
+mod memory_fit;
 mod predictions;
 mod prune;
 mod report_files;
-mod resolve;
 mod score;
 mod session;
 mod statistics;
@@ -46,7 +46,7 @@ pub use arguments::*;
 pub use groups::*;
 
 #[derive(Debug, Subcommand)]
-pub enum Running {
+pub enum TorchCommand {
     /// Rank the removable blocks by how little the network changes without them
     #[command(display_order = 1)]
     Score(Score),
@@ -64,25 +64,25 @@ pub enum Running {
     Compare(Compare),
 }
 
-impl Running {
+impl TorchCommand {
     pub(super) fn talk(&self) -> Talk {
         match self {
-            Running::Score(options) => options.talk,
-            Running::Prune(options) => options.talk,
-            Running::Finetune(options) => options.talk,
-            Running::Eval(options) => options.talk,
-            Running::Compare(options) => options.talk,
+            TorchCommand::Score(options) => options.talk,
+            TorchCommand::Prune(options) => options.talk,
+            TorchCommand::Finetune(options) => options.talk,
+            TorchCommand::Eval(options) => options.talk,
+            TorchCommand::Compare(options) => options.talk,
         }
     }
 }
 
-pub(super) fn run(command: &Running, invocation: &Invocation) -> Result<Outcome> {
+pub(super) fn run(command: &TorchCommand, invocation: &Invocation) -> Result<Outcome> {
     match command {
-        Running::Score(options) => score::run(options),
-        Running::Prune(options) => prune::run(options, invocation),
-        Running::Finetune(options) => finetune::run(options),
-        Running::Eval(options) => eval::run(options, invocation),
-        Running::Compare(options) => compare::run(options, invocation),
+        TorchCommand::Score(options) => score::run(options),
+        TorchCommand::Prune(options) => prune::run(options, invocation),
+        TorchCommand::Finetune(options) => finetune::run(options),
+        TorchCommand::Eval(options) => eval::run(options, invocation),
+        TorchCommand::Compare(options) => compare::run(options, invocation),
     }
 }
 

@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 
 use super::RACES;
 use super::folder::{check_apart, check_free};
-use crate::cli::running::classes::{Classes, Knows, LEARNS};
-use crate::cli::running::fitting::Fitting;
-use crate::cli::running::images::{Preparation, Ready, Use, warn_synthetic};
-use crate::cli::running::report_files::ReportFiles;
-use crate::cli::running::{
+use crate::cli::torch_commands::classes::{Classes, Knows, LEARNS};
+use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Ready, warn_synthetic};
+use crate::cli::torch_commands::memory_fit::MemoryFit;
+use crate::cli::torch_commands::report_files::ReportFiles;
+use crate::cli::torch_commands::{
     blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale, open_device,
     open_model, require_candidates,
 };
@@ -68,7 +68,7 @@ impl<'a> Job<'a> {
             model: &options.model,
             data: &options.data,
             search: options.search.into(),
-            beyond: Some(Use {
+            beyond: Some(BeyondScoring {
                 training: &options.training,
                 distills: options.distill,
                 decides: options.max_drop.is_some() || options.pick == Pick::Best,
@@ -172,10 +172,10 @@ impl<'a> Job<'a> {
             test,
             ..
         } = &run.splits;
-        let fitting = |work| Fitting::new(self.model.analysis(), work, self.model.device());
+        let fit = |work| MemoryFit::new(self.model.analysis(), work, self.model.device());
         let progress = run.progress();
         (options.scoring).check_fit(
-            fitting(Work::Forward),
+            fit(Work::Forward),
             &options.data,
             calibration.len(),
             progress,
@@ -187,7 +187,7 @@ impl<'a> Job<'a> {
         };
         let batch = calibration.loader.batch_size().get();
         let images = images.as_ref().map_or(0, Images::len);
-        fitting(work).check(batch.min(images), progress)
+        fit(work).check(batch.min(images), progress)
     }
 
     /// Warns where the classes of the data need not be those of the network; refuses what would rest on them.

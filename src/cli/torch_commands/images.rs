@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::analyse;
 use super::classes::Classes;
-use super::fitting::{check_count, check_data};
+use super::memory_fit::{check_count, check_data};
 use super::unusable::{Wanted, examine};
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -34,7 +34,7 @@ const USUAL_BATCH: u32 = 128;
 const HELD_OUT: f64 = 0.1;
 
 /// A data set, opened and prepared as the options say.
-pub(super) struct Opened {
+pub(super) struct OpenedData {
     path: PathBuf,
     pub set: DataSet,
     pub classes: Classes,
@@ -45,7 +45,7 @@ pub(super) struct Opened {
     seed: u64,
 }
 
-impl Opened {
+impl OpenedData {
     /// Opens the data set that `--data` names, for the network in this archive; `None` if it names none.
     pub fn open(options: &Data, archive: &Archive, progress: Progress) -> Result<Option<Self>> {
         let Some(path) = &options.data else {
@@ -62,7 +62,7 @@ impl Opened {
             )
         }));
         warnings.iter().for_each(|warning| progress.warn(warning));
-        let opened = Opened {
+        let opened = OpenedData {
             classes: Classes::of(&set, options),
             path: path.clone(),
             warnings,
@@ -238,7 +238,7 @@ const VALIDATED: f64 = 0.1;
 
 /// What a run does with images beyond scoring.
 #[derive(Clone, Copy)]
-pub(super) struct Use<'a> {
+pub(super) struct BeyondScoring<'a> {
     pub training: &'a Training,
     /// Learns without labels too.
     pub distills: bool,
@@ -253,7 +253,7 @@ pub(super) struct Preparation<'a> {
     pub data: &'a Data,
     pub search: Search,
     /// `None`: the images serve for calibration alone.
-    pub beyond: Option<Use<'a>>,
+    pub beyond: Option<BeyondScoring<'a>>,
     pub device: Device,
     pub progress: Progress,
 }
@@ -261,7 +261,7 @@ pub(super) struct Preparation<'a> {
 impl Preparation<'_> {
     /// The network, and images for calibration, and for training and measuring if they have a use beyond it.
     pub fn of(&self, archive: Archive) -> Result<Ready> {
-        match Opened::open(self.data, &archive, self.progress)? {
+        match OpenedData::open(self.data, &archive, self.progress)? {
             Some(opened) => self.with_data(archive, opened),
             None => self.with_noise(archive),
         }
@@ -285,7 +285,7 @@ impl Preparation<'_> {
         })
     }
 
-    fn with_data(&self, archive: Archive, opened: Opened) -> Result<Ready> {
+    fn with_data(&self, archive: Archive, opened: OpenedData) -> Result<Ready> {
         let (train, test) = opened.split(self.progress)?;
         let plain = opened.plain();
         let images = Images::new(train, plain.clone());
@@ -399,7 +399,7 @@ impl Measuring {
         data: &Data,
         progress: Progress,
     ) -> Result<Self> {
-        let Some(opened) = Opened::open(data, archive, progress)? else {
+        let Some(opened) = OpenedData::open(data, archive, progress)? else {
             let analysis = analyse(model, archive, data.input()?, Search::default())?;
             let images = synthetic_images(data, &analysis)?;
             let shape = crate::blocks::show_shape(&analysis.input_shape);

@@ -4,17 +4,17 @@ use anyhow::Result;
 use serde::Serialize;
 use tch::Device;
 
+use super::from_options::robustness;
 use super::images::Measuring;
 use super::measure::{Measure, Measured, Subject};
 use super::report_files::{Document, ReportFiles};
-use super::resolve::robustness;
 use super::{open_device, show};
 use crate::archive::Archive;
 use crate::cli::{Compare, Data, Eval, Machine, Model, ReportFile, Robustness, Speed, Talk};
 use crate::report::page::Page;
 use crate::report::progress::Progress;
 use crate::report::{Invocation, SCHEMA, counted, is_zero};
-use crate::train::robustness::Plan;
+use crate::train::robustness::Protocol;
 
 /// The options that both commands have.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ pub(super) struct Session<'a> {
     pub device: Device,
     pub images: Measuring,
     /// What is measured beyond plain accuracy, if anything.
-    plan: Option<Plan>,
+    protocol: Option<Protocol>,
 }
 
 impl<'a> Session<'a> {
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             progress,
             files,
             device,
-            plan: None,
+            protocol: None,
         })
     }
 
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         let SharedOptions {
             robustness, data, ..
         } = self.options;
-        self.plan = robustness::plan(robustness, &mut self.images, data, self.progress)?;
+        self.protocol = robustness::protocol(robustness, &mut self.images, data, self.progress)?;
         Ok(())
     }
 
@@ -106,8 +106,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If a network cannot run on the images.
     pub fn fit(self, subjects: &[Subject]) -> Result<(Self, Option<String>)> {
-        let (data, plan, progress) = (self.options.data, self.plan.as_ref(), self.progress);
-        let mut images = self.images.fit(subjects, data, plan, progress)?;
+        let (data, protocol, progress) = (self.options.data, self.protocol.as_ref(), self.progress);
+        let mut images = self.images.fit(subjects, data, protocol, progress)?;
         let doubt = images.doubts(subjects, progress)?;
         Ok((Session { images, ..self }, doubt))
     }
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
         let measure = Measure {
             images: &self.images,
             device: self.device,
-            robustness: self.plan.as_ref().map(|plan| (plan, samples)),
+            robustness: self.protocol.as_ref().map(|protocol| (protocol, samples)),
             passes: self.options.speed.passes,
             samples: self.options.data.samples.0,
             seed: self.options.data.seed,

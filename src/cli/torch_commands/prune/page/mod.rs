@@ -6,9 +6,9 @@ mod tests;
 
 use super::report::PruneReport;
 use crate::blocks::show_shape;
-use crate::cli::running::file_name;
-use crate::cli::running::measure_page::warned;
-use crate::cli::running::report_files::Document;
+use crate::cli::torch_commands::file_name;
+use crate::cli::torch_commands::measure_page::warned;
+use crate::cli::torch_commands::report_files::Document;
 use crate::prune::Iteration;
 use crate::report::page::charts::{
     Bar, Bars, Block, BlockKind, Group, HeatMap, Mark, Stage, Stages, Unit,

@@ -1,6 +1,6 @@
 //! What `eval` says to people.
 
-use crate::cli::running::measure::{Profile, Versus};
+use crate::cli::torch_commands::measure::{Profile, Versus};
 use crate::report::{
     self, bar, in_percent, interval, milliseconds, number, off_by, points, thousands,
 };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::RACES;
 use super::job::Job;
 use crate::cli::Prune;
-use crate::cli::running::scoring_settings;
+use crate::cli::torch_commands::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
 use crate::prune::{Pick, State};
 use crate::report::plan::Plan;

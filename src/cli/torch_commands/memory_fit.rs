@@ -22,7 +22,7 @@ pub(super) fn free(device: Device) -> u64 {
 
 /// A run that is to begin.
 #[derive(Clone, Copy)]
-pub(super) struct Fitting<'a> {
+pub(super) struct MemoryFit<'a> {
     pub analysis: &'a Analysis,
     pub work: Work,
     pub device: Device,
@@ -32,13 +32,13 @@ pub(super) struct Fitting<'a> {
     batches: usize,
 }
 
-impl<'a> Fitting<'a> {
+impl<'a> MemoryFit<'a> {
     pub fn new(analysis: &'a Analysis, work: Work, device: Device) -> Self {
         let free = match device {
             Device::Cpu => known(),
             _ => torch::free_gpu_memory(device),
         };
-        Fitting {
+        MemoryFit {
             analysis,
             work,
             device,
@@ -50,7 +50,7 @@ impl<'a> Fitting<'a> {
 
     /// With so many batches at a time.
     pub fn side_by_side(self, batches: usize) -> Self {
-        Fitting { batches, ..self }
+        MemoryFit { batches, ..self }
     }
 
     /// Refuses batches of so many images if they cannot fit, and warns if they may not.

@@ -7,9 +7,12 @@ use clap::{Args, ValueHint};
 
 use super::groups::*;
 use crate::cli::options;
+use crate::cli::values::choices;
 use crate::cli::*;
 use crate::program::output::OutputKey;
 use crate::prune::{Pick, Reference};
+
+choices!(Reference);
 
 #[derive(Debug, Args)]
 #[command(

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use super::classes::Knows;
-use super::fitting::Fitting;
 use super::images::Measuring;
+use super::memory_fit::MemoryFit;
 use super::{blame, interface, note_scale};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
@@ -30,7 +30,7 @@ use crate::train::eval::{
     Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
     predict,
 };
-use crate::train::robustness::{self, Plan, Robustness};
+use crate::train::robustness::{self, Protocol, Robustness};
 
 /// Time that each network is timed for with each size of batch.
 const TIMED: Duration = Duration::from_secs(2);
@@ -103,23 +103,21 @@ impl Measuring {
         self,
         subjects: &[Subject],
         data: &Data,
-        plan: Option<&Plan>,
+        protocol: Option<&Protocol>,
         progress: Progress,
     ) -> Result<Self> {
-        let work = match plan.is_some_and(|plan| !plan.attacks.is_empty()) {
+        let work = match protocol.is_some_and(|protocol| !protocol.attacks.is_empty()) {
             true => Work::Backward,
             false => Work::Forward,
         };
         let mut batch = self.loader.batch_size();
         for subject in subjects {
-            let fitting = Fitting::new(subject.model.analysis(), work, subject.model.device());
+            let fit = MemoryFit::new(subject.model.analysis(), work, subject.model.device());
             if data.batch_size.is_none() {
-                batch = fitting.batch(batch);
+                batch = fit.batch(batch);
             }
             let images = batch.get().min(self.part.len());
-            fitting
-                .check(images, progress)
-                .map_err(blame(&subject.path))?;
+            fit.check(images, progress).map_err(blame(&subject.path))?;
         }
         if batch < self.loader.batch_size() {
             progress.note(format_args!(
@@ -226,7 +224,7 @@ pub(super) struct Measure<'a> {
     pub images: &'a Measuring,
     pub device: Device,
     /// What else to look at the images under, and on how many of them.
-    pub robustness: Option<(&'a Plan, Samples)>,
+    pub robustness: Option<(&'a Protocol, Samples)>,
     /// `None`: as many as a given time holds.
     pub passes: Option<usize>,
     /// Images for CKA.
@@ -327,11 +325,11 @@ impl Measure<'_> {
         &self,
         subject: &Subject,
     ) -> Result<Option<(Robustness, robustness::Predictions)>> {
-        let Some((plan, samples)) = self.robustness else {
+        let Some((protocol, samples)) = self.robustness else {
             return Ok(None);
         };
-        let drawn = self.images.images().draw(samples, plan.seed);
-        robustness::measure(&subject.load()?, &drawn, plan, self.progress).map(Some)
+        let drawn = self.images.images().draw(samples, protocol.seed);
+        robustness::measure(&subject.load()?, &drawn, protocol, self.progress).map(Some)
     }
 
     /// A network that has run once, and the memory that took.
