@@ -127,6 +127,20 @@ impl cli::Scoring {
     }
 }
 
+impl<'a> Preparation<'a> {
+    /// Images for calibration, and for nothing beyond it.
+    pub fn for_scoring(options: &'a Score, model: &'a cli::Model, device: tch::Device) -> Self {
+        Preparation {
+            model,
+            data: &options.data,
+            search: options.search.into(),
+            beyond: None,
+            device,
+            progress: options.talk.progress(),
+        }
+    }
+}
+
 /// A ranking is asked for, so all blocks are compared on all images unless the user says otherwise.
 const RACES: bool = false;
 
@@ -147,15 +161,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         check_output(output, options.statistics.force)?;
     }
     let device = open_device(&options.machine)?;
-    let preparation = Preparation {
-        model,
-        data: &options.data,
-        search: options.search.into(),
-        beyond: None,
-        device,
-        progress,
-    };
-    let ready = preparation.of(archive)?;
+    let ready = Preparation::for_scoring(options, model, device).of(archive)?;
     let analysis = ready.model.analysis();
     interface(path, analysis)?
         .check_prunable()

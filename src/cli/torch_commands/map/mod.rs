@@ -37,15 +37,7 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     };
     let files = Files::of(path, &options.statistics)?;
     let device = open_device(&options.machine)?;
-    let preparation = Preparation {
-        model,
-        data: &options.data,
-        search: options.search.into(),
-        beyond: None,
-        device,
-        progress,
-    };
-    let ready = preparation.of(archive)?;
+    let ready = Preparation::for_scoring(options, model, device).of(archive)?;
     let analysis = ready.model.analysis();
     check(path, analysis)?;
     let other = match other {
