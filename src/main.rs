@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use ckaprune::cli::Cli;
-use ckaprune::cli::commands::{self, Outcome};
+use ckaprune::cli::commands::Outcome;
 use ckaprune::cli::error::{BAD_INPUT, one_message};
 use ckaprune::cli::fault::tell_in_our_words;
 use ckaprune::cli::options::with_config;
@@ -24,9 +24,12 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, false),
     };
     let cli = Cli::read(&typed, args);
-    let verbose = cli.command.talk().is_some_and(|talk| talk.verbose);
+    let verbose = cli
+        .command
+        .messages()
+        .is_some_and(|messages| messages.verbose);
     tell_in_our_words(verbose);
-    match catch_unwind(AssertUnwindSafe(|| commands::run(&cli))) {
+    match catch_unwind(AssertUnwindSafe(|| cli.run())) {
         Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Missed)) => ExitCode::from(MISSED),
         Ok(Ok(Outcome::Interrupted)) => ExitCode::from(interrupt::exit_code()),

@@ -1,6 +1,7 @@
 //! The rooms of `src/` stand in an order, and each imports only from those before it. None but the last knows how a
 //! command line is read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,4 +62,73 @@ fn only_the_command_line_knows_of_clap() {
         let line = text.lines().find(|line| line.contains("clap"));
         assert_eq!(line, None, "{}", file.display());
     }
+}
+
+/// The module of a file: its path without what all have in common.
+fn module(source: &Path, file: &Path) -> String {
+    let name = file.strip_prefix(source).unwrap().with_extension("");
+    let name = name.to_str().unwrap().replace('/', "::");
+    name.strip_suffix("::mod").unwrap_or(&name).to_owned()
+}
+
+/// A path as code of the module `own` writes it, from the crate's root; `None` if it does not begin with a module.
+fn from_root(path: &str, own: &str) -> Option<String> {
+    if let Some(path) = path.strip_prefix("crate::") {
+        return Some(path.to_owned());
+    }
+    let ups = path.split("::").take_while(|part| *part == "super").count();
+    let kept = own.split("::").count().checked_sub(ups)?;
+    let parts = own.split("::").take(kept);
+    (ups > 0).then(|| {
+        let parts: Vec<&str> = parts.chain(path.split("::").skip(ups)).collect();
+        parts.join("::")
+    })
+}
+
+/// The modules that each one's code names; not those it lies in or that lie in it.
+fn imports(source: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let files = files(source);
+    let mut imports: BTreeMap<String, BTreeSet<String>> = files
+        .iter()
+        .map(|file| (module(source, file), BTreeSet::new()))
+        .collect();
+    let modules: BTreeSet<String> = imports.keys().cloned().collect();
+    let lies_in = |a: &str, b: &str| a == b || a.starts_with(&format!("{b}::"));
+    for file in files {
+        let own = module(source, &file);
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default());
+        let words = lines
+            .flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')));
+        for path in words.filter_map(|word| from_root(word, &own)) {
+            let mut named = path.as_str();
+            while !modules.contains(named) && !named.is_empty() {
+                named = named.rsplit_once("::").map_or("", |(outer, _)| outer);
+            }
+            if !named.is_empty() && !lies_in(&own, named) && !lies_in(named, &own) {
+                imports.get_mut(&own).unwrap().insert(named.to_owned());
+            }
+        }
+    }
+    imports
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut left = imports(&source);
+    assert!(left.values().map(BTreeSet::len).sum::<usize>() > 500);
+    // What imports nothing of what is left is in no circle.
+    loop {
+        let before = left.len();
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        left.retain(|_, imports| !imports.is_disjoint(&names));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "circles among {:?}", left.keys());
 }

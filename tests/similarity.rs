@@ -14,12 +14,12 @@ use ckaprune::data::{Batch, Images, Loader, Part, Transform, synthetic};
 use ckaprune::program::ast::{Item, Member};
 use ckaprune::program::{Emitter, ModuleTree, Span, Statement, ValueId, print};
 use ckaprune::report::progress::Progress;
-use ckaprune::run::model::Model;
-use ckaprune::run::state_dict::StateDict;
+use ckaprune::run::torch::Model;
 use ckaprune::run::torch::Module;
+use ckaprune::run::torch::state_dict::StateDict;
 use ckaprune::score::cka::debiased_cka;
 use ckaprune::score::representation;
-use ckaprune::score::similarity::{Ended, Job, LayerKind, Map, Mapping, Skipped, Subject};
+use ckaprune::score::similarity::{Job, LayerKind, Map, Mapping, Skipped, Subject};
 use common::{FIXTURE_INPUT, archives, fixture, open};
 use ndarray::{Array2, ArrayD};
 use tch::{Device, Kind, Tensor};
@@ -99,8 +99,8 @@ impl Case {
             images: &images,
         };
         match mapping.run(&job, &|| false)? {
-            Ended::Compared(map) => Ok(map),
-            Ended::Interrupted => panic!("nobody interrupted it"),
+            Some(map) => Ok(map),
+            None => panic!("nobody stopped it"),
         }
     }
 
@@ -384,6 +384,6 @@ fn it_stops_between_two_minibatches() {
         asked.get() == 3
     };
     let ended = MAPPING.run(&job, &stop).unwrap();
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    assert!(ended.is_none(), "{ended:?}");
     assert_eq!(asked.get(), 3);
 }

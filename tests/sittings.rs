@@ -14,8 +14,8 @@ use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::data::{Augment, Images, Loader, Transform};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::interrupt::Stopped;
-use ckaprune::run::model::Model;
 use ckaprune::run::settings::Settings;
+use ckaprune::run::torch::Model;
 use ckaprune::train::finetune::{
     Checkpoint, Distillation, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher, Trained,
     Training, finetune,

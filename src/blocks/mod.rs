@@ -22,6 +22,7 @@ pub mod representation;
 mod residual;
 mod skip;
 mod spans;
+mod sums;
 mod twins;
 pub mod value;
 pub mod verdict;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Granularity;
-use super::region::{Graph, Region, addition};
+use super::region::{Graph, Region};
+use super::sums::addition;
 use crate::program::CallIndex;
 
 /// The residual regions to show; no two of them overlap.

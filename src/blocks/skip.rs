@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::layout::Layout;
-use super::region::{Sum, addition};
+use super::sums::{Sum, addition};
 use crate::program::{Op, Operand, Program, Statement, ValueId, is_activation};
 
 /// The values that depend on `input`, and which of them are `input` plus something, element by element (also with an

@@ -24,7 +24,7 @@ pub struct Inspect {
     #[command(flatten)]
     pub search: Search,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }
 
 #[derive(Debug, Args)]
@@ -52,5 +52,5 @@ pub struct Remove {
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }

@@ -19,13 +19,13 @@ pub fn tell_in_our_words(verbose: bool) {
     panic::set_hook(Box::new(move |info| {
         if !TOLD.swap(true, Ordering::SeqCst) {
             let place = info.location().map(ToString::to_string);
-            let error = explain(&text(info.payload()), &place.unwrap_or_default());
+            let error = of_panic(&text(info.payload()), &place.unwrap_or_default());
             say(format_args!("error: {}", one_message(&error, verbose)));
         }
     }));
 }
 
-fn explain(said: &str, place: &str) -> anyhow::Error {
+fn of_panic(said: &str, place: &str) -> anyhow::Error {
     // Some calls of libtorch can fail only by a panic.
     if said.contains("Torch(\"") {
         return Failure::of(&said.replace("\\n", "\n")).into();
@@ -52,7 +52,7 @@ mod tests {
     fn a_panic_over_an_exception_of_libtorch_is_told_as_the_exception() {
         let said = "called `Result::unwrap()` on an `Err` value: Torch(\"CUDA out of memory. Tried to allocate 2.00 \
                     GiB.\\nException raised from malloc\")";
-        let told = one_message(&explain(said, "optimizer.rs:1:1"), false);
+        let told = one_message(&of_panic(said, "optimizer.rs:1:1"), false);
         assert!(
             told.starts_with("the memory of the GPU is used up"),
             "{told}"
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn any_other_panic_is_a_fault_of_the_program() {
-        let error = explain("index out of bounds", "src/x.rs:1:2");
+        let error = of_panic("index out of bounds", "src/x.rs:1:2");
         let told = one_message(&error, false);
         assert!(
             told.starts_with("this is a fault of ckaprune itself"),

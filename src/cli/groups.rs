@@ -6,11 +6,10 @@ use clap::{Args, ValueHint};
 
 use super::*;
 use crate::blocks::{Candidates, Globs, Granularity};
-use crate::cli::options::{
-    self, Augmentation, ChannelValues, Milestones, SampleCount, Sides, Size,
-};
-use crate::data::{Interpolation, PixelRange, ResizeTo};
+use crate::cli::options::{self, Augmentation, ChannelValues, Milestones, Sides, Size};
+use crate::data::{Interpolation, PixelRange, ResizeTo, Samples};
 use crate::program::output::OutputKey;
+use crate::report::progress::Progress;
 
 #[derive(Debug, Args)]
 pub struct Model {
@@ -72,7 +71,7 @@ pub struct Data {
     pub skip_bad: bool,
     /// Calibration images, drawn from the training part, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1024")]
-    pub samples: SampleCount,
+    pub samples: Samples,
     /// Images in a batch [default: 128; for scoring what suits the network and --memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub batch_size: Option<u32>,
@@ -173,7 +172,7 @@ pub struct Output {
 /// What a command says, and how.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Messages")]
-pub struct Talk {
+pub struct Messages {
     /// No progress and no notes on stderr
     #[arg(long, short)]
     pub quiet: bool,
@@ -183,6 +182,12 @@ pub struct Talk {
     /// After an error in libtorch, its own words as well
     #[arg(long)]
     pub verbose: bool,
+}
+
+impl Messages {
+    pub(super) fn progress(self) -> Progress {
+        Progress { quiet: self.quiet }
+    }
 }
 
 /// What counts as a block.

@@ -20,8 +20,10 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+use crate::cli::commands::{Outcome, inspect, manual, remove};
 use crate::cli::error::BAD_INPUT;
 use crate::report::Invocation;
 use crate::report::progress::say;
@@ -103,15 +105,37 @@ impl Cli {
     }
 }
 
+impl Cli {
+    /// Does what the command line asks for.
+    ///
+    /// # Errors
+    /// Bad usage or bad input, as one message.
+    pub fn run(&self) -> Result<Outcome> {
+        if let Some(messages) = self.command.messages() {
+            for idle in &self.idle {
+                messages.progress().note(format_args!("note: {idle}"));
+            }
+        }
+        match &self.command {
+            Command::Inspect(options) => inspect::run(options),
+            Command::Remove(options) => remove::run(options),
+            Command::Completions(options) => manual::completions(options),
+            Command::Man(options) => manual::manual(options),
+            #[cfg(feature = "torch")]
+            Command::Torch(command) => torch_commands::run(command, &self.invocation),
+        }
+    }
+}
+
 impl Command {
     /// What the command says, and how; `None` for those that say one thing only.
     #[must_use]
-    pub fn talk(&self) -> Option<Talk> {
+    pub fn messages(&self) -> Option<Messages> {
         match self {
-            Command::Inspect(options) => Some(options.talk),
-            Command::Remove(options) => Some(options.talk),
+            Command::Inspect(options) => Some(options.messages),
+            Command::Remove(options) => Some(options.messages),
             #[cfg(feature = "torch")]
-            Command::Torch(command) => Some(command.talk()),
+            Command::Torch(command) => Some(command.messages()),
             Command::Completions(_) | Command::Man(_) => None,
         }
     }

@@ -98,7 +98,5 @@ mod tests {
         named_alike::<Amp>();
         named_alike::<Repair>();
         named_alike::<Criterion>();
-        #[cfg(feature = "torch")]
-        named_alike::<crate::prune::Reference>();
     }
 }

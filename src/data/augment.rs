@@ -48,7 +48,7 @@ impl Augment {
 }
 
 /// Random numbers for one purpose, independent for every combination of the arguments.
-pub(crate) fn stream(purpose: [u8; 8], seed: u64, epoch: u64, item: u64) -> ChaCha8Rng {
+pub fn stream(purpose: [u8; 8], seed: u64, epoch: u64, item: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (part, bytes) in key.chunks_exact_mut(8).zip([
         purpose,

@@ -36,8 +36,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use augment::Augment;
-#[cfg(feature = "torch")]
-pub(crate) use augment::stream as random_stream;
+pub use augment::stream as random_stream;
 pub use classes::{ClassNames, Labelling, Numbered};
 pub use error::{DataError, Problem};
 pub use images::Images;

@@ -1,8 +1,10 @@
 //! A part of a data set: images and labels, and the ways to take fewer of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -51,6 +53,32 @@ pub enum Samples {
     N(NonZeroUsize),
     /// Every image.
     All,
+}
+
+impl FromStr for Samples {
+    type Err = String;
+
+    /// A number of images, or `all`. One image alone cannot be compared with any.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "all" => Ok(Samples::All),
+            _ => text
+                .parse::<NonZeroUsize>()
+                .ok()
+                .filter(|n| n.get() >= 2)
+                .map(Samples::N)
+                .ok_or_else(|| "expected a number of images, at least 2, or all".into()),
+        }
+    }
+}
+
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Samples::All => f.write_str("all"),
+            Samples::N(n) => n.fmt(f),
+        }
+    }
 }
 
 /// Refuses an image, channels × height × width, without pixels.

@@ -18,7 +18,6 @@ mod gradient;
 mod inline;
 pub mod interface;
 mod learned;
-mod lexer;
 mod modules;
 mod objects;
 mod opaque;

@@ -26,7 +26,7 @@ use crate::blocks::lineage::Lineage;
 use crate::report::in_percent;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::score::Scoring;
 use crate::score::criteria;
 use crate::train::finetune::{Distillation, Training};

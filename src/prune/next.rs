@@ -9,7 +9,7 @@ use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::patch::{Patch, PatchError};
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::score::criteria::Score;
 
 impl PruningLoop<'_> {

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::blocks::Block;
 use crate::blocks::Globs;
 use crate::blocks::analysis::Analysis;
-use crate::blocks::representation::Compared;
+use crate::blocks::representation::Representation;
 use crate::blocks::verdict::{obstacles, some_of};
 
 /// Which blocks may go.
@@ -123,7 +123,7 @@ impl Rules {
 /// The removable blocks whose absence the class scores can tell; all of them where what is compared cannot be told
 /// either.
 fn shown(analysis: &Analysis) -> Vec<&Block> {
-    let compared = Compared::of(analysis).ok();
+    let compared = Representation::of(analysis).ok();
     let is_shown = |b: &&Block| compared.as_ref().is_none_or(|c| c.shows(b));
     let removable = analysis.blocks.iter().filter(|b| b.is_removable());
     removable.filter(is_shown).collect()

@@ -6,9 +6,9 @@ use super::{Run, State};
 use crate::blocks::Block;
 use crate::data::Images;
 use crate::run::interrupt::{self, Stopped};
-use crate::run::model::Model;
-use crate::score::criteria::{Criterion, Found, Score, ScoringContext, ranking};
-use crate::score::{Against, Job, Reuse, Scoring, Tally, representation};
+use crate::run::torch::Model;
+use crate::score::criteria::{Criterion, Score, ScoringContext, Values, ranking};
+use crate::score::{Against, Ended, Job, Reuse, Scoring, Tally, representation};
 
 /// What candidates are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -61,8 +61,8 @@ impl Scorer<'_> {
             let begun = std::mem::take(&mut state.scoring);
             let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
             match self.compared(state, &wanted, self.scoring, begun)? {
-                Found::Values(found) => state.scores = ranking(found),
-                Found::Stopped(tallies) => {
+                Ended::Done(found) => state.scores = ranking(found),
+                Ended::Stopped(tallies) => {
                     state.scoring = tallies;
                     saved(state)?;
                     bail!(Stopped);
@@ -80,7 +80,7 @@ impl Scorer<'_> {
         wanted: &[String],
         scoring: Scoring,
         begun: Vec<Tally>,
-    ) -> Result<Found> {
+    ) -> Result<Ended<Values>> {
         let job = Job {
             model: &state.model,
             wanted,
@@ -121,7 +121,7 @@ impl Scorer<'_> {
             race: None,
             ..self.scoring
         };
-        let Found::Values(found) = self.compared(state, &wanted, exact, Vec::new())? else {
+        let Ended::Done(found) = self.compared(state, &wanted, exact, Vec::new())? else {
             bail!(Stopped);
         };
         let done = done.into_iter().map(|s| (s.path, s.value, s.samples));

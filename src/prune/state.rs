@@ -1,7 +1,7 @@
 //! Where a run stands: what is kept of it, and goes on from there.
 
 use super::Iteration;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::score::Tally;
 use crate::score::criteria::Score;
 

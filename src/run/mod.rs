@@ -9,15 +9,7 @@ pub mod failure;
 pub mod inference;
 pub mod interrupt;
 pub mod memory;
-#[cfg(feature = "torch")]
-pub mod model;
-#[cfg(feature = "torch")]
-pub mod run_shapes;
 pub mod segments;
 pub mod settings;
 #[cfg(feature = "torch")]
-pub mod state_dict;
-#[cfg(feature = "torch")]
 pub mod torch;
-#[cfg(feature = "torch")]
-pub mod winograd;

@@ -8,7 +8,7 @@
 use crate::archive::Archive;
 use crate::archive::network::source_file;
 use crate::blocks::analysis::Analysis;
-use crate::blocks::representation::{Compared, NoRepresentation};
+use crate::blocks::representation::{NoRepresentation, Representation};
 use crate::blocks::{self, Block, Cut};
 use crate::program::ast::{Function, Item, Member};
 use crate::program::{
@@ -72,7 +72,7 @@ impl Pieces {
         let Analysis {
             network, blocks, ..
         } = analysis;
-        let compared = Compared::of(analysis)?;
+        let compared = Representation::of(analysis)?;
         let program = &compared.program;
         let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks

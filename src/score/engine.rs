@@ -12,10 +12,10 @@ use crate::program::Operand;
 use crate::program::dtype::Dtype;
 use crate::program::interface::draws;
 use crate::run::inference::{Kernel, Layer};
-use crate::run::model::Model;
 use crate::run::segments::{Detour, Form, Method, Pieces};
+use crate::run::torch::Model;
+use crate::run::torch::winograd;
 use crate::run::torch::{self, Module, explain};
-use crate::run::winograd;
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
@@ -264,7 +264,7 @@ fn prepare<'a>(
     Ok(std::iter::once(weight).chain(bias).collect())
 }
 
-/// Weight and bias as [`crate::run::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
+/// Weight and bias as [`crate::run::torch::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
 fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
     let [outputs, inputs, ..] = weight.size()[..] else {
         bail!("weights of a convolution without channels");

@@ -27,8 +27,8 @@ use tch::Device;
 
 use crate::data::{Batch, Images};
 use crate::report::progress::Progress;
-use crate::run::model::Model;
 use crate::run::segments::Detour;
+use crate::run::torch::Model;
 use calibration_pass::CalibrationPass;
 use criteria::{Score, Value};
 use division::{Division, FEWEST_IMAGES, Workload};
@@ -37,7 +37,7 @@ use workers::Workers;
 pub use engine::Engine;
 pub use race::Race;
 pub use reuse::Reuse;
-pub use tally::{Space, Tally, check_tallies, explain};
+pub use tally::{Space, Tally, check_tallies, incomparable};
 
 /// What to compare candidates with.
 #[derive(Clone, Copy, Debug)]
@@ -62,12 +62,13 @@ pub struct Scoring {
     pub progress: Progress,
 }
 
-/// How scoring ended. The tallies are the statistics it rests on: one for each group of candidates.
+/// How scoring ended.
 #[derive(Clone, Debug)]
-pub enum Ended {
-    Scored(Vec<Tally>),
-    /// The user asked to stop; handed in again, the tallies go on where they are.
-    Interrupted(Vec<Tally>),
+pub enum Ended<T> {
+    Done(T),
+    /// The user asked to stop. The tallies, one for each group of candidates, go on where they are if they are handed in
+    /// again; there are none where nothing can be carried on.
+    Stopped(Vec<Tally>),
 }
 
 /// What is scored, on which images.
@@ -83,7 +84,8 @@ pub struct Job<'a> {
 }
 
 impl Scoring {
-    /// Scores blocks, from the first image on or from where `begun` stands, until `stop` says so between two batches.
+    /// Scores blocks, from the first image on or from where `begun` stands, until `stop` says so between two batches: the
+    /// statistics that scores rest on, one tally for each group of candidates.
     ///
     /// # Errors
     /// If the pieces do not reproduce the network, or if there is nothing to score.
@@ -93,7 +95,7 @@ impl Scoring {
         begun: Vec<Tally>,
         mut reuse: Option<&mut Reuse>,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Ended> {
+    ) -> Result<Ended<Vec<Tally>>> {
         let Job { model, images, .. } = *job;
         let sample = first_look(images)?;
         let engine = Engine::open(model, &sample)?;
@@ -149,10 +151,10 @@ impl Scoring {
             done.push(tally);
             if !finished {
                 done.extend(groups.filter(|tally| !tally.seen.is_empty()));
-                return Ok(Ended::Interrupted(done));
+                return Ok(Ended::Stopped(done));
             }
         }
-        Ok(Ended::Scored(done))
+        Ok(Ended::Done(done))
     }
 }
 

@@ -151,7 +151,8 @@ impl Tally {
                 None
             }
             Kept::Moments(moments) => {
-                let x = Centred::new(reference, Side::Reference).map_err(|e| explain(&e, None))?;
+                let x =
+                    Centred::new(reference, Side::Reference).map_err(|e| incomparable(&e, None))?;
                 moments.own.merge(CoMoments::of(&x, &x));
                 Some(x)
             }
@@ -167,7 +168,7 @@ impl Tally {
             match (kept, &x) {
                 (Kept::Moments(moments), Some(x)) => {
                     let y = Centred::new(rows.view(), Side::Candidate)
-                        .map_err(|e| explain(&e, Some(path)))?;
+                        .map_err(|e| incomparable(&e, Some(path)))?;
                     moments.own.merge(CoMoments::of(&y, &y));
                     if let Some(cross) = &mut moments.cross {
                         cross.merge(CoMoments::of(x, &y));
@@ -229,7 +230,9 @@ impl Tally {
     /// If a representation is constant or not finite; the message names the block.
     pub fn similarities(&self) -> Result<Vec<(f64, usize)>> {
         let rows = match &self.reference {
-            Kept::Rows(rows) => Some(Reference::new(rows.view()).map_err(|e| explain(&e, None))?),
+            Kept::Rows(rows) => {
+                Some(Reference::new(rows.view()).map_err(|e| incomparable(&e, None))?)
+            }
             Kept::Moments(_) => None,
         };
         let similarity = |candidate: &Candidate| {
@@ -246,7 +249,7 @@ impl Tally {
                 }
                 _ => bail!("a candidate in another space than its reference"),
             };
-            let cka = cka.map_err(|e| explain(&e, Some(&candidate.path)))?;
+            let cka = cka.map_err(|e| incomparable(&e, Some(&candidate.path)))?;
             Ok((cka, self.seen.len()))
         };
         self.candidates.iter().map(similarity).collect()
@@ -269,7 +272,7 @@ impl Tally {
                 let cross = cross.as_ref().context("a candidate without its products")?;
                 Influence::of([&reference.own, cross, own], x, y)
                     .map(Some)
-                    .map_err(|e| explain(&e, Some(&candidate.path)))
+                    .map_err(|e| incomparable(&e, Some(&candidate.path)))
             }
             _ => Ok(None),
         }
@@ -329,7 +332,7 @@ fn append(rows: &mut Array2<f32>, more: ArrayView2<f32>) -> Result<()> {
 
 /// What a user can do about a similarity that does not exist.
 #[must_use]
-pub fn explain(error: &CkaError, path: Option<&str>) -> anyhow::Error {
+pub fn incomparable(error: &CkaError, path: Option<&str>) -> anyhow::Error {
     match (error, path) {
         (
             CkaError::Constant {

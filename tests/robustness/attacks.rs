@@ -122,7 +122,7 @@ fn attacks_raise_the_loss_and_more_steps_raise_it_more() {
         "inplace_scripted.pt",
     ] {
         let (result, _) = measured(&module(name), &part, 20, &protocol);
-        let [fgsm, pgd] = [0, 1].map(|i| result.rows[i].tally);
+        let [fgsm, pgd] = [0, 1].map(|i| result.rows[i].hits);
         assert!(fgsm.loss > result.clean.loss, "{name}: {result:?}");
         assert!(pgd.loss >= fgsm.loss, "{name}: {result:?}");
         assert!(pgd.accuracy <= result.clean.accuracy, "{name}: {result:?}");

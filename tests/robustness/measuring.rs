@@ -42,7 +42,7 @@ fn results_depend_neither_on_the_batch_nor_on_the_order() {
     for (i, (a, b)) in whole.rows.iter().zip(&parts.rows).enumerate() {
         assert_eq!(a.condition, b.condition);
         // Sums of other sizes round otherwise.
-        assert!((a.tally.loss - b.tally.loss).abs() < 1e-4, "{a:?} {b:?}");
+        assert!((a.hits.loss - b.hits.loss).abs() < 1e-4, "{a:?} {b:?}");
         let predicted = &one.rows[i].predicted;
         assert_eq!(
             *predicted,
@@ -82,12 +82,12 @@ fn tallies_are_those_of_the_predictions() {
     assert_eq!(result.clean.correct, correct(&predictions.clean));
     for (row, predicted) in result.rows.iter().zip(&predictions.rows) {
         assert_eq!(row.condition, predicted.condition);
-        assert_eq!(row.tally.correct, correct(&predicted.predicted), "{row:?}");
-        assert_eq!(row.tally.images, 4);
-        assert_eq!(row.tally.accuracy, row.tally.correct as f64 / 4.);
+        assert_eq!(row.hits.correct, correct(&predicted.predicted), "{row:?}");
+        assert_eq!(row.hits.images, 4);
+        assert_eq!(row.hits.accuracy, row.hits.correct as f64 / 4.);
     }
     let corrupted = &result.rows[2..];
-    let mean = corrupted.iter().map(|r| r.tally.accuracy).sum::<f64>() / corrupted.len() as f64;
+    let mean = corrupted.iter().map(|r| r.hits.accuracy).sum::<f64>() / corrupted.len() as f64;
     assert!((result.mean_corruption_accuracy.unwrap() - mean).abs() < 1e-12);
 }
 
@@ -122,11 +122,11 @@ fn the_text_has_each_accuracy_and_its_distance_to_the_clean_one() {
     // Round figures in place of the fixture's.
     result.clean.accuracy = 0.5;
     for row in &mut result.rows {
-        row.tally.accuracy = match row.condition {
+        row.hits.accuracy = match row.condition {
             Condition::Attack(_) => 0.125,
             Condition::Corruption { severity, .. } => 0.1 * f64::from(u8::from(severity)),
         };
-        row.tally.correct = (row.tally.accuracy * row.tally.images as f64).round() as usize;
+        row.hits.correct = (row.hits.accuracy * row.hits.images as f64).round() as usize;
     }
     result.mean_corruption_accuracy = Robustness::mean_accuracy(&result.rows, None);
     let text = result.text();

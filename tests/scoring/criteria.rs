@@ -1,9 +1,9 @@
 //! What the criteria other than CKA measure.
 
 use ckaprune::program::{ModuleId, ModuleTree};
-use ckaprune::run::state_dict::StateDict;
+use ckaprune::run::torch::state_dict::StateDict;
 use ckaprune::score::cka::debiased_cka;
-use ckaprune::score::criteria::{Found, Name, Score, ScoringContext, ranking};
+use ckaprune::score::criteria::{Name, Score, ScoringContext, ranking};
 use tch::{Kind, Tensor};
 
 use super::*;
@@ -22,8 +22,8 @@ fn scores(case: &Case, criterion: Name) -> Vec<Score> {
         .measure(&context, Vec::new())
         .unwrap()
     {
-        Found::Values(found) => ranking(found),
-        Found::Stopped(_) => panic!("nobody stopped it"),
+        Ended::Done(found) => ranking(found),
+        Ended::Stopped(_) => panic!("nobody stopped it"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Networks whose scores come from several last layers, or from none.
 
-use ckaprune::blocks::representation::Compared;
+use ckaprune::blocks::representation::Representation;
 use ckaprune::run::segments::with_values;
 use ckaprune::run::torch::{Module, to_array};
 
@@ -76,7 +76,7 @@ fn a_block_that_the_scores_do_not_depend_on_is_not_shown() {
         ..Request::shape(&FIXTURE_INPUT)
     };
     let analysis = Analysis::of(&archive, &request).unwrap();
-    let compared = Compared::of(&analysis).unwrap();
+    let compared = Representation::of(&analysis).unwrap();
     let shown = analysis.blocks.iter().filter(|b| compared.shows(b));
     let shown: Vec<&str> = shown.map(|b| b.path.as_str()).collect();
     assert_eq!(shown, ["main.0", "main.1"]);

@@ -17,9 +17,9 @@ use ckaprune::blocks::patch::Patch;
 use ckaprune::data::{Images, Loader, Transform, synthetic};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::inference::{Kernel, Layer};
-use ckaprune::run::model::Model;
 use ckaprune::run::segments::{Form, Pieces};
-use ckaprune::run::winograd::is_quick;
+use ckaprune::run::torch::Model;
+use ckaprune::run::torch::winograd::is_quick;
 use ckaprune::score::criteria::Score;
 use ckaprune::score::{
     Against, Ended, Engine, Job, Reuse, Scoring, Tally, ranking, representation,
@@ -123,10 +123,10 @@ impl Case {
     }
 }
 
-fn finished(ended: Ended) -> Vec<Tally> {
+fn finished(ended: Ended<Vec<Tally>>) -> Vec<Tally> {
     match ended {
-        Ended::Scored(tallies) => tallies,
-        Ended::Interrupted(_) => panic!("nobody interrupted it"),
+        Ended::Done(tallies) => tallies,
+        Ended::Stopped(_) => panic!("nobody interrupted it"),
     }
 }
 

@@ -53,8 +53,8 @@ fn an_interrupted_scoring_goes_on_to_the_same_bits() {
         let tallies = loop {
             asked.set(0);
             match scoring.run(&case.job(), tallies, None, &stop).unwrap() {
-                Ended::Scored(tallies) => break tallies,
-                Ended::Interrupted(rest) => {
+                Ended::Done(tallies) => break tallies,
+                Ended::Stopped(rest) => {
                     interruptions += 1;
                     let text = serde_json::to_string(&rest).unwrap();
                     tallies = serde_json::from_str(&text).unwrap();

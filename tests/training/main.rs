@@ -21,7 +21,7 @@ use ckaprune::program::interface::Interface;
 use ckaprune::program::{Attribute, ModuleTree};
 use ckaprune::report::progress::Progress;
 use ckaprune::run::export::save_archive;
-use ckaprune::run::model::Model;
+use ckaprune::run::torch::Model;
 use ckaprune::run::torch::Module;
 use ckaprune::train::finetune::{
     Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,

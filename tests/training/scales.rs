@@ -2,7 +2,7 @@
 
 use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::program::interface::Scale;
-use ckaprune::run::model::Model;
+use ckaprune::run::torch::Model;
 use ckaprune::train::eval::{Quality, predict};
 use ckaprune::train::finetune::{Distillation, Session, Teacher, Training, finetune};
 use tch::{Device, Kind, Tensor};

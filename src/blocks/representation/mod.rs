@@ -27,7 +27,7 @@ pub enum NoRepresentation {
 
 /// The value that the method compares.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Compared {
+pub struct Representation {
     /// The program that gives the class scores alone, as other outputs would keep values alive across every cut. If
     /// several last layers are compared, it gives their inputs side by side.
     pub program: Program,
@@ -43,7 +43,7 @@ pub struct Compared {
 /// The name of the method that makes rows of features of one of several values.
 const FEATURES: &str = "ckaprune_features";
 
-impl Compared {
+impl Representation {
     /// # Errors
     /// If there is nothing to compare.
     pub fn of(analysis: &Analysis) -> Result<Self, NoRepresentation> {
@@ -61,7 +61,7 @@ impl Compared {
         };
         let end = behind(&program, value);
         let made = program.statements.iter().flat_map(|s| s.outputs.clone());
-        Ok(Compared {
+        Ok(Representation {
             made: made.collect(),
             program,
             value,

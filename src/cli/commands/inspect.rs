@@ -77,7 +77,7 @@ struct NotFollowedReport {
     reason: String,
 }
 
-pub(super) fn run(options: &Inspect) -> Result<Outcome> {
+pub(in crate::cli) fn run(options: &Inspect) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let analysis = analyse(
@@ -94,7 +94,7 @@ pub(super) fn run(options: &Inspect) -> Result<Outcome> {
         }
     }
     report.tree = options.tree.then(|| tree(&analysis));
-    show(options.talk, &report, || report.text())?;
+    show(options.messages, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 

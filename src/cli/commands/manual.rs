@@ -10,7 +10,7 @@ use crate::cli::{Cli, Completions, Manual};
 use crate::report;
 use crate::run::export::{NewFolder, Staged, write_all};
 
-pub(super) fn completions(options: &Completions) -> Result<Outcome> {
+pub(in crate::cli) fn completions(options: &Completions) -> Result<Outcome> {
     let mut script = Vec::new();
     let mut command = Cli::known();
     let name = command.get_name().to_owned();
@@ -18,7 +18,7 @@ pub(super) fn completions(options: &Completions) -> Result<Outcome> {
     print(&script)
 }
 
-pub(super) fn manual(options: &Manual) -> Result<Outcome> {
+pub(in crate::cli) fn manual(options: &Manual) -> Result<Outcome> {
     let command = Cli::known();
     let Some(folder) = &options.output else {
         let mut page = Vec::new();

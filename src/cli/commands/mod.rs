@@ -1,8 +1,8 @@
 //! What each command does, from options to results: one file for each.
 
-mod inspect;
-mod manual;
-mod remove;
+pub(super) mod inspect;
+pub(super) mod manual;
+pub(super) mod remove;
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,9 @@ use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::verdict::why_nothing_is_removable;
 use crate::cli::options::Size;
-use crate::cli::{Cli, Command, Model, Output, Talk};
+use crate::cli::{Messages, Model, Output};
 use crate::program::interface::guess_input_shape;
 use crate::report;
-use crate::report::progress::Progress;
 use crate::run::export::{Staged, check_output, default_output, write_all};
 
 /// How a command ended, if it was no error.
@@ -29,27 +28,6 @@ pub enum Outcome {
     Missed,
     /// The user stopped it with a signal; what it had done is kept where there is a place for it.
     Interrupted,
-}
-
-/// Runs a command.
-///
-/// # Errors
-/// Bad usage or bad input, as one message.
-pub fn run(cli: &Cli) -> Result<Outcome> {
-    if let Some(talk) = cli.command.talk() {
-        let progress = Progress { quiet: talk.quiet };
-        for idle in &cli.idle {
-            progress.note(format_args!("note: {idle}"));
-        }
-    }
-    match &cli.command {
-        Command::Inspect(options) => inspect::run(options),
-        Command::Remove(options) => remove::run(options),
-        Command::Completions(options) => manual::completions(options),
-        Command::Man(options) => manual::manual(options),
-        #[cfg(feature = "torch")]
-        Command::Torch(command) => super::torch_commands::run(command, &cli.invocation),
-    }
 }
 
 pub(super) fn open_model(path: &Path) -> Result<Archive> {
@@ -100,11 +78,11 @@ pub(super) fn save(archive: &Archive, output: &Path, options: &Output) -> Result
 
 /// Writes a result to stdout, for programs or for people.
 pub(super) fn show(
-    talk: Talk,
+    messages: Messages,
     report: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
-    report::print(&if talk.json {
+    report::print(&if messages.json {
         report::json(report)?
     } else {
         text()

@@ -41,7 +41,7 @@ impl Size {
     }
 }
 
-pub(super) fn run(options: &Remove) -> Result<Outcome> {
+pub(in crate::cli) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
     let output = free_output(&options.output, path, "pruned")?;
@@ -81,7 +81,7 @@ pub(super) fn run(options: &Remove) -> Result<Outcome> {
         before: Size::of(&before),
         after: Size::of(&after),
     };
-    show(options.talk, &report, || report.text())?;
+    show(options.messages, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 

@@ -71,7 +71,7 @@ fn usual_config(model: Option<&PathBuf>, data: Option<&PathBuf>) -> Option<PathB
 ///
 /// # Errors
 /// If it cannot be read or holds something else.
-pub(crate) fn read_object(file: &Path, what: &str) -> Result<serde_json::Map<String, Value>> {
+pub fn read_object(file: &Path, what: &str) -> Result<serde_json::Map<String, Value>> {
     let shown = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| anyhow!("{shown}: cannot be read ({error}); {what}"))?;
@@ -159,14 +159,14 @@ fn check(command: &clap::Command, argument: &OsString) -> Result<()> {
 }
 
 /// What clap says, without the usage behind it.
-pub(crate) fn first_line(error: &clap::Error) -> String {
+pub fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// A JSON value as one would type it on the command line.
-pub(crate) fn text_of(value: &Value) -> Result<String> {
+pub fn text_of(value: &Value) -> Result<String> {
     Ok(match value {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => n.to_string(),

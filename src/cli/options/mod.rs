@@ -1,8 +1,6 @@
 //! What single options take: how each text is read, and what is said of one that cannot be read.
 
 mod config;
-#[cfg(feature = "torch")]
-pub mod robustness;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,12 +9,10 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::data::{Augment, ResizeTo, Samples};
+use crate::data::{Augment, ResizeTo};
 
 use config::CONFIG_NAME;
-pub use config::with_config;
-#[cfg(feature = "torch")]
-pub(crate) use config::{first_line, read_object, text_of};
+pub use config::{first_line, read_object, text_of, with_config};
 
 /// A value for each channel: `0.485,0.456,0.406`
 #[derive(Clone, Debug, PartialEq)]
@@ -103,35 +99,6 @@ pub fn resize(text: &str) -> Result<ResizeTo, String> {
         Ok(side) => ResizeTo::Shorter(side),
         Err(_) => ResizeTo::Exactly(sides.height, sides.width),
     })
-}
-
-/// A number of images, or `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleCount(pub Samples);
-
-impl FromStr for SampleCount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "all" => Ok(SampleCount(Samples::All)),
-            _ => text
-                .parse::<NonZeroUsize>()
-                .ok()
-                .filter(|n| n.get() >= 2)
-                .map(|n| SampleCount(Samples::N(n)))
-                .ok_or_else(|| "expected a number of images, at least 2, or all".into()),
-        }
-    }
-}
-
-impl fmt::Display for SampleCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Samples::All => f.write_str("all"),
-            Samples::N(n) => n.fmt(f),
-        }
-    }
 }
 
 /// One of several parts of a job: `3/16`.

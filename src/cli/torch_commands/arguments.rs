@@ -38,7 +38,7 @@ pub struct Score {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +133,7 @@ pub struct Prune {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }
 
 #[derive(Debug, Args)]
@@ -162,7 +162,7 @@ pub struct Finetune {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }
 
 #[derive(Debug, Args)]
@@ -192,7 +192,7 @@ pub struct Eval {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
 }
 
 #[derive(Debug, Args)]
@@ -224,5 +224,21 @@ pub struct Compare {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub talk: Talk,
+    pub messages: Messages,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn a_reference_has_one_name_on_the_command_line_and_in_documents() {
+        for reference in Reference::ALL {
+            let typed = reference.to_possible_value().unwrap();
+            let written = serde_json::to_value(reference).unwrap();
+            assert_eq!(written, typed.get_name(), "{reference:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::blame;
 use crate::cli::Data;
 use crate::data::{DataSet, Images, Numbered};
 use crate::report::thousands;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 
 /// Why training needs the right numbers.
 pub(super) const LEARNS: &str = "Training would teach the network these numbers";

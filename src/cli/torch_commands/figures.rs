@@ -70,7 +70,7 @@ impl Measurements<'_> {
         for (at, condition) in self.conditions().into_iter().enumerate() {
             let under = |p: &Profile| {
                 Some(in_percent(
-                    p.robustness.as_ref()?.rows.get(at)?.tally.accuracy,
+                    p.robustness.as_ref()?.rows.get(at)?.hits.accuracy,
                 ))
             };
             row(&condition, self.each(under));

@@ -24,8 +24,8 @@ use crate::prune::run_dir::{resumption, stopped};
 use crate::report::{SCHEMA, in_percent, is_zero};
 use crate::run::export::{advise, check_file};
 use crate::run::interrupt::{self, Interrupt, Stopped};
-use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
+use crate::run::torch::Model;
 use crate::run::torch::Module;
 use crate::train::eval::{Metrics, evaluate};
 use crate::train::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
@@ -60,7 +60,7 @@ struct FinetuneReport {
 }
 
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let path = &options.model.model;
     let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "finetuned")?;
@@ -134,7 +134,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         warnings,
         skipped,
     };
-    show(options.talk, &report, || report.text())?;
+    show(options.messages, &report, || report.text())?;
     Ok(Outcome::Done)
 }
 
@@ -152,7 +152,7 @@ struct Prepared {
 
 /// Network and images; everything that can be wrong with them is known before the network runs.
 fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let path = &options.model.model;
     let device = open_device(&options.machine)?;
     let opened = OpenedData::require(&options.data, &archive, progress, "finetune")?;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::cli::options::robustness::{self, Attacks, Corruptions, Severities};
-use crate::cli::options::{self, SampleCount, Shard};
+use super::robustness::{self, Attacks, Corruptions, Severities};
+use crate::cli::options::{self, Shard};
+use crate::data::Samples;
 use crate::run::memory::Memory;
 use crate::score::criteria;
 use crate::train::robustness::Epsilon;
@@ -104,7 +105,7 @@ pub struct Robustness {
     pub ood: Option<PathBuf>,
     /// Images for all this, drawn from those measured, as many of each class; or `all`
     #[arg(long, value_name = "N", default_value = "1000")]
-    pub robust_samples: SampleCount,
+    pub robust_samples: Samples,
     /// File for the predicted class of each image, as it is and under each attack and corruption (JSON); of `compare`
     /// those of every network
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

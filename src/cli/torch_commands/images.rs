@@ -21,9 +21,9 @@ use crate::data::{
 };
 use crate::prune::Splits;
 use crate::report::progress::Progress;
-use crate::run::model::Model;
-use crate::run::run_shapes::learned;
 use crate::run::settings::Settings;
+use crate::run::torch::Model;
+use crate::run::torch::run_shapes::learned;
 use crate::score::criteria;
 
 /// Images where none were named: calibration is all they can serve for.
@@ -220,7 +220,7 @@ fn batch_size(options: &Data) -> Result<NonZeroUsize> {
 }
 
 /// What scoring and pruning begin with.
-pub(super) struct Ready {
+pub(super) struct Prepared {
     /// Analysed for the shape of the images.
     pub model: Model,
     pub splits: Splits,
@@ -260,17 +260,17 @@ pub(super) struct Preparation<'a> {
 
 impl Preparation<'_> {
     /// The network, and images for calibration, and for training and measuring if they have a use beyond it.
-    pub fn of(&self, archive: Archive) -> Result<Ready> {
+    pub fn of(&self, archive: Archive) -> Result<Prepared> {
         match OpenedData::open(self.data, &archive, self.progress)? {
             Some(opened) => self.with_data(archive, opened),
             None => self.with_noise(archive),
         }
     }
 
-    fn with_noise(&self, archive: Archive) -> Result<Ready> {
+    fn with_noise(&self, archive: Archive) -> Result<Prepared> {
         let analysis = analyse(self.model, &archive, self.data.input()?, self.search)?;
         let analysis = learned(&archive, analysis);
-        Ok(Ready {
+        Ok(Prepared {
             splits: Splits {
                 calibration: synthetic_images(self.data, &analysis)?,
                 train: None,
@@ -285,7 +285,7 @@ impl Preparation<'_> {
         })
     }
 
-    fn with_data(&self, archive: Archive, opened: OpenedData) -> Result<Ready> {
+    fn with_data(&self, archive: Archive, opened: OpenedData) -> Result<Prepared> {
         let (train, test) = opened.split(self.progress)?;
         let plain = opened.plain();
         let images = Images::new(train, plain.clone());
@@ -305,7 +305,7 @@ impl Preparation<'_> {
         };
         let seen_plainly = |part| Images::new(part, plain.clone());
         let mut splits = Splits {
-            calibration: seen_plainly(train.draw(self.data.samples.0, self.data.seed)),
+            calibration: seen_plainly(train.draw(self.data.samples, self.data.seed)),
             train: learns.then(|| Images::new(train, training)),
             validation: validation.map(seen_plainly),
             test: test.filter(|t| t.labels().is_some()).map(seen_plainly),
@@ -319,7 +319,7 @@ impl Preparation<'_> {
         let skipped = examine(self.data, &plain, wanted, self.progress)?;
         let mut warnings = opened.warnings;
         warnings.extend(skipped.warning);
-        Ok(Ready {
+        Ok(Prepared {
             model: Model::new(archive, analysis, self.device),
             splits,
             synthetic: false,
@@ -335,7 +335,7 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         bail!("an input that is no image")
     };
     let shape = [channels, height, width].map(|n| usize::try_from(*n).unwrap_or(0));
-    let count = match options.samples.0 {
+    let count = match options.samples {
         Samples::N(n) => n,
         Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
     };

@@ -132,7 +132,7 @@ impl Measurements<'_> {
             .enumerate()
             .map(|(at, row): (usize, &Row)| {
                 self.group(row.condition.text(), |p| {
-                    Some(Bar::of(p.robustness.as_ref()?.rows.get(at)?.tally.accuracy))
+                    Some(Bar::of(p.robustness.as_ref()?.rows.get(at)?.hits.accuracy))
                 })
             });
         let images = thousands(first.clean.images as i64);

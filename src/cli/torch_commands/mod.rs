@@ -16,6 +16,7 @@ mod memory_fit;
 mod predictions;
 mod prune;
 mod report_files;
+mod robustness;
 mod score;
 mod session;
 mod statistics;
@@ -33,12 +34,11 @@ use crate::blocks::analysis::Analysis;
 use crate::cli::commands::{
     Outcome, analyse, free_output, open_archive, open_model, require_blocks, save, show,
 };
-use crate::cli::{Model, Talk};
+use crate::cli::{Messages, Model};
 use crate::data::DataError;
 use crate::program::interface::Interface;
 use crate::prune::Rules;
 use crate::report::Invocation;
-use crate::report::progress::Progress;
 use crate::run::export::WriteError;
 use crate::run::settings::Settings;
 
@@ -65,13 +65,13 @@ pub enum TorchCommand {
 }
 
 impl TorchCommand {
-    pub(super) fn talk(&self) -> Talk {
+    pub(super) fn messages(&self) -> Messages {
         match self {
-            TorchCommand::Score(options) => options.talk,
-            TorchCommand::Prune(options) => options.talk,
-            TorchCommand::Finetune(options) => options.talk,
-            TorchCommand::Eval(options) => options.talk,
-            TorchCommand::Compare(options) => options.talk,
+            TorchCommand::Score(options) => options.messages,
+            TorchCommand::Prune(options) => options.messages,
+            TorchCommand::Finetune(options) => options.messages,
+            TorchCommand::Eval(options) => options.messages,
+            TorchCommand::Compare(options) => options.messages,
         }
     }
 }
@@ -90,12 +90,6 @@ pub(super) fn run(command: &TorchCommand, invocation: &Invocation) -> Result<Out
 fn file_name(path: &str) -> &str {
     let name = Path::new(path).file_name();
     name.and_then(|n| n.to_str()).unwrap_or(path)
-}
-
-impl Talk {
-    fn progress(self) -> Progress {
-        Progress { quiet: self.quiet }
-    }
 }
 
 /// All that decides the similarities but the model and how they are compared.

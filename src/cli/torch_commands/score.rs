@@ -5,42 +5,26 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
-use super::images::{Preparation, Ready, warn_synthetic};
+use super::images::{Preparation, Prepared, warn_synthetic};
 use super::map;
 use super::memory_fit::{MemoryFit, free};
-use super::statistics::{self, StatisticsFile};
+use super::statistics::{self, Scored, StatisticsFile};
 use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
 use crate::cli::{self, Score};
 use crate::prune::Rules;
 use crate::report::progress::Progress;
-use crate::report::{self, BlockReport, SCHEMA, is_zero, number, percent, thousands};
+use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
 use crate::run::export::check_output;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
-use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch;
+use crate::run::torch::Model;
 use crate::score::criteria::{self, Distribution};
 use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
-
-/// What was scored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Scored {
-    model: String,
-    input_shape: Vec<i64>,
-    /// Calibration images.
-    pub samples: usize,
-    synthetic: bool,
-    /// Image files that could not be used and were left out.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    skipped: usize,
-    macs: i64,
-    /// All blocks in the order in which they run; `cka`, `rank` and `samples` where scored.
-    blocks: Vec<BlockReport>,
-}
 
 #[derive(Serialize)]
 struct ScoreReport {
@@ -136,7 +120,7 @@ impl<'a> Preparation<'a> {
             search: options.search.into(),
             beyond: None,
             device,
-            progress: options.talk.progress(),
+            progress: options.messages.progress(),
         }
     }
 }
@@ -154,15 +138,15 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         return map::run(options, model);
     }
     check(options)?;
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let path = &model.model;
     let archive = open_model(path)?;
     if let Some(output) = &options.statistics.output {
         check_output(output, options.statistics.force)?;
     }
     let device = open_device(&options.machine)?;
-    let ready = Preparation::for_scoring(options, model, device).of(archive)?;
-    let analysis = ready.model.analysis();
+    let prepared = Preparation::for_scoring(options, model, device).of(archive)?;
+    let analysis = prepared.model.analysis();
     interface(path, analysis)?
         .check_prunable()
         .map_err(|e| blame(path)(e.into()))?;
@@ -173,8 +157,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .collect();
     // Whoever sees the work begin may stop it and keep what is done.
     let heeded = Interrupt::heed();
-    let images = &ready.splits.calibration;
-    if ready.synthetic {
+    let images = &prepared.splits.calibration;
+    if prepared.synthetic {
         warn_synthetic(analysis, images, options.scoring.criterion, progress);
     }
     let fit = MemoryFit::new(analysis, Work::Forward, device);
@@ -183,13 +167,13 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .check_fit(fit, &options.data, images.len(), progress)
         .map_err(blame(path))?;
     let job = Job {
-        model: &ready.model,
+        model: &prepared.model,
         wanted: &wanted,
         images,
         range: shard(options, images.len())?,
         against: Against::Current,
     };
-    let scored = scored(path, &ready);
+    let scored = scored(path, &prepared);
     if options.scoring.criterion == criteria::Name::Cka {
         by_cka(options, model, &job, scored, heeded)
     } else {
@@ -211,14 +195,14 @@ fn check(options: &Score) -> Result<()> {
     Ok(())
 }
 
-fn scored(path: &Path, ready: &Ready) -> Scored {
-    let analysis = ready.model.analysis();
+fn scored(path: &Path, prepared: &Prepared) -> Scored {
+    let analysis = prepared.model.analysis();
     Scored {
         model: path.display().to_string(),
         input_shape: analysis.input_shape.clone(),
-        samples: ready.splits.calibration.len(),
-        synthetic: ready.synthetic,
-        skipped: ready.skipped,
+        samples: prepared.splits.calibration.len(),
+        synthetic: prepared.synthetic,
+        skipped: prepared.skipped,
         macs: analysis.macs().count,
         blocks: BlockReport::all(analysis),
     }
@@ -232,7 +216,7 @@ fn by_cka(
     scored: Scored,
     heeded: Interrupt,
 ) -> Result<Outcome> {
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let path = &model.model;
     let settings = settings(options, model, job.model, scored.samples)?;
     let mut begun = Vec::new();
@@ -260,7 +244,7 @@ fn by_cka(
         StatisticsFile::new(settings.clone(), scored, range, seconds, tallies)
     };
     match ended {
-        Ended::Interrupted(tallies) => {
+        Ended::Stopped(tallies) => {
             let (output, force) = place_of_the_rest(options, path);
             file(tallies).write(&output, force)?;
             progress.warn(format_args!(
@@ -269,7 +253,7 @@ fn by_cka(
             ));
             Ok(Outcome::Interrupted)
         }
-        Ended::Scored(tallies) => {
+        Ended::Done(tallies) => {
             if let Some(output) = &options.statistics.output {
                 let force = options.statistics.force || is_resumed(options, output);
                 file(tallies.clone()).write(output, force)?;
@@ -286,7 +270,7 @@ fn by_cka(
 
 /// Scores by another criterion than CKA: in one go, as no statistics are kept.
 fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let begun = Instant::now();
     let scoring = options
         .scoring
@@ -300,11 +284,11 @@ fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
     };
     let mut criterion = options.scoring.criterion.criterion(None);
     match criterion.measure(&context, Vec::new())? {
-        criteria::Found::Values(found) => {
+        Ended::Done(found) => {
             let scores = criteria::ranking(found);
             report(options, scored, &scores, begun.elapsed().as_secs_f64())
         }
-        criteria::Found::Stopped(_) => {
+        Ended::Stopped(_) => {
             progress.warn("stopped; statistics to go on from are kept with --criterion cka alone");
             Ok(Outcome::Interrupted)
         }
@@ -407,7 +391,7 @@ fn report(
         race,
         seconds,
     };
-    show(options.talk, &report, || report.table(scores))?;
+    show(options.messages, &report, || report.table(scores))?;
     Ok(Outcome::Done)
 }
 

@@ -10,7 +10,7 @@ use super::measure::{Measure, Measured, Subject};
 use super::report_files::{Document, ReportFiles};
 use super::{open_device, show};
 use crate::archive::Archive;
-use crate::cli::{Compare, Data, Eval, Machine, Model, ReportFile, Robustness, Speed, Talk};
+use crate::cli::{Compare, Data, Eval, Machine, Messages, Model, ReportFile, Robustness, Speed};
 use crate::report::page::Page;
 use crate::report::progress::Progress;
 use crate::report::{Invocation, SCHEMA, counted, is_zero};
@@ -25,7 +25,7 @@ pub(super) struct SharedOptions<'a> {
     report: &'a ReportFile,
     force: bool,
     machine: &'a Machine,
-    talk: Talk,
+    messages: Messages,
 }
 
 impl<'a> From<&'a Eval> for SharedOptions<'a> {
@@ -37,7 +37,7 @@ impl<'a> From<&'a Eval> for SharedOptions<'a> {
             report: &options.report,
             force: options.force,
             machine: &options.machine,
-            talk: options.talk,
+            messages: options.messages,
         }
     }
 }
@@ -51,7 +51,7 @@ impl<'a> From<&'a Compare> for SharedOptions<'a> {
             report: &options.report,
             force: options.force,
             machine: &options.machine,
-            talk: options.talk,
+            messages: options.messages,
         }
     }
 }
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If a file to write exists already, or the images cannot be used.
     pub fn open(options: SharedOptions<'a>, model: &Model, archive: &Archive) -> Result<Self> {
-        let progress = options.talk.progress();
+        let progress = options.messages.progress();
         let files = options.report.files(options.force, None)?;
         if let (Some(files), Some(predictions)) = (&files, &options.robustness.predictions) {
             files.keep_apart(predictions, "--predictions")?;
@@ -117,13 +117,13 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If one cannot run on the images.
     pub fn measure(&self, subjects: &[Subject]) -> Result<Measured> {
-        let samples = self.options.robustness.robust_samples.0;
+        let samples = self.options.robustness.robust_samples;
         let measure = Measure {
             images: &self.images,
             device: self.device,
             robustness: self.protocol.as_ref().map(|protocol| (protocol, samples)),
             passes: self.options.speed.passes,
-            samples: self.options.data.samples.0,
+            samples: self.options.data.samples,
             seed: self.options.data.seed,
             progress: self.progress,
         };
@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
             };
             files.write(&report.page(invocation), &document, self.progress)
         });
-        show(self.options.talk, report, || report.text())?;
+        show(self.options.messages, report, || report.text())?;
         other.and(written)
     }
 }

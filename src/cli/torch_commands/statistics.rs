@@ -6,11 +6,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::score::Scored;
-use crate::report::{SCHEMA, json};
+use crate::report::{BlockReport, SCHEMA, is_zero, json};
 use crate::run::export::write_whole;
 use crate::run::settings::Settings;
 use crate::score::{Tally, check_tallies};
+
+/// What was scored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Scored {
+    pub model: String,
+    pub input_shape: Vec<i64>,
+    /// Calibration images.
+    pub samples: usize,
+    pub synthetic: bool,
+    /// Image files that could not be used and were left out.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub skipped: usize,
+    pub macs: i64,
+    /// All blocks in the order in which they run; `cka`, `rank` and `samples` where scored.
+    pub blocks: Vec<BlockReport>,
+}
 
 /// What the file holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Expressions, by precedence.
 
+use super::lexer::Token;
 use super::{Parse, Parser};
 use crate::program::ast::{Arg, CallId, Expr};
-use crate::program::lexer::Token;
 
 impl Parser<'_, '_> {
     /// One expression or more, parted by commas; whether a comma stood behind the last.

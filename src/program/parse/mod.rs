@@ -2,9 +2,10 @@
 //! stack, here or where the tree is walked, printed or dropped.
 
 mod expressions;
+mod lexer;
 
 use super::ast::{Assign, Class, Expr, File, Function, Item, Member, Param, Stmt};
-use super::lexer::{Spanned, Token, lex};
+use lexer::{Spanned, Token, lex};
 
 /// Brackets and blocks may nest this deep, and an expression's tree may be this high. libtorch's printer stays
 /// below 20.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::window::Window;
+use super::window::{Window, pair};
 use super::{Field, Layout, View};
 use crate::program::{
     Attribute, Dim, Known, Network, Op, Operand, Program, Shape, Statement, ValueId, axis,
@@ -91,14 +91,12 @@ impl Rules<'_> {
         }
         let data = self.data(statement)?;
         match operator {
-            "conv2d" => self.windows(statement, data, &Window::of_convolution(self, statement)?),
+            "conv2d" => self.windows(statement, data, &self.convolution_window(statement)?),
             "_convolution" if is(statement.arg(6, "transposed"), "False") => {
-                self.windows(statement, data, &Window::of_convolution(self, statement)?)
+                self.windows(statement, data, &self.convolution_window(statement)?)
             }
-            "max_pool2d" => {
-                self.windows(statement, data, &Window::of_pool(self, statement, Some(4))?)
-            }
-            "avg_pool2d" => self.windows(statement, data, &Window::of_pool(self, statement, None)?),
+            "max_pool2d" => self.windows(statement, data, &self.pool_window(statement, Some(4))?),
+            "avg_pool2d" => self.windows(statement, data, &self.pool_window(statement, None)?),
             "adaptive_avg_pool2d" | "adaptive_max_pool2d" => self.adaptive(statement, data),
             "mean" | "amax" | "amin" | "sum" => self.reduced(statement, data),
             // Their statistics are those of all positions, in evaluation mode too.
@@ -189,6 +187,40 @@ impl Rules<'_> {
         } else {
             View::UNKNOWN
         })
+    }
+
+    fn convolution_window(&self, statement: &Statement) -> Option<Window> {
+        let weight = self.taken(statement, 1)?;
+        let [_, _, height, width] = weight.as_slice() else {
+            return None;
+        };
+        let dilation = self.pair(statement.arg(5, "dilation"), [1, 1])?;
+        Some(Window {
+            reach: [(height - 1) * dilation[0], (width - 1) * dilation[1]],
+            stride: self.pair(statement.arg(3, "stride"), [1, 1])?,
+        })
+    }
+
+    fn pool_window(&self, statement: &Statement, dilation: Option<usize>) -> Option<Window> {
+        let kernel = self.pair(statement.arg(1, "kernel_size"), [1, 1])?;
+        let dilation = dilation.and_then(|i| statement.arg(i, "dilation"));
+        let dilation = self.pair(dilation, [1, 1])?;
+        let stride = statement
+            .arg(2, "stride")
+            .filter(|s| self.ints(s).is_none_or(|s| !s.is_empty()));
+        Some(Window {
+            reach: [0, 1].map(|i| (kernel[i] - 1) * dilation[i]),
+            stride: self.pair(stride, kernel)?,
+        })
+    }
+
+    /// `3`, `[3]` or `[3, 3]`.
+    fn pair(&self, operand: Option<&Operand>, default: [i64; 2]) -> Option<[i64; 2]> {
+        let Some(operand) = operand else {
+            return Some(default);
+        };
+        let single = operand.int().map(|n| vec![n]);
+        pair(&single.or_else(|| self.ints(operand))?)
     }
 
     fn windows(&self, statement: &Statement, data: View, window: &Window) -> Option<View> {

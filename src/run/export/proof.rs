@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::archive::Archive;
 use crate::program::resolution::resolve;
+use crate::run::admission::admit;
 
 /// Everything that the code in this file names is in it.
 ///
@@ -21,17 +22,11 @@ pub(super) fn resolves(file: &Path) -> Result<()> {
 /// # Errors
 /// What libtorch has against it.
 pub(super) fn loads(file: &Path) -> Result<()> {
-    #[cfg(feature = "torch")]
-    {
-        use crate::run::admission::admit;
-        use crate::run::torch::check_loads;
-        let archive = Archive::open(file)?;
-        // What is not admitted is never given to libtorch, here no more than anywhere.
-        if admit(&archive).is_ok() {
-            check_loads(&archive)?;
-        }
+    let archive = Archive::open(file)?;
+    // What is not admitted is never given to libtorch, here no more than anywhere.
+    if admit(&archive).is_ok() {
+        #[cfg(feature = "torch")]
+        crate::run::torch::check_loads(&archive)?;
     }
-    #[cfg(not(feature = "torch"))]
-    let _ = file;
     Ok(())
 }

@@ -30,7 +30,7 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     Libtorch,
-    /// The operator of ours; its weights are arranged by [`crate::run::winograd::weights`], and it always has a bias.
+    /// The operator of ours; its weights are arranged by [`crate::run::torch::winograd::weights`], and it always has a bias.
     Winograd,
 }
 

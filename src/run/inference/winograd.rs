@@ -1,4 +1,4 @@
-//! Convolutions that an operator of ours runs: [`crate::run::winograd`].
+//! Convolutions that an operator of ours runs: [`crate::run::torch::winograd`].
 
 use crate::program::{Argument, Code, Network, Op, Operand, Program, Statement, ValueId};
 

@@ -9,12 +9,12 @@ use std::num::NonZeroUsize;
 use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::{Criterion, Found, ScoringContext, Value};
+use super::{Criterion, ScoringContext, Value, Values};
 use crate::blocks::Block;
 use crate::program::{Program, ValueId};
 use crate::run::segments::with_values;
 use crate::run::torch::{Module, explain};
-use crate::score::Tally;
+use crate::score::{Ended, Tally};
 
 /// One pass over the images measures all candidates.
 pub struct BlockInfluence;
@@ -23,7 +23,7 @@ pub struct BlockInfluence;
 const ENDS: &str = "ckaprune_ends";
 
 impl Criterion for BlockInfluence {
-    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Ended<Values>> {
         let job = context.job;
         let analysis = job.model.analysis();
         let program = &analysis.program;
@@ -54,7 +54,7 @@ impl Criterion for BlockInfluence {
         let mut images = 0;
         for batch in calibration.batches(0)? {
             if (context.stop)() {
-                return Ok(Found::Stopped(Vec::new()));
+                return Ok(Ended::Stopped(Vec::new()));
             }
             let batch = batch?;
             let input = module.images(&batch.images)?;
@@ -78,7 +78,7 @@ impl Criterion for BlockInfluence {
             }
         };
         let values = blocks.iter().zip(sums).map(value);
-        Ok(Found::Values(values.collect::<Result<_>>()?))
+        Ok(Ended::Done(values.collect::<Result<_>>()?))
     }
 }
 

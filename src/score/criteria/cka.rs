@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Criterion, Found, ScoringContext, Value};
+use super::{Criterion, ScoringContext, Value, Values};
 use crate::score::{Ended, Reuse, Tally, similarities};
 
 /// Of statistics alone, in a race if one is asked for.
@@ -12,17 +12,17 @@ pub struct Cka {
 }
 
 impl Criterion for Cka {
-    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Found> {
+    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Ended<Values>> {
         let ended = context
             .scoring
             .run(context.job, begun, self.reuse.as_mut(), context.stop)?;
         match ended {
-            Ended::Scored(tallies) if !(context.stop)() => {
+            Ended::Done(tallies) if !(context.stop)() => {
                 let found = similarities(&tallies)?.into_iter();
                 let value = |(path, cka, samples)| (path, Value::Cka(cka), samples);
-                Ok(Found::Values(found.map(value).collect()))
+                Ok(Ended::Done(found.map(value).collect()))
             }
-            Ended::Scored(tallies) | Ended::Interrupted(tallies) => Ok(Found::Stopped(tallies)),
+            Ended::Done(tallies) | Ended::Stopped(tallies) => Ok(Ended::Stopped(tallies)),
         }
     }
 }

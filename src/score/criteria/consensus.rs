@@ -12,18 +12,18 @@ use anyhow::{Result, anyhow};
 use ndarray::{Array2, ArrayView2, Axis};
 use tch::{Kind, Tensor};
 
-use super::{Criterion, Found, ScoringContext, Value};
+use super::{Criterion, ScoringContext, Value, Values};
 use crate::run::torch::explain;
-use crate::score::Tally;
 use crate::score::cka::cka;
+use crate::score::{Ended, Tally};
 
 /// Mean rank over three similarities; of equal ones the higher CKA comes first.
 pub struct Consensus;
 
 impl Criterion for Consensus {
-    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Ended<Values>> {
         let found = context.compared(|path, x, y| {
-            let cka = cka(x, y).map_err(|error| crate::score::explain(&error, Some(path)))?;
+            let cka = cka(x, y).map_err(|error| crate::score::incomparable(&error, Some(path)))?;
             let similarities = [cka, procrustes(x, y)?, cosine(x, y)];
             match similarities.iter().all(|s| s.is_finite()) {
                 true => Ok(similarities),
@@ -31,7 +31,7 @@ impl Criterion for Consensus {
             }
         })?;
         let Some(mut found) = found else {
-            return Ok(Found::Stopped(Vec::new()));
+            return Ok(Ended::Stopped(Vec::new()));
         };
         found.sort_by(|(_, a, _), (_, b, _)| b[0].total_cmp(&a[0]));
         let similarities: Vec<[f64; 3]> = found.iter().map(|(_, s, _)| *s).collect();
@@ -39,7 +39,7 @@ impl Criterion for Consensus {
             .into_iter()
             .zip(mean_ranks(&similarities))
             .map(|((path, _, images), rank)| (path, Value::Consensus(rank), images));
-        Ok(Found::Values(values.collect()))
+        Ok(Ended::Done(values.collect()))
     }
 }
 

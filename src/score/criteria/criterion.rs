@@ -48,7 +48,7 @@ impl<'a> ScoringContext<'a> {
             ..*self.scoring
         };
         let tallies = match on_rows.run(self.job, Vec::new(), None, self.stop)? {
-            Ended::Scored(tallies) if !(self.stop)() => tallies,
+            Ended::Done(tallies) if !(self.stop)() => tallies,
             _ => return Ok(None),
         };
         let mut found = Vec::new();
@@ -64,14 +64,9 @@ impl<'a> ScoringContext<'a> {
     }
 }
 
-/// What a criterion found.
-#[derive(Clone, Debug)]
-pub enum Found {
-    /// A value for each candidate, and the images it rests on. Of equal values the one that stands first goes first.
-    Values(Vec<(String, Value, usize)>),
-    /// The user stopped it. What was done, if it can be carried on, is in the statistics.
-    Stopped(Vec<Tally>),
-}
+/// The path of each candidate, its value, and the images that this rests on. Of equal values the one that stands first
+/// goes first.
+pub type Values = Vec<(String, Value, usize)>;
 
 /// A way to tell how redundant blocks are.
 pub trait Criterion {
@@ -79,7 +74,7 @@ pub trait Criterion {
     ///
     /// # Errors
     /// If the network cannot be run, or nothing can be compared.
-    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Found>;
+    fn measure(&mut self, context: &ScoringContext, begun: Vec<Tally>) -> Result<Ended<Values>>;
 }
 
 impl Name {
@@ -100,7 +95,7 @@ impl Name {
 /// The scores of what a criterion found, the block to remove first at the front; in a race those that saw more
 /// images come first.
 #[must_use]
-pub fn ranking(found: Vec<(String, Value, usize)>) -> Vec<Score> {
+pub fn ranking(found: Values) -> Vec<Score> {
     let mut found = found;
     // Stable: of equal values the earlier one comes first.
     found.sort_by(|(_, a, seen), (_, b, others)| others.cmp(seen).then(a.order(b)));

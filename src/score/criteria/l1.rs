@@ -4,19 +4,19 @@
 use anyhow::{Result, bail};
 use tch::{Kind, TchError, Tensor};
 
-use super::{Criterion, Found, ScoringContext, Value};
+use super::{Criterion, ScoringContext, Value, Values};
 use crate::blocks::Block;
 use crate::program::{Network, Operand, Program};
 use crate::run::segments::with_tensor_list;
 use crate::run::torch::{Module, explain};
-use crate::score::Tally;
+use crate::score::{Ended, Tally};
 
 /// The mean of |w| over all weights of more than one dimension: of convolutions and matrices, not of biases and
 /// normalisation. A mean, as a sum would tell large blocks from small ones and nothing else.
 pub struct L1;
 
 impl Criterion for L1 {
-    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Found> {
+    fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Ended<Values>> {
         let job = context.job;
         let analysis = job.model.analysis();
         let network = &analysis.network;
@@ -39,7 +39,7 @@ impl Criterion for L1 {
             }
             values.push((path.clone(), Value::L1(mean), 0));
         }
-        Ok(Found::Values(values))
+        Ok(Ended::Done(values))
     }
 }
 

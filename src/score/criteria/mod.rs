@@ -9,4 +9,4 @@ mod l1;
 mod random;
 
 pub use crate::blocks::value::{Distribution, Name, Score, Value};
-pub use criterion::{Criterion, Found, ScoringContext, ranking};
+pub use criterion::{Criterion, ScoringContext, Values, ranking};

@@ -22,7 +22,7 @@ use crate::data::Images;
 use crate::program::dtype::Dtype;
 use crate::report::progress::Progress;
 use crate::run::memory::Memory;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use probe::{Comparable, Probe};
 
 pub use estimator::{Centred, FEWEST_IMAGES, Flaw, Sums};
@@ -99,21 +99,13 @@ pub struct Map {
     pub batch_size: usize,
 }
 
-/// How the comparison ended.
-#[derive(Clone, Debug)]
-pub enum Ended {
-    Compared(Map),
-    /// The user asked to stop.
-    Interrupted,
-}
-
 impl Mapping {
-    /// Compares all pairs, until `stop` says so between two minibatches.
+    /// Compares all pairs; `None` if `stop` said so between two minibatches.
     ///
     /// # Errors
     /// If there are too few images or too little memory, if a network has nothing to compare, or if a block's output is
     /// constant or not finite: the message names the network's file and the block.
-    pub fn run(&self, job: &Job, stop: &dyn Fn() -> bool) -> Result<Ended> {
+    pub fn run(&self, job: &Job, stop: &dyn Fn() -> bool) -> Result<Option<Map>> {
         let images = job.images;
         let batch = images.loader.batch_size().get().min(images.len());
         if images.len() < FEWEST_IMAGES {
@@ -143,7 +135,7 @@ impl Mapping {
         let bar = self.progress.bar("comparing blocks", images.len());
         for minibatch in images.batches(0)? {
             if stop() {
-                return Ok(Ended::Interrupted);
+                return Ok(None);
             }
             let minibatch = minibatch?;
             let count = minibatch.indices.len();
@@ -166,12 +158,12 @@ impl Mapping {
             bar.advance(count);
         }
         if let Some((row, flaw)) = sums.flawed_row() {
-            return Err(explain(flaw, &rows[row], job.rows.path));
+            return Err(flawed(flaw, &rows[row], job.rows.path));
         }
         if let (Some((column, flaw)), Some(subject)) = (sums.flawed_column(), &job.columns) {
-            return Err(explain(flaw, &columns[column], subject.path));
+            return Err(flawed(flaw, &columns[column], subject.path));
         }
-        Ok(Ended::Compared(Map {
+        Ok(Some(Map {
             cka: sums.cka(),
             rows,
             columns,
@@ -252,7 +244,7 @@ fn comparable(subject: &Subject) -> Result<Comparable> {
     Ok(found)
 }
 
-fn explain(flaw: Flaw, layer: &Layer, path: &Path) -> anyhow::Error {
+fn flawed(flaw: Flaw, layer: &Layer, path: &Path) -> anyhow::Error {
     let what = match layer.kind {
         LayerKind::Block => format!("the output of block {}", layer.path),
         LayerKind::Representation => "the network's representation".into(),

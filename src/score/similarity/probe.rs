@@ -5,13 +5,13 @@ use tch::Tensor;
 
 use super::{Layer, LayerKind, Skipped};
 use crate::blocks::analysis::Analysis;
-use crate::blocks::representation::Compared;
+use crate::blocks::representation::Representation;
 use crate::data::Batch;
 use crate::program::ast::Function;
 use crate::program::dtype::Dtype;
 use crate::program::{Dim, Program, Tap, ValueId, methods_of};
-use crate::run::model::Model;
 use crate::run::segments::with_taps;
+use crate::run::torch::Model;
 use crate::run::torch::{Module, explain};
 
 /// Name of the method that gives the Gram matrices.
@@ -55,7 +55,7 @@ impl Comparable {
             found.add(program, layer, tap);
         }
         let path = "representation";
-        match Compared::of(analysis) {
+        match Representation::of(analysis) {
             Ok(compared) => {
                 for (number, (value, position)) in (1..).zip(compared.places()) {
                     let layer = Layer {

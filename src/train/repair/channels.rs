@@ -10,8 +10,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::{Attempt, Repairer, Step};
 use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId};
-use crate::run::model::Model;
-use crate::run::state_dict::StateDict;
+use crate::run::torch::Model;
+use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Module, explain};
 
 /// Sums that are fitted behind each removed block. The first takes up most; what is left passes through the next ones.

@@ -15,7 +15,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::run::torch::{Module, explain};
 
 /// Part of the calibration images that decides whether a repair is kept; the others are repaired on.

@@ -7,8 +7,8 @@ use tch::{Kind, TchError, Tensor};
 use super::{Attempt, Repairer, Step};
 use crate::blocks::analysis::Analysis;
 use crate::program::{ModuleId, Operand};
-use crate::run::model::Model;
-use crate::run::state_dict::StateDict;
+use crate::run::torch::Model;
+use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{self, Module, explain};
 
 impl Attempt<'_> {

@@ -25,7 +25,7 @@ use attacks::{Pixels, Targets};
 pub use corruptions::{Corruption, Severity};
 pub use epsilon::Epsilon;
 pub use ood::{Foreign, Ood, auroc, same_classes};
-pub use result::{Condition, Predicted, Predictions, Robustness, Row, Tally};
+pub use result::{Condition, Hits, Predicted, Predictions, Robustness, Row};
 
 /// What to measure.
 #[derive(Clone, Debug, Default)]
@@ -108,14 +108,14 @@ pub fn measure(
     let ood = protocol.ood.as_ref().map(foreign).transpose()?;
     let row = |(condition, record): (&Condition, &Record)| Row {
         condition: *condition,
-        tally: record.tally(),
+        hits: record.hits(),
         without_gradient: matches!(condition, Condition::Attack(_))
             .then_some(record.without_gradient),
     };
     let rows: Vec<Row> = conditions.iter().zip(&records).map(row).collect();
     let robustness = Robustness {
         seed: protocol.seed,
-        clean: clean.tally(),
+        clean: clean.hits(),
         mean_corruption_accuracy: Robustness::mean_accuracy(&rows, None),
         rows,
         ood,
@@ -221,14 +221,14 @@ fn measure_foreign(
             .with_context(|| format!("on {}", part.path().display()))?;
     }
     let labelled = foreign.labels_match && part.labels().is_some();
-    let tally = record.tally();
+    let hits = record.hits();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     Ok(Ood {
         data: part.path().display().to_string(),
         part: foreign.name.to_owned(),
-        images: tally.images,
-        accuracy: labelled.then_some(tally.accuracy),
-        correct: labelled.then_some(tally.correct),
+        images: hits.images,
+        accuracy: labelled.then_some(hits.accuracy),
+        correct: labelled.then_some(hits.correct),
         confidence: mean(&record.confidences),
         clean_confidence: mean(clean_confidences),
         auroc: auroc(clean_confidences, &record.confidences)
@@ -288,10 +288,10 @@ impl Record {
         Ok(())
     }
 
-    fn tally(&self) -> Tally {
+    fn hits(&self) -> Hits {
         let images = self.predicted.len();
         let count = images.max(1) as f64;
-        Tally {
+        Hits {
             accuracy: self.correct as f64 / count,
             correct: self.correct,
             images,

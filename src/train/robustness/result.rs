@@ -10,7 +10,7 @@ pub struct Robustness {
     /// Of what is drawn at random: the images measured, noise, where attacks begin.
     pub seed: u64,
     /// The images as they are: those measured here, which may be fewer than the data set's.
-    pub clean: Tally,
+    pub clean: Hits,
     /// In the order of the options: attacks, then corruptions by severity.
     pub rows: Vec<Row>,
     /// Mean accuracy of all corruptions and severities measured; `None` if there are none.
@@ -32,7 +32,7 @@ pub enum Condition {
 
 /// Hits and losses over images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct Hits {
     /// Fraction of images whose highest score is their label's.
     pub accuracy: f64,
     pub correct: usize,
@@ -47,7 +47,7 @@ pub struct Row {
     #[serde(flatten)]
     pub condition: Condition,
     #[serde(flatten)]
-    pub tally: Tally,
+    pub hits: Hits,
     /// Of an attack: images at which the gradient it goes by is 0 everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_gradient: Option<usize>,
@@ -72,14 +72,14 @@ impl Robustness {
             severity,
         };
         let row = self.rows.iter().find(|row| row.condition == wanted)?;
-        Some(row.tally.accuracy)
+        Some(row.hits.accuracy)
     }
 
     /// The lowest of the accuracies under each attack and of the mean under corruptions; `None` if there are neither.
     #[must_use]
     pub fn lowest(&self) -> Option<f64> {
         let attacked = self.rows.iter().filter_map(|row| match row.condition {
-            Condition::Attack(_) => Some(row.tally.accuracy),
+            Condition::Attack(_) => Some(row.hits.accuracy),
             Condition::Corruption { .. } => None,
         });
         attacked
@@ -97,8 +97,8 @@ impl Robustness {
         // All conditions have the same images. A sum of counts is exact, so that a limit can be met to the last image.
         let (mut correct, mut images) = (0, 0);
         for row in corrupted {
-            correct += row.tally.correct;
-            images += row.tally.images;
+            correct += row.hits.correct;
+            images += row.hits.images;
         }
         (images > 0).then(|| correct as f64 / images as f64)
     }

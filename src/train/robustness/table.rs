@@ -60,8 +60,8 @@ impl Robustness {
             if let Condition::Attack(attack) = row.condition {
                 table.add_row([
                     attack.to_string().into(),
-                    percent(row.tally.accuracy),
-                    self.change(row.tally.accuracy),
+                    percent(row.hits.accuracy),
+                    self.change(row.hits.accuracy),
                 ]);
             }
         }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::options::robustness::AttackName;
 use crate::cli::torch_commands::images::Measuring;
+use crate::cli::torch_commands::robustness::AttackName;
 use crate::cli::torch_commands::unusable::{Wanted, examine};
 use crate::cli::{Data, Robustness};
 use crate::data;
@@ -97,7 +97,7 @@ fn foreign_images(
 ) -> Result<Foreign> {
     let shape = images.loader.output_shape(&images.part)?;
     let mut foreign = open_foreign(path, &images.classes.names, progress)?;
-    foreign.part = foreign.part.draw(options.robust_samples.0, data.seed);
+    foreign.part = foreign.part.draw(options.robust_samples, data.seed);
     let loader = images.loader.with_shape(shape);
     loader
         .output_shape(&foreign.part)

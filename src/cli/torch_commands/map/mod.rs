@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::images::{Preparation, Ready, noise};
+use super::images::{Preparation, Prepared, noise};
 use super::memory_fit::MemoryFit;
 use super::{
     Outcome, blame, interface, open_archive, open_device, open_model, require_blocks, show,
@@ -21,14 +21,14 @@ use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
-use crate::run::model::Model;
-use crate::run::run_shapes::learned;
-use crate::score::similarity::{Ended, Job, Mapping, Subject, USUAL_BATCH};
+use crate::run::torch::Model;
+use crate::run::torch::run_shapes::learned;
+use crate::score::similarity::{Job, Map, Mapping, Subject, USUAL_BATCH};
 use files::Files;
 use report::MapReport;
 
 pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     let path = &model.model;
     let archive = open_model(path)?;
     let other = match &options.map.against {
@@ -37,8 +37,8 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     };
     let files = Files::of(path, &options.statistics)?;
     let device = open_device(&options.machine)?;
-    let ready = Preparation::for_scoring(options, model, device).of(archive)?;
-    let analysis = ready.model.analysis();
+    let prepared = Preparation::for_scoring(options, model, device).of(archive)?;
+    let analysis = prepared.model.analysis();
     check(path, analysis)?;
     let other = match other {
         Some((path, archive)) => {
@@ -50,16 +50,16 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
         None => None,
     };
     let heeded = Interrupt::heed();
-    warn_of_noise(&ready, progress);
+    warn_of_noise(&prepared, progress);
     let rows = Subject {
         path,
-        model: &ready.model,
+        model: &prepared.model,
     };
     let columns = other.as_ref().map(|(path, model)| Subject { path, model });
     let begun = Instant::now();
-    let ended = compare(options, rows, columns, &ready.splits.calibration)?;
+    let map = compare(options, rows, columns, &prepared.splits.calibration)?;
     drop(heeded);
-    let Ended::Compared(map) = ended else {
+    let Some(map) = map else {
         progress.warn("stopped; nothing is written");
         return Ok(Outcome::Interrupted);
     };
@@ -67,23 +67,23 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
         model: path.display().to_string(),
         against: columns.map(|other| other.path.display().to_string()),
         input_shape: analysis.input_shape.clone(),
-        synthetic: ready.synthetic,
+        synthetic: prepared.synthetic,
         seconds: begun.elapsed().as_secs_f64(),
         written: files.names(),
         map,
     };
     files.write(&report, progress)?;
     report.note_skipped(progress);
-    show(options.talk, &report.document(), || report.text())?;
+    show(options.messages, &report.document(), || report.text())?;
     Ok(Outcome::Done)
 }
 
-fn warn_of_noise(ready: &Ready, progress: Progress) {
-    if ready.synthetic {
+fn warn_of_noise(prepared: &Prepared, progress: Progress) {
+    if prepared.synthetic {
         progress.warn(format_args!(
             "NO DATA. Comparing blocks on {}: the map says little about real images.\n\
              \x20        Name a data set with --data.",
-            noise(ready.model.analysis(), &ready.splits.calibration)
+            noise(prepared.model.analysis(), &prepared.splits.calibration)
         ));
     }
 }
@@ -95,8 +95,8 @@ fn compare(
     rows: Subject,
     columns: Option<Subject>,
     calibration: &Images,
-) -> Result<Ended> {
-    let progress = options.talk.progress();
+) -> Result<Option<Map>> {
+    let progress = options.messages.progress();
     let device = rows.model.device();
     let batch = options.data.batch_size.map(|n| n as usize);
     let batch = batch.and_then(|n| n.try_into().ok()).unwrap_or(USUAL_BATCH);

@@ -17,7 +17,7 @@ use crate::prune::{Figures, Phase, Run, Splits, Tune};
 use crate::report::progress::Progress;
 use crate::report::{SCHEMA, percent, thousands};
 use crate::run::memory::{Memory, Peak};
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::score::criteria::ScoringContext;
 use crate::score::{self, Against, Scoring};
 use crate::train::eval::evaluate;
@@ -108,7 +108,7 @@ pub(super) fn run(job: &Job) -> Result<Outcome> {
         peak_memory: peak.and_then(Peak::end),
         candidates,
     };
-    show(options.talk, &report, || report.text(run.trains()))?;
+    show(options.messages, &report, || report.text(run.trains()))?;
     Ok(Outcome::Done)
 }
 

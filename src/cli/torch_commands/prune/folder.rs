@@ -6,15 +6,14 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::RACES;
-use super::job::Job;
 use crate::cli::Prune;
 use crate::cli::torch_commands::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
-use crate::prune::{Pick, State};
+use crate::prune::{Pick, State, Targets};
 use crate::report::plan::Plan;
 use crate::run::export::advise;
-use crate::run::model::Model;
 use crate::run::settings::{Settings, fingerprint};
+use crate::run::torch::Model;
 
 /// Refuses a result that would take the place of a file that the run keeps for itself.
 pub(super) fn check_apart(folder: &Path, file: Option<&PathBuf>) -> Result<()> {
@@ -54,20 +53,24 @@ pub(super) fn check_free(options: &Prune, folder: &Path) -> Result<()> {
 }
 
 /// The folder of the run: the one that was named, or a temporary one where an earlier iteration may be exported.
-pub(super) fn open_run_dir(job: &Job) -> Result<Option<RunDir>> {
-    let options = job.options;
-    let analysis = job.model.analysis();
+pub(super) fn open_run_dir(
+    options: &Prune,
+    model: &Model,
+    targets: Targets,
+    output: &Path,
+) -> Result<Option<RunDir>> {
+    let analysis = model.analysis();
     let asked = || -> Result<Asked> {
         Ok(Asked {
-            settings: settings(options, &job.model)?,
-            targets: job.run.targets,
+            settings: settings(options, model)?,
+            targets,
             plan: Plan::new(&analysis.input_shape, analysis.request.search),
         })
     };
     match &options.run_dir {
         Some(folder) => RunDir::open(folder, options.resume, asked()?).map(Some),
         None if options.pick == Pick::Last => Ok(None),
-        None => RunDir::temporary(&job.output, asked()?).map(Some),
+        None => RunDir::temporary(output, asked()?).map(Some),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::RACES;
 use super::folder::{check_apart, check_free};
 use crate::cli::torch_commands::classes::{Classes, Knows, LEARNS};
-use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Ready, warn_synthetic};
+use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Prepared, warn_synthetic};
 use crate::cli::torch_commands::memory_fit::MemoryFit;
 use crate::cli::torch_commands::report_files::ReportFiles;
 use crate::cli::torch_commands::{
@@ -19,7 +19,7 @@ use crate::cli::{Prune, Repair, Selection};
 use crate::data::Images;
 use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
 use crate::run::memory::Work;
-use crate::run::model::Model;
+use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
 use crate::train::repair::Step;
 
@@ -52,7 +52,7 @@ impl<'a> Job<'a> {
     /// Everything that can be wrong with the options is told before the network runs.
     pub fn open(options: &'a Prune) -> Result<Self> {
         options.scoring.check()?;
-        let progress = options.talk.progress();
+        let progress = options.messages.progress();
         let path = &options.model.model;
         let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
         let output = free_output(&options.output, path, "pruned")?;
@@ -76,7 +76,7 @@ impl<'a> Job<'a> {
             device: open_device(&options.machine)?,
             progress,
         };
-        let Ready {
+        let Prepared {
             model,
             splits,
             synthetic,
@@ -224,7 +224,7 @@ fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) ->
         winners: pickable(options),
         ..Race::default()
     };
-    let progress = options.talk.progress();
+    let progress = options.messages.progress();
     Run {
         targets: Targets {
             iterations: options.iterations.map(|n| n as usize),

@@ -16,8 +16,8 @@ use crate::prune::{Figures, Phase, State, Stop, Tune, Tuning};
 use crate::report::Invocation;
 use crate::report::{BlockReport, SCHEMA};
 use crate::run::interrupt::{self, Interrupt, Stopped};
-use crate::run::model::Model;
 use crate::run::torch;
+use crate::run::torch::Model;
 use crate::train::finetune::Training;
 use folder::{check_progress, how_to_go_on, open_run_dir, to_go_on};
 use job::Job;
@@ -29,7 +29,7 @@ const RACES: bool = true;
 pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
     match to_the_end(options, invocation) {
         Err(error) if error.is::<Stopped>() => {
-            options.talk.progress().warn(how_to_go_on(options));
+            options.messages.progress().warn(how_to_go_on(options));
             Ok(Outcome::Interrupted)
         }
         // Where nothing better was said of a file that could not be written.
@@ -87,7 +87,7 @@ impl Job<'_> {
     fn pruned(&self) -> Result<Pruned> {
         let Job { options, run, .. } = self;
         let path = &options.model.model;
-        let mut run_dir = open_run_dir(self)?;
+        let mut run_dir = open_run_dir(self.options, &self.model, self.run.targets, &self.output)?;
         let (original, pretraining) = self.pretrained(run_dir.as_mut()).map_err(blame(path))?;
         let begin = match &run_dir {
             Some(run_dir) => run_dir.state(&original)?,
@@ -307,7 +307,7 @@ impl Job<'_> {
             written.map_err(|error| to_go_on(options, error, "--resume --force"))
         });
         // Whatever becomes of the report, the result of the run is told.
-        show(options.talk, &report, || report.text())?;
+        show(options.messages, &report, || report.text())?;
         reported?;
         // A run that may remove nothing has not done what it was asked.
         let nothing = pruned.stopped_by == Stop::MaxDrop && report.iterations.is_empty();

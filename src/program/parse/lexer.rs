@@ -1,6 +1,6 @@
 //! Tokens of TorchScript source, with Python's indentation turned into [`Token::Indent`] and [`Token::Dedent`].
 
-use super::parse::ParseError;
+use super::ParseError;
 
 /// One token. Literals keep their text: `0.10000000000000001` must come out of the printer as it went in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

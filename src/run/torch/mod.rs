@@ -1,8 +1,12 @@
 //! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
 
 mod batches;
+mod model;
 mod place;
+pub mod run_shapes;
+pub mod state_dict;
 mod tensors;
+pub mod winograd;
 
 use std::sync::{Arc, Once};
 
@@ -19,6 +23,7 @@ use crate::run::failure::Failure;
 use crate::run::segments::TENSOR_LIST;
 use tensors::{logarithms, sent};
 
+pub use model::Model;
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
 
 /// Where to run, as the user says it.

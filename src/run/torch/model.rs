@@ -6,9 +6,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
-use super::segments::with_values;
 use super::state_dict::StateDict;
-use super::torch::{self, Module, explain};
+use super::{Module, copy, explain};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, AnalysisError};
 use crate::blocks::patch::{
@@ -17,6 +16,7 @@ use crate::blocks::patch::{
 use crate::program::interface::{Interface, InterfaceError};
 use crate::program::{ModuleTree, ValueId};
 use crate::report::progress::Progress;
+use crate::run::segments::with_values;
 
 /// A network. It is analysed once, and loaded into libtorch once it has to run.
 ///
@@ -176,7 +176,7 @@ impl Model {
     /// Those of [`Module::load`].
     pub fn weights(&mut self) -> Result<Vec<Tensor>> {
         let (_, tensors) = self.in_memory()?;
-        tensors.iter().map(torch::copy).collect()
+        tensors.iter().map(copy).collect()
     }
 
     /// Puts weights in the place of those in memory.
