@@ -12,11 +12,11 @@ use super::engine::Engine;
 use super::race::{self, Race};
 use super::reuse::Reuse;
 use super::tally::Tally;
-use super::workers::Workers;
 use super::{Against, Job};
 use crate::data::{Batch, Loader};
 use crate::report::progress::Bar;
 use crate::run::segments::Detour;
+use crate::run::torch::Workers;
 use crate::score::cka::Influence;
 
 /// One way through the calibration images with a group of candidates.

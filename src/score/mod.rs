@@ -15,7 +15,6 @@ mod race;
 mod reuse;
 pub mod similarity;
 mod tally;
-mod workers;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -29,10 +28,10 @@ use crate::data::{Batch, Images};
 use crate::report::progress::Progress;
 use crate::run::segments::Detour;
 use crate::run::torch::Model;
+use crate::run::torch::Workers;
 use calibration_pass::CalibrationPass;
 use criteria::{Score, Value};
 use division::{Division, FEWEST_IMAGES, Workload};
-use workers::Workers;
 
 pub use engine::Engine;
 pub use race::Race;

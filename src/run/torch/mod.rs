@@ -7,6 +7,7 @@ pub mod run_shapes;
 pub mod state_dict;
 mod tensors;
 pub mod winograd;
+mod workers;
 
 use std::sync::{Arc, Once};
 
@@ -25,6 +26,7 @@ use tensors::{logarithms, sent};
 
 pub use model::Model;
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
+pub use workers::Workers;
 
 /// Where to run, as the user says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::Device;
 
-use crate::run::torch;
+use super::{set_threads, threads};
 
 /// As many as libtorch has threads; one alone for a GPU, which is filled by large batches.
 #[derive(Debug)]
@@ -17,23 +17,23 @@ impl Workers {
     /// # Errors
     /// If the system refuses threads.
     pub fn of(device: Device) -> Result<Self> {
-        let threads = torch::threads();
+        let all = threads();
         let count = match device {
-            Device::Cpu => threads,
+            Device::Cpu => all,
             _ => 1,
         };
         let pool = ThreadPoolBuilder::new()
             .num_threads(count)
-            .thread_name(|i| format!("scoring {i}"))
+            .thread_name(|i| format!("worker {i}"))
             .build()
-            .context("cannot start threads for scoring")?;
+            .context("cannot start threads that run networks")?;
         pool.broadcast(|_| {
             // Asked for the first time libtorch sets a thread up, which later would undo what is set here.
-            if torch::threads() > 1 {
-                torch::set_threads(1);
+            if threads() > 1 {
+                set_threads(1);
             }
         });
-        torch::set_threads(threads);
+        set_threads(all);
         Ok(Workers(pool))
     }
 
