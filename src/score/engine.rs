@@ -1,30 +1,25 @@
 //! Runs a network in pieces.
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::{Context, Result, bail};
 use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
 
 use crate::blocks::analysis::Analysis;
 use crate::data::Batch;
-use crate::program::Operand;
 use crate::program::dtype::Dtype;
 use crate::program::interface::draws;
-use crate::run::inference::{Kernel, Layer};
+use crate::run::inference::Kernel;
 use crate::run::segments::{Detour, Form, Method, Pieces};
 use crate::run::torch::Model;
 use crate::run::torch::winograd;
-use crate::run::torch::{self, Module, explain};
+use crate::run::torch::{self, Module, PreparedLayers, explain};
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
 pub struct Engine {
     module: Module,
     pieces: Pieces,
-    /// Of each of the pieces' layers: its weight, and its bias if it has one. Handles of tensors are not shared between
-    /// threads; each takes copies of them, which share the memory.
-    layers: Vec<Mutex<Vec<Tensor>>>,
+    layers: PreparedLayers,
     /// Images are given with their channels last in memory: quicker on a CPU, whose convolutions need them so.
     channels_last: bool,
 }
@@ -97,24 +92,9 @@ impl Engine {
         let instrumented = pieces.instrument(model.archive(), &analysis.network);
         let module = Module::load(&instrumented, device, model.interface()?)?;
         let channels_last = form != Form::AsWritten && device == Device::Cpu;
-        let sources: Vec<(Operand, Tensor)> = pieces
-            .sources()
-            .into_iter()
-            .zip(module.tensors()?)
-            .collect();
-        let source = |operand: &Operand| {
-            let found = sources.iter().find(|(o, _)| o == operand);
-            found
-                .map(|(_, tensor)| tensor)
-                .context("a tensor of the network is missing")
-        };
-        let layers = tch::no_grad(|| {
-            let made = pieces
-                .layers
-                .iter()
-                .map(|l| prepare(l, source, channels_last).map(Mutex::new));
-            made.collect::<Result<_>>()
-        })?;
+        let tensors = module.tensors()?;
+        let sources: Vec<_> = pieces.sources().into_iter().zip(&tensors).collect();
+        let layers = PreparedLayers::of(&pieces.layers, &sources, channels_last)?;
         Ok(Engine {
             module,
             pieces,
@@ -178,13 +158,7 @@ impl Engine {
     }
 
     fn method(&self, method: &Method, input: &Tensor) -> Result<Tensor> {
-        let mut weights = Vec::new();
-        for layer in &method.layers {
-            let tensors = self.layers[*layer]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            weights.extend(tensors.iter().map(Tensor::shallow_clone));
-        }
+        let weights = self.layers.tensors(&method.layers);
         let output = tch::no_grad(|| self.module.method(&method.name, input, weights));
         winograd::operator::check()?;
         output
@@ -228,98 +202,6 @@ fn writes_attributes(analysis: &Analysis) -> bool {
     use crate::program::Op;
     let mut statements = analysis.program.statements.iter();
     statements.any(|s| matches!(s.op, Op::SetAttribute { .. }))
-}
-
-/// The tensors of a layer: weight, then bias if it has one. Normalisation is folded in f64.
-fn prepare<'a>(
-    layer: &Layer,
-    source: impl Fn(&Operand) -> Result<&'a Tensor>,
-    is_channels_last: bool,
-) -> Result<Vec<Tensor>> {
-    let original = source(&layer.weight)?;
-    let kind = original.f_kind().map_err(explain)?;
-    let optional = |operand: &Option<Operand>| operand.as_ref().map(&source).transpose();
-    let bias = optional(&layer.bias)?;
-    let (mut weight, bias) = match &layer.norm {
-        None => (original.shallow_clone(), bias.map(Tensor::shallow_clone)),
-        Some(norm) => {
-            let norm = BatchNorm {
-                scale: optional(&norm.scale)?,
-                shift: optional(&norm.shift)?,
-                mean: source(&norm.mean)?,
-                variance: source(&norm.variance)?,
-                epsilon: norm.epsilon,
-            };
-            let (weight, bias) = norm.folded(original, bias).map_err(explain)?;
-            let rounded = |t: Tensor| t.f_to_kind(kind).map_err(explain);
-            (rounded(weight)?, Some(rounded(bias)?))
-        }
-    };
-    if layer.kernel == Kernel::Winograd {
-        return arranged(&weight, bias);
-    }
-    if is_channels_last && weight.dim() == 4 {
-        weight = torch::channels_last(&weight)?;
-    }
-    Ok(std::iter::once(weight).chain(bias).collect())
-}
-
-/// Weight and bias as [`crate::run::torch::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
-fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
-    let [outputs, inputs, ..] = weight.size()[..] else {
-        bail!("weights of a convolution without channels");
-    };
-    let taps: Vec<f64> = torch::to_array(weight)?
-        .iter()
-        .map(|tap| f64::from(*tap))
-        .collect();
-    let points = winograd::weights(&taps, inputs as usize, outputs as usize);
-    let channels = winograd::CHANNELS as i64;
-    let points = Tensor::f_from_slice(&points)
-        .and_then(|t| t.f_reshape([-1, outputs / channels, inputs, channels]))
-        .map_err(explain)?;
-    let bias = match bias {
-        Some(bias) => bias,
-        None => Tensor::f_zeros([outputs], (Kind::Float, Device::Cpu)).map_err(explain)?,
-    };
-    Ok(vec![points, bias])
-}
-
-/// A batch normalisation in evaluation mode.
-struct BatchNorm<'a> {
-    scale: Option<&'a Tensor>,
-    shift: Option<&'a Tensor>,
-    mean: &'a Tensor,
-    variance: &'a Tensor,
-    epsilon: f64,
-}
-
-impl BatchNorm<'_> {
-    /// Weight and bias in f64 of a convolution with this normalisation behind it:
-    /// `(Wx + b − mean) / sqrt(variance + ε) · scale + shift`.
-    fn folded(
-        &self,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-    ) -> Result<(Tensor, Tensor), tch::TchError> {
-        let wide = |t: &Tensor| t.f_to_kind(Kind::Double);
-        let mut factor = wide(self.variance)?.f_add_scalar(self.epsilon)?.f_rsqrt()?;
-        if let Some(scale) = self.scale {
-            factor = factor.f_mul(&wide(scale)?)?;
-        }
-        let mut offset = wide(self.mean)?.f_neg()?;
-        if let Some(bias) = bias {
-            offset = offset.f_add(&wide(bias)?)?;
-        }
-        offset = offset.f_mul(&factor)?;
-        if let Some(shift) = self.shift {
-            offset = offset.f_add(&wide(shift)?)?;
-        }
-        let mut per_output = vec![1; weight.dim()];
-        per_output[0] = -1;
-        let weight = wide(weight)?.f_mul(&factor.f_reshape(&per_output)?)?;
-        Ok((weight, offset))
-    }
 }
 
 /// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of

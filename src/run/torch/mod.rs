@@ -1,6 +1,7 @@
 //! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
 
 mod batches;
+mod layers;
 mod model;
 mod place;
 pub mod run_shapes;
@@ -24,6 +25,7 @@ use crate::run::failure::Failure;
 use crate::run::segments::TENSOR_LIST;
 use tensors::{logarithms, sent};
 
+pub use layers::PreparedLayers;
 pub use model::Model;
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
 pub use workers::Workers;
