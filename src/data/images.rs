@@ -77,6 +77,15 @@ impl Images {
         }
     }
 
+    /// The same images in batches of a size that suits the work, where nobody named one ([`Loader::suiting`]).
+    #[must_use]
+    pub fn suiting(&self, size: NonZeroUsize) -> Self {
+        Images {
+            part: self.part.clone(),
+            loader: self.loader.suiting(size),
+        }
+    }
+
     /// The same images in batches of another size.
     #[must_use]
     pub fn in_batches_of(&self, size: NonZeroUsize) -> Self {

@@ -21,7 +21,8 @@ use super::transform::{InputSize, Raster, Sample, Transform};
 /// Makes batches of a [`Part`]: how many at a time, in which order, and what is done to every image.
 #[derive(Clone, Debug)]
 pub struct Loader {
-    batch_size: NonZeroUsize,
+    /// `None`: nobody named a size.
+    batch_size: Option<NonZeroUsize>,
     transform: Transform,
     shuffle: Option<u64>,
     augment: Option<(Augment, u64)>,
@@ -39,11 +40,14 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
+/// Images in a batch where nobody says otherwise, as in the code of the method's authors.
+const USUAL_BATCH: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+
 impl Loader {
-    /// Batches of `batch_size` in the part's order, the last one as short as it comes.
-    pub fn new(batch_size: NonZeroUsize, transform: Transform) -> Self {
+    /// Batches of `batch_size`, or of a usual size, in the part's order, the last one as short as it comes.
+    pub fn new(batch_size: impl Into<Option<NonZeroUsize>>, transform: Transform) -> Self {
         Self {
-            batch_size,
+            batch_size: batch_size.into(),
             transform,
             shuffle: None,
             augment: None,
@@ -54,16 +58,23 @@ impl Loader {
     /// Images in a batch; the last one of an epoch may have fewer.
     #[must_use]
     pub fn batch_size(&self) -> NonZeroUsize {
-        self.batch_size
+        self.batch_size.unwrap_or(USUAL_BATCH)
     }
 
     /// The same with batches of another size.
     #[must_use]
     pub fn with_batch_size(&self, batch_size: NonZeroUsize) -> Self {
         Self {
-            batch_size,
+            batch_size: Some(batch_size),
             ..self.clone()
         }
+    }
+
+    /// The same with batches of a size that suits the work, where nobody named one. Only for work whose result does not
+    /// depend on it.
+    #[must_use]
+    pub fn suiting(&self, batch_size: NonZeroUsize) -> Self {
+        self.with_batch_size(self.batch_size.unwrap_or(batch_size))
     }
 
     /// The same for images of this shape, channels × height × width.
@@ -126,7 +137,7 @@ impl Loader {
         let painter = self.painter(part, self.augment, epoch)?;
         Ok(Batches {
             painter,
-            batch_size: self.batch_size.get(),
+            batch_size: self.batch_size().get(),
             threads: self.threads.get(),
             order,
             next: 0,

@@ -4,6 +4,7 @@
 //! else names libtorch's modules. Imports from the rooms that read files, and from `report` what it says to people.
 
 pub mod admission;
+pub mod class_scores;
 pub mod export;
 pub mod failure;
 pub mod inference;

@@ -89,8 +89,10 @@ impl Pieces {
                 value: compared.value,
                 position: compared.end,
             },
-            layers: Vec::new(),
-            functions: compared.methods(network),
+            methods: Methods {
+                layers: Vec::new(),
+                functions: compared.methods(network),
+            },
         };
         let segments = (0..writer.boundaries.len())
             .map(|i| writer.segment(i))
@@ -106,8 +108,8 @@ impl Pieces {
             detours,
             whole,
             head: is_cut.then(|| writer.head()).flatten(),
-            layers: writer.layers,
-            functions: writer.functions,
+            layers: writer.methods.layers,
+            functions: writer.methods.functions,
         })
     }
 
@@ -151,7 +153,43 @@ impl Pieces {
     }
 }
 
-/// Writes methods, and collects the layers they share.
+/// Methods as they are written, and the layers they share.
+#[derive(Default)]
+pub(super) struct Methods {
+    pub layers: Vec<Layer>,
+    pub functions: Vec<Function>,
+}
+
+impl Methods {
+    /// Writes a span as a method.
+    pub fn write(
+        &mut self,
+        network: &Network,
+        program: &Program,
+        name: &str,
+        span: &Span,
+        form: Form,
+    ) -> Method {
+        let emitter = Emitter::new(network, program);
+        let name = format!("{PREFIX}{name}");
+        let mut code = emitter.code(span);
+        let mut layers = Vec::new();
+        if let Form::Inference(kernel) = form {
+            for layer in inference::lower(network, program, &mut code, kernel) {
+                let known = self.layers.iter().position(|l| *l == layer);
+                layers.push(known.unwrap_or_else(|| {
+                    self.layers.push(layer);
+                    self.layers.len() - 1
+                }));
+            }
+        }
+        let weights = (!layers.is_empty()).then_some(inference::WEIGHTS);
+        self.functions.push(emitter.method(&name, &code, weights));
+        Method { name, layers }
+    }
+}
+
+/// Writes the methods of the pieces.
 struct Writer<'a> {
     network: &'a Network,
     program: &'a Program,
@@ -160,8 +198,7 @@ struct Writer<'a> {
     boundaries: Vec<Cut>,
     /// Behind the last segment.
     representation: Cut,
-    layers: Vec<Layer>,
-    functions: Vec<Function>,
+    methods: Methods,
 }
 
 impl Writer<'_> {
@@ -183,7 +220,7 @@ impl Writer<'_> {
 
     fn segment(&mut self, number: usize) -> Method {
         let span = self.between(number, number + 1, Vec::new());
-        self.write(format!("segment_{number}"), &span, self.form)
+        self.write(&format!("segment_{number}"), &span, self.form)
     }
 
     /// The way around a block.
@@ -198,7 +235,7 @@ impl Writer<'_> {
             self.boundary(from).value == block.input && self.boundary(resume).value == block.output;
         let variant = (!is_between_cuts).then(|| {
             let span = self.between(from, resume, vec![skip(block)]);
-            self.write(format!("without_{number}"), &span, self.form)
+            self.write(&format!("without_{number}"), &span, self.form)
         });
         Detour {
             path: block.path.clone(),
@@ -216,7 +253,7 @@ impl Writer<'_> {
             statements: 0..self.representation.position,
             without: Vec::new(),
         };
-        self.write("whole".into(), &span, Form::AsWritten)
+        self.write("whole", &span, Form::AsWritten)
     }
 
     /// From the representation to the class scores, as the network is written, if they are a tensor of it.
@@ -233,26 +270,12 @@ impl Writer<'_> {
             statements: self.representation.position..self.program.statements.len(),
             without: Vec::new(),
         };
-        Some(self.write("head".into(), &span, Form::AsWritten))
+        Some(self.write("head", &span, Form::AsWritten))
     }
 
-    fn write(&mut self, name: String, span: &Span, form: Form) -> Method {
-        let emitter = Emitter::new(self.network, self.program);
-        let name = format!("{PREFIX}{name}");
-        let mut code = emitter.code(span);
-        let mut layers = Vec::new();
-        if let Form::Inference(kernel) = form {
-            for layer in inference::lower(self.network, self.program, &mut code, kernel) {
-                let known = self.layers.iter().position(|l| *l == layer);
-                layers.push(known.unwrap_or_else(|| {
-                    self.layers.push(layer);
-                    self.layers.len() - 1
-                }));
-            }
-        }
-        let weights = (!layers.is_empty()).then_some(inference::WEIGHTS);
-        self.functions.push(emitter.method(&name, &code, weights));
-        Method { name, layers }
+    fn write(&mut self, name: &str, span: &Span, form: Form) -> Method {
+        self.methods
+            .write(self.network, self.program, name, span, form)
     }
 }
 
@@ -302,14 +325,23 @@ pub fn with_values(
     lists: &[(String, Vec<ValueId>)],
     tensors: &[Operand],
 ) -> Archive {
+    let methods = value_methods(analysis, lists, tensors);
+    with_root_methods(archive, &analysis.network, &methods)
+}
+
+/// The methods of [`with_values`].
+pub(super) fn value_methods(
+    analysis: &Analysis,
+    lists: &[(String, Vec<ValueId>)],
+    tensors: &[Operand],
+) -> Vec<Function> {
     let network = &analysis.network;
     let emitter = Emitter::new(network, &analysis.program);
     let lists = lists
         .iter()
         .map(|(name, values)| emitter.list_method(name, values));
     let list = tensor_list_method(network, TENSOR_LIST, tensors);
-    let methods: Vec<Function> = lists.chain([list]).collect();
-    with_root_methods(archive, network, &methods)
+    lists.chain([list]).collect()
 }
 
 /// The archive with a method of this name that gives these values for an input as a tuple.
@@ -342,7 +374,12 @@ pub fn with_taps(
     with_root_methods(archive, network, &methods)
 }
 
-fn with_root_methods(archive: &Archive, network: &Network, methods: &[Function]) -> Archive {
+/// The archive with more methods of its root class.
+pub(super) fn with_root_methods(
+    archive: &Archive,
+    network: &Network,
+    methods: &[Function],
+) -> Archive {
     let mut instrumented = archive.clone();
     let root = &network.modules.root().class;
     let Some((module, name)) = root.rsplit_once('.') else {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::tally::Space;
+use crate::run::torch::images_at_once;
 
 /// How scoring divides its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +31,7 @@ pub struct Workload {
 
 /// Tensors of the largest size that are alive at once: a block's input, what it computes, and a copy in another layout.
 const ALIVE: usize = 4;
-/// Bytes of one tensor in a batch up to which a core's caches help; measured on convolutional networks.
-const CACHED: usize = 2 << 20;
-/// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1.
-pub const FEWEST_IMAGES: usize = 16;
-/// More gain nothing.
-const MOST_IMAGES: usize = 32;
-/// The same for a GPU, which is to be filled.
+/// Images that fill a GPU.
 const GPU_BATCH: usize = 1024;
 
 impl Division {
@@ -48,7 +43,7 @@ impl Division {
         let best = if is_gpu {
             GPU_BATCH
         } else {
-            (CACHED / work.largest.max(1)).clamp(FEWEST_IMAGES, MOST_IMAGES)
+            images_at_once(work.largest)
         };
         let batch = batch.map_or(best.min(memory / 2 / image), NonZeroUsize::get);
         let batch = batch.min(work.samples);

@@ -4,15 +4,13 @@ use anyhow::{Context, Result, bail};
 use ndarray::{Array2, Axis, Ix3, s};
 use tch::{Device, Kind, Tensor};
 
-use crate::blocks::analysis::Analysis;
 use crate::data::Batch;
-use crate::program::dtype::Dtype;
 use crate::program::interface::draws;
 use crate::run::inference::Kernel;
 use crate::run::segments::{Detour, Form, Method, Pieces};
 use crate::run::torch::Model;
 use crate::run::torch::winograd;
-use crate::run::torch::{self, Module, PreparedLayers, explain};
+use crate::run::torch::{self, Module, PreparedLayers, explain, kernels};
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
@@ -33,15 +31,9 @@ impl Engine {
         let (analysis, device) = (model.analysis(), model.device());
         let interface = model.interface()?;
         interface.check_batch()?;
-        let element = interface.element;
-        let kernels: &[Kernel] = match element {
-            _ if writes_attributes(analysis) => &[],
-            Dtype::Float32 if device == Device::Cpu && winograd::is_quick() => {
-                &[Kernel::Winograd, Kernel::Libtorch]
-            }
-            Dtype::Float32 | Dtype::Float64 => &[Kernel::Libtorch],
-            // Folded weights of half precision would be rounded once more.
-            _ => &[],
+        let kernels = match model.is_as_written() {
+            true => &[],
+            false => kernels(analysis, interface.element, device),
         };
         for kernel in kernels {
             let engine = Self::of(model, Form::Inference(*kernel));
@@ -174,34 +166,17 @@ impl Engine {
         else {
             return Ok(false);
         };
-        if !self.close(&piecewise, &whole)? {
+        if !self.module.agree(&piecewise, &whole)? {
             return Ok(false);
         }
         match &self.pieces.head {
             Some(head) => {
                 let scores = tch::no_grad(|| self.module.output(&images))?;
-                self.close(&self.method(head, &whole)?, &scores)
+                self.module.agree(&self.method(head, &whole)?, &scores)
             }
             None => Ok(true),
         }
     }
-
-    fn close(&self, found: &Tensor, expected: &Tensor) -> Result<bool> {
-        let (found, expected) = (torch::to_array(found)?, torch::to_array(expected)?);
-        let scale = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
-        // On a CPU both are equal bit for bit as written; other forms and devices round differently.
-        let tolerance = self.module.rounding() * scale;
-        let mut pairs = found.iter().zip(&expected);
-        Ok(found.shape() == expected.shape()
-            && pairs
-                .all(|(a, b)| a == b || (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan())))
-    }
-}
-
-fn writes_attributes(analysis: &Analysis) -> bool {
-    use crate::program::Op;
-    let mut statements = analysis.program.statements.iter();
-    statements.any(|s| matches!(s.op, Op::SetAttribute { .. }))
 }
 
 /// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of

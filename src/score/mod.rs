@@ -28,10 +28,10 @@ use crate::data::{Batch, Images};
 use crate::report::progress::Progress;
 use crate::run::segments::Detour;
 use crate::run::torch::Model;
-use crate::run::torch::Workers;
+use crate::run::torch::{FIRST_LOOK, Workers, images_at_once};
 use calibration_pass::CalibrationPass;
 use criteria::{Score, Value};
-use division::{Division, FEWEST_IMAGES, Workload};
+use division::{Division, Workload};
 
 pub use engine::Engine;
 pub use race::Race;
@@ -157,13 +157,9 @@ impl Scoring {
     }
 }
 
-/// Images on which the forms of a network are compared, whatever the size of a batch.
-pub const FIRST_LOOK: usize = 8;
-
 /// The images of the first context.
 fn first_look(images: &Images) -> Result<Batch> {
-    let few = NonZeroUsize::new(FIRST_LOOK).context("an empty batch")?;
-    let first = images.in_batches_of(few).first_batch()?;
+    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
     first.context("no calibration images")
 }
 
@@ -215,8 +211,11 @@ pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
 pub fn representation(model: &Model, images: &Images, progress: Progress) -> Result<Array2<f32>> {
     let engine = Engine::open(model, &first_look(images)?)?;
     let workers = Workers::of(model.device())?;
+    let largest = model.analysis().program.largest_tensor() * size_of::<f32>();
+    let suits = images_at_once(largest) * workers.count();
+    let images = images.suiting(NonZeroUsize::new(suits).context("no workers")?);
     // All workers together have as many images at a time as a batch.
-    let share = (images.loader.batch_size().get() / workers.count()).max(FEWEST_IMAGES);
+    let share = (images.loader.batch_size().get() / workers.count()).max(1);
     let images = images.in_batches_of(NonZeroUsize::new(share).context("an empty batch")?);
     let mut rows = Vec::new();
     let bar = progress.bar("representing the original", images.len());

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     let request = session.images.request(&first);
     let opened = options.models.iter().zip(archives);
     let subjects: Vec<Subject> = opened
-        .map(|(path, archive)| Subject::of(path, archive, &request, session.device))
+        .map(|(path, archive)| Subject::of(path, archive, &request, session.execution))
         .collect::<Result<_>>()?;
     session.plan()?;
     let (mut session, _) = session.fit(&subjects)?;

@@ -11,8 +11,8 @@ use super::images::OpenedData;
 use super::memory_fit::MemoryFit;
 use super::unusable::{Wanted, examine};
 use super::{
-    Outcome, blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
-    open_device, open_model, save, show,
+    Outcome, blame, execution, free_output, in_evaluation_mode, interface, note_caveats,
+    note_scale, open_model, save, show,
 };
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -154,7 +154,7 @@ struct Prepared {
 fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     let progress = options.messages.progress();
     let path = &options.model.model;
-    let device = open_device(&options.machine)?;
+    let execution = execution(&options.machine)?;
     let opened = OpenedData::require(&options.data, &archive, progress, "finetune")?;
     let (train, test) = opened.split(progress)?;
     let plain = opened.plain();
@@ -166,7 +166,7 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
         .map_err(|e| blame(path)(e.into()))?;
     note_scale(path, interface.scale, progress);
     note_caveats(&analysis, progress);
-    let model = Model::new(archive, analysis, device);
+    let model = Model::new(archive, analysis, execution);
     let mut warnings = opened.warnings.clone();
     let (train, validation) = opened.set_aside(images.part, &options.training, None, progress)?;
     let seen_plainly = |part| Images::new(part, plain.clone());
@@ -190,7 +190,7 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
         warnings.extend(doubt.inspect(|doubt| progress.warn(doubt)));
     }
     let batch = plain.batch_size().get().min(train.len());
-    MemoryFit::new(model.analysis(), options.training.work(), device)
+    MemoryFit::new(model.analysis(), options.training.work(), execution.device)
         .check(batch, progress)
         .map_err(blame(path))?;
     train.loader = opened.training(options.training.augment.0);

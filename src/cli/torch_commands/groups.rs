@@ -156,4 +156,8 @@ pub struct Machine {
     /// CPU threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = options::threads)]
     pub threads: Option<NonZeroUsize>,
+    /// Run networks statement by statement as they are written, and not in a quicker form that gives the same up to
+    /// rounding
+    #[arg(long)]
+    pub as_written: bool,
 }

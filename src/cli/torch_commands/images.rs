@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
-use tch::Device;
 
 use super::analyse;
 use super::classes::Classes;
@@ -22,14 +21,12 @@ use crate::data::{
 use crate::prune::Splits;
 use crate::report::progress::Progress;
 use crate::run::settings::Settings;
-use crate::run::torch::Model;
 use crate::run::torch::run_shapes::learned;
+use crate::run::torch::{Execution, Model};
 use crate::score::criteria;
 
 /// Images where none were named: calibration is all they can serve for.
 const SYNTHETIC_SAMPLES: usize = 1024;
-/// Images in a batch where nobody says otherwise, as in the authors' code.
-const USUAL_BATCH: u32 = 128;
 /// Part of the training images that is set aside for measuring where there is no test part.
 const HELD_OUT: f64 = 0.1;
 
@@ -41,7 +38,7 @@ pub(super) struct OpenedData {
     /// What the user was warned of.
     pub warnings: Vec<String>,
     transform: Transform,
-    batch_size: NonZeroUsize,
+    batch_size: Option<NonZeroUsize>,
     seed: u64,
 }
 
@@ -213,10 +210,11 @@ fn too_few(train: &Part, path: &Path) -> anyhow::Error {
     )
 }
 
-/// Images in a batch for training and measuring.
-fn batch_size(options: &Data) -> Result<NonZeroUsize> {
-    let size = options.batch_size.unwrap_or(USUAL_BATCH);
-    NonZeroUsize::new(size as usize).context("--batch-size is 0")
+/// Images in a batch for training and measuring, if somebody named it.
+fn batch_size(options: &Data) -> Result<Option<NonZeroUsize>> {
+    let named = options.batch_size.map(|size| size as usize);
+    let size = |size| NonZeroUsize::new(size).context("--batch-size is 0");
+    named.map(size).transpose()
 }
 
 /// What scoring and pruning begin with.
@@ -254,7 +252,7 @@ pub(super) struct Preparation<'a> {
     pub search: Search,
     /// `None`: the images serve for calibration alone.
     pub beyond: Option<BeyondScoring<'a>>,
-    pub device: Device,
+    pub execution: Execution,
     pub progress: Progress,
 }
 
@@ -277,7 +275,7 @@ impl Preparation<'_> {
                 validation: None,
                 test: None,
             },
-            model: Model::new(archive, analysis, self.device),
+            model: Model::new(archive, analysis, self.execution),
             synthetic: true,
             classes: Classes::default(),
             warnings: Vec::new(),
@@ -320,7 +318,7 @@ impl Preparation<'_> {
         let mut warnings = opened.warnings;
         warnings.extend(skipped.warning);
         Ok(Prepared {
-            model: Model::new(archive, analysis, self.device),
+            model: Model::new(archive, analysis, self.execution),
             splits,
             synthetic: false,
             classes: opened.classes,
@@ -381,6 +379,8 @@ pub(super) struct Measuring {
     /// What they are of the data set: `test`, `train` or, where no data was named, `noise`.
     pub name: &'static str,
     pub loader: Loader,
+    /// Images in a batch that is timed.
+    pub timed: NonZeroUsize,
     pub classes: Classes,
     /// What the user was warned of.
     pub warnings: Vec<String>,
@@ -409,6 +409,7 @@ impl Measuring {
             return Ok(Measuring {
                 part: images.part,
                 name: "noise",
+                timed: images.loader.batch_size(),
                 loader: images.loader,
                 classes: Classes::default(),
                 warnings: Vec::new(),
@@ -436,6 +437,7 @@ impl Measuring {
             shape: loader.output_shape(&part)?.map(|n| n as i64).to_vec(),
             part,
             name,
+            timed: loader.batch_size(),
             loader,
             classes: opened.classes,
             warnings,

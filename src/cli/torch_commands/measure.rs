@@ -20,10 +20,10 @@ use crate::program::interface::Scale;
 use crate::report;
 use crate::report::progress::Progress;
 use crate::run::interrupt::Stopped;
-use crate::run::memory::{Peak, Work};
+use crate::run::memory::Work;
 use crate::run::torch::Model;
 use crate::run::torch::run_shapes::learned;
-use crate::run::torch::{Module, explain, free_gpu_memory};
+use crate::run::torch::{Execution, Module, Peak, explain, free_gpu_memory};
 use crate::score::cka::cka;
 use crate::score::representation;
 use crate::train::eval::{
@@ -46,12 +46,17 @@ impl Subject {
     ///
     /// # Errors
     /// One that names the file.
-    pub fn of(path: &Path, archive: Archive, request: &Request, device: Device) -> Result<Self> {
+    pub fn of(
+        path: &Path,
+        archive: Archive,
+        request: &Request,
+        execution: Execution,
+    ) -> Result<Self> {
         let analysis = Analysis::of(&archive, request).map(|found| learned(&archive, found));
         let analysis = analysis.with_context(|| path.display().to_string())?;
         Ok(Subject {
             path: path.to_owned(),
-            model: Model::new(archive, analysis, device),
+            model: Model::new(archive, analysis, execution),
         })
     }
 
@@ -110,7 +115,10 @@ impl Measuring {
             true => Work::Backward,
             false => Work::Forward,
         };
-        let mut batch = self.loader.batch_size();
+        let together = subjects.iter().map(|s| s.model.batch_together()).min();
+        let suits = together.unwrap_or_else(|| self.loader.batch_size());
+        let usual = self.loader.suiting(suits).batch_size();
+        let mut batch = usual;
         for subject in subjects {
             let fit = MemoryFit::new(subject.model.analysis(), work, subject.model.device());
             if data.batch_size.is_none() {
@@ -119,14 +127,17 @@ impl Measuring {
             let images = batch.get().min(self.part.len());
             fit.check(images, progress).map_err(blame(&subject.path))?;
         }
-        if batch < self.loader.batch_size() {
+        let mut loader = self.loader.clone();
+        if batch < usual {
             progress.note(format_args!(
                 "note: batches of {}, as the memory is short (--batch-size)",
                 report::counted(batch.get(), "image")
             ));
+            loader = loader.with_batch_size(batch);
         }
         Ok(Measuring {
-            loader: self.loader.with_batch_size(batch),
+            loader,
+            timed: batch,
             ..self
         })
     }
@@ -312,8 +323,10 @@ impl Measure<'_> {
         if images.name == "noise" {
             return Ok(Predictions::default());
         }
+        // What was loaded is let go of at the end.
+        let model = subject.model.clone();
         predict(
-            &subject.load()?,
+            model.module()?,
             &images.images(),
             self.progress,
             "measuring",
@@ -329,7 +342,8 @@ impl Measure<'_> {
             return Ok(None);
         };
         let drawn = self.images.images().draw(samples, protocol.seed);
-        robustness::measure(&subject.load()?, &drawn, protocol, self.progress).map(Some)
+        let model = subject.model.clone();
+        robustness::measure(model.module()?, &drawn, protocol, self.progress).map(Some)
     }
 
     /// A network that has run once, and the memory that took.
@@ -347,7 +361,8 @@ impl Measure<'_> {
 
     /// The first batch, as a network takes it.
     fn batch(&self, module: &Module) -> Result<Tensor> {
-        let first = self.images.images().first_batch()?;
+        let images = self.images.images();
+        let first = images.in_batches_of(self.images.timed).first_batch()?;
         module.images(&first.context("no images to measure on")?.images)
     }
 

@@ -41,6 +41,7 @@ use crate::prune::Rules;
 use crate::report::Invocation;
 use crate::run::export::WriteError;
 use crate::run::settings::Settings;
+use crate::run::torch::Execution;
 
 pub use arguments::*;
 pub use groups::*;
@@ -123,12 +124,15 @@ fn scoring_settings(
     Ok(settings.and(data.image_settings()).and(labels))
 }
 
-/// The device to run on, after setting the number of threads.
-fn open_device(machine: &crate::cli::Machine) -> Result<tch::Device> {
+/// How networks are to run, after setting the number of threads.
+fn execution(machine: &crate::cli::Machine) -> Result<Execution> {
     if let Some(threads) = machine.threads {
         crate::run::torch::set_threads(threads.get());
     }
-    machine.device.open()
+    Ok(Execution {
+        device: machine.device.open()?,
+        as_written: machine.as_written,
+    })
 }
 
 /// The blocks that may be removed; at least one.

@@ -12,7 +12,7 @@ use super::images::{Preparation, Prepared, warn_synthetic};
 use super::map;
 use super::memory_fit::{MemoryFit, free};
 use super::statistics::{self, Scored, StatisticsFile};
-use super::{Outcome, blame, interface, open_device, open_model, require_candidates, show};
+use super::{Outcome, blame, execution, interface, open_model, require_candidates, show};
 use crate::cli::{self, Score};
 use crate::prune::Rules;
 use crate::report::progress::Progress;
@@ -23,8 +23,9 @@ use crate::run::memory::Work;
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch;
 use crate::run::torch::Model;
+use crate::run::torch::{Execution, FIRST_LOOK};
 use crate::score::criteria::{self, Distribution};
-use crate::score::{self, Against, Ended, FIRST_LOOK, Job, Race, Scoring};
+use crate::score::{self, Against, Ended, Job, Race, Scoring};
 
 #[derive(Serialize)]
 struct ScoreReport {
@@ -85,7 +86,7 @@ impl cli::Scoring {
             _ => 1,
         };
         match data.batch_size {
-            None => fit.check(FIRST_LOOK.min(samples), progress),
+            None => fit.check(FIRST_LOOK.get().min(samples), progress),
             Some(batch) => {
                 let batch = (batch as usize).min(samples.div_ceil(workers));
                 fit.side_by_side(workers).check(batch, progress)
@@ -113,13 +114,13 @@ impl cli::Scoring {
 
 impl<'a> Preparation<'a> {
     /// Images for calibration, and for nothing beyond it.
-    pub fn for_scoring(options: &'a Score, model: &'a cli::Model, device: tch::Device) -> Self {
+    pub fn for_scoring(options: &'a Score, model: &'a cli::Model, execution: Execution) -> Self {
         Preparation {
             model,
             data: &options.data,
             search: options.search.into(),
             beyond: None,
-            device,
+            execution,
             progress: options.messages.progress(),
         }
     }
@@ -144,8 +145,8 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     if let Some(output) = &options.statistics.output {
         check_output(output, options.statistics.force)?;
     }
-    let device = open_device(&options.machine)?;
-    let prepared = Preparation::for_scoring(options, model, device).of(archive)?;
+    let execution = execution(&options.machine)?;
+    let prepared = Preparation::for_scoring(options, model, execution).of(archive)?;
     let analysis = prepared.model.analysis();
     interface(path, analysis)?
         .check_prunable()
@@ -161,7 +162,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     if prepared.synthetic {
         warn_synthetic(analysis, images, options.scoring.criterion, progress);
     }
-    let fit = MemoryFit::new(analysis, Work::Forward, device);
+    let fit = MemoryFit::new(analysis, Work::Forward, execution.device);
     options
         .scoring
         .check_fit(fit, &options.data, images.len(), progress)

@@ -2,18 +2,18 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use tch::Device;
 
 use super::from_options::robustness;
 use super::images::Measuring;
 use super::measure::{Measure, Measured, Subject};
 use super::report_files::{Document, ReportFiles};
-use super::{open_device, show};
+use super::{execution, show};
 use crate::archive::Archive;
 use crate::cli::{Compare, Data, Eval, Machine, Messages, Model, ReportFile, Robustness, Speed};
 use crate::report::page::Page;
 use crate::report::progress::Progress;
 use crate::report::{Invocation, SCHEMA, counted, is_zero};
+use crate::run::torch::Execution;
 use crate::train::robustness::Protocol;
 
 /// The options that both commands have.
@@ -61,7 +61,7 @@ pub(super) struct Session<'a> {
     options: SharedOptions<'a>,
     progress: Progress,
     files: Option<ReportFiles>,
-    pub device: Device,
+    pub execution: Execution,
     pub images: Measuring,
     /// What is measured beyond plain accuracy, if anything.
     protocol: Option<Protocol>,
@@ -78,13 +78,13 @@ impl<'a> Session<'a> {
         if let (Some(files), Some(predictions)) = (&files, &options.robustness.predictions) {
             files.keep_apart(predictions, "--predictions")?;
         }
-        let device = open_device(options.machine)?;
+        let execution = execution(options.machine)?;
         Ok(Session {
             images: Measuring::open(model, archive, options.data, progress)?,
             options,
             progress,
             files,
-            device,
+            execution,
             protocol: None,
         })
     }
@@ -120,7 +120,7 @@ impl<'a> Session<'a> {
         let samples = self.options.robustness.robust_samples;
         let measure = Measure {
             images: &self.images,
-            device: self.device,
+            device: self.execution.device,
             robustness: self.protocol.as_ref().map(|protocol| (protocol, samples)),
             passes: self.options.speed.passes,
             samples: self.options.data.samples,
@@ -146,9 +146,9 @@ impl<'a> Session<'a> {
             command,
             part: self.images.name,
             images: None,
-            device: format!("{:?}", self.device).to_lowercase(),
+            device: format!("{:?}", self.execution.device).to_lowercase(),
             threads: crate::run::torch::threads(),
-            batch_size: self.images.loader.batch_size().get(),
+            batch_size: self.images.timed.get(),
         }
     }
 

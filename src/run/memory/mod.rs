@@ -69,43 +69,9 @@ pub fn known() -> Option<u64> {
     room::room()
 }
 
-/// The main memory that this process takes beyond what it had when this began, at its highest.
-#[derive(Debug)]
-pub struct Peak {
-    before: u64,
-}
-
-impl Peak {
-    /// `None` where the system does not tell; Linux does.
-    #[must_use]
-    pub fn begin() -> Option<Self> {
-        return_freed();
-        // Sets the highest value back to what is taken now (proc(5), since Linux 4.0).
-        std::fs::write("/proc/self/clear_refs", "5").ok()?;
-        Some(Peak {
-            before: own("VmRSS:")?,
-        })
-    }
-
-    /// Bytes.
-    #[must_use]
-    pub fn end(self) -> Option<u64> {
-        Some(own("VmHWM:")?.saturating_sub(self.before))
-    }
-}
-
 /// An amount of memory that the system states of this process.
-fn own(key: &str) -> Option<u64> {
+pub(super) fn own(key: &str) -> Option<u64> {
     kilobytes("/proc/self/status", key)
-}
-
-/// Gives memory back to the system that was freed, or taking it again would not be seen.
-fn return_freed() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: touches the allocator's own free memory only, under its lock.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// The amount behind a key in one of Linux's files, in bytes.
@@ -130,16 +96,6 @@ mod tests {
         for wrong in ["", "GB", "-1GB", "0", "NaN", "1e40", "five"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn memory_that_was_taken_for_a_while_is_seen() {
-        const TAKEN: usize = 64 << 20;
-        let Some(peak) = Peak::begin() else { return };
-        drop(std::hint::black_box(vec![1u8; TAKEN]));
-        let peak = peak.end().unwrap();
-        assert!(peak as usize >= TAKEN / 2, "{peak}");
     }
 
     #[test]

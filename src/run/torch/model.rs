@@ -1,22 +1,25 @@
 //! A network on its way through a run: what its archive holds, what is known of it, and itself in memory.
 
 use std::cell::OnceCell;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
 use super::state_dict::StateDict;
-use super::{Module, copy, explain};
+use super::{Module, copy, explain, images_together, kernels, winograd};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, AnalysisError};
 use crate::blocks::patch::{
     thaw, to_evaluation_mode, unbake, unmoved_statistics, with_usual_momentum,
 };
+use crate::program::ast::Function;
 use crate::program::interface::{Interface, InterfaceError};
 use crate::program::{ModuleTree, ValueId};
 use crate::report::progress::Progress;
-use crate::run::segments::with_values;
+use crate::run::class_scores::ClassScores;
+use crate::run::segments::{value_methods, with_root_methods};
 
 /// A network. It is analysed once, and loaded into libtorch once it has to run.
 ///
@@ -27,8 +30,25 @@ pub struct Model {
     analysis: Rc<Analysis>,
     /// How the network that this one was made of is run: removals do not change it.
     interface: Result<Interface, InterfaceError>,
-    device: Device,
+    execution: Execution,
     memory: OnceCell<InMemory>,
+}
+
+/// How networks are to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution {
+    pub device: Device,
+    /// Statement by statement as they are written, and in no quicker form.
+    pub as_written: bool,
+}
+
+impl From<Device> for Execution {
+    fn from(device: Device) -> Self {
+        Execution {
+            device,
+            as_written: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -46,16 +66,22 @@ impl Clone for Model {
 }
 
 impl Model {
-    /// A network that runs on this device.
+    /// A network that runs in this way.
     #[must_use]
-    pub fn new(archive: Archive, analysis: Analysis, device: Device) -> Self {
+    pub fn new(archive: Archive, analysis: Analysis, execution: impl Into<Execution>) -> Self {
         Model {
             archive,
             interface: analysis.interface.clone(),
             analysis: Rc::new(analysis),
-            device,
+            execution: execution.into(),
             memory: OnceCell::new(),
         }
+    }
+
+    /// Whether it is to run as it is written alone.
+    #[must_use]
+    pub fn is_as_written(&self) -> bool {
+        self.execution.as_written
     }
 
     /// A network made of this one, whose code is another: analysed and run alike.
@@ -77,7 +103,7 @@ impl Model {
             archive,
             analysis: Rc::clone(&self.analysis),
             interface: self.interface.clone(),
-            device: self.device,
+            execution: self.execution,
             memory: OnceCell::new(),
         }
     }
@@ -110,9 +136,20 @@ impl Model {
         Ok(self.interface.as_ref().map_err(Clone::clone)?)
     }
 
+    /// Images that cores best run at once where they work together on each operator.
+    #[must_use]
+    pub fn batch_together(&self) -> NonZeroUsize {
+        images_together(self.largest_tensor())
+    }
+
+    /// Bytes of the largest tensor inside, for one image.
+    fn largest_tensor(&self) -> usize {
+        self.analysis.program.largest_tensor() * size_of::<f32>()
+    }
+
     #[must_use]
     pub fn device(&self) -> Device {
-        self.device
+        self.execution.device
     }
 
     /// The network in memory, in evaluation mode.
@@ -123,9 +160,8 @@ impl Model {
         if let Some(memory) = self.memory.get() {
             return Ok(&memory.module);
         }
-        let module = Module::load(&self.archive, self.device, self.interface()?)?;
         let memory = InMemory {
-            module,
+            module: self.loaded(&self.archive, Vec::new())?,
             tensors: None,
         };
         Ok(&self.memory.get_or_init(|| memory).module)
@@ -147,14 +183,48 @@ impl Model {
             network, program, ..
         } = &*self.analysis;
         let names = StateDict::of(network).operands();
-        let mut instrumented = with_values(&self.archive, &self.analysis, lists, &names);
+        let mut archive = self.archive.clone();
         if unmoved_statistics(program) > 0 {
-            with_usual_momentum(&mut instrumented)?;
+            with_usual_momentum(&mut archive)?;
         }
-        let module = Module::load(&instrumented, self.device, self.interface()?)?;
+        let methods = value_methods(&self.analysis, lists, &names);
+        let module = self.loaded(&archive, methods)?;
         let tensors = Some(module.tensors()?);
         self.memory = OnceCell::from(InMemory { module, tensors });
         Ok(())
+    }
+
+    /// Loads an archive of this network with more methods, and with the quick forms of its class scores.
+    fn loaded(&self, archive: &Archive, methods: Vec<Function>) -> Result<Module> {
+        let interface = self.interface()?;
+        let network = &self.analysis.network;
+        let load = |methods: &[Function]| {
+            let instrumented = with_root_methods(archive, network, methods);
+            Module::load(&instrumented, self.device(), interface)
+        };
+        let scores = self.quick_forms(interface);
+        let largest = self.largest_tensor();
+        if !scores.forms.is_empty() && winograd::operator::register().is_ok() {
+            let all: Vec<Function> = methods
+                .iter()
+                .cloned()
+                .chain(scores.methods(network))
+                .collect();
+            // Where libtorch does not take the quick forms, the network runs as it is written.
+            if let Ok(module) = load(&all) {
+                return Ok(module.with_quick(scores, largest));
+            }
+        }
+        Ok(load(&methods)?.with_quick(ClassScores::default(), largest))
+    }
+
+    fn quick_forms(&self, interface: &Interface) -> ClassScores {
+        // Filled up and divided batches are for a network of such alone.
+        if self.execution.as_written || interface.batch.is_some() {
+            return ClassScores::default();
+        }
+        let kernels = kernels(&self.analysis, interface.element, self.device());
+        ClassScores::of(&self.analysis, kernels)
     }
 
     /// The network in memory, to be changed, and its parameters and buffers in the order of [`StateDict::of`].

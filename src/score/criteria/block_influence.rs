@@ -44,8 +44,8 @@ impl Criterion for BlockInfluence {
         let module = Module::load(&listed, job.model.device(), job.model.interface()?)?;
         // All inputs and outputs of a batch are there at once.
         const IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
-        let images_at_once = job.images.loader.batch_size().min(IMAGES);
-        let calibration = job.images.in_batches_of(images_at_once);
+        let images = job.images.suiting(IMAGES);
+        let calibration = images.in_batches_of(images.loader.batch_size().min(IMAGES));
         let bar = context
             .scoring
             .progress

@@ -6,10 +6,10 @@ use anyhow::Result;
 use ndarray::{ArrayView1, Axis, Ix2};
 
 use super::{Metrics, check_scores};
-use crate::data::Images;
+use crate::data::{Images, ahead};
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::torch::{Module, to_array};
+use crate::run::torch::{FIRST_LOOK, Module, to_array};
 
 /// What a network says of images; one entry an image in every list, but that images without labels have no labels,
 /// ranks and losses.
@@ -137,7 +137,7 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// Runs `module` on all these images.
+/// Asks a network for all these images, in the quickest form that gives the same.
 ///
 /// # Errors
 /// If the network does not give one row of class scores an image, with a class for every label; and
@@ -148,23 +148,28 @@ pub fn predict(
     progress: Progress,
     what: &str,
 ) -> Result<Predictions> {
-    let bar = progress.bar(what, images.len());
     let mut found = Predictions::default();
-    for batch in images.batches(0)? {
-        interrupt::check()?;
-        let batch = batch?;
-        let input = module.images(&batch.images)?;
-        let scores = tch::no_grad(|| module.forward(&input))?;
-        let labels = batch.labels.as_deref().unwrap_or_default();
-        check_scores(&scores, batch.indices.len(), labels, &images.part)?;
-        let scores = to_array(&scores)?.into_dimensionality::<Ix2>()?;
-        let rows = batch.indices.iter().zip(scores.axis_iter(Axis(0)));
-        for (at, (index, row)) in rows.enumerate() {
-            found.add(*index, labels.get(at).copied(), row);
+    let Some(first) = images.in_batches_of(FIRST_LOOK).first_batch()? else {
+        return Ok(found);
+    };
+    let predictor = module.predictor(&module.images(&first.images)?)?;
+    let bar = progress.bar(what, images.len());
+    ahead(images.suiting(predictor.batch()).batches(0)?, |batches| {
+        for batch in batches {
+            interrupt::check()?;
+            let batch = batch?;
+            let scores = predictor.scores(&module.images(&batch.images)?)?;
+            let labels = batch.labels.as_deref().unwrap_or_default();
+            check_scores(&scores, batch.indices.len(), labels, &images.part)?;
+            let scores = to_array(&scores)?.into_dimensionality::<Ix2>()?;
+            let rows = batch.indices.iter().zip(scores.axis_iter(Axis(0)));
+            for (at, (index, row)) in rows.enumerate() {
+                found.add(*index, labels.get(at).copied(), row);
+            }
+            bar.advance(batch.indices.len());
         }
-        bar.advance(batch.indices.len());
-    }
-    Ok(found)
+        Ok(found)
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Learning from another network's class scores.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
@@ -9,7 +10,7 @@ use super::loss;
 use super::precision::Precision;
 use crate::data::{Images, Loader, ahead};
 use crate::run::interrupt::Stopped;
-use crate::run::torch::{self, Module, explain};
+use crate::run::torch::{self, FIRST_LOOK, Module, Predictor, explain};
 
 /// How much of a teacher there is in the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Distillation {
 /// A network to learn from: its class scores are targets (Hinton et al., arXiv 1503.02531).
 pub struct Teacher<'a> {
     module: &'a Module,
+    /// Made when it is first asked.
+    predictor: OnceCell<Predictor<'a>>,
     pub distillation: Distillation,
     /// Of images that are always the same.
     memory: Option<Memory>,
@@ -39,6 +42,7 @@ impl<'a> Teacher<'a> {
     pub fn new(module: &'a Module, distillation: Distillation, loader: &Loader) -> Self {
         Teacher {
             module,
+            predictor: OnceCell::new(),
             distillation,
             memory: (!loader.is_augmented()).then(|| Memory::of(BUDGET)),
         }
@@ -55,7 +59,7 @@ impl<'a> Teacher<'a> {
         precision: Precision,
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let module = self.module;
+        let (module, predictor) = (self.module, &self.predictor);
         let Some(memory) = self.memory.as_mut().filter(|m| !m.is_filled) else {
             return Ok(());
         };
@@ -66,7 +70,7 @@ impl<'a> Teacher<'a> {
                 }
                 let batch = batch?;
                 let images = module.images(&batch.images)?;
-                let run = |images: &Tensor| precision.forward(module, images);
+                let run = |images: &Tensor| answers(module, predictor, images, precision);
                 let _ = tch::no_grad(|| memory.scores(&batch.indices, &images, run))?;
                 if memory.is_full {
                     break;
@@ -99,13 +103,32 @@ impl<'a> Teacher<'a> {
         images: &Tensor,
         precision: Precision,
     ) -> Result<Tensor> {
-        let module = self.module;
-        let run = |images: &Tensor| precision.forward(module, images);
+        let (module, predictor) = (self.module, &self.predictor);
+        let run = |images: &Tensor| answers(module, predictor, images, precision);
         match (&mut self.memory, numbers) {
             (Some(memory), Some(numbers)) => memory.scores(numbers, images, run),
             _ => run(images),
         }
     }
+}
+
+/// What a teacher says of images. In full precision it answers in its quick form.
+fn answers<'a>(
+    module: &'a Module,
+    predictor: &OnceCell<Predictor<'a>>,
+    images: &Tensor,
+    precision: Precision,
+) -> Result<Tensor> {
+    if precision != Precision::Full {
+        return precision.forward(module, images);
+    }
+    if let Some(predictor) = predictor.get() {
+        return predictor.scores(images);
+    }
+    let few = images.size().first().copied().unwrap_or_default();
+    let few = few.min(FIRST_LOOK.get() as i64);
+    let made = module.predictor(&images.f_narrow(0, 0, few).map_err(explain)?)?;
+    predictor.get_or_init(|| made).scores(images)
 }
 
 /// Scores by the numbers of the images, on the device that computed them.

@@ -98,7 +98,8 @@ impl Repairer<'_> {
     /// The best line for the sum number `i`.
     fn regression(&self, i: usize, original: &Module, pruned: &Module) -> Result<Line> {
         let mut sums = Sums::default();
-        for batch in self.learned_from.batches(0)? {
+        let images = self.learned_from.suiting(pruned.batch_together());
+        for batch in images.batches(0)? {
             let images = pruned.images(&batch?.images)?;
             let name = sum_method(i);
             let (theirs, mine) = (original.list(&name, &images)?, pruned.list(&name, &images)?);

@@ -1,6 +1,8 @@
 //! Batch normalisation keeps mean and variance of what it saw in training. Behind a removed block it sees something
 //! else, and both are taken again from calibration images.
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Context, Result, bail};
 use tch::{Kind, TchError, Tensor};
 
@@ -10,6 +12,9 @@ use crate::program::{ModuleId, Operand};
 use crate::run::torch::Model;
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{self, Module, explain};
+
+/// Fewer images in a batch say too little about all of them.
+const FEWEST_IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 impl Attempt<'_> {
     /// Takes the statistics of the images that are learned from.
@@ -76,7 +81,8 @@ impl Repairer<'_> {
         let mut sums: Option<Vec<Tensor>> = None;
         let mut kept = Vec::new();
         let mut batches = 0;
-        for batch in self.learned_from.batches(0)? {
+        let suits = module.batch_together().max(FEWEST_IMAGES);
+        for batch in self.learned_from.suiting(suits).batches(0)? {
             let batch = batch?;
             if batch.indices.len() < 2 {
                 continue;

@@ -17,7 +17,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::data::{Batch, Images, Loader, Part};
 use crate::report::progress::{Bar, Progress};
-use crate::run::torch::{self, Module, explain};
+use crate::run::torch::{self, FIRST_LOOK, Module, Predictor, explain};
 use crate::train::eval::{check_scores, unlabelled};
 
 pub use attacks::Attack;
@@ -77,12 +77,21 @@ pub fn measure(
     let mut records = vec![Record::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     let bar = progress.bar("robustness", part.len() * (1 + conditions.len()));
+    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
+    let first = first.context("no images to measure on")?;
+    let predictor = module.predictor(&module.images(&first.images)?)?;
+    // An attack runs all cores on each operator, and so the network as it is written.
+    let suits = match protocol.attacks.is_empty() {
+        true => predictor.batch(),
+        false => module.batch_together(),
+    };
+    let images = images.suiting(suits);
     for batch in images.batches(0)? {
         let batch = batch?;
         let given = batch.labels.as_deref().unwrap_or_default();
         let on_device = torch::numbers(given, module.device())?;
         let context = BatchContext {
-            module,
+            predictor: &predictor,
             part,
             labels: Some((given, &on_device)),
             bar: &bar,
@@ -102,8 +111,8 @@ pub fn measure(
     }
     drop(bar);
     let foreign = |foreign| {
-        let loader = loader.with_shape(shape);
-        measure_foreign(module, foreign, &loader, &clean.confidences, progress)
+        let loader = images.loader.with_shape(shape);
+        measure_foreign(&predictor, foreign, &loader, &clean.confidences, progress)
     };
     let ood = protocol.ood.as_ref().map(foreign).transpose()?;
     let row = |(condition, record): (&Condition, &Record)| Row {
@@ -194,13 +203,13 @@ impl<'a> Perturbation<'a> {
 
 /// Looks at images that the network was not trained for, in the shape of those it was.
 fn measure_foreign(
-    module: &Module,
+    predictor: &Predictor,
     foreign: &Foreign,
     loader: &Loader,
     clean_confidences: &[f64],
     progress: Progress,
 ) -> Result<Ood> {
-    let part = &foreign.part;
+    let (part, module) = (&foreign.part, predictor.module());
     let mut record = Record::default();
     let bar = progress.bar("out of distribution", part.len());
     for batch in loader.batches(part, 0)? {
@@ -211,7 +220,7 @@ fn measure_foreign(
             .map(|given| torch::numbers(given, module.device()))
             .transpose()?;
         let context = BatchContext {
-            module,
+            predictor,
             part,
             labels: given.zip(on_device.as_ref()),
             bar: &bar,
@@ -238,7 +247,7 @@ fn measure_foreign(
 
 /// What it takes to context at a batch.
 struct BatchContext<'a> {
-    module: &'a Module,
+    predictor: &'a Predictor<'a>,
     part: &'a Part,
     /// As numbers, and on the module's device.
     labels: Option<(&'a [i64], &'a Tensor)>,
@@ -261,7 +270,7 @@ struct Record {
 impl Record {
     /// Runs the network on a batch.
     fn record(&mut self, context: &BatchContext, images: &Tensor) -> Result<()> {
-        let scores = tch::no_grad(|| context.module.forward(images))?;
+        let scores = context.predictor.scores(images)?;
         let count = images.size().first().copied().unwrap_or_default() as usize;
         let (given, labels) = context.labels.unzip();
         let given = given.unwrap_or_default();

@@ -66,13 +66,13 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
 
 /// The network, and before it the one that it is held against, if there is one.
 fn subjects(options: &Eval, archive: Archive, session: &Session) -> Result<Vec<Subject>> {
-    let device = session.device;
+    let execution = session.execution;
     let request = session.images.request(&options.model);
-    let model = Subject::of(&options.model.model, archive, &request, device)?;
+    let model = Subject::of(&options.model.model, archive, &request, execution)?;
     let mut subjects = Vec::new();
     if let Some(baseline) = &options.baseline {
         let archive = open_archive(baseline, "--baseline")?;
-        subjects.push(Subject::of(baseline, archive, &request, device)?);
+        subjects.push(Subject::of(baseline, archive, &request, execution)?);
     }
     subjects.push(model);
     Ok(subjects)

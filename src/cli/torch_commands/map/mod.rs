@@ -11,9 +11,7 @@ use anyhow::{Context, Result};
 
 use super::images::{Preparation, Prepared, noise};
 use super::memory_fit::MemoryFit;
-use super::{
-    Outcome, blame, interface, open_archive, open_device, open_model, require_blocks, show,
-};
+use super::{Outcome, blame, execution, interface, open_archive, open_model, require_blocks, show};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::cli::{self, Score};
@@ -36,8 +34,8 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
         None => None,
     };
     let files = Files::of(path, &options.statistics)?;
-    let device = open_device(&options.machine)?;
-    let prepared = Preparation::for_scoring(options, model, device).of(archive)?;
+    let execution = execution(&options.machine)?;
+    let prepared = Preparation::for_scoring(options, model, execution).of(archive)?;
     let analysis = prepared.model.analysis();
     check(path, analysis)?;
     let other = match other {
@@ -45,7 +43,7 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
             let other = analyse_other(options, model, &archive, &analysis.input_shape)
                 .with_context(|| path.display().to_string())?;
             check(path, &other)?;
-            Some((path, Model::new(archive, other, device)))
+            Some((path, Model::new(archive, other, execution)))
         }
         None => None,
     };

@@ -12,7 +12,7 @@ use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Prepared, w
 use crate::cli::torch_commands::memory_fit::MemoryFit;
 use crate::cli::torch_commands::report_files::ReportFiles;
 use crate::cli::torch_commands::{
-    blame, free_output, in_evaluation_mode, interface, note_caveats, note_scale, open_device,
+    blame, execution, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
     open_model, require_candidates,
 };
 use crate::cli::{Prune, Repair, Selection};
@@ -73,7 +73,7 @@ impl<'a> Job<'a> {
                 distills: options.distill,
                 decides: options.max_drop.is_some() || options.pick == Pick::Best,
             }),
-            device: open_device(&options.machine)?,
+            execution: execution(&options.machine)?,
             progress,
         };
         let Prepared {
@@ -185,7 +185,11 @@ impl<'a> Job<'a> {
         } else {
             (Work::Forward, test)
         };
-        let batch = calibration.loader.batch_size().get();
+        let loader = match self.trains_at_all() {
+            true => calibration.loader.clone(),
+            false => calibration.loader.suiting(self.model.batch_together()),
+        };
+        let batch = loader.batch_size().get();
         let images = images.as_ref().map_or(0, Images::len);
         fit(work).check(batch.min(images), progress)
     }

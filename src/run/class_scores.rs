@@ -1,0 +1,79 @@
+//! The way from images to class scores as one method, in forms that are quicker than the network as it is written.
+
+use super::inference::{Kernel, Layer};
+use super::segments::{Form, Method, Methods};
+use crate::blocks::analysis::Analysis;
+use crate::program::ast::Function;
+use crate::program::{Network, Operand, Span, tensor_list_method};
+
+/// Name of the method that gives the tensors which the layers of all forms are made of.
+pub const SOURCES: &str = "ckaprune_sources";
+
+/// One form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuickForm {
+    pub method: Method,
+    /// What the method needs made before it runs.
+    pub layers: Vec<Layer>,
+    pub kernel: Kernel,
+}
+
+/// The forms of a network, the quickest first, and the methods that they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassScores {
+    pub forms: Vec<QuickForm>,
+    /// The tensors that [`SOURCES`] gives.
+    pub sources: Vec<Operand>,
+    functions: Vec<Function>,
+}
+
+impl ClassScores {
+    /// With each of these kernels; none where the class scores are not a tensor that the program shows.
+    #[must_use]
+    pub fn of(analysis: &Analysis, kernels: &[Kernel]) -> Self {
+        let scores = analysis
+            .interface
+            .as_ref()
+            .ok()
+            .and_then(|i| i.scores.value);
+        let Some(scores) = scores else {
+            return ClassScores::default();
+        };
+        let program = analysis.program.towards(scores);
+        let span = Span {
+            input: program.input,
+            output: scores,
+            statements: 0..program.statements.len(),
+            without: Vec::new(),
+        };
+        let mut all = ClassScores::default();
+        for (number, kernel) in kernels.iter().enumerate() {
+            let mut methods = Methods::default();
+            let (name, form) = (format!("scores_{number}"), Form::Inference(*kernel));
+            let method = methods.write(&analysis.network, &program, &name, &span, form);
+            let sources = methods.layers.iter().flat_map(Layer::sources);
+            for source in sources {
+                if !all.sources.contains(source) {
+                    all.sources.push(source.clone());
+                }
+            }
+            all.functions.extend(methods.functions);
+            all.forms.push(QuickForm {
+                method,
+                layers: methods.layers,
+                kernel: *kernel,
+            });
+        }
+        all
+    }
+
+    /// The methods of all forms, and [`SOURCES`].
+    #[must_use]
+    pub fn methods(&self, network: &Network) -> Vec<Function> {
+        if self.forms.is_empty() {
+            return Vec::new();
+        }
+        let sources = tensor_list_method(network, SOURCES, &self.sources);
+        self.functions.iter().cloned().chain([sources]).collect()
+    }
+}
