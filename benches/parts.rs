@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ckaprune::archive::Archive;
 use ckaprune::blocks::analysis::{Analysis, Request};
-use ckaprune::run::inference::Kernel;
+use ckaprune::run::inference::Kernels;
 use ckaprune::run::segments::{Form, Pieces};
 use ckaprune::score::cka::{Centred, CoMoments, Influence, Reference, Side};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -31,7 +31,7 @@ fn analysis(c: &mut Criterion) {
         b.iter(|| Analysis::of(black_box(&archive), &request).expect("an analysis"));
     });
     let analysis = Analysis::of(&archive, &request).expect("an analysis");
-    for form in [Form::AsWritten, Form::Inference(Kernel::Winograd)] {
+    for form in [Form::AsWritten, Form::Inference(Kernels::Ours)] {
         let name = format!("blocks to pieces, {form:?}");
         c.bench_function(&name, |b| {
             b.iter(|| Pieces::of(black_box(&analysis), form).expect("pieces"));

@@ -3,12 +3,12 @@
 mod common;
 
 use ckaprune::program::{Emitter, Network, Operand, Program, Span, print_statements};
-use ckaprune::run::inference::{Kernel, Layer, WEIGHTS, lower};
+use ckaprune::run::inference::{Kernels, Layer, WEIGHTS, lower};
 use common::{Written, class, dedented, network, program};
 use insta::assert_snapshot;
 
 /// The whole program in its inference form, and the layers that have to be made for it.
-fn lowered(network: &Network, program: &Program, kernel: Kernel) -> (String, Vec<Layer>) {
+fn lowered(network: &Network, program: &Program, kernels: Kernels) -> (String, Vec<Layer>) {
     let Operand::Value(output) = program.output.operand else {
         panic!("a network with one output")
     };
@@ -20,7 +20,7 @@ fn lowered(network: &Network, program: &Program, kernel: Kernel) -> (String, Vec
     };
     let emitter = Emitter::new(network, program);
     let mut code = emitter.code(&span);
-    let layers = lower(network, program, &mut code, kernel);
+    let layers = lower(network, program, &mut code, kernels);
     let method = emitter.method("fast", &code, Some(WEIGHTS));
     (print_statements(&method.body, 0), layers)
 }
@@ -28,7 +28,7 @@ fn lowered(network: &Network, program: &Program, kernel: Kernel) -> (String, Vec
 fn fixture(name: &str) -> String {
     let network = network(name);
     let program = program(&network, &common::FIXTURE_INPUT);
-    lowered(&network, &program, Kernel::Libtorch).0
+    lowered(&network, &program, Kernels::Libtorch).0
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn body(body: &str) -> String {
         .tensor("scale", &[4])
         .network();
     let program = program(&network, &[4, 8, 8]);
-    lowered(&network, &program, Kernel::Libtorch).0
+    lowered(&network, &program, Kernels::Libtorch).0
 }
 
 const NORM: &str =
@@ -128,7 +128,7 @@ fn an_addition_writes_over_the_argument_that_is_free_and_large_enough() {
 fn every_layer_names_tensors_that_the_archive_has() {
     let network = network("basic_scripted.pt");
     let program = program(&network, &common::FIXTURE_INPUT);
-    let (text, layers) = lowered(&network, &program, Kernel::Libtorch);
+    let (text, layers) = lowered(&network, &program, Kernels::Libtorch);
     assert!(layers.iter().all(|l| l.norm.is_some()));
     assert!(
         layers
@@ -154,7 +154,7 @@ fn wide(body: &str) -> String {
         .tensor("narrow", &[4, 16, 3, 3])
         .network();
     let program = program(&network, &[16, 8, 8]);
-    lowered(&network, &program, Kernel::Winograd).0
+    lowered(&network, &program, Kernels::Ours).0
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The way from images to class scores as one method, in forms that are quicker than the network as it is written.
 
-use super::inference::{Kernel, Layer};
+use super::inference::{Kernels, Layer};
 use super::segments::{Form, Method, Methods};
 use crate::blocks::analysis::Analysis;
 use crate::program::ast::Function;
@@ -15,7 +15,6 @@ pub struct QuickForm {
     pub method: Method,
     /// What the method needs made before it runs.
     pub layers: Vec<Layer>,
-    pub kernel: Kernel,
 }
 
 /// The forms of a network, the quickest first, and the methods that they are.
@@ -28,9 +27,9 @@ pub struct ClassScores {
 }
 
 impl ClassScores {
-    /// With each of these kernels; none where the class scores are not a tensor that the program shows.
+    /// With each of these sets of kernels; none where the class scores are not a tensor that the program shows.
     #[must_use]
-    pub fn of(analysis: &Analysis, kernels: &[Kernel]) -> Self {
+    pub fn of(analysis: &Analysis, sets: &[Kernels]) -> Self {
         let scores = analysis
             .interface
             .as_ref()
@@ -47,9 +46,9 @@ impl ClassScores {
             without: Vec::new(),
         };
         let mut all = ClassScores::default();
-        for (number, kernel) in kernels.iter().enumerate() {
+        for (number, set) in sets.iter().enumerate() {
             let mut methods = Methods::default();
-            let (name, form) = (format!("scores_{number}"), Form::Inference(*kernel));
+            let (name, form) = (format!("scores_{number}"), Form::Inference(*set));
             let method = methods.write(&analysis.network, &program, &name, &span, form);
             let sources = methods.layers.iter().flat_map(Layer::sources);
             for source in sources {
@@ -61,7 +60,6 @@ impl ClassScores {
             all.forms.push(QuickForm {
                 method,
                 layers: methods.layers,
-                kernel: *kernel,
             });
         }
         all

@@ -14,7 +14,7 @@ use crate::program::ast::{Function, Item, Member};
 use crate::program::{
     Emitter, Network, Operand, Program, Skip, Span, Tap, ValueId, print, tensor_list_method,
 };
-use crate::run::inference::{self, Kernel, Layer};
+use crate::run::inference::{self, Kernels, Layer};
 
 /// Prefix of every method added to a root class.
 const PREFIX: &str = "ckaprune_";
@@ -24,8 +24,8 @@ const PREFIX: &str = "ckaprune_";
 pub enum Form {
     /// Statement by statement as the network is: the same bits.
     AsWritten,
-    /// Quicker, and the same up to rounding: [`crate::run::inference`], with convolutions by this kernel where it can run them.
-    Inference(Kernel),
+    /// Quicker, and the same up to rounding: [`crate::run::inference`], with convolutions by these kernels.
+    Inference(Kernels),
 }
 
 /// A method of the root class from one tensor to another.

@@ -6,11 +6,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::data::Batch;
 use crate::program::interface::draws;
-use crate::run::inference::Kernel;
+use crate::run::inference::Kernels;
 use crate::run::segments::{Detour, Form, Method, Pieces};
 use crate::run::torch::Model;
-use crate::run::torch::winograd;
-use crate::run::torch::{self, Module, PreparedLayers, explain, kernels};
+use crate::run::torch::{self, Module, PreparedLayers, explain, kernel_sets, kernels};
 
 /// A network ready to be run piece by piece.
 #[derive(Debug)]
@@ -31,12 +30,12 @@ impl Engine {
         let (analysis, device) = (model.analysis(), model.device());
         let interface = model.interface()?;
         interface.check_batch()?;
-        let kernels = match model.is_as_written() {
+        let sets = match model.is_as_written() {
             true => &[],
-            false => kernels(analysis, interface.element, device),
+            false => kernel_sets(analysis, interface.element, device),
         };
-        for kernel in kernels {
-            let engine = Self::of(model, Form::Inference(*kernel));
+        for set in sets {
+            let engine = Self::of(model, Form::Inference(*set));
             // What libtorch cannot run in this form it may well run as it is written.
             if let Ok(engine) = engine
                 && engine.fits(sample)?
@@ -77,8 +76,8 @@ impl Engine {
 
     fn of(model: &Model, form: Form) -> Result<Self> {
         let (analysis, device) = (model.analysis(), model.device());
-        if form == Form::Inference(Kernel::Winograd) {
-            winograd::operator::register()?;
+        if form == Form::Inference(Kernels::Ours) {
+            kernels::operator::register()?;
         }
         let pieces = Pieces::of(analysis, form)?;
         let instrumented = pieces.instrument(model.archive(), &analysis.network);
@@ -152,7 +151,7 @@ impl Engine {
     fn method(&self, method: &Method, input: &Tensor) -> Result<Tensor> {
         let weights = self.layers.tensors(&method.layers);
         let output = tch::no_grad(|| self.module.method(&method.name, input, weights));
-        winograd::operator::check()?;
+        kernels::operator::check()?;
         output
     }
 

@@ -16,10 +16,10 @@ use ckaprune::blocks::analysis::{Analysis, Request};
 use ckaprune::blocks::patch::Patch;
 use ckaprune::data::{Images, Loader, Transform, synthetic};
 use ckaprune::report::progress::Progress;
-use ckaprune::run::inference::{Kernel, Layer};
+use ckaprune::run::inference::{Kernels, Layer};
 use ckaprune::run::segments::{Form, Pieces};
 use ckaprune::run::torch::Model;
-use ckaprune::run::torch::winograd::is_quick;
+use ckaprune::run::torch::kernels::is_quick;
 use ckaprune::score::criteria::Score;
 use ckaprune::score::{
     Against, Ended, Engine, Job, Reuse, Scoring, Tally, ranking, representation,
@@ -220,7 +220,7 @@ fn scores_by_our_own_convolutions_are_those_of_libtorch() {
     let case = Case::of_images(&archive, input, 8);
     let sample = case.images.first_batch().unwrap().unwrap();
     let engine = Engine::open(&case.model, &sample);
-    let is_ours = |layer: &&Layer| layer.kernel == Kernel::Winograd;
+    let is_ours = |layer: &&Layer| layer.kernel.is_some();
     let ours = engine
         .unwrap()
         .pieces()
@@ -248,7 +248,7 @@ fn with_a_block_in_a_branch() -> Archive {
 #[test]
 fn a_block_inside_a_branch_is_scored_by_running_the_piece_around_it() {
     let archive = with_a_block_in_a_branch();
-    let pieces = Pieces::of(&analyse(&archive), Form::Inference(Kernel::Libtorch)).unwrap();
+    let pieces = Pieces::of(&analyse(&archive), Form::Inference(Kernels::Libtorch)).unwrap();
     let branched: Vec<&str> = pieces
         .detours
         .iter()
@@ -350,8 +350,9 @@ fn a_network_that_only_loses_a_block_takes_over_what_lies_in_front_of_it() {
     };
     run(&case, Some(&mut reuse));
     let pruned = Case::of(&without(&original, case.model.analysis(), "stage1.3"), 40);
-    let pieces =
-        |case: &Case| Pieces::of(case.model.analysis(), Form::Inference(Kernel::Libtorch)).unwrap();
+    let pieces = |case: &Case| {
+        Pieces::of(case.model.analysis(), Form::Inference(Kernels::Libtorch)).unwrap()
+    };
     assert!(pieces(&pruned).common_prefix(&pieces(&case)) >= 3);
     // Bit for bit.
     assert_eq!(run(&pruned, Some(&mut reuse)), run(&pruned, None));
@@ -362,7 +363,7 @@ fn nothing_is_taken_over_where_weights_in_front_have_other_names() {
     let pieces = |name: &str| {
         Pieces::of(
             &analyse(&open(&fixture(name))),
-            Form::Inference(Kernel::Libtorch),
+            Form::Inference(Kernels::Libtorch),
         )
         .unwrap()
     };

@@ -11,8 +11,12 @@ static OPERATORS: LazyLock<HashSet<&str>> =
 static WITHHELD: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("withheld.txt").lines().collect());
 
-/// The operator that scoring puts in the place of some convolutions; it checks what it is given.
-const OWN: (&str, &str) = ("ckaprune", "winograd");
+/// The operators that scoring puts in the place of some convolutions; they check what they are given.
+const OWN: [(&str, &str); 3] = [
+    ("ckaprune", "winograd"),
+    ("ckaprune", "dense"),
+    ("ckaprune", "depthwise"),
+];
 
 /// Functions of the language, called by their bare names. `print` writes to the standard output and nowhere else.
 pub(super) const BUILTINS: [&str; 41] = [
@@ -84,7 +88,7 @@ pub(super) const METHODS: [&str; 8] = [
 
 /// Whether `namespace::name` is an operator that only computes.
 pub(super) fn has(namespace: &str, name: &str) -> bool {
-    (namespace, name) == OWN || OPERATORS.contains(format!("{namespace}::{name}").as_str())
+    OWN.contains(&(namespace, name)) || OPERATORS.contains(format!("{namespace}::{name}").as_str())
 }
 
 /// Whether `value.name()` is an operator that may not be called, unless the value is an object with a method of that name.

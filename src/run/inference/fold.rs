@@ -1,11 +1,11 @@
 //! Convolutions whose weights are made beforehand, normalisation included.
 
-use super::winograd;
-use super::{Kernel, Layer, Norm, WEIGHTS};
+use super::ours;
+use super::{Kernels, Layer, Norm, WEIGHTS};
 use crate::program::{Argument, Code, Network, Op, Operand, Program, Statement, ValueId};
 
 /// Takes the weights of convolutions from [`WEIGHTS`], batch normalisation folded in.
-pub fn fold(network: &Network, program: &Program, code: &mut Code, kernel: Kernel) -> Vec<Layer> {
+pub fn fold(network: &Network, program: &Program, code: &mut Code, kernels: Kernels) -> Vec<Layer> {
     let mut layers = Vec::new();
     let mut tensors = 0;
     let mut next = || {
@@ -19,17 +19,20 @@ pub fn fold(network: &Network, program: &Program, code: &mut Code, kernel: Kerne
         if let Some((reader, norm)) = norm_behind(network, program, code, i) {
             layer.norm = Some(norm);
             code.statements[i].outputs = std::mem::take(&mut code.statements[reader].outputs);
-            // It gives nothing any more.
-            code.statements[reader].op = Op::Alias;
-            code.statements[reader].args.clear();
+            remove(&mut code.statements[reader]);
         }
-        let statement = &mut code.statements[i];
-        if kernel == Kernel::Winograd
-            && let Some(padding) = winograd::padding(network, program, statement)
-        {
-            layer.kernel = kernel;
-            winograd::replace(statement, [next(), next()], padding);
+        let call = match kernels {
+            Kernels::Ours => ours::call(network, program, &code.statements[i]),
+            Kernels::Libtorch => None,
+        };
+        if let Some(mut call) = call {
+            layer.kernel = Some(call.kernel);
+            if let Some(padding) = call.absorb_padding(program, code, i) {
+                remove(&mut code.statements[padding]);
+            }
+            call.write(&mut code.statements[i], [next(), next()]);
         } else {
+            let statement = &mut code.statements[i];
             statement.args[1].value = next();
             if layer.has_bias() {
                 set_bias(&mut statement.args, next());
@@ -40,6 +43,13 @@ pub fn fold(network: &Network, program: &Program, code: &mut Code, kernel: Kerne
     code.statements
         .retain(|s| !(s.op == Op::Alias && s.outputs.is_empty()));
     layers
+}
+
+/// Makes a statement one that gives nothing; such ones are left out at last, so that places stay the same until then.
+fn remove(statement: &mut Statement) {
+    statement.op = Op::Alias;
+    statement.args.clear();
+    statement.outputs.clear();
 }
 
 fn set_bias(args: &mut Vec<Argument>, value: Operand) {
@@ -66,7 +76,7 @@ fn convolution(network: &Network, statement: &Statement) -> Option<Layer> {
         weight: weight.value.clone(),
         bias: optional(network, statement.arg(2, "bias"))?,
         norm: None,
-        kernel: Kernel::Libtorch,
+        kernel: None,
     })
 }
 

@@ -1,17 +1,20 @@
 //! The form of a span that is quicker to run and computes the same up to rounding: for scoring only, never exported.
 //!
 //! - Batch normalisation with fixed statistics is folded into the convolution before it.
-//! - Convolutions with 3 × 3 kernels run by an operator of ours, addition and activation included.
+//! - Convolutions run by operators of ours where there is one, padding, addition and activation included.
 //! - Activations and additions overwrite a tensor that nobody reads any more.
 //! - `view` becomes `reshape`, so that images may lie in memory channels last.
 
+mod absorb;
+mod activation;
 mod fold;
+mod ours;
 mod overwrite;
-mod winograd;
 
 use crate::program::{Code, Network, Op, Operand, Program, Statement, ValueId};
 
-pub use winograd::CHANNELS;
+pub use activation::Activation;
+pub use ours::CHANNELS;
 
 /// Name of the list in which a method finds its [`Layer`]s' tensors.
 pub const WEIGHTS: &str = "weights";
@@ -23,15 +26,27 @@ pub struct Layer {
     pub bias: Option<Operand>,
     /// The normalisation to fold in.
     pub norm: Option<Norm>,
-    pub kernel: Kernel,
+    /// The operator of ours that runs it, which always has a bias; `None` where libtorch does.
+    pub kernel: Option<Kernel>,
 }
 
-/// What runs a convolution.
+/// What may run convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    Libtorch,
+    /// The operators of ours, and libtorch where there is none.
+    Ours,
+}
+
+/// The operators of ours: [`crate::run::torch::kernels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    Libtorch,
-    /// The operator of ours; its weights are arranged by [`crate::run::torch::winograd::weights`], and it always has a bias.
+    /// 3 × 3, stride 1, by minimal filtering.
     Winograd,
+    /// As a product of matrices.
+    Dense,
+    /// Each channel by itself.
+    Depthwise,
 }
 
 /// Batch normalisation of each output channel: `(x - mean) / sqrt(variance + epsilon) * scale + shift`.
@@ -57,15 +72,20 @@ impl Layer {
     /// Whether a bias is made as well.
     #[must_use]
     pub fn has_bias(&self) -> bool {
-        self.bias.is_some() || self.norm.is_some() || self.kernel == Kernel::Winograd
+        self.bias.is_some() || self.norm.is_some() || self.kernel.is_some()
     }
 }
 
 /// Brings code into its inference form. The tensors of its layers, weight and bias in turn where there is a bias, are
-/// what [`WEIGHTS`] has to hold. `kernel` runs the convolutions that it can run, libtorch the others.
-pub fn lower(network: &Network, program: &Program, code: &mut Code, kernel: Kernel) -> Vec<Layer> {
-    let layers = fold::fold(network, program, code, kernel);
-    winograd::absorb(program, code);
+/// what [`WEIGHTS`] has to hold.
+pub fn lower(
+    network: &Network,
+    program: &Program,
+    code: &mut Code,
+    kernels: Kernels,
+) -> Vec<Layer> {
+    let layers = fold::fold(network, program, code, kernels);
+    absorb::absorb(program, code);
     overwrite::overwrite(program, code);
     reshape(program, code);
     layers

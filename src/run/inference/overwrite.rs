@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::winograd;
+use super::ours;
 use crate::program::{Argument, Code, Op, Operand, Program, Statement, ValueId};
 
 /// Lets activations and additions write into an argument whose memory the code made itself and does not read again.
@@ -33,7 +33,7 @@ pub fn overwrite(program: &Program, code: &mut Code) {
             }
             statement.op = Op::Call(function);
             made.insert(output);
-        } else if winograd::is(statement) || makes_memory(statement) && root(output) == output {
+        } else if ours::is(statement) || makes_memory(statement) && root(output) == output {
             made.insert(output);
         }
     }

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use tch::{Device, Kind, Tensor};
 
-use super::{channels_last, explain, to_array, winograd};
+use super::kernels::{CHANNELS, dense, depthwise, winograd};
+use super::{channels_last, explain, to_array};
 use crate::program::Operand;
 use crate::run::inference::{Kernel, Layer};
 
@@ -72,8 +73,8 @@ fn prepare<'a>(
             (rounded(weight)?, Some(rounded(bias)?))
         }
     };
-    if layer.kernel == Kernel::Winograd {
-        return arranged(&weight, bias);
+    if let Some(kernel) = layer.kernel {
+        return arranged(kernel, &weight, bias);
     }
     if is_channels_last && weight.dim() == 4 {
         weight = channels_last(&weight)?;
@@ -81,25 +82,34 @@ fn prepare<'a>(
     Ok(std::iter::once(weight).chain(bias).collect())
 }
 
-/// Weight and bias as [`super::winograd`] takes them: point × panel × in × channel, and one of zeros if there is none.
-fn arranged(weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
-    let [outputs, inputs, ..] = weight.size()[..] else {
+/// Weight and bias as an operator of ours takes them ([`super::kernels::operator`]), a bias of zeros if there is none.
+fn arranged(kernel: Kernel, weight: &Tensor, bias: Option<Tensor>) -> Result<Vec<Tensor>> {
+    let [outputs, inputs, side, _] = weight.size()[..] else {
         bail!("weights of a convolution without channels");
     };
-    let taps: Vec<f64> = to_array(weight)?
-        .iter()
-        .map(|tap| f64::from(*tap))
-        .collect();
-    let points = winograd::weights(&taps, inputs as usize, outputs as usize);
-    let channels = winograd::CHANNELS as i64;
-    let points = Tensor::f_from_slice(&points)
-        .and_then(|t| t.f_reshape([-1, outputs / channels, inputs, channels]))
+    let taps = to_array(weight)?;
+    let taps: Vec<f32> = taps.iter().copied().collect();
+    let [ins, outs] = [inputs, outputs].map(|channels| channels as usize);
+    let channels = CHANNELS as i64;
+    let (weights, size) = match kernel {
+        Kernel::Winograd => (
+            winograd::weights(&taps, ins, outs),
+            vec![-1, outputs / channels, inputs, channels],
+        ),
+        Kernel::Dense => (
+            dense::weights(&taps, ins, outs),
+            vec![-1, side, side, inputs, channels],
+        ),
+        Kernel::Depthwise => (depthwise::weights(&taps, outs), vec![side, side, outputs]),
+    };
+    let weights = Tensor::f_from_slice(&weights)
+        .and_then(|t| t.f_reshape(size))
         .map_err(explain)?;
     let bias = match bias {
         Some(bias) => bias,
         None => Tensor::f_zeros([outputs], (Kind::Float, Device::Cpu)).map_err(explain)?,
     };
-    Ok(vec![points, bias])
+    Ok(vec![weights, bias])
 }
 
 /// A batch normalisation in evaluation mode.

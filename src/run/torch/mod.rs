@@ -3,6 +3,7 @@
 mod allocator;
 mod batches;
 mod devices;
+pub mod kernels;
 mod layers;
 mod model;
 mod peak;
@@ -11,7 +12,6 @@ mod predictor;
 pub mod run_shapes;
 pub mod state_dict;
 mod tensors;
-pub mod winograd;
 mod workers;
 
 use std::num::NonZeroUsize;
@@ -37,7 +37,7 @@ pub use layers::PreparedLayers;
 pub use model::{Execution, Model};
 pub use peak::Peak;
 pub use predictor::{
-    FEWEST_IMAGES, FIRST_LOOK, Predictor, images_at_once, images_together, kernels,
+    FEWEST_IMAGES, FIRST_LOOK, Predictor, images_at_once, images_together, kernel_sets,
 };
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
 pub use workers::Workers;

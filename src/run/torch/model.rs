@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
 use super::state_dict::StateDict;
-use super::{Module, copy, explain, images_together, kernels, winograd};
+use super::{Module, copy, explain, images_together, kernel_sets, kernels};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, AnalysisError};
 use crate::blocks::patch::{
@@ -204,7 +204,7 @@ impl Model {
         };
         let scores = self.quick_forms(interface);
         let largest = self.largest_tensor();
-        if !scores.forms.is_empty() && winograd::operator::register().is_ok() {
+        if !scores.forms.is_empty() && kernels::operator::register().is_ok() {
             let all: Vec<Function> = methods
                 .iter()
                 .cloned()
@@ -223,8 +223,8 @@ impl Model {
         if self.execution.as_written || interface.batch.is_some() {
             return ClassScores::default();
         }
-        let kernels = kernels(&self.analysis, interface.element, self.device());
-        ClassScores::of(&self.analysis, kernels)
+        let sets = kernel_sets(&self.analysis, interface.element, self.device());
+        ClassScores::of(&self.analysis, sets)
     }
 
     /// The network in memory, to be changed, and its parameters and buffers in the order of [`StateDict::of`].

@@ -6,13 +6,13 @@ use anyhow::Result;
 use rayon::prelude::*;
 use tch::{Device, TchError, Tensor};
 
-use super::winograd;
+use super::kernels;
 use super::{Module, PreparedLayers, Workers, channels_last, explain, to_array};
 use crate::blocks::analysis::Analysis;
 use crate::program::Op;
 use crate::program::dtype::Dtype;
 use crate::run::class_scores::{ClassScores, QuickForm};
-use crate::run::inference::Kernel;
+use crate::run::inference::Kernels;
 
 /// Bytes of the largest tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
@@ -46,17 +46,17 @@ pub fn images_at_once(largest: usize) -> usize {
     (CACHED / largest.max(1)).clamp(FEWEST_IMAGES, MOST_IMAGES)
 }
 
-/// The kernels by which this network may run, the quickest first. None: it runs as it is written alone.
+/// The sets of kernels by which this network may run, the quickest first. None: it runs as it is written alone.
 #[must_use]
-pub fn kernels(analysis: &Analysis, element: Dtype, device: Device) -> &'static [Kernel] {
+pub fn kernel_sets(analysis: &Analysis, element: Dtype, device: Device) -> &'static [Kernels] {
     let mut statements = analysis.program.statements.iter();
     let writes_attributes = statements.any(|s| matches!(s.op, Op::SetAttribute { .. }));
     match element {
         _ if writes_attributes => &[],
-        Dtype::Float32 if device == Device::Cpu && winograd::is_quick() => {
-            &[Kernel::Winograd, Kernel::Libtorch]
+        Dtype::Float32 if device == Device::Cpu && kernels::is_quick() => {
+            &[Kernels::Ours, Kernels::Libtorch]
         }
-        Dtype::Float32 | Dtype::Float64 => &[Kernel::Libtorch],
+        Dtype::Float32 | Dtype::Float64 => &[Kernels::Libtorch],
         // Folded weights of half precision would be rounded once more.
         _ => &[],
     }
@@ -155,7 +155,7 @@ impl Module {
             _ => images.shallow_clone(),
         };
         let scores = tch::no_grad(|| self.method(&method.name, &images, weights));
-        winograd::operator::check()?;
+        kernels::operator::check()?;
         scores
     }
 

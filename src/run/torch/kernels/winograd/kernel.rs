@@ -2,7 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{CHANNELS, Convolution, OUTPUT, POINTS, Shape, WINDOW};
+use super::{OUTPUT, POINTS, WINDOW};
+use crate::run::torch::kernels::simd::{load, store};
+use crate::run::torch::kernels::{CHANNELS, Convolution, Job, Shape, Sink};
 
 /// An array of what an expression is for 0, 1, 2, and so on. A loop would keep vectors in memory instead of registers,
 /// and a closure would not be compiled for the instructions that `Simd` stands for.
@@ -25,12 +27,29 @@ macro_rules! six {
     };
 }
 
+pub(in crate::run::torch::kernels) struct Winograd<'a>(pub Job<'a>);
+
+impl WithSimd for Winograd<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (convolution, sink) = self.0.begin(simd);
+        let mut filter = Filter {
+            convolution,
+            size: convolution.shape.output().unwrap_or_default(),
+            sink,
+        };
+        filter.run();
+    }
+}
+
 /// A convolution, and where its output goes.
-pub struct Filter<'a> {
-    pub convolution: &'a Convolution<'a>,
+struct Filter<'a, S: Simd> {
+    convolution: &'a Convolution<'a>,
     /// Height and width of the output.
-    pub size: (usize, usize),
-    pub output: &'a mut [f32],
+    size: (usize, usize),
+    sink: Sink<'a, S>,
 }
 
 /// Bytes of windows and products in work at a time, which a core's own cache holds beside weights.
@@ -40,15 +59,15 @@ const ROWS: usize = 12;
 /// Fewer tiles at a time read the weights too often.
 const FEWEST_TILES: usize = 2 * ROWS;
 
-/// The upper left corner of a window, in pixels of the input: in front of it where there is padding.
+/// The upper left corner of a tile in the output, which is that of its window in the image with its padding.
 #[derive(Clone, Copy)]
 struct Corner {
     image: usize,
-    row: isize,
-    column: isize,
+    row: usize,
+    column: usize,
 }
 
-impl Filter<'_> {
+impl<S: Simd> Filter<'_, S> {
     /// Tiles in a column and in a row.
     fn tiles(&self) -> (usize, usize) {
         (self.size.0.div_ceil(OUTPUT), self.size.1.div_ceil(OUTPUT))
@@ -57,19 +76,18 @@ impl Filter<'_> {
     /// The corner of the tile behind that of another.
     #[inline(always)]
     fn next(&self, corner: Corner) -> Corner {
-        let first = -(self.convolution.shape.padding as isize);
         let Corner {
             mut image,
             mut row,
             mut column,
         } = corner;
-        column += OUTPUT as isize;
-        if column >= first + self.size.1 as isize {
-            column = first;
-            row += OUTPUT as isize;
+        column += OUTPUT;
+        if column >= self.size.1 {
+            column = 0;
+            row += OUTPUT;
         }
-        if row >= first + self.size.0 as isize {
-            row = first;
+        if row >= self.size.0 {
+            row = 0;
             image += 1;
         }
         Corner { image, row, column }
@@ -77,17 +95,18 @@ impl Filter<'_> {
 
     /// Row `i` of the window at a corner, of as many channels as a vector holds. What lies outside of the image is 0.
     #[inline(always)]
-    fn row<S: Simd>(&self, simd: S, corner: Corner, i: usize, channel: usize) -> [S::f32s; WINDOW] {
+    fn row(&self, corner: Corner, i: usize, channel: usize) -> [S::f32s; WINDOW] {
         let Shape {
             height,
             width,
-            channels: (inputs, _),
+            inputs,
+            padding,
             ..
         } = self.convolution.shape;
-        let zero = simd.splat_f32s(0.);
+        let zero = self.sink.simd.splat_f32s(0.);
         // In front of the image these are larger than any side.
-        let row = corner.row.wrapping_add_unsigned(i) as usize;
-        let column = corner.column as usize;
+        let row = (corner.row + i).wrapping_sub(padding.top);
+        let column = corner.column.wrapping_sub(padding.left);
         if row >= height {
             return [zero; WINDOW];
         }
@@ -105,40 +124,37 @@ impl Filter<'_> {
 
     /// Brings a window to its points: tile `tile` of each plane.
     #[inline(always)]
-    fn scatter<S: Simd>(&self, simd: S, corner: Corner, planes: &mut Planes, tile: usize) {
+    fn scatter(&self, corner: Corner, planes: &mut Planes, tile: usize) {
+        let simd = self.sink.simd;
         for channel in (0..planes.channels).step_by(S::F32_LANES) {
-            let rows = six!(I => to_points(simd, self.row(simd, corner, I, channel)));
+            let rows = six!(I => to_points(simd, self.row(corner, I, channel)));
             six!(J => {
-                           let column = to_points(simd, six!(I => rows[I][J]));
-                           six!(I => {
-            let place = planes.place(I * WINDOW + J, tile) + channel;
-            store::<S>(&mut planes.values, place, column[I]);
+                let column = to_points(simd, six!(I => rows[I][J]));
+                six!(I => {
+                    let place = planes.place(I * WINDOW + J, tile) + channel;
+                    store::<S>(&mut planes.values, place, column[I]);
+                });
             });
-                       });
         }
     }
 
     /// Brings the products at all points to a tile of the output.
     #[inline(always)]
-    fn gather<S: Simd>(&mut self, simd: S, corner: Corner, planes: &Planes, tile: usize) {
-        let row = corner
-            .row
-            .wrapping_add_unsigned(self.convolution.shape.padding) as usize;
-        let column = corner
-            .column
-            .wrapping_add_unsigned(self.convolution.shape.padding) as usize;
+    fn gather(&mut self, corner: Corner, planes: &Planes, tile: usize) {
+        let simd = self.sink.simd;
+        let Corner { image, row, column } = corner;
         for channel in (0..planes.channels).step_by(S::F32_LANES) {
             let rows = six!(I => {
                 from_points(simd, six!(J => load::<S>(&planes.values, planes.place(I * WINDOW + J, tile) + channel)))
             });
-            let bias = load::<S>(self.convolution.bias, channel);
             four!(J => {
                 let values = from_points(simd, six!(I => rows[I][J]));
                 four!(I => {
                     if row + I < self.size.0 && column + J < self.size.1 {
-                        let pixel = (corner.image * self.size.0 + row + I) * self.size.1 + column + J;
-                        let value = simd.add_f32s(values[I], bias);
-                        self.put(simd, pixel * planes.channels + channel, value);
+                        let pixel = (image * self.size.0 + row + I) * self.size.1 + column + J;
+                        let place = pixel * planes.channels + channel;
+                        self.sink.put(values[I], channel, place);
+                        self.sink.bend(place, S::F32_LANES);
                     }
                 });
             });
@@ -146,41 +162,26 @@ impl Filter<'_> {
     }
 
     #[inline(always)]
-    fn put<S: Simd>(&mut self, simd: S, place: usize, mut value: S::f32s) {
-        if let Some(addend) = self.convolution.addend {
-            value = simd.add_f32s(value, load::<S>(addend, place));
-        }
-        if self.convolution.rectify {
-            value = rectified(simd, value);
-        }
-        store::<S>(self.output, place, value);
-    }
-}
-
-impl WithSimd for Filter<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn run(&mut self) {
         let Convolution { shape, weights, .. } = *self.convolution;
-        let (inputs, outputs) = shape.channels;
+        let (inputs, outputs) = (shape.inputs, shape.outputs);
         let (rows, columns) = self.tiles();
         let all = shape.images * rows * columns;
         let cached = CACHED / (POINTS * size_of::<f32>() * (inputs + outputs));
         let at_once = cached.max(FEWEST_TILES).next_multiple_of(ROWS);
         let mut windows = Planes::new(at_once, inputs);
         let mut products = Planes::new(at_once, outputs);
-        let first = -(shape.padding as isize);
         let mut corner = Corner {
             image: 0,
-            row: first,
-            column: first,
+            row: 0,
+            column: 0,
         };
+        let simd = self.sink.simd;
         for begin in (0..all).step_by(at_once) {
             let tiles = at_once.min(all - begin);
             let begin = corner;
             for tile in 0..tiles {
-                self.scatter(simd, corner, &mut windows, tile);
+                self.scatter(corner, &mut windows, tile);
                 corner = self.next(corner);
             }
             for point in 0..POINTS {
@@ -195,7 +196,7 @@ impl WithSimd for Filter<'_> {
             }
             corner = begin;
             for tile in 0..tiles {
-                self.gather(simd, corner, &products, tile);
+                self.gather(corner, &products, tile);
                 corner = self.next(corner);
             }
         }
@@ -308,21 +309,4 @@ fn from_points<S: Simd>(simd: S, m: [S::f32s; WINDOW]) -> [S::f32s; OUTPUT] {
         times(4., far, near),
         simd.add_f32s(times(8., far_odd, near_odd), m[5]),
     ]
-}
-
-/// Not a number stays what it is, as in libtorch.
-#[inline(always)]
-fn rectified<S: Simd>(simd: S, value: S::f32s) -> S::f32s {
-    let zero = simd.splat_f32s(0.);
-    simd.select_f32s(simd.less_than_f32s(value, zero), zero, value)
-}
-
-#[inline(always)]
-fn load<S: Simd>(from: &[f32], at: usize) -> S::f32s {
-    S::as_simd_f32s(&from[at..at + S::F32_LANES]).0[0]
-}
-
-#[inline(always)]
-fn store<S: Simd>(to: &mut [f32], at: usize, value: S::f32s) {
-    S::as_mut_simd_f32s(&mut to[at..at + S::F32_LANES]).0[0] = value;
 }

@@ -1,143 +1,13 @@
-//! The convolution as an operator of TorchScript, registered with libtorch by its stable C interface
-//! (`torch/csrc/stable/c/shim.h`).
+//! Tensors as libtorch's stable C interface hands them over.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::c_void;
 use std::ptr;
-use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::{CHANNELS, Convolution, POINTS, Shape};
-
-/// Its schema, as [`crate::run::inference`] emits calls of it.
-const SCHEMA: &CStr =
-    c"winograd(Tensor images, Tensor weights, Tensor bias, Tensor addend, bool add, bool rectify, \
-    int padding) -> Tensor";
-
-/// Makes the operator known to libtorch.
-///
-/// # Errors
-/// If libtorch refuses it.
-pub fn register() -> Result<()> {
-    static DONE: OnceLock<bool> = OnceLock::new();
-    let register = || {
-        let (mut definition, mut kernel) = (ptr::null_mut(), ptr::null_mut());
-        let (space, file) = (c"ckaprune".as_ptr(), c"operator.rs".as_ptr());
-        // SAFETY: all texts end in 0 and live for ever, as the two libraries do, which are never freed: libtorch keeps
-        // what was registered for as long as they are there. `winograd` is what a kernel of this schema has to be.
-        unsafe {
-            aoti_torch_library_init_def(space, file, line!(), &raw mut definition) == 0
-                && aoti_torch_library_def(definition, SCHEMA.as_ptr()) == 0
-                && aoti_torch_library_init_impl(
-                    space,
-                    c"CPU".as_ptr(),
-                    file,
-                    line!(),
-                    &raw mut kernel,
-                ) == 0
-                && aoti_torch_library_impl(kernel, c"winograd".as_ptr(), winograd) == 0
-        }
-    };
-    if !DONE.get_or_init(register) {
-        bail!("libtorch refuses an operator of its own for scoring");
-    }
-    Ok(())
-}
-
-thread_local! {
-    static FAILURE: Cell<Option<anyhow::Error>> = const { Cell::new(None) };
-}
-
-/// What went wrong in the operator on this thread since this was last asked: libtorch's interface has no way to say so,
-/// and what the network gave then means nothing.
-///
-/// # Errors
-/// If something did.
-pub fn check() -> Result<()> {
-    FAILURE.take().map_or(Ok(()), Err)
-}
-
-/// A value on libtorch's stack.
-type StackValue = u64;
-
-extern "C" fn winograd(stack: *mut StackValue, inputs: u64, outputs: u64) {
-    debug_assert_eq!((inputs, outputs), (7, 1));
-    // SAFETY: libtorch hands over as many values as the schema names, tensors as handles that are ours from now on, and
-    // takes the one result from the first place.
-    unsafe {
-        let [images, weights, bias, addend] =
-            [0, 1, 2, 3].map(|i| Handle(*stack.add(i) as *mut c_void));
-        let [add, rectify] = [4, 5].map(|i| *stack.add(i) != 0);
-        let padding = *stack.add(6) as i64;
-        let result = convolve(
-            &images,
-            [&weights, &bias],
-            add.then_some(&addend),
-            rectify,
-            padding,
-        );
-        let result = result.unwrap_or_else(|error| {
-            FAILURE.set(Some(error));
-            images
-        });
-        *stack = result.into_raw() as StackValue;
-    }
-}
-
-fn convolve(
-    images: &Handle,
-    [weights, bias]: [&Handle; 2],
-    addend: Option<&Handle>,
-    rectify: bool,
-    padding: i64,
-) -> Result<Handle> {
-    let ([n, channels, height, width], [points, panels, inputs, panel]) =
-        (images.sizes()?, weights.sizes()?);
-    let shape = Shape {
-        images: n,
-        height,
-        width,
-        channels: (inputs, panels * panel),
-        padding: usize::try_from(padding)?,
-    };
-    if (points, panel, inputs) != (POINTS, CHANNELS, channels)
-        || bias.sizes::<1>()? != [panels * panel]
-    {
-        bail!("weights that do not fit the images");
-    }
-    let (rows, columns) = shape
-        .output()
-        .ok_or_else(|| anyhow!("images smaller than a kernel"))?;
-    let size = [n, panels * panel, rows, columns];
-    if let Some(addend) = addend
-        && addend.sizes()? != size
-    {
-        bail!("a sum of tensors of different shapes");
-    }
-    let output = Handle::empty(size, channels_last(size))?;
-    let addend = addend.map(Handle::as_channels_last).transpose()?;
-    let convolution = Convolution {
-        shape,
-        images: &images.as_channels_last()?,
-        weights: weights.values()?,
-        bias: bias.values()?,
-        addend: addend.as_deref(),
-        rectify,
-    };
-    let count: usize = size.iter().product();
-    // A tensor of nothing has no memory at all.
-    if count > 0 {
-        // SAFETY: nobody else knows the tensor yet. Its memory is not from Rust: it holds some numbers or other.
-        let values = unsafe { std::slice::from_raw_parts_mut(output.data()?, count) };
-        convolution.run(values);
-    }
-    Ok(output)
-}
-
 /// A tensor that is ours.
-struct Handle(*mut c_void);
+pub struct Handle(*mut c_void);
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -147,12 +17,18 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    fn into_raw(self) -> *mut c_void {
+    /// # Safety
+    /// It has to be the handle of a tensor, and nobody else's.
+    pub unsafe fn from_raw(handle: *mut c_void) -> Self {
+        Handle(handle)
+    }
+
+    pub fn into_raw(self) -> *mut c_void {
         std::mem::ManuallyDrop::new(self).0
     }
 
     /// Memory for floats on the CPU.
-    fn empty(size: [usize; 4], strides: [usize; 4]) -> Result<Self> {
+    pub fn empty(size: [usize; 4], strides: [usize; 4]) -> Result<Self> {
         let [size, strides] = [size, strides].map(|n| n.map(|n| n as i64));
         let mut tensor = ptr::null_mut();
         // SAFETY: both lists have four items; the result is written before it is read.
@@ -172,28 +48,30 @@ impl Handle {
         Ok(Handle(tensor))
     }
 
-    fn sizes<const N: usize>(&self) -> Result<[usize; N]> {
+    pub fn sizes<const N: usize>(&self) -> Result<[usize; N]> {
+        exactly(self.all_sizes()?)
+    }
+
+    /// The sizes of however many dimensions there are.
+    pub fn all_sizes(&self) -> Result<Vec<usize>> {
         self.dimensions(aoti_torch_get_sizes)
     }
 
     /// Sizes or strides.
-    fn dimensions<const N: usize>(
+    fn dimensions(
         &self,
         get: unsafe extern "C" fn(*mut c_void, *mut *mut i64) -> i32,
-    ) -> Result<[usize; N]> {
+    ) -> Result<Vec<usize>> {
         let (mut rank, mut list) = (0, ptr::null_mut());
         // SAFETY: the tensor is alive, and with it the list, which has as many items as the tensor has dimensions.
         unsafe {
             succeeded(aoti_torch_get_dim(self.0, &raw mut rank))?;
             succeeded(get(self.0, &raw mut list))?;
-            if rank != N as i64 {
-                bail!("a tensor of {rank} dimensions where {N} are expected");
-            }
-            Ok(std::array::from_fn(|i| *list.add(i) as usize))
+            Ok((0..rank as usize).map(|i| *list.add(i) as usize).collect())
         }
     }
 
-    fn data(&self) -> Result<*mut f32> {
+    pub fn data(&self) -> Result<*mut f32> {
         let (mut kind, mut device, mut data) = (0, 0, ptr::null_mut());
         // SAFETY: the tensor is alive.
         unsafe {
@@ -208,7 +86,7 @@ impl Handle {
     }
 
     /// The elements of a tensor that lies in memory row by row.
-    fn values(&self) -> Result<&[f32]> {
+    pub fn values(&self) -> Result<&[f32]> {
         let mut dense = false;
         // SAFETY: the tensor is alive.
         unsafe {
@@ -226,10 +104,10 @@ impl Handle {
     }
 
     /// The elements of n × c × h × w in the order n × h × w × c, copied if they lie otherwise.
-    fn as_channels_last(&self) -> Result<Cow<'_, [f32]>> {
+    pub fn as_channels_last(&self) -> Result<Cow<'_, [f32]>> {
         let sizes = self.sizes()?;
         let [images, channels, height, width] = sizes;
-        let strides: [usize; 4] = self.dimensions(aoti_torch_get_strides)?;
+        let strides: [usize; 4] = exactly(self.dimensions(aoti_torch_get_strides)?)?;
         let data = self.data()?;
         let dense = channels_last(sizes);
         let is_dense = (0..4).all(|i| sizes[i] <= 1 || strides[i] == dense[i]);
@@ -255,7 +133,7 @@ impl Handle {
 }
 
 /// Strides of n × c × h × w where a pixel's channels lie side by side.
-fn channels_last([_, channels, height, width]: [usize; 4]) -> [usize; 4] {
+pub fn channels_last([_, channels, height, width]: [usize; 4]) -> [usize; 4] {
     [height * width * channels, 1, width * channels, channels]
 }
 
@@ -272,6 +150,12 @@ unsafe fn elements<'a>(data: *const f32, count: usize) -> &'a [f32] {
     }
 }
 
+/// So many numbers.
+fn exactly<const N: usize>(numbers: Vec<usize>) -> Result<[usize; N]> {
+    <[usize; N]>::try_from(numbers)
+        .map_err(|n| anyhow!("a tensor of {} dimensions where {N} are expected", n.len()))
+}
+
 fn succeeded(status: i32) -> Result<()> {
     if status != 0 {
         bail!("libtorch does not tell what a tensor holds, or has no memory for one");
@@ -280,25 +164,6 @@ fn succeeded(status: i32) -> Result<()> {
 }
 
 unsafe extern "C" {
-    fn aoti_torch_library_init_def(
-        space: *const c_char,
-        file: *const c_char,
-        line: u32,
-        to: *mut *mut c_void,
-    ) -> i32;
-    fn aoti_torch_library_init_impl(
-        space: *const c_char,
-        key: *const c_char,
-        file: *const c_char,
-        line: u32,
-        to: *mut *mut c_void,
-    ) -> i32;
-    fn aoti_torch_library_def(library: *mut c_void, schema: *const c_char) -> i32;
-    fn aoti_torch_library_impl(
-        library: *mut c_void,
-        name: *const c_char,
-        kernel: extern "C" fn(*mut StackValue, u64, u64),
-    ) -> i32;
     fn aoti_torch_delete_tensor_object(tensor: *mut c_void) -> i32;
     fn aoti_torch_get_data_ptr(tensor: *mut c_void, to: *mut *mut c_void) -> i32;
     fn aoti_torch_get_device_type(tensor: *mut c_void, to: *mut i32) -> i32;
@@ -354,22 +219,5 @@ mod tests {
         let nothing = counting(size, channels_last(size));
         assert!(nothing.as_channels_last().unwrap().is_empty());
         assert!(nothing.values().unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_does_not_fit_together_is_refused() {
-        let plain = |size: [usize; 4]| {
-            let [_, b, c, d] = size;
-            counting(size, [b * c * d, c * d, d, 1])
-        };
-        let (images, weights) = (
-            plain([1, CHANNELS, 4, 4]),
-            plain([POINTS, 1, CHANNELS, CHANNELS]),
-        );
-        for (images, weights) in [(&images, &images), (&weights, &weights)] {
-            assert!(convolve(images, [weights, weights], None, false, 1).is_err());
-        }
-        // A bias has one dimension.
-        assert!(convolve(&images, [&weights, &weights], None, false, 1).is_err());
     }
 }
