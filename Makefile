@@ -6,7 +6,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test test-avx2 demo check deny fuzz zoo bench fashion-mnist clean
+.PHONY: help libtorch build test test-avx2 demo check deny fuzz zoo bench gpu-check fashion-mnist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,15 +65,15 @@ zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/i
 	$(if $(if $(ZOO),,$(FAMILIES)),,$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO))
 	$(if $(if $(FAMILIES),,$(ZOO)),,$(ZOO_PYTHON) tests/zoo/sweep.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(FAMILIES))
 
-# The zoo's Python where it was made; without torch the comparison says so and is skipped.
+# The zoo's Python where it was made; without torch these say so and are skipped.
 BENCH_PYTHON ?= $(or $(wildcard $(ZOO_PYTHON)),$(PYTHON))
 
-# What to time, of scoring and training; BENCH and BENCH_TRAINING are options of the two programs.
-BENCHES ?= scoring training
+# BENCH and GPU_CHECK are options of the two programs. CKAPRUNE names a program that is built already: no cargo is needed.
+bench: $(if $(CKAPRUNE),,build) ## Time scoring, evaluation and training beside eager PyTorch (an hour; benches/README.md)
+	$(BENCH_PYTHON) benches/bench.py --ckaprune $(or $(CKAPRUNE),$(TARGET)/release/ckaprune) $(BENCH)
 
-bench: build ## Time scoring and training beside eager PyTorch loops (benches/README.md)
-	$(if $(filter scoring,$(BENCHES)),$(BENCH_PYTHON) benches/compare.py --ckaprune $(TARGET)/release/ckaprune $(BENCH))
-	$(if $(filter training,$(BENCHES)),$(BENCH_PYTHON) benches/training.py --ckaprune $(TARGET)/release/ckaprune $(BENCH_TRAINING))
+gpu-check: $(if $(CKAPRUNE),,build) ## Check and time everything on a GPU (eight minutes; benches/README.md)
+	$(BENCH_PYTHON) benches/gpu.py --ckaprune $(or $(CKAPRUNE),$(TARGET)/release/ckaprune) $(GPU_CHECK)
 
 # A network with random weights; everything else is in the configuration.
 fashion-mnist: build $(TARGET)/zoo/installed ## Train ResNet-20 on Fashion-MNIST and prune it to half (an hour; needs Debian's dataset-fashion-mnist)

@@ -1,12 +1,11 @@
 """The eager networks, as their users define them, and their archives.
 
-    python networks.py NETWORK SIDE ARCHIVE [CHANNELS]     writes an archive with random weights
+    python networks.py NETWORK SIDE ARCHIVE [CHANNELS [SEED]]     writes an archive with random weights
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Dict
 
 import torch
 import torch.nn.functional as F
@@ -66,46 +65,39 @@ class CifarResNet(nn.Module):
         return self.linear(torch.flatten(self.avgpool(x), 1))
 
 
-def resnet50(channels: int = 3) -> nn.Module:
-    # The CIFAR networks do without torchvision.
-    from torchvision.models import resnet50
+def of_torchvision(name: str, **arguments) -> Callable[[int], nn.Module]:
+    def make(channels: int) -> nn.Module:
+        # The CIFAR networks do without torchvision.
+        from torchvision import models
 
-    if channels != 3:
-        raise ValueError("ResNet-50 takes images of 3 channels")
-    return resnet50(weights=None)
+        if channels != 3:
+            raise ValueError(f"{name} takes images of 3 channels")
+        return models.get_model(name, weights=None, **arguments)
 
-
-@dataclass(frozen=True)
-class Network:
-    # From the number of channels of its images.
-    make: Callable[[int], nn.Module]
-    # The linear layer whose input is the representation.
-    classifier: str
+    return make
 
 
-NETWORKS = {
-    "resnet20": Network(lambda channels: CifarResNet(3, channels), "linear"),
-    "resnet56": Network(lambda channels: CifarResNet(9, channels), "linear"),
-    "resnet50": Network(resnet50, "fc"),
+# Each from the number of channels of its images.
+NETWORKS: Dict[str, Callable[[int], nn.Module]] = {
+    "resnet20": lambda channels: CifarResNet(3, channels),
+    "resnet56": lambda channels: CifarResNet(9, channels),
+    "resnet18": of_torchvision("resnet18"),
+    "resnet50": of_torchvision("resnet50"),
+    "mobilenet_v2": of_torchvision("mobilenet_v2"),
+    "efficientnet_b0": of_torchvision("efficientnet_b0"),
+    # At the 1e-6 that training begins with, a block changes less than the rounding of float32.
+    "convnext_tiny": of_torchvision("convnext_tiny", layer_scale=0.5),
+    "regnet_y_400mf": of_torchvision("regnet_y_400mf"),
+    "vit_b_16": of_torchvision("vit_b_16"),
+    "swin_t": of_torchvision("swin_t"),
 }
 
 
 def load(name: str, archive: Path) -> nn.Module:
     """The eager network with the weights of a TorchScript archive, in evaluation mode."""
-    model = NETWORKS[name].make(3)
+    model = NETWORKS[name](3)
     model.load_state_dict(torch.jit.load(str(archive), map_location="cpu").state_dict(), strict=True)
     return model.eval()
-
-
-def removable_blocks(model: nn.Module) -> List[str]:
-    """Paths of the blocks that keep the shape, in the order in which they run."""
-
-    def keeps_shape(module: nn.Module) -> bool:
-        if isinstance(module, Block):
-            return isinstance(module.shortcut, nn.Identity)
-        return type(module).__name__ == "Bottleneck" and module.downsample is None
-
-    return [path for path, module in model.named_modules() if keeps_shape(module)]
 
 
 @torch.no_grad()
@@ -113,16 +105,19 @@ def settle_statistics(model: nn.Module, batch: torch.Tensor) -> None:
     """Batch-norm statistics of real activations, so that nothing vanishes or overflows with random weights."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
+    # The other layers stay in evaluation mode: dropout would have its part in the statistics.
+    model.eval()
     for norm in norms:
         norm.momentum = 1.0
-    model.train()(batch)
+        norm.train()
+    model(batch)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
 
 
-def write_archive(name: str, side: int, archive: Path, channels: int = 3) -> None:
-    torch.manual_seed(SEED)
-    model = NETWORKS[name].make(channels)
+def write_archive(name: str, side: int, archive: Path, channels: int = 3, seed: int = SEED) -> None:
+    torch.manual_seed(seed)
+    model = NETWORKS[name](channels)
     settle_statistics(model, torch.randn(8, channels, side, side))
     torch.jit.script(model.eval()).save(str(archive))
 

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 
 class Failed(Exception):
@@ -24,43 +25,66 @@ class Run:
     output: str
     # From before the process starts to after it has ended.
     wall: float
+    # Of the process and those that it waited for.
+    user: float
+    system: float
     peak_mib: float
 
     def document(self) -> dict:
         return json.loads(self.output)
 
 
-def run(*command) -> Run:
+def run(*command, timeout: Optional[float] = None) -> Run:
+    """Raises `Failed` where it does not exit with 0, or is still running after `timeout` seconds and so is killed."""
     # A child's peak memory begins with that of its parent, so this process imports nothing large (no torch, no numpy).
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         start = time.perf_counter()
         child = subprocess.Popen([str(c) for c in command], stdout=stdout, stderr=stderr)
-        _, status, usage = os.wait4(child.pid, 0)
+        late = threading.Event()
+        watch = threading.Timer(timeout or threading.TIMEOUT_MAX, lambda: (late.set(), child.kill()))
+        watch.daemon = True
+        watch.start()
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        finally:
+            watch.cancel()
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         for stream in (stdout, stderr):
             stream.seek(0)
+        if late.is_set():
+            raise Failed(child.returncode, f"stopped after {timeout:.0f} s")
         if child.returncode != 0:
             raise Failed(child.returncode, stderr.read().decode(errors="replace"))
-        return Run(stdout.read().decode(), wall, usage.ru_maxrss / 1024)
+        return Run(stdout.read().decode(), wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @dataclass(frozen=True)
 class Ckaprune:
     program: Path
+    device: str = "cpu"
+    timeout: Optional[float] = None
 
     def knows_race(self) -> bool:
         return "--race" in run(self.program, "score", "--help").output
 
+    def version(self) -> str:
+        return run(self.program, "--version").output.strip()
+
     def score(self, archive: Path, data: Path, mode: List[str], options: List[str]) -> Run:
-        """`mode` is `["--exact"]`, `["--race"]`, or nothing for a version that has only one way."""
-        # The eager loop runs on the CPU; a GPU beside it would be another comparison.
-        common = ["--device", "cpu", "--quiet", "--json"]
-        return run(self.program, "score", "--model", archive, "--data", data, *common, *options, *mode)
+        """`mode` is `["--exact"]` or `["--race"]`."""
+        return self.measure("score", archive, data, [*options, *mode])
+
+    def evaluate(self, archive: Path, data: Path, options: List[str]) -> Run:
+        """Without timing forward passes, which takes seconds of its own."""
+        return self.measure("eval", archive, data, ["--passes", "0", *options])
 
     def finetune(self, archive: Path, data: Path, output: Path, options: List[str]) -> Run:
-        common = ["--device", "cpu", "--quiet", "--json", "--output", output, "--force"]
-        return run(self.program, "finetune", "--model", archive, "--data", data, *common, *options)
+        return self.measure("finetune", archive, data, ["--output", str(output), "--force", *options])
+
+    def measure(self, command: str, archive: Path, data: Path, options: List[str]) -> Run:
+        common = ["--device", self.device, "--quiet", "--json"]
+        return run(self.program, command, "--model", archive, "--data", data, *common, *options, timeout=self.timeout)
 
     def remove(self, archive: Path, path: str, output: Path) -> None:
         run(self.program, "remove", "--model", archive, "--blocks", path, "--output", output, "--force", "--quiet")
