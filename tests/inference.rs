@@ -152,6 +152,8 @@ fn wide(body: &str) -> String {
     let network = Written::new(&class("Net", &body))
         .tensor("weight", &[16, 16, 3, 3])
         .tensor("narrow", &[4, 16, 3, 3])
+        .tensor("single", &[16, 1, 3, 3])
+        .tensor("point", &[24, 16, 1, 1])
         .network();
     let program = program(&network, &[16, 8, 8]);
     lowered(&network, &program, Kernels::Ours).0
@@ -160,8 +162,8 @@ fn wide(body: &str) -> String {
 #[test]
 fn the_operator_takes_in_an_addition_and_an_activation() {
     assert_snapshot!(wide("return torch.relu(torch.add(y, torch.relu_(z)))"), @"
-    v3 = ops.ckaprune.winograd(v0, weights[2], weights[3], v0, False, True, 1)
-    v5 = ops.ckaprune.winograd(v0, weights[0], weights[1], v3, True, True, 1)
+    v3 = ops.ckaprune.winograd(v0, weights[2], weights[3], v0, False, 1, 1, 1, 1, 1, 1)
+    v5 = ops.ckaprune.winograd(v0, weights[0], weights[1], v3, True, 1, 1, 1, 1, 1, 1)
     return v5
     ");
 }
@@ -169,7 +171,7 @@ fn the_operator_takes_in_an_addition_and_an_activation() {
 #[test]
 fn what_somebody_else_reads_as_well_is_not_taken_in() {
     assert_snapshot!(wide("return torch.add(torch.relu(y), y)"), @"
-    v1 = ops.ckaprune.winograd(v0, weights[0], weights[1], v0, False, False, 1)
+    v1 = ops.ckaprune.winograd(v0, weights[0], weights[1], v0, False, 0, 1, 1, 1, 1, 1)
     v3 = torch.relu(v1)
     v4 = torch.add_(v3, v1)
     return v4
@@ -199,26 +201,74 @@ fn an_operator_does_not_move_behind_what_writes_memory() {
         ",
     );
     assert!(text.contains("torch.mul_("), "{text}");
-    assert!(!text.contains("True, False"), "{text}");
+    assert!(!text.contains("True, 0"), "{text}");
 }
 
 #[test]
 fn sums_of_other_shapes_and_scales_are_not_taken_in() {
     let text = wide("return torch.add(y, torch.mean(x, [2, 3], True))");
-    assert!(!text.contains("True, False"), "{text}");
+    assert!(!text.contains("True, 0"), "{text}");
     let text = wide("return torch.add(y, x, alpha=2)");
-    assert!(!text.contains("True, False"), "{text}");
+    assert!(!text.contains("True, 0"), "{text}");
 }
 
 #[test]
 fn convolutions_that_the_operator_does_not_know_stay() {
     for convolution in [
         "torch.conv2d(x, w, None, [2, 2], [1, 1], [1, 1])",
-        "torch.conv2d(x, w, None, [1, 1], [1, 2], [1, 1])",
+        "torch.conv2d(x, w, None, [1, 2], [1, 1], [1, 1])",
+        "torch.conv2d(x, w, None, [1, 1], [3, 3], [1, 1])",
         "torch.conv2d(x, w, None, [1, 1], [2, 2], [2, 2])",
         "torch.conv2d(x, self.narrow, None, [1, 1], [1, 1], [1, 1])",
+        "torch.conv2d(x, self.single, None, [3, 3], [1, 1], [1, 1], 16)",
+        "torch.conv2d(x, self.point, None, [1, 1], [1, 1], [1, 1])",
     ] {
         let text = wide(&format!("return {convolution}"));
         assert!(!text.contains("ckaprune"), "{text}");
+    }
+}
+
+#[test]
+fn padding_and_activations_around_single_channels_and_pixels_are_taken_in() {
+    assert_snapshot!(wide("
+        padded = torch.pad(x, [0, 1, 0, 1], \"constant\", 0.)
+        each = torch.conv2d(padded, self.single, None, [2, 2], [0, 0], [1, 1], 16)
+        bounded = torch.hardtanh_(each, 0., 6.)
+        mixed = torch.conv2d(bounded, self.point, None, [1, 1], [0, 0], [1, 1])
+        return torch.silu(mixed)
+    "), @"");
+}
+
+#[test]
+fn padding_that_is_no_zeros_or_that_somebody_else_reads_stays() {
+    let convolution = "torch.conv2d(padded, self.single, None, [1, 1], [0, 0], [1, 1], 16)";
+    for padding in [
+        "torch.pad(x, [1, 1, 1, 1], \"constant\", 1.)",
+        "torch.pad(x, [1, 1, 1, 1], \"reflect\")",
+        "torch.pad(x, [3, 1, 1, 1])",
+        "torch.pad(x, [-1, 1, 1, 1])",
+    ] {
+        let text = wide(&format!(
+            "
+            padded = {padding}
+            return {convolution}
+            "
+        ));
+        assert!(text.contains("torch.pad("), "{text}");
+    }
+    let text = wide(&format!(
+        "
+        padded = torch.pad(x, [1, 1, 1, 1])
+        return torch.add(torch.mean({convolution}), padded)
+        "
+    ));
+    assert!(text.contains("torch.pad("), "{text}");
+}
+
+#[test]
+fn bounds_other_than_0_and_6_are_not_taken_in() {
+    for bounds in ["", ", -1., 1.", ", 0., 5."] {
+        let text = wide(&format!("return torch.hardtanh(y{bounds})"));
+        assert!(text.contains("torch.hardtanh"), "{text}");
     }
 }

@@ -180,13 +180,15 @@ impl<S: Simd> Product<'_, '_, S> {
         for (i, panel) in panels.iter_mut().enumerate() {
             *panel = &weights[i * inputs..][..inputs];
         }
+        // Places instead of iterators over pairs, which a compiler may leave as calls in code as long as this.
         let mut sums = [[[simd.splat_f32s(0.); VECTORS]; PANELS]; ROWS];
         for input in 0..inputs {
-            for (sums, row) in sums.iter_mut().zip(&rows) {
-                let factor = simd.splat_f32s(row[input]);
-                for (sums, panel) in sums.iter_mut().zip(&panels) {
-                    for (sum, weight) in sums.iter_mut().zip(&panel[input]) {
-                        *sum = simd.mul_add_f32s(factor, *weight, *sum);
+            for i in 0..ROWS {
+                let factor = simd.splat_f32s(rows[i][input]);
+                for j in 0..PANELS {
+                    for v in 0..VECTORS {
+                        sums[i][j][v] =
+                            simd.mul_add_f32s(factor, panels[j][input][v], sums[i][j][v]);
                     }
                 }
             }

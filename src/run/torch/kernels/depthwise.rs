@@ -109,23 +109,24 @@ impl<S: Simd, const STRIDE: usize, const COLUMNS: usize> Filter<'_, S, STRIDE, C
         channel: usize,
     ) {
         let (simd, channels) = (self.sink.simd, self.convolution.shape.inputs);
+        // Places instead of iterators over pairs, which a compiler leaves as calls in code as long as this.
         let zeros = [simd.splat_f32s(0.); VECTORS];
         let mut sums = [zeros; COLUMNS];
-        for (row, pixels) in strip.pixels.iter().enumerate() {
+        for row in 0..KERNEL {
             let mut taps = [zeros; KERNEL];
-            for (column, taps) in taps.iter_mut().enumerate() {
+            for column in 0..KERNEL {
                 let place = (row * KERNEL + column) * channels + channel;
-                *taps = load_all::<S, VECTORS>(simd, self.convolution.weights, place);
+                taps[column] = load_all::<S, VECTORS>(simd, self.convolution.weights, place);
             }
             let mut values = [zeros; WINDOW];
-            for (values, pixel) in values.iter_mut().zip(pixels) {
-                *values = load_all::<S, VECTORS>(simd, pixel, channel);
+            for column in 0..WINDOW {
+                values[column] = load_all::<S, VECTORS>(simd, strip.pixels[row][column], channel);
             }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                for (j, taps) in taps.iter().enumerate() {
-                    let values = &values[i * STRIDE + j];
-                    for (sum, (value, tap)) in sums.iter_mut().zip(values.iter().zip(taps)) {
-                        *sum = simd.mul_add_f32s(*value, *tap, *sum);
+            for i in 0..COLUMNS {
+                for j in 0..KERNEL {
+                    for v in 0..VECTORS {
+                        sums[i][v] =
+                            simd.mul_add_f32s(values[i * STRIDE + j][v], taps[j][v], sums[i][v]);
                     }
                 }
             }
