@@ -262,12 +262,14 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for (row, values) in rows.iter_mut().enumerate() {
                 *values = &windows[row * inputs..][..inputs];
             }
+            // Places instead of iterators over pairs, which a compiler may leave as calls in code as long as this.
             let mut sums = [[simd.splat_f32s(0.); VECTORS]; ROWS];
-            for (input, weights) in weights.chunks_exact(VECTORS).enumerate() {
-                for (sums, row) in sums.iter_mut().zip(&rows) {
-                    let factor = simd.splat_f32s(row[input]);
-                    for (sum, weights) in sums.iter_mut().zip(weights) {
-                        *sum = simd.mul_add_f32s(factor, *weights, *sum);
+            for input in 0..inputs {
+                for row in 0..ROWS {
+                    let factor = simd.splat_f32s(rows[row][input]);
+                    for i in 0..VECTORS {
+                        let weight = weights[input * VECTORS + i];
+                        sums[row][i] = simd.mul_add_f32s(factor, weight, sums[row][i]);
                     }
                 }
             }
