@@ -236,7 +236,11 @@ fn padding_and_activations_around_single_channels_and_pixels_are_taken_in() {
         bounded = torch.hardtanh_(each, 0., 6.)
         mixed = torch.conv2d(bounded, self.point, None, [1, 1], [0, 0], [1, 1])
         return torch.silu(mixed)
-    "), @"");
+    "), @"
+    v5 = ops.ckaprune.depthwise(v0, weights[0], weights[1], v0, False, 2, 2, 0, 0, 1, 1)
+    v7 = ops.ckaprune.dense(v5, weights[2], weights[3], v5, False, 4, 1, 0, 0, 0, 0)
+    return v7
+    ");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub fn fold(network: &Network, program: &Program, code: &mut Code, kernels: Kern
         };
         if let Some(mut call) = call {
             layer.kernel = Some(call.kernel);
-            if let Some(padding) = call.absorb_padding(program, code, i) {
+            if let Some(padding) = call.absorb_padding(code, i) {
                 remove(&mut code.statements[padding]);
             }
             call.write(&mut code.statements[i], [next(), next()]);

@@ -2,7 +2,7 @@
 
 use super::Kernel;
 use super::activation::float;
-use crate::program::{Argument, Code, Network, Op, Operand, Program, Statement, ValueId};
+use crate::program::{Argument, Code, Network, Op, Operand, Program, Statement};
 
 /// Channels are divided into groups of this size. Convolutions to fewer channels are left to libtorch, and so are those
 /// by [`Kernel::Winograd`] that do not divide so.
@@ -105,13 +105,8 @@ impl Call {
 
     /// Lets the convolution at `place` pad with zeros itself, where a statement does so in front of it for nobody else:
     /// the place of that statement, which is not needed any more.
-    pub fn absorb_padding(
-        &mut self,
-        program: &Program,
-        code: &mut Code,
-        place: usize,
-    ) -> Option<usize> {
-        let (padding, zeros) = padding_in_front(program, code, place)?;
+    pub fn absorb_padding(&mut self, code: &mut Code, place: usize) -> Option<usize> {
+        let (padding, zeros) = padding_in_front(code, place)?;
         if !self.pad(zeros) {
             return None;
         }
@@ -140,18 +135,18 @@ impl Call {
 
 /// The statement that pads the images of the one at `place` with zeros and is read by nobody else, and how many zeros
 /// there are at the top, left, bottom, and right.
-fn padding_in_front(program: &Program, code: &Code, place: usize) -> Option<(usize, [i64; 4])> {
+fn padding_in_front(code: &Code, place: usize) -> Option<(usize, [i64; 4])> {
     let Operand::Value(images) = code.statements[place].args[0].value else {
         return None;
     };
     let front = &code.statements[..place];
     let padding = front.iter().rposition(|s| s.outputs[..] == [images])?;
     let statement = &front[padding];
-    let family = |v: ValueId| program.value(v).root == program.value(images).root;
-    let readers = code.statements.iter().filter(|s| s.reads().any(family));
+    let reads = |s: &&Statement| s.reads().any(|v| v == images);
+    let readers = code.statements.iter().filter(reads);
     // The convolution moves in front of what stands between them, which must not write what it reads.
     let is_free = front[padding + 1..].iter().all(|s| !s.impure);
-    if readers.count() != 1 || family(code.output) || !is_free || !pads_with_zeros(statement) {
+    if readers.count() != 1 || code.output == images || !is_free || !pads_with_zeros(statement) {
         return None;
     }
     match statement.arg(1, "pad")?.ints()?[..] {
@@ -166,7 +161,7 @@ fn pads_with_zeros(statement: &Statement) -> bool {
         Some("constant_pad_nd") => 2,
         Some("pad") => match statement.arg(2, "mode") {
             None => 3,
-            Some(Operand::Literal(mode)) if mode == "\"constant\"" => 3,
+            Some(Operand::Literal(mode)) if mode.trim_matches(['"', '\'']) == "constant" => 3,
             Some(_) => return false,
         },
         _ => return false,
