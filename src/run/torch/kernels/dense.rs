@@ -196,6 +196,10 @@ impl<S: Simd> Product<'_, '_, S> {
         self.put(sums, row, panel);
     }
 
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators over arrays that lie in registers may move them to memory"
+    )]
     #[inline(always)]
     fn put<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
         &mut self,
@@ -206,12 +210,11 @@ impl<S: Simd> Product<'_, '_, S> {
         let mut place = (self.begin + row) * self.outputs;
         let first = first_channel(panel, self.outputs);
         let end = first_channel(panel + PANELS - 1, self.outputs) + CHANNELS;
-        for sums in sums {
-            for (i, sums) in sums.into_iter().enumerate() {
-                let panel = first_channel(panel + i, self.outputs);
-                for (i, sum) in sums.into_iter().enumerate() {
-                    let channel = panel + i * S::F32_LANES;
-                    self.sink.put(sum, channel, place + channel);
+        for i in 0..ROWS {
+            for j in 0..PANELS {
+                for v in 0..VECTORS {
+                    let channel = first_channel(panel + j, self.outputs) + v * S::F32_LANES;
+                    self.sink.put(sums[i][j][v], channel, place + channel);
                 }
             }
             self.sink.bend(place + first, end - first);

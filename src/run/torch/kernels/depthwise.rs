@@ -102,6 +102,10 @@ impl<S: Simd, const STRIDE: usize, const COLUMNS: usize> Filter<'_, S, STRIDE, C
     }
 
     /// So many vectors of channels of a strip.
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators over arrays that lie in registers may move them to memory"
+    )]
     #[inline(always)]
     fn tile<const KERNEL: usize, const WINDOW: usize, const VECTORS: usize>(
         &mut self,
@@ -109,7 +113,6 @@ impl<S: Simd, const STRIDE: usize, const COLUMNS: usize> Filter<'_, S, STRIDE, C
         channel: usize,
     ) {
         let (simd, channels) = (self.sink.simd, self.convolution.shape.inputs);
-        // Places instead of iterators over pairs, which a compiler leaves as calls in code as long as this.
         let zeros = [simd.splat_f32s(0.); VECTORS];
         let mut sums = [zeros; COLUMNS];
         for row in 0..KERNEL {
@@ -131,12 +134,12 @@ impl<S: Simd, const STRIDE: usize, const COLUMNS: usize> Filter<'_, S, STRIDE, C
                 }
             }
         }
-        for (i, sums) in sums.into_iter().enumerate() {
+        for i in 0..COLUMNS {
             if i < strip.count {
-                for (j, sum) in sums.into_iter().enumerate() {
-                    let channel = channel + j * S::F32_LANES;
-                    self.sink
-                        .put(sum, channel, strip.place + i * channels + channel);
+                for v in 0..VECTORS {
+                    let channel = channel + v * S::F32_LANES;
+                    let place = strip.place + i * channels + channel;
+                    self.sink.put(sums[i][v], channel, place);
                 }
             }
         }

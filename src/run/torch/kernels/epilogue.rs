@@ -86,7 +86,7 @@ fn bent<S: Simd>(simd: S, value: S::f32s, activation: Activation) -> S::f32s {
         }
         Activation::Silu => {
             let one = simd.splat_f32s(1.);
-            let power = exponential(simd, simd.neg_f32s(value));
+            let power = exponential(simd, simd.sub_f32s(simd.splat_f32s(0.), value));
             simd.div_f32s(value, simd.add_f32s(one, power))
         }
         Activation::None | Activation::Relu | Activation::Relu6 => value,
