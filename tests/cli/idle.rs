@@ -88,6 +88,7 @@ const READ: &[&str] = &[
     "passes",
     "attacks",
     "corruptions",
+    "as-written",
     "severities",
     "ood",
     "predictions",

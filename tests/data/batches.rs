@@ -67,6 +67,15 @@ fn batches_come_in_order_and_the_last_one_is_short() {
 }
 
 #[test]
+fn a_size_that_suits_is_taken_where_nobody_named_one() {
+    let named = Loader::new(size(4), Transform::default());
+    assert_eq!(named.suiting(size(32)).batch_size(), size(4));
+    let unnamed = Loader::new(None, Transform::default());
+    assert_eq!(unnamed.batch_size(), size(128));
+    assert_eq!(unnamed.suiting(size(32)).batch_size(), size(32));
+}
+
+#[test]
 fn bytes_and_floats_are_normalised_alike_by_channel() {
     let dir = tempdir().unwrap();
     let normalisation = Normalisation::new(vec![0.5, 0.25, 0.0], vec![0.5, 0.25, 2.0]).unwrap();

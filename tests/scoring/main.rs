@@ -19,7 +19,7 @@ use ckaprune::report::progress::Progress;
 use ckaprune::run::inference::{Kernels, Layer};
 use ckaprune::run::segments::{Form, Pieces};
 use ckaprune::run::torch::Model;
-use ckaprune::run::torch::kernels::is_quick;
+use ckaprune::run::torch::kernels::quickest;
 use ckaprune::score::criteria::Score;
 use ckaprune::score::{
     Against, Ended, Engine, Job, Reuse, Scoring, Tally, ranking, representation,
@@ -228,7 +228,12 @@ fn scores_by_our_own_convolutions_are_those_of_libtorch() {
         .iter()
         .filter(is_ours)
         .count();
-    assert_eq!(ours, if is_quick() { 20 } else { 0 });
+    let expected = match quickest()[0] {
+        Kernels::Ours => 20,
+        Kernels::Winograd => 18,
+        Kernels::Libtorch => 0,
+    };
+    assert_eq!(ours, expected);
     assert_scores_are_those_of_removal("demo", &archive, input);
 }
 

@@ -21,11 +21,8 @@ pub fn fold(network: &Network, program: &Program, code: &mut Code, kernels: Kern
             code.statements[i].outputs = std::mem::take(&mut code.statements[reader].outputs);
             remove(&mut code.statements[reader]);
         }
-        let call = match kernels {
-            Kernels::Ours => ours::call(network, program, &code.statements[i]),
-            Kernels::Libtorch => None,
-        };
-        if let Some(mut call) = call {
+        let call = ours::call(network, program, &code.statements[i]);
+        if let Some(mut call) = call.filter(|call| kernels.have(call.kernel)) {
             layer.kernel = Some(call.kernel);
             if let Some(padding) = call.absorb_padding(code, i) {
                 remove(&mut code.statements[padding]);

@@ -223,7 +223,12 @@ impl Model {
         if self.execution.as_written || interface.batch.is_some() {
             return ClassScores::default();
         }
-        let sets = kernel_sets(&self.analysis, interface.element, self.device());
+        let mut sets = kernel_sets(&self.analysis, interface.element, self.device());
+        // Without optimisation kernels of ours are slower than any of libtorch's. Scoring has them all the same, so that
+        // tests see them.
+        if cfg!(debug_assertions) {
+            sets = &sets[sets.len().saturating_sub(1)..];
+        }
         ClassScores::of(&self.analysis, sets)
     }
 

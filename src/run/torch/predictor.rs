@@ -53,9 +53,7 @@ pub fn kernel_sets(analysis: &Analysis, element: Dtype, device: Device) -> &'sta
     let writes_attributes = statements.any(|s| matches!(s.op, Op::SetAttribute { .. }));
     match element {
         _ if writes_attributes => &[],
-        Dtype::Float32 if device == Device::Cpu && kernels::is_quick() => {
-            &[Kernels::Ours, Kernels::Libtorch]
-        }
+        Dtype::Float32 if device == Device::Cpu => kernels::quickest(),
         Dtype::Float32 | Dtype::Float64 => &[Kernels::Libtorch],
         // Folded weights of half precision would be rounded once more.
         _ => &[],

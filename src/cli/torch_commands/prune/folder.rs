@@ -87,6 +87,7 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
     let more = [
         ("model", json!(fingerprint(network.archive())?)),
         ("batch-size", json!(data.batch_size)),
+        ("as-written", json!(network.is_as_written())),
         ("race", json!(options.scoring.races(RACES))),
         ("criterion", json!(options.scoring.criterion)),
         ("criterion-seed", json!(options.scoring.criterion_seed)),
@@ -100,13 +101,10 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ("pretrain-lr", json!(options.pretrain_lr)),
     ];
     // Which iteration is exported may change from start to start, but not which images are trained on.
-    let form = network
-        .is_as_written()
-        .then_some(("as-written", json!(true)));
     let picks = sets_images_aside(options).then(|| ("pick", json!(options.pick.to_string())));
     let scoring = scoring_settings(model, data, *search, selection, network.analysis())?;
     Ok(scoring
-        .and(more.into_iter().chain(form).chain(picks).collect())
+        .and(more.into_iter().chain(picks).collect())
         .and(training.settings()))
 }
 

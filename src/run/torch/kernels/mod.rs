@@ -18,8 +18,8 @@ use pulp::Simd;
 pub use epilogue::Epilogue;
 use epilogue::Sink;
 
-use crate::run::inference::Kernel;
 pub use crate::run::inference::{Activation, CHANNELS};
+use crate::run::inference::{Kernel, Kernels};
 
 /// Rows and columns of zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,10 +177,16 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Whether this machine has the vector instructions that these need to be quick.
+/// The sets of kernels for this machine, the quickest first.
 #[must_use]
-pub fn is_quick() -> bool {
-    !matches!(instructions(), pulp::Arch::Scalar)
+pub fn quickest() -> &'static [Kernels] {
+    match instructions() {
+        pulp::Arch::Scalar => &[Kernels::Libtorch],
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(_) => &[Kernels::Ours, Kernels::Libtorch],
+        // With vectors of eight numbers libtorch's own products of matrices are quicker.
+        _ => &[Kernels::Winograd, Kernels::Libtorch],
+    }
 }
 
 /// The vector instructions in use: the best of this machine, unless libtorch is told to do without them.
