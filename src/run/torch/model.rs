@@ -219,8 +219,10 @@ impl Model {
     }
 
     fn quick_forms(&self, interface: &Interface) -> ClassScores {
-        // Filled up and divided batches are for a network of such alone.
-        if self.execution.as_written || interface.batch.is_some() {
+        // What is quantised on the way depends on all of a batch, and rounding may take it a step further; batches of a
+        // fixed size cannot be divided.
+        let depends_on_batch = interface.quantised || interface.batch.is_some();
+        if self.execution.as_written || depends_on_batch {
             return ClassScores::default();
         }
         let mut sets = kernel_sets(&self.analysis, interface.element, self.device());
