@@ -12,10 +12,12 @@ use ckaprune::cli::options::with_config;
 use ckaprune::report::progress::say;
 use ckaprune::run::export::survive_size_limits;
 use ckaprune::run::interrupt;
+use ckaprune::run::memory::keep_freed;
 
 const MISSED: u8 = 1;
 
 fn main() -> ExitCode {
+    keep_freed();
     survive_size_limits();
     interrupt::watch();
     let typed: Vec<OsString> = std::env::args_os().collect();

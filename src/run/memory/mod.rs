@@ -1,11 +1,13 @@
 //! Amounts of memory: as users write them, and as the machine has them.
 
+mod allocator;
 mod footprint;
 mod room;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use allocator::{keep_freed, return_freed};
 pub use footprint::{Footprint, Work};
 
 /// A number of bytes: `512MB`, `2GB`, `1.5GiB`, or plain bytes.

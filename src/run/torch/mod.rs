@@ -1,6 +1,5 @@
 //! Everything that touches libtorch's script modules: load, run, train mode, read and write tensors.
 
-mod allocator;
 mod batches;
 mod devices;
 pub mod kernels;

@@ -1,7 +1,6 @@
 //! The memory that work takes at its highest.
 
-use super::allocator::return_freed;
-use crate::run::memory::own;
+use crate::run::memory::{own, return_freed};
 
 /// The main memory that this process takes beyond what it had when this began, at its highest.
 #[derive(Debug)]
