@@ -59,6 +59,16 @@ impl<'a> Emitter<'a> {
         Emitter { network, program }
     }
 
+    #[must_use]
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    #[must_use]
+    pub fn program(&self) -> &'a Program {
+        self.program
+    }
+
     /// The code of a span, as far as its output needs it.
     #[must_use]
     pub fn code(&self, span: &Span) -> Code {

@@ -4,7 +4,7 @@ use super::inference::{Kernels, Layer};
 use super::segments::{Form, Method, Methods};
 use crate::blocks::analysis::Analysis;
 use crate::program::ast::Function;
-use crate::program::{Network, Operand, Span, tensor_list_method};
+use crate::program::{Emitter, Network, Operand, Span, tensor_list_method};
 
 /// Name of the method that gives the tensors which the layers of all forms are made of.
 pub const SOURCES: &str = "ckaprune_sources";
@@ -45,11 +45,12 @@ impl ClassScores {
             statements: 0..program.statements.len(),
             without: Vec::new(),
         };
+        let emitter = Emitter::new(&analysis.network, &program);
         let mut all = ClassScores::default();
         for (number, set) in sets.iter().enumerate() {
             let mut methods = Methods::default();
             let (name, form) = (format!("scores_{number}"), Form::Inference(*set));
-            let method = methods.write(&analysis.network, &program, &name, &span, form);
+            let method = methods.write(emitter, &name, &span, form);
             let sources = methods.layers.iter().flat_map(Layer::sources);
             for source in sources {
                 if !all.sources.contains(source) {

@@ -162,15 +162,8 @@ pub(super) struct Methods {
 
 impl Methods {
     /// Writes a span as a method.
-    pub fn write(
-        &mut self,
-        network: &Network,
-        program: &Program,
-        name: &str,
-        span: &Span,
-        form: Form,
-    ) -> Method {
-        let emitter = Emitter::new(network, program);
+    pub fn write(&mut self, emitter: Emitter, name: &str, span: &Span, form: Form) -> Method {
+        let (network, program) = (emitter.network(), emitter.program());
         let name = format!("{PREFIX}{name}");
         let mut code = emitter.code(span);
         let mut layers = Vec::new();
@@ -274,8 +267,8 @@ impl Writer<'_> {
     }
 
     fn write(&mut self, name: &str, span: &Span, form: Form) -> Method {
-        self.methods
-            .write(self.network, self.program, name, span, form)
+        let emitter = Emitter::new(self.network, self.program);
+        self.methods.write(emitter, name, span, form)
     }
 }
 

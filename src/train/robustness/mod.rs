@@ -10,6 +10,8 @@ mod ood;
 mod result;
 mod table;
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use rayon::prelude::*;
@@ -80,12 +82,7 @@ pub fn measure(
     let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
     let first = first.context("no images to measure on")?;
     let predictor = module.predictor(&module.images(&first.images)?)?;
-    // An attack runs all cores on each operator, and so the network as it is written.
-    let suits = match protocol.attacks.is_empty() {
-        true => predictor.batch(),
-        false => module.batch_together(),
-    };
-    let images = images.suiting(suits);
+    let images = images.suiting(batch_size(&predictor, protocol));
     for batch in images.batches(0)? {
         let batch = batch?;
         let given = batch.labels.as_deref().unwrap_or_default();
@@ -140,6 +137,14 @@ pub fn measure(
         rows: conditions.into_iter().zip(records).map(predicted).collect(),
     };
     Ok((robustness, predictions))
+}
+
+/// Images that are best given at once. An attack runs all cores on each operator, and so the network as it is written.
+fn batch_size(predictor: &Predictor, protocol: &Protocol) -> NonZeroUsize {
+    match protocol.attacks.is_empty() {
+        true => predictor.batch(),
+        false => predictor.module().batch_together(),
+    }
 }
 
 /// Where images are attacked and corrupted.
