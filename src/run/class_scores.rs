@@ -1,6 +1,6 @@
 //! The way from images to class scores as one method, in forms that are quicker than the network as it is written.
 
-use super::inference::{Kernels, Layer};
+use super::inference::{Kernels, Layer, sources};
 use super::segments::{Form, Method, Methods};
 use crate::blocks::analysis::Analysis;
 use crate::program::ast::Function;
@@ -51,18 +51,13 @@ impl ClassScores {
             let mut methods = Methods::default();
             let (name, form) = (format!("scores_{number}"), Form::Inference(*set));
             let method = methods.write(emitter, &name, &span, form);
-            let sources = methods.layers.iter().flat_map(Layer::sources);
-            for source in sources {
-                if !all.sources.contains(source) {
-                    all.sources.push(source.clone());
-                }
-            }
             all.functions.extend(methods.functions);
             all.forms.push(QuickForm {
                 method,
                 layers: methods.layers,
             });
         }
+        all.sources = sources(all.forms.iter().flat_map(|form| &form.layers));
         all
     }
 

@@ -116,13 +116,7 @@ impl Pieces {
     /// The tensors of the archive that the layers are made of, each once.
     #[must_use]
     pub fn sources(&self) -> Vec<Operand> {
-        let mut sources: Vec<Operand> = Vec::new();
-        for source in self.layers.iter().flat_map(Layer::sources) {
-            if !sources.contains(source) {
-                sources.push(source.clone());
-            }
-        }
-        sources
+        inference::sources(&self.layers)
     }
 
     /// The archive with the methods of the pieces, and [`TENSOR_LIST`] for their [`sources`](Self::sources).

@@ -88,6 +88,17 @@ impl Layer {
     }
 }
 
+/// The tensors of the archive that layers are made of, each once.
+pub fn sources<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<Operand> {
+    let mut sources: Vec<Operand> = Vec::new();
+    for source in layers.into_iter().flat_map(Layer::sources) {
+        if !sources.contains(source) {
+            sources.push(source.clone());
+        }
+    }
+    sources
+}
+
 /// Brings code into its inference form. The tensors of its layers, weight and bias in turn where there is a bias, are
 /// what [`WEIGHTS`] has to hold.
 pub fn lower(

@@ -35,9 +35,7 @@ pub use devices::{DeviceChoice, free_gpu_memory, has_bfloat16, pci_bus_id};
 pub use layers::PreparedLayers;
 pub use model::{Execution, Model};
 pub use peak::Peak;
-pub use predictor::{
-    FEWEST_IMAGES, FIRST_LOOK, Predictor, images_at_once, images_together, kernel_sets,
-};
+pub use predictor::{FIRST_LOOK, Predictor, images_at_once, images_together, kernel_sets};
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
 pub use workers::Workers;
 

@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use tch::{Device, TchError, Tensor};
 
 use super::kernels;
 use super::{Module, PreparedLayers, Workers, channels_last, explain, to_array};
 use crate::blocks::analysis::Analysis;
+use crate::data::Images;
 use crate::program::Op;
 use crate::program::dtype::Dtype;
 use crate::run::class_scores::{ClassScores, QuickForm};
@@ -17,7 +18,7 @@ use crate::run::inference::Kernels;
 /// Bytes of the largest tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
 /// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1.
-pub const FEWEST_IMAGES: usize = 16;
+const FEWEST_IMAGES: usize = 16;
 /// More gain nothing.
 const MOST_IMAGES: usize = 32;
 
@@ -132,6 +133,16 @@ impl Module {
         self.together
     }
 
+    /// The same, checked on the first of these images.
+    ///
+    /// # Errors
+    /// If there are none, or the network cannot run.
+    pub fn predictor_for(&self, images: &Images) -> Result<Predictor<'_>> {
+        let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
+        let first = first.context("no images to ask the network for")?;
+        self.predictor(&self.images(&first.images)?)
+    }
+
     fn ready<'a>(&self, quick: &'a Quick, form: &'a QuickForm) -> Result<Ready<'a>> {
         let scores = &quick.scores;
         let tensors = self.sources()?;
@@ -211,7 +222,7 @@ impl Predictor<'_> {
     fn divided(&self, quick: &Ready, images: &Tensor) -> Result<Tensor> {
         let all = images.size().first().copied().unwrap_or_default() as usize;
         let workers = quick.workers.count();
-        if workers == 1 && self.module.device != Device::Cpu {
+        if self.module.device != Device::Cpu {
             return self.module.run_quick(quick, images);
         }
         let share = all.div_ceil(workers).clamp(1, quick.at_once);

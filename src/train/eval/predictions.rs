@@ -9,7 +9,7 @@ use super::{Metrics, check_scores};
 use crate::data::{Images, ahead};
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::torch::{FIRST_LOOK, Module, to_array};
+use crate::run::torch::{Module, to_array};
 
 /// What a network says of images; one entry an image in every list, but that images without labels have no labels,
 /// ranks and losses.
@@ -149,10 +149,10 @@ pub fn predict(
     what: &str,
 ) -> Result<Predictions> {
     let mut found = Predictions::default();
-    let Some(first) = images.in_batches_of(FIRST_LOOK).first_batch()? else {
+    if images.is_empty() {
         return Ok(found);
-    };
-    let predictor = module.predictor(&module.images(&first.images)?)?;
+    }
+    let predictor = module.predictor_for(images)?;
     let bar = progress.bar(what, images.len());
     ahead(images.suiting(predictor.batch()).batches(0)?, |batches| {
         for batch in batches {

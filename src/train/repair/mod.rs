@@ -8,14 +8,14 @@ mod normalisation;
 
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Kind, TchError, Tensor};
 
 use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::torch::{FIRST_LOOK, Model, Module, explain};
+use crate::run::torch::{Model, Module, explain};
 
 /// Part of the calibration images that decides whether a repair is kept; the others are repaired on.
 const HELD_BACK: f64 = 0.2;
@@ -161,9 +161,7 @@ impl<'a> Repairer<'a> {
 
     /// Log-probabilities of the images held back.
     fn answers(&self, module: &Module) -> Result<Tensor> {
-        let first = self.held_back.in_batches_of(FIRST_LOOK).first_batch()?;
-        let first = first.context("no images held back")?;
-        let predictor = module.predictor(&module.images(&first.images)?)?;
+        let predictor = module.predictor_for(&self.held_back)?;
         let mut answers = Vec::new();
         for batch in self.held_back.suiting(predictor.batch()).batches(0)? {
             let scores = predictor.scores(&module.images(&batch?.images)?)?;

@@ -19,7 +19,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::data::{Batch, Images, Loader, Part};
 use crate::report::progress::{Bar, Progress};
-use crate::run::torch::{self, FIRST_LOOK, Module, Predictor, explain};
+use crate::run::torch::{self, Module, Predictor, explain};
 use crate::train::eval::{check_scores, unlabelled};
 
 pub use attacks::Attack;
@@ -79,9 +79,7 @@ pub fn measure(
     let mut records = vec![Record::default(); conditions.len()];
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     let bar = progress.bar("robustness", part.len() * (1 + conditions.len()));
-    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
-    let first = first.context("no images to measure on")?;
-    let predictor = module.predictor(&module.images(&first.images)?)?;
+    let predictor = module.predictor_for(images)?;
     let images = images.suiting(batch_size(&predictor, protocol));
     for batch in images.batches(0)? {
         let batch = batch?;
