@@ -643,6 +643,51 @@ fn no_cut_lies_before_a_pending_write_into_a_view() {
 }
 
 #[test]
+fn a_size_that_the_tensor_tells_by_itself_is_in_the_way_of_no_cut() {
+    let net = forward(
+        "
+        n = torch.size(x, 0)
+        y = torch.relu(x)
+        z = torch.neg(y)
+        return torch.reshape(z, [n, -1])
+        ",
+    );
+    assert_cuts(
+        net,
+        "
+        ----
+        v0 = torch.size(v1, 0)
+        ----
+        v2 = torch.relu(v1)
+        ----
+        v3 = torch.neg(v2)
+        ----
+        v4 = torch.reshape(v3, [v0, -1])
+        ----
+        return v4
+        ",
+    );
+}
+
+/// The first dimension of what is given on is no longer the batch there.
+#[test]
+fn a_size_that_the_tensor_does_not_tell_is_in_the_way() {
+    let net = forward(
+        "
+        n = torch.size(x, 0)
+        y = torch.permute(x, [1, 0, 2, 3])
+        return torch.add(y, n)
+        ",
+    );
+    let marked = cut_program(net);
+    let (before, _) = marked.split_once("torch.add").unwrap();
+    assert!(
+        !before.split_once("permute").unwrap().1.contains("----"),
+        "{marked}"
+    );
+}
+
+#[test]
 fn no_cut_lies_where_only_a_number_is_live() {
     let net = forward("n = torch.size(x, 0)\nreturn torch.zeros([n, 4])");
     let marked = cut_program(net);

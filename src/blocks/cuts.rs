@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::program::{Program, ValueId};
 
-/// A place between two statements where exactly one value is live, and that value is a tensor.
+/// A place between two statements where exactly one value is live, and that value is a tensor. Sizes that it tells by
+/// itself do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The statement in front of which the cut lies.
@@ -77,10 +78,12 @@ pub fn cuts(program: &Program) -> Vec<Cut> {
     let mut found = Vec::new();
     for position in 0..=program.statements.len() {
         live.retain(|v| lifetimes.read_from(*v, position));
-        if let (1, Some(&value)) = (live.len(), live.iter().next())
-            && program.is_tensor(value)
-        {
-            found.push(Cut { position, value });
+        let mut tensors = live.iter().filter(|v| program.is_tensor(**v));
+        if let (Some(&value), None) = (tensors.next(), tensors.next()) {
+            let is_told = |v: &ValueId| *v == value || program.size_told_by(value, *v).is_some();
+            if live.iter().all(is_told) {
+                found.push(Cut { position, value });
+            }
         }
         if let Some(statement) = program.statements.get(position) {
             live.extend(&statement.outputs);

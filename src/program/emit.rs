@@ -1,6 +1,6 @@
 //! Parts of the flat program as TorchScript methods of the root class.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::ast::{Arg, Assign, CallId, Expr, Function, Param, Stmt};
@@ -73,11 +73,29 @@ impl<'a> Emitter<'a> {
     #[must_use]
     pub fn code(&self, span: &Span) -> Code {
         let output = span.stand_in(span.output);
+        let needed = self.needed(span, HashSet::from([output]));
         Code {
             input: span.input,
             output,
-            statements: self.needed(span, HashSet::from([output])),
+            statements: self
+                .sizes_from_outside(span, &needed)
+                .chain(needed)
+                .collect(),
         }
+    }
+
+    /// Statements that tell sizes which were computed in front of the span.
+    fn sizes_from_outside(
+        &self,
+        span: &Span,
+        statements: &[Statement],
+    ) -> impl Iterator<Item = Statement> + use<'_> {
+        let made: HashSet<ValueId> = statements.iter().flat_map(|s| s.outputs.clone()).collect();
+        let read: BTreeSet<ValueId> = statements.iter().flat_map(Statement::reads).collect();
+        let input = span.input;
+        let outside = move |v: &ValueId| *v != input && !made.contains(v);
+        let outside = read.into_iter().filter(outside);
+        outside.filter_map(move |size| self.program.tell_size(input, size))
     }
 
     /// The method `name(self, x: Tensor) -> Tensor` that runs the code. With `weights` it has a second parameter, the

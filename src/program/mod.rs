@@ -30,6 +30,7 @@ pub mod resolution;
 pub(crate) mod rewrite;
 mod shape_ends;
 mod sites;
+mod sizes;
 mod slice;
 mod source;
 mod switches;

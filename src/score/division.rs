@@ -45,8 +45,10 @@ impl Division {
         } else {
             images_at_once(work.largest)
         };
-        let batch = batch.map_or(best.min(memory / 2 / image), NonZeroUsize::get);
-        let batch = batch.min(work.samples);
+        let batch = batch.map_or_else(
+            || evenly(work.samples, best.min(memory / 2 / image)),
+            |batch| batch.get().min(work.samples),
+        );
         let one = work.space.bytes(work.samples, work.features);
         // The reference is kept beside the candidates.
         let kept = (memory / 2 / one.max(1)).saturating_sub(1);
@@ -55,6 +57,12 @@ impl Division {
             candidates: NonZeroUsize::new(kept.min(work.candidates)).unwrap_or(NonZeroUsize::MIN),
         }
     }
+}
+
+/// The size of batches of at most `most` images, where there are no more of them than need be: the last one is filled up
+/// to that size, which is work for nothing.
+fn evenly(images: usize, most: usize) -> usize {
+    images.div_ceil(images.div_ceil(most.max(1)).max(1))
 }
 
 #[cfg(test)]
@@ -82,7 +90,7 @@ mod tests {
             largest: 3 << 20,
             ..WORK
         };
-        assert_eq!(divided(large, 4 << 30), (16, 25));
+        assert_eq!(divided(large, 4 << 30), (8, 25));
     }
 
     #[test]
@@ -104,6 +112,13 @@ mod tests {
             ..WORK
         };
         assert_eq!(divided(more, 4 << 30), divided(WORK, 4 << 30));
+    }
+
+    #[test]
+    fn images_are_divided_evenly_over_as_few_batches_as_possible() {
+        for (images, most, batch) in [(12, 8, 6), (64, 8, 8), (17, 8, 6), (3, 8, 3), (0, 8, 0)] {
+            assert_eq!(evenly(images, most), batch);
+        }
     }
 
     #[test]

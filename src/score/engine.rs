@@ -76,7 +76,7 @@ impl Engine {
 
     fn of(model: &Model, form: Form) -> Result<Self> {
         let (analysis, device) = (model.analysis(), model.device());
-        if let Form::Inference(Kernels::Winograd | Kernels::Ours) = form {
+        if form == Form::Inference(Kernels::Ours) {
             kernels::operator::register()?;
         }
         let pieces = Pieces::of(analysis, form)?;

@@ -230,11 +230,43 @@ fn scores_by_our_own_convolutions_are_those_of_libtorch() {
         .count();
     let expected = match quickest()[0] {
         Kernels::Ours => 20,
-        Kernels::Winograd => 18,
         Kernels::Libtorch => 0,
     };
     assert_eq!(ours, expected);
     assert_scores_are_those_of_removal("demo", &archive, input);
+}
+
+/// `basic`, which reads how many images there are at the start and needs it at the end.
+fn with_the_batch_size_kept_throughout() -> Archive {
+    let mut archive = open(&fixture("basic_scripted.pt"));
+    let file = "code/__torch__.py";
+    let mut text = archive.source(file).unwrap().to_owned();
+    for (old, new) in [
+        (
+            "    relu = self.relu\n",
+            "    n = torch.size(x, 0)\n    relu = self.relu\n",
+        ),
+        (
+            "torch.flatten((pool).forward(x3, ), 1)",
+            "torch.reshape((pool).forward(x3, ), [n, -1])",
+        ),
+    ] {
+        assert!(text.contains(old), "{old}");
+        text = text.replacen(old, new, 1);
+    }
+    archive.set_source(file, text);
+    archive
+}
+
+#[test]
+fn what_lies_in_front_of_a_block_is_not_run_again_where_the_batch_size_is_kept_throughout() {
+    let archive = with_the_batch_size_kept_throughout();
+    let plain = analyse(&open(&fixture("basic_scripted.pt")));
+    for form in [Form::AsWritten, Form::Inference(Kernels::Libtorch)] {
+        let pieces = Pieces::of(&analyse(&archive), form).unwrap();
+        assert_eq!(pieces.detours, Pieces::of(&plain, form).unwrap().detours);
+    }
+    assert_scores_are_those_of_removal("batch size", &archive, FIXTURE_INPUT);
 }
 
 /// `preact`, its block 1 put into a branch: beside it the stream goes on, so there is no cut around the block alone.

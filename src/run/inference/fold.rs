@@ -22,7 +22,7 @@ pub fn fold(network: &Network, program: &Program, code: &mut Code, kernels: Kern
             remove(&mut code.statements[reader]);
         }
         let call = ours::call(network, program, &code.statements[i]);
-        if let Some(mut call) = call.filter(|call| kernels.have(call.kernel)) {
+        if let Some(mut call) = call.filter(|_| kernels == Kernels::Ours) {
             layer.kernel = Some(call.kernel);
             if let Some(padding) = call.absorb_padding(code, i) {
                 remove(&mut code.statements[padding]);

@@ -34,20 +34,8 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
     Libtorch,
-    /// [`Kernel::Winograd`], and libtorch for all else.
-    Winograd,
     /// The operators of ours, and libtorch where there is none.
     Ours,
-}
-
-impl Kernels {
-    fn have(self, kernel: Kernel) -> bool {
-        match self {
-            Kernels::Libtorch => false,
-            Kernels::Winograd => kernel == Kernel::Winograd,
-            Kernels::Ours => true,
-        }
-    }
 }
 
 /// The operators of ours: [`crate::run::torch::kernels`].

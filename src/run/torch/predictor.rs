@@ -17,8 +17,8 @@ use crate::run::inference::Kernels;
 
 /// Bytes of the largest tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
-/// Of fewer images operators take long to begin, and libtorch takes slower ones for kernels of 1 × 1.
-const FEWEST_IMAGES: usize = 16;
+/// Of fewer images operators take long to begin.
+const FEWEST_IMAGES: usize = 8;
 /// More gain nothing.
 const MOST_IMAGES: usize = 32;
 

@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use super::{CHANNELS, Convolution, Job, Padding, Shape, Sink};
 
 /// Bytes of the rows in work at a time, input and output, which a core's own cache holds beside weights.
-const CACHED: usize = 256 << 10;
+const CACHED: usize = 512 << 10;
 
 /// Brings the weights of a convolution (out × in × k × k) to the form in which it runs: panel × k × k × in × channel of
 /// the panel. A panel is [`CHANNELS`] output channels; where they do not divide so, the last one begins before the end
@@ -56,7 +56,7 @@ fn run<S: Simd>(convolution: &Convolution, mut sink: Sink<S>) {
     let inputs = shape.kernel * shape.kernel * shape.inputs;
     let at_once = CACHED / (size_of::<f32>() * (inputs + shape.outputs));
     // A multiple of the rows of any tile.
-    let at_once = at_once.next_multiple_of(12);
+    let at_once = at_once.next_multiple_of(24);
     let mut copies = Vec::new();
     for begin in (0..pixels).step_by(at_once) {
         let pixels = begin..pixels.min(begin + at_once);
@@ -77,10 +77,10 @@ fn run<S: Simd>(convolution: &Convolution, mut sink: Sink<S>) {
         };
         // As many sums as fit the registers.
         match S::F32_LANES {
-            16 => product.run::<12, 2, 1>(),
-            8 => product.run::<6, 1, 2>(),
-            4 => product.run::<4, 1, 4>(),
-            _ => product.run::<1, 1, CHANNELS>(),
+            16 => product.run::<8, 12, 3, 1>(),
+            8 => product.run::<6, 6, 1, 2>(),
+            4 => product.run::<4, 4, 1, 4>(),
+            _ => product.run::<1, 1, 1, CHANNELS>(),
         }
     }
 }
@@ -130,35 +130,40 @@ struct Product<'a, 'b, S: Simd> {
 }
 
 impl<S: Simd> Product<'_, '_, S> {
-    /// Tiles of `ROWS` rows and `PANELS` panels, each of which is `VECTORS` vectors.
+    /// Tiles of `ROWS` rows and `PANELS` panels, or of `MORE` rows and fewer panels, each of which is `VECTORS` vectors.
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(&mut self) {
+    fn run<const ROWS: usize, const MORE: usize, const PANELS: usize, const VECTORS: usize>(
+        &mut self,
+    ) {
         let panels = self.outputs.div_ceil(CHANNELS);
-        let together = panels / PANELS * PANELS;
-        for panel in (0..together).step_by(PANELS) {
-            self.columns::<ROWS, PANELS, VECTORS>(panel);
-        }
-        for panel in together..panels {
-            self.columns::<ROWS, 1, VECTORS>(panel);
+        let mut panel = 0;
+        while panel < panels {
+            panel += match panels - panel {
+                1 => self.columns::<MORE, 1, VECTORS>(panel),
+                // Two and two are quicker than three and one.
+                2 | 4 if PANELS > 1 => self.columns::<MORE, 2, VECTORS>(panel),
+                _ => self.columns::<ROWS, PANELS, VECTORS>(panel),
+            };
         }
     }
 
-    /// All rows of some panels. The last tile overlaps the one above where rows do not divide so.
+    /// All rows of some panels, whose number it gives. The last tile overlaps the one above where rows do not divide so.
     #[inline(always)]
     fn columns<const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
         &mut self,
         panel: usize,
-    ) {
+    ) -> usize {
         let rows = self.left.len() / self.inputs;
         if rows < ROWS {
             for row in 0..rows {
                 self.tile::<1, PANELS, VECTORS>(row, panel);
             }
-            return;
+            return PANELS;
         }
         for row in (0..rows).step_by(ROWS) {
             self.tile::<ROWS, PANELS, VECTORS>(row.min(rows - ROWS), panel);
         }
+        PANELS
     }
 
     #[inline(always)]

@@ -182,8 +182,7 @@ impl<'a> Job<'a> {
 pub fn quickest() -> &'static [Kernels] {
     match instructions() {
         pulp::Arch::Scalar => &[Kernels::Libtorch],
-        // Whole networks of small kernels were not found to be quicker by [`Kernels::Ours`] than by libtorch.
-        _ => &[Kernels::Winograd, Kernels::Libtorch],
+        _ => &[Kernels::Ours, Kernels::Libtorch],
     }
 }
 
