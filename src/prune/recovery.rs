@@ -251,6 +251,7 @@ impl Run {
 
 fn pace_of([first, second]: [&Model; 2], images: &Images) -> Result<[f64; 2]> {
     let modules = [first.module()?, second.module()?];
+    let images = images.suiting(modules[0].batch_together());
     let batch = images.first_batch()?.context("no calibration images")?;
     throughput(modules, &modules[0].images(&batch.images)?)
 }

@@ -8,7 +8,7 @@ use super::blame;
 use crate::cli::Data;
 use crate::data::{DataSet, Images, Numbered};
 use crate::report::thousands;
-use crate::run::torch::Model;
+use crate::run::torch::{FIRST_LOOK, Model};
 
 /// Why training needs the right numbers.
 pub(super) const LEARNS: &str = "Training would teach the network these numbers";
@@ -38,7 +38,8 @@ impl Knows<'_> {
             return Ok(classes);
         }
         let module = self.model.module()?;
-        let batch = self.images.first_batch()?.context("no images")?;
+        let first = self.images.in_batches_of(FIRST_LOOK).first_batch()?;
+        let batch = first.context("no images")?;
         let images = module.images(&batch.images)?;
         let scores = tch::no_grad(|| module.forward(&images))?;
         Ok(scores.size().get(1).map_or(0, |n| *n as usize))

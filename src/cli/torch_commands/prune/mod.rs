@@ -226,7 +226,9 @@ impl Job<'_> {
         let named = || output.display().to_string();
         let exported = pruned.model.changed_into(open_model(output)?);
         let exported = exported.with_context(named)?;
-        let batch = run.splits.calibration.first_batch()?;
+        let calibration = &run.splits.calibration;
+        let suits = pruned.model.batch_together();
+        let batch = calibration.suiting(suits).first_batch()?;
         let batch = batch.context("no calibration images")?;
         let outputs = |model: &Model| {
             let module = model.module()?;
