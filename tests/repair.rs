@@ -1,4 +1,4 @@
-//! Repair without labels: batch normalisation's statistics.
+//! Repair without labels: linear maps, channels, and batch normalisation's statistics.
 
 #![cfg(feature = "torch")]
 
@@ -67,7 +67,7 @@ fn repaired(original: &Archive, archive: &Archive, removed: &[String], steps: &[
 #[test]
 fn each_step_brings_a_pruned_network_closer_to_the_original() {
     let (original, pruned, removed) = pruned();
-    for step in [Step::Bn, Step::Channels] {
+    for step in [Step::Bn, Step::Channels, Step::Refit] {
         let repaired = repaired(&original, &pruned, &removed, &[step]);
         assert!(repaired.steps[0].pays(), "{:?}", repaired.steps);
     }
@@ -99,6 +99,50 @@ fn a_scale_and_a_shift_of_channels_are_taken_back() {
         let off = (found - expected).abs().max().double_value(&[]);
         assert!(off < 1e-3, "{found} and {expected}");
     }
+}
+
+/// The demo network with other weights in the convolutions that end some blocks, and what it is to be like again.
+fn bent() -> (Archive, Archive) {
+    let original = open(&demo());
+    let network = original.network().unwrap();
+    let convolutions = ["stage2.2.conv2", "stage2.3.conv2"].map(|path| {
+        let mut modules = network.modules.iter();
+        let (id, _) = modules.find(|(_, m)| m.path == path).unwrap();
+        (id, "weight".to_owned())
+    });
+    let state = StateDict::of_tensors(convolutions.to_vec());
+    let listed = with_tensor_list(&original, &network, &state.operands());
+    let module = Module::load(&listed, Device::Cpu, &Interface::default()).unwrap();
+    tch::manual_seed(1);
+    let changed = module.tensors().unwrap();
+    let changed = changed.iter().map(|t| t + t.randn_like() * 0.05);
+    let changed: Vec<Tensor> = changed.collect();
+    let mut bent = original.clone();
+    state.write_back(&network, &changed, &mut bent).unwrap();
+    (original, bent)
+}
+
+#[test]
+fn weights_that_were_changed_are_fitted_back() {
+    let (original, bent) = bent();
+    let repaired = repaired(&original, &bent, &["stage2.1".to_owned()], &[Step::Refit]);
+    let [repair] = repaired.steps[..] else {
+        panic!("{:?}", repaired.steps)
+    };
+    let (before, after) = (repair.before.closeness, repair.after.closeness);
+    assert!(before < -1e-3, "{repair:?}");
+    assert!(after > before / 100., "{repair:?}");
+}
+
+#[test]
+fn nothing_is_fitted_where_nothing_is_missing() {
+    let original = open(&demo());
+    let repaired = repaired(&original, &original, &["stage2.1".to_owned()], &[Step::Refit]);
+    assert!(!repaired.steps[0].pays(), "{:?}", repaired.steps);
+    assert_eq!(
+        repaired.model.archive().to_bytes().unwrap(),
+        original.to_bytes().unwrap()
+    );
 }
 
 #[test]
@@ -148,7 +192,7 @@ fn a_network_without_normalisation_has_nothing_to_repair() {
     let removed: Vec<String> = analysis.blocks.iter().map(|b| b.path.clone()).collect();
     let frozen = Model::new(frozen, analysis, Device::Cpu);
     let repairer = Repairer::new(&frozen, &images, Progress { quiet: true }).unwrap();
-    let steps = [Step::Channels, Step::Bn];
+    let steps = [Step::Refit, Step::Channels, Step::Bn];
     let repaired = repairer.repair(frozen.clone(), &removed, &steps).unwrap();
     assert_eq!(repaired.steps, []);
 }

@@ -66,8 +66,9 @@ pub enum Amp {
 pub enum Repair {
     None,
     Bn,
-    #[default]
     Channels,
+    #[default]
+    Refit,
 }
 
 #[cfg(test)]

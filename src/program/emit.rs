@@ -73,15 +73,22 @@ impl<'a> Emitter<'a> {
     #[must_use]
     pub fn code(&self, span: &Span) -> Code {
         let output = span.stand_in(span.output);
-        let needed = self.needed(span, HashSet::from([output]));
         Code {
             input: span.input,
             output,
-            statements: self
-                .sizes_from_outside(span, &needed)
-                .chain(needed)
-                .collect(),
+            statements: self.self_contained(span, [output]),
         }
+    }
+
+    /// The statements of a span that these values need, with the sizes that were computed in front of it.
+    fn self_contained(
+        &self,
+        span: &Span,
+        values: impl IntoIterator<Item = ValueId>,
+    ) -> Vec<Statement> {
+        let needed = self.needed(span, values.into_iter().collect());
+        let sizes = self.sizes_from_outside(span, &needed);
+        sizes.chain(needed).collect()
     }
 
     /// Statements that tell sizes which were computed in front of the span.
@@ -114,19 +121,28 @@ impl<'a> Emitter<'a> {
     /// The method `name(self, x: Tensor) -> List[Tensor]` that runs the program as far as these values need it.
     #[must_use]
     pub fn list_method(&self, name: &str, values: &[ValueId]) -> Function {
-        let span = Span {
+        self.list_method_of(&self.whole_program(), name, values)
+    }
+
+    /// The same for values of a span, whose output does not matter.
+    #[must_use]
+    pub fn list_method_of(&self, span: &Span, name: &str, values: &[ValueId]) -> Function {
+        let statements = self.self_contained(span, values.iter().copied());
+        let mut body = self.body(span.input, &statements);
+        let items = values.iter().map(|v| value_name(*v)).collect();
+        body.push(Stmt::Return(vec![tensor_list(items)]));
+        let input = value_text(span.input);
+        let params = [(input.as_str(), "Tensor")];
+        root_method(self.network, name, &params, "List[Tensor]", body)
+    }
+
+    fn whole_program(&self) -> Span {
+        Span {
             input: self.program.input,
             output: self.program.input,
             statements: 0..self.program.statements.len(),
             without: Vec::new(),
-        };
-        let statements = self.needed(&span, values.iter().copied().collect());
-        let mut body = self.body(self.program.input, &statements);
-        let items = values.iter().map(|v| value_name(*v)).collect();
-        body.push(Stmt::Return(vec![tensor_list(items)]));
-        let input = value_text(self.program.input);
-        let params = [(input.as_str(), "Tensor")];
-        root_method(self.network, name, &params, "List[Tensor]", body)
+        }
     }
 
     /// The method `name(self, x: Tensor)` that runs the program as far as these values need it, and gives them as a
@@ -175,10 +191,8 @@ impl<'a> Emitter<'a> {
     /// What the program gives without some regions, and the statements it needs for that.
     fn whole(&self, without: &[Skip]) -> (Operand, Vec<(usize, Statement)>) {
         let span = Span {
-            input: self.program.input,
-            output: self.program.input,
-            statements: 0..self.program.statements.len(),
             without: without.to_vec(),
+            ..self.whole_program()
         };
         let mut output = self.program.output.operand.clone();
         output.rename(&|v| span.stand_in(v));

@@ -12,5 +12,6 @@ pub mod interrupt;
 pub mod memory;
 pub mod segments;
 pub mod settings;
+pub mod stops;
 #[cfg(feature = "torch")]
 pub mod torch;

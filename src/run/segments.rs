@@ -122,7 +122,7 @@ impl Pieces {
     /// The archive with the methods of the pieces, and [`TENSOR_LIST`] for their [`sources`](Self::sources).
     #[must_use]
     pub fn instrument(&self, archive: &Archive, network: &Network) -> Archive {
-        let list = tensor_list_method(network, TENSOR_LIST, &self.sources());
+        let list = tensors_method(network, &self.sources());
         let methods: Vec<Function> = self.functions.iter().cloned().chain([list]).collect();
         with_root_methods(archive, network, &methods)
     }
@@ -300,8 +300,7 @@ pub const TENSOR_LIST: &str = "ckaprune_tensors";
 /// The archive with [`TENSOR_LIST`] for these tensors, so that they can be read and trained from outside.
 #[must_use]
 pub fn with_tensor_list(archive: &Archive, network: &Network, tensors: &[Operand]) -> Archive {
-    let method = tensor_list_method(network, TENSOR_LIST, tensors);
-    with_root_methods(archive, network, &[method])
+    with_root_methods(archive, network, &[tensors_method(network, tensors)])
 }
 
 /// The archive with a method for each list of values that gives them for an input, and [`TENSOR_LIST`] for `tensors`.
@@ -312,23 +311,18 @@ pub fn with_values(
     lists: &[(String, Vec<ValueId>)],
     tensors: &[Operand],
 ) -> Archive {
-    let methods = value_methods(analysis, lists, tensors);
+    let emitter = Emitter::new(&analysis.network, &analysis.program);
+    let lists = lists.iter();
+    let methods = lists.map(|(name, values)| emitter.list_method(name, values));
+    let methods: Vec<Function> = methods
+        .chain([tensors_method(&analysis.network, tensors)])
+        .collect();
     with_root_methods(archive, &analysis.network, &methods)
 }
 
-/// The methods of [`with_values`].
-pub(super) fn value_methods(
-    analysis: &Analysis,
-    lists: &[(String, Vec<ValueId>)],
-    tensors: &[Operand],
-) -> Vec<Function> {
-    let network = &analysis.network;
-    let emitter = Emitter::new(network, &analysis.program);
-    let lists = lists
-        .iter()
-        .map(|(name, values)| emitter.list_method(name, values));
-    let list = tensor_list_method(network, TENSOR_LIST, tensors);
-    lists.chain([list]).collect()
+/// The method [`TENSOR_LIST`] for these tensors.
+pub(super) fn tensors_method(network: &Network, tensors: &[Operand]) -> Function {
+    tensor_list_method(network, TENSOR_LIST, tensors)
 }
 
 /// The archive with a method of this name that gives these values for an input as a tuple.

@@ -196,7 +196,7 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     );
     let report = said.json();
     let steps = strings(&report["iterations"][0]["repairs"], |r| &r["step"]);
-    assert_eq!(steps, ["channels", "bn", "distillation"]);
+    assert_eq!(steps, ["refit", "bn", "distillation"]);
     assert!(report["iterations"][0]["train_loss"].is_f64());
     assert_eq!(report["after"].get("accuracy"), None);
     let untaught = place.done(&format!("{line} --json --force"));

@@ -95,7 +95,8 @@ pub struct Prune {
     #[arg(long, help_heading = "Fine-tuning")]
     pub distill: bool,
     /// What is repaired after each removal, without labels, where that brings the network closer to the unpruned one:
-    /// nothing, the statistics of batch normalisation, or before them the scale and shift of channels too
+    /// nothing, the statistics of batch normalisation, or before them the scale and shift of channels, or all weights of
+    /// the linear maps around the removed block
     #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
     pub repair: Repair,
     /// Train the network for so many epochs before anything is removed

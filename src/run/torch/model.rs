@@ -16,10 +16,10 @@ use crate::blocks::patch::{
 };
 use crate::program::ast::Function;
 use crate::program::interface::{Interface, InterfaceError};
-use crate::program::{ModuleTree, ValueId};
+use crate::program::{Emitter, ModuleTree, ValueId};
 use crate::report::progress::Progress;
 use crate::run::class_scores::ClassScores;
-use crate::run::segments::{value_methods, with_root_methods};
+use crate::run::segments::{tensors_method, with_root_methods};
 
 /// A network. It is analysed once, and loaded into libtorch once it has to run.
 ///
@@ -178,16 +178,26 @@ impl Model {
     /// # Errors
     /// Those of [`Module::load`].
     pub fn load_with(&mut self, lists: &[(String, Vec<ValueId>)]) -> Result<()> {
+        let emitter = Emitter::new(&self.analysis.network, &self.analysis.program);
+        let lists = lists.iter();
+        let methods = lists.map(|(name, values)| emitter.list_method(name, values));
+        self.load_with_methods(methods.collect())
+    }
+
+    /// The same with these methods of its root class.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn load_with_methods(&mut self, mut methods: Vec<Function>) -> Result<()> {
         self.unload();
         let Analysis {
             network, program, ..
         } = &*self.analysis;
-        let names = StateDict::of(network).operands();
         let mut archive = self.archive.clone();
         if unmoved_statistics(program) > 0 {
             with_usual_momentum(&mut archive)?;
         }
-        let methods = value_methods(&self.analysis, lists, &names);
+        methods.push(tensors_method(network, &StateDict::of(network).operands()));
         let module = self.loaded(&archive, methods)?;
         let tensors = Some(module.tensors()?);
         self.memory = OnceCell::from(InMemory { module, tensors });

@@ -5,6 +5,7 @@
 
 mod channels;
 mod normalisation;
+mod refit;
 
 use std::ops::Range;
 
@@ -24,6 +25,8 @@ const HELD_BACK: f64 = 0.2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// The linear maps around the removed block, in closed form.
+    Refit,
     /// Scale and shift of each channel behind the removed block, in closed form.
     Channels,
     /// Mean and variance that batch normalisation keeps.
@@ -128,6 +131,7 @@ impl<'a> Repairer<'a> {
         for step in steps {
             interrupt::check()?;
             match step {
+                Step::Refit => attempt.refit(removed)?,
                 Step::Channels => attempt.fit_channels(&fits)?,
                 Step::Bn => attempt.restate_statistics()?,
                 Step::Distillation => {}

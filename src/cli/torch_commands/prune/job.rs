@@ -223,6 +223,7 @@ fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) ->
         Repair::None => Vec::new(),
         Repair::Bn => vec![Step::Bn],
         Repair::Channels => vec![Step::Channels, Step::Bn],
+        Repair::Refit => vec![Step::Refit, Step::Bn],
     };
     let race = Race {
         winners: pickable(options),

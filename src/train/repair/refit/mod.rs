@@ -1,0 +1,349 @@
+//! The linear maps around a gap are fitted anew, in closed form, to what the unpruned network has in the same places.
+//!
+//! For a place whose map is given `z`, with the normalisation behind it folded into its weights `W`, and whose value is
+//! to become `t` in place of `y`: `min over D of ‖z·D − (t − y)‖² + λ·‖D‖²`, then `W + D`. In front of the gap `t` is what
+//! the unpruned network has behind the removed block, elsewhere what it has in the same place. One place comes after
+//! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
+//! chosen for each on images held back, where no change at all is among the choices.
+
+mod place;
+mod ridge;
+mod track;
+
+use anyhow::{Context, Result};
+use tch::{Kind, TchError, Tensor};
+
+use super::{Attempt, Repairer, Step};
+use crate::program::ValueId;
+use crate::run::interrupt;
+use crate::run::stops::{Look, Stops};
+use crate::run::torch::state_dict::StateDict;
+use crate::run::torch::{Model, explain};
+use place::{Maps, Named, Norm, Place, Windows};
+use ridge::Products;
+use track::{Batches, Track};
+
+/// Places that are fitted behind each gap, beside the one in front of it.
+const REACH: usize = 4;
+/// Sides of the matrix of a regression beyond which it takes too much memory and time.
+const WIDEST: i64 = 8192;
+
+/// A place, and the value of the unpruned network that its own is to be like.
+struct Goal {
+    place: Place,
+    target: Look,
+}
+
+impl Attempt<'_> {
+    /// Fits the places around the gaps that `removed`, named as in the original, left.
+    pub(super) fn refit(&mut self, removed: &[String]) -> Result<()> {
+        let goals = self.repairer.goals(&self.model, removed);
+        if goals.is_empty() || self.repairer.learned_from.len() < 2 {
+            return Ok(());
+        }
+        self.change(Step::Refit, |repairer, model| repairer.refit(model, &goals))
+    }
+}
+
+impl Repairer<'_> {
+    /// The places around gaps, in the order in which they run.
+    fn goals(&self, model: &Model, removed: &[String]) -> Vec<Goal> {
+        let (whole, pruned) = (self.original.analysis(), model.analysis());
+        let theirs = Maps {
+            network: &whole.network,
+            program: &whole.program,
+        };
+        let mine = Maps {
+            network: &pruned.network,
+            program: &pruned.program,
+        };
+        let ends = whole.blocks.iter().flat_map(|b| [b.input, b.output]);
+        let mut all: Vec<Place> = ends.filter_map(|end| theirs.behind(end)).collect();
+        all.sort_by_key(|place| place.end);
+        all.dedup();
+        let own = |place: &Place| {
+            let (module, name) = &place.weight;
+            mine.of_weight(&whole.network.modules.get(*module).path, name)
+        };
+        let kept: Vec<(usize, Place)> = (0..)
+            .zip(&all)
+            .filter_map(|(i, place)| Some((i, own(place)?)))
+            .collect();
+        let gaps = removed.iter().filter_map(|path| whole.block(path));
+        let gaps: Vec<usize> = gaps
+            .filter_map(|block| {
+                let end = theirs.behind(block.output)?;
+                all.iter().position(|place| *place == end)
+            })
+            .collect();
+        let is_near = |i: usize| {
+            let place = kept[i].0;
+            gaps.iter().any(|gap| {
+                let behind = kept.iter().filter(|(p, _)| p > gap && *p < place).count();
+                let is_in_front = place < *gap && kept.get(i + 1).is_none_or(|(p, _)| p > gap);
+                is_in_front || (place > *gap && behind < REACH)
+            })
+        };
+        let shape = |value: ValueId| whole.program.shape(value);
+        let near = (0..kept.len()).filter(|i| is_near(*i));
+        let mut goals: Vec<Goal> = near
+            .map(|i| {
+                let (place, own) = &kept[i];
+                let next = kept.get(i + 1).map_or(all.len(), |(next, _)| *next);
+                // What was removed behind it is to be made up for as well.
+                let itself = &all[*place];
+                let mut behind = all[*place..next].iter().rev();
+                let is_alike = |p: &&Place| {
+                    shape(p.value).is_some() && shape(p.value) == shape(itself.value)
+                };
+                let target = behind.find(is_alike).unwrap_or(itself);
+                Goal {
+                    place: own.clone(),
+                    target: Look {
+                        from: target.map,
+                        until: target.end,
+                        values: vec![target.value],
+                    },
+                }
+            })
+            .collect();
+        goals.retain(|goal| mine.columns(&goal.place) <= WIDEST);
+        goals.sort_by_key(|goal| goal.place.map);
+        goals
+    }
+
+    fn refit(&self, model: &mut Model, goals: &[Goal]) -> Result<()> {
+        let looks: Vec<Look> = goals.iter().map(|goal| goal.place.look()).collect();
+        let targets: Vec<Look> = goals.iter().map(|goal| goal.target.clone()).collect();
+        let state = StateDict::of(&model.analysis().network);
+        let mut original = self.original.clone();
+        let ways = [
+            Stops::of(model.analysis(), &looks),
+            Stops::of(original.analysis(), &targets),
+        ];
+        model.load_with_methods(ways[0].functions())?;
+        original.load_with_methods(ways[1].functions())?;
+        let (pruned, tensors) = model.in_memory()?;
+        let weights = Weights { state, tensors };
+        let images = Batches::of([&self.learned_from, &self.held_back], &ways, pruned)?;
+        tch::no_grad(|| -> Result<()> {
+            let mut mine = Track::begin(pruned, &ways[0], &images);
+            let mut theirs = Track::begin(original.module()?, &ways[1], &images);
+            for (number, goal) in goals.iter().enumerate() {
+                interrupt::check()?;
+                mine.advance(number)?;
+                theirs.advance(number)?;
+                let mut products = [None, None];
+                for batch in 0..mine.batches() {
+                    let [input, value] = mine.look::<2>(number, batch)?;
+                    let [target] = theirs.look::<1>(number, batch)?;
+                    let found = goal
+                        .place
+                        .products(&input, &target.f_sub(&value).map_err(explain)?)?;
+                    let sums = &mut products[usize::from(images.is_held(batch))];
+                    match sums {
+                        None => *sums = Some(found),
+                        Some(sums) => sums.add(&found)?,
+                    }
+                }
+                if let [Some(learned), Some(held)] = &products
+                    && let Some(fit) = ridge::fit(learned, held)?
+                {
+                    let map = FoldedMap::of(&goal.place, &weights)?;
+                    map.change(&goal.place, &fit.d, learned, &weights)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Place {
+    fn look(&self) -> Look {
+        Look {
+            from: self.map,
+            until: self.end,
+            values: vec![self.input, self.value],
+        }
+    }
+
+    /// Whether a constant can be added to what the map gives.
+    fn has_shift(&self) -> bool {
+        self.bias.is_some() || self.norm.is_some()
+    }
+
+    /// Sums over images and places of what the map is given, and of what is missing in the value.
+    fn products(&self, input: &Tensor, missing: &Tensor) -> Result<Products> {
+        let rows = || -> Result<(Tensor, Tensor), TchError> {
+            let input = input.f_to_kind(Kind::Double)?;
+            let (z, r) = match &self.windows {
+                None => (rows_of(&input)?, rows_of(missing)?),
+                Some(windows) => (
+                    windows.rows(&input)?,
+                    rows_of(&missing.f_permute([0, 2, 3, 1])?)?,
+                ),
+            };
+            if !self.has_shift() {
+                return Ok((z, r));
+            }
+            let ones = z.f_narrow(1, 0, 1)?.f_ones_like()?;
+            Ok((Tensor::f_cat(&[z, ones], 1)?, r))
+        };
+        let (z, r) = rows().map_err(explain)?;
+        Products::of(&z, &r)
+    }
+}
+
+impl Windows {
+    /// What the kernel sees at each pixel of the output: (images · pixels) × (channels · taps).
+    fn rows(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let input = input.f_contiguous()?;
+        let columns = input.f_im2col(self.kernel, self.dilation, self.padding, self.stride)?;
+        rows_of(&columns.f_permute([0, 2, 1])?)
+    }
+}
+
+/// A matrix whose rows are the last dimension.
+fn rows_of(t: &Tensor) -> Result<Tensor, TchError> {
+    let columns = t.size().last().copied().unwrap_or(1);
+    t.f_reshape([-1, columns])
+}
+
+impl Maps<'_> {
+    /// The columns of the matrix that a place's regression has.
+    fn columns(self, place: &Place) -> i64 {
+        let operand = &self.program.statements[place.map].args[1].value;
+        let weight = self.network.tensor(operand);
+        weight.map_or(i64::MAX, |info| info.shape[1..].iter().product::<i64>() + 1)
+    }
+}
+
+/// The tensors of a network in memory.
+struct Weights<'a> {
+    state: StateDict,
+    tensors: &'a [Tensor],
+}
+
+impl Weights<'_> {
+    fn get(&self, (module, name): &Named) -> Result<&Tensor> {
+        let place = self.state.place(*module, name);
+        Ok(&self.tensors[place.context("a tensor that is gone")?])
+    }
+
+    /// Puts values in the place of a tensor's, whatever their shape.
+    fn put(&self, named: &Named, values: &Tensor) -> Result<()> {
+        let mut to = self.get(named)?.shallow_clone();
+        let values = values.f_reshape(to.size()).map_err(explain)?;
+        to.f_copy_(&values).map_err(explain)
+    }
+}
+
+/// A map with the normalisation behind it: `weight · z + bias`, in f64.
+struct FoldedMap {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    /// For each output, what the normalisation multiplies by.
+    factor: Option<Tensor>,
+}
+
+impl FoldedMap {
+    fn of(place: &Place, weights: &Weights) -> Result<Self> {
+        let wide = |named: &Named| weights.get(named)?.f_to_kind(Kind::Double).map_err(explain);
+        let weight = wide(&place.weight)?;
+        let weight = weight.f_flatten(1, -1).map_err(explain)?;
+        let bias = place.bias.as_ref().map(wide).transpose()?;
+        let Some(norm) = &place.norm else {
+            return Ok(FoldedMap {
+                weight,
+                bias,
+                factor: None,
+            });
+        };
+        let [scale, shift, mean, variance] =
+            [&norm.scale, &norm.shift, &norm.mean, &norm.variance].map(wide);
+        let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
+        let fold = || -> Result<Self, TchError> {
+            let factor = scale.f_div(&variance.f_add_scalar(norm.epsilon)?.f_sqrt()?)?;
+            let before = match bias {
+                Some(bias) => bias.f_sub(&mean)?,
+                None => mean.f_neg()?,
+            };
+            Ok(FoldedMap {
+                weight: weight.f_mul(&factor.f_unsqueeze(1)?)?,
+                bias: Some(before.f_mul(&factor)?.f_add(&shift)?),
+                factor: Some(factor),
+            })
+        };
+        fold().map_err(explain)
+    }
+
+    /// Puts this map, changed by `d`, in the place of the network's own.
+    fn change(self, place: &Place, d: &Tensor, seen: &Products, weights: &Weights) -> Result<()> {
+        let inputs = self.weight.size()[1];
+        let d = d.f_transpose(0, 1).map_err(explain)?;
+        let put = |named: &Named, value: &Tensor| weights.put(named, value);
+        let weight = d
+            .f_narrow(1, 0, inputs)
+            .and_then(|more| self.weight.f_add(&more))
+            .map_err(explain)?;
+        let bias = self.bias.map(|bias| bias.f_add(&d.f_select(1, inputs)?));
+        let bias = bias.transpose().map_err(explain)?;
+        let (Some(norm), Some(factor), Some(bias)) = (&place.norm, self.factor, &bias) else {
+            if let (Some(named), Some(bias)) = (&place.bias, &bias) {
+                put(named, bias)?;
+            }
+            return put(&place.weight, &weight);
+        };
+        let [mean, covariance] = seen.moments(inputs)?;
+        let normalised = Normalised::of(norm, &weight, bias, &factor, &mean, &covariance);
+        let normalised = normalised.map_err(explain)?;
+        put(&place.weight, &normalised.weight)?;
+        if let Some(named) = &place.bias {
+            put(named, &bias.f_zeros_like().map_err(explain)?)?;
+        }
+        put(&norm.mean, &normalised.mean)?;
+        put(&norm.variance, &normalised.variance)?;
+        put(&norm.scale, &normalised.scale)?;
+        put(&norm.shift, &normalised.shift)
+    }
+}
+
+/// A map and its normalisation, whose statistics are those of what it was given.
+struct Normalised {
+    weight: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl Normalised {
+    /// That gives `weight · z + bias`, for inputs of this mean and covariance. The weights stay of the size they had, so
+    /// that training goes on as it would have.
+    fn of(
+        norm: &Norm,
+        weight: &Tensor,
+        bias: &Tensor,
+        factor: &Tensor,
+        mean: &Tensor,
+        covariance: &Tensor,
+    ) -> Result<Self, TchError> {
+        // A channel that was switched off has no size to keep.
+        let is_on = factor.f_abs()?.f_gt(1e-6)?;
+        let factor = factor.f_where_self(&is_on, &factor.f_ones_like()?)?;
+        let weight = weight.f_div(&factor.f_unsqueeze(1)?)?;
+        let mean = weight.f_matmul(mean)?;
+        let spread = weight.f_matmul(covariance)?.f_mul(&weight)?;
+        let variance = spread
+            .f_sum_dim_intlist(1, false, Kind::Double)?
+            .f_clamp_min(0.)?;
+        let deviation = variance.f_add_scalar(norm.epsilon)?.f_sqrt()?;
+        Ok(Normalised {
+            scale: deviation.f_mul(&factor)?,
+            shift: bias.f_add(&mean.f_mul(&factor)?)?,
+            weight,
+            mean,
+            variance,
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! Linear maps that can be fitted anew, and the values that they end in.
+
+use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId, is_activation};
+
+/// A tensor of a network: the module that has it, and its name there.
+pub(super) type Named = (ModuleId, String);
+
+/// A value `[other +] [norm of] map(input)`, of which nobody else reads the parts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Place {
+    /// The statement of the map.
+    pub map: usize,
+    pub input: ValueId,
+    pub weight: Named,
+    pub bias: Option<Named>,
+    /// `None`: the map is a linear layer.
+    pub windows: Option<Windows>,
+    pub norm: Option<Norm>,
+    pub value: ValueId,
+    /// The statement that gives the value.
+    pub end: usize,
+}
+
+/// What a convolution sees of its input, vertically and horizontally.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Windows {
+    pub kernel: [i64; 2],
+    pub stride: [i64; 2],
+    pub padding: [i64; 2],
+    pub dilation: [i64; 2],
+}
+
+/// A batch normalisation in evaluation mode.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Norm {
+    pub scale: Named,
+    pub shift: Named,
+    pub mean: Named,
+    pub variance: Named,
+    pub epsilon: f64,
+}
+
+/// Where a network's maps are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Maps<'a> {
+    pub network: &'a Network,
+    pub program: &'a Program,
+}
+
+impl<'a> Maps<'a> {
+    /// The place that ends in a value, or in what activations make it of.
+    pub fn behind(self, value: ValueId) -> Option<Place> {
+        let value = self.in_front_of(value, passes_on);
+        let (_, statement) = self.maker(value)?;
+        let terms: Vec<ValueId> = match statement.operator() {
+            Some("add" | "add_") => statement.args.iter().take(2).filter_map(read).collect(),
+            _ => vec![value],
+        };
+        let mut places = terms.into_iter().filter_map(|term| {
+            let is_part = |s: &Statement| is_dropout(s) || s.operator() == Some("batch_norm");
+            let (map, _) = self.maker(self.in_front_of(term, is_part))?;
+            self.of_map(map)
+        });
+        places.find(|place| place.value == value)
+    }
+
+    /// The place of the map with this weight: the path of its module, and its name there.
+    pub fn of_weight(self, path: &str, name: &str) -> Option<Place> {
+        let mut maps = 0..self.program.statements.len();
+        maps.find_map(|map| {
+            let weight = self.program.statements[map].args.get(1)?;
+            let (module, found) = named(&weight.value)?;
+            let is_it = found == name && self.network.modules.get(module).path == path;
+            is_it.then(|| self.of_map(map)).flatten()
+        })
+    }
+
+    /// The place of the map that a statement is.
+    fn of_map(self, map: usize) -> Option<Place> {
+        let statement = &self.program.statements[map];
+        let weight = &statement.args.get(1)?.value;
+        let shape = &self.network.tensor(weight)?.shape;
+        let windows = match (statement.operator()?, &shape[..]) {
+            ("linear", [_, _]) => None,
+            ("conv2d", [_, inputs, height, width]) if is(statement.arg(6, "groups"), 1) => {
+                self.has_channels(statement, *inputs)?;
+                Some(windows(statement, [*height, *width])?)
+            }
+            ("_convolution", [_, inputs, height, width]) if is(statement.arg(8, "groups"), 1) => {
+                self.has_channels(statement, *inputs)?;
+                Some(windows(statement, [*height, *width])?)
+            }
+            _ => return None,
+        };
+        let bias = statement.arg(2, "bias").filter(|bias| !is_none(bias));
+        let [output] = statement.outputs[..] else {
+            return None;
+        };
+        let mut place = Place {
+            map,
+            input: read(statement.args.first()?)?,
+            weight: self.own(weight)?,
+            bias: match bias {
+                Some(bias) => Some(self.own(bias)?),
+                None => None,
+            },
+            windows,
+            norm: None,
+            value: output,
+            end: map,
+        };
+        self.follow(&mut place);
+        Some(place)
+    }
+
+    /// Takes in what alone reads a place's value: a normalisation, then a sum.
+    fn follow(self, place: &mut Place) {
+        while let Some((end, statement)) = self.only_reader(place.value) {
+            let [output] = statement.outputs[..] else {
+                return;
+            };
+            let is_first = statement.args.first().and_then(read) == Some(place.value);
+            match statement.operator() {
+                _ if is_dropout(statement) && is_first => {}
+                Some("batch_norm") if is_first && place.norm.is_none() => {
+                    let Some(norm) = self.norm(statement) else {
+                        return;
+                    };
+                    place.norm = Some(norm);
+                }
+                Some("add" | "add_") if self.adds_whole(statement) => {
+                    (place.value, place.end) = (output, end);
+                    return;
+                }
+                _ => return,
+            }
+            (place.value, place.end) = (output, end);
+        }
+    }
+
+    fn norm(self, statement: &Statement) -> Option<Norm> {
+        let own = |place, name| self.own(statement.arg(place, name)?);
+        Some(Norm {
+            scale: own(1, "weight")?,
+            shift: own(2, "bias")?,
+            mean: own(3, "running_mean")?,
+            variance: own(4, "running_var")?,
+            epsilon: match statement.arg(7, "eps")? {
+                Operand::Literal(text) => text.parse().ok()?,
+                _ => return None,
+            },
+        })
+    }
+
+    /// Whether a statement adds two values of one shape.
+    fn adds_whole(self, statement: &Statement) -> bool {
+        let [left, right, scale @ ..] = &statement.args[..] else {
+            return false;
+        };
+        let shape = |argument| self.program.shape(read(argument)?);
+        let is_plain = scale.iter().all(|alpha| alpha.value.int() == Some(1));
+        is_plain && shape(left).is_some() && shape(left) == shape(right)
+    }
+
+    fn has_channels(self, statement: &Statement, channels: i64) -> Option<()> {
+        let shape = self.program.sample_shape(read(statement.args.first()?)?)?;
+        (shape.len() == 3 && shape[0] == channels).then_some(())
+    }
+
+    /// A tensor of the network that this use of it is the only one of.
+    fn own(self, operand: &Operand) -> Option<Named> {
+        let of_network = self.network.tensor(operand)?;
+        let uses = self.program.statements.iter().flat_map(|s| &s.args);
+        let shares = |o: &Operand| {
+            let other = self.network.tensor(o);
+            other.is_some_and(|other| other.storage == of_network.storage)
+        };
+        let once = uses.filter(|a| shares(&a.value)).count() == 1;
+        named(operand).filter(|_| once)
+    }
+
+    /// The value that one came of by statements of this kind.
+    fn in_front_of(self, mut value: ValueId, passes: impl Fn(&Statement) -> bool) -> ValueId {
+        while let Some((_, statement)) = self.maker(value).filter(|(_, s)| passes(s)) {
+            match statement.args.first().and_then(read) {
+                Some(before) => value = before,
+                None => break,
+            }
+        }
+        value
+    }
+
+    /// The statement that gives this value and nothing else.
+    fn maker(self, value: ValueId) -> Option<(usize, &'a Statement)> {
+        let mut all = self.program.statements.iter().enumerate();
+        all.find(|(_, s)| s.outputs == [value])
+    }
+
+    /// The statement that reads a value which is read once.
+    fn only_reader(self, value: ValueId) -> Option<(usize, &'a Statement)> {
+        let reads = |s: &Statement| s.reads().filter(|v| *v == value).count();
+        let mut readers = self.program.statements.iter().enumerate();
+        let mut readers = readers.by_ref().filter(|(_, s)| reads(s) > 0);
+        let is_given = self.program.output.operand.values().contains(&value);
+        match (readers.next(), readers.next()) {
+            (Some(reader), None) if reads(reader.1) == 1 && !is_given => Some(reader),
+            _ => None,
+        }
+    }
+}
+
+fn windows(statement: &Statement, kernel: [i64; 2]) -> Option<Windows> {
+    let pair = |place, name, usual: i64| match statement.arg(place, name) {
+        None => Some([usual; 2]),
+        Some(list) => match list.ints()?[..] {
+            [both] => Some([both; 2]),
+            [vertical, horizontal] => Some([vertical, horizontal]),
+            _ => None,
+        },
+    };
+    let is_transposed = |s: &Statement| {
+        s.operator() == Some("_convolution")
+            && !matches!(s.arg(6, "transposed"), Some(Operand::Literal(text)) if text == "False")
+    };
+    if is_transposed(statement) {
+        return None;
+    }
+    Some(Windows {
+        kernel,
+        stride: pair(3, "stride", 1)?,
+        padding: pair(4, "padding", 0)?,
+        dilation: pair(5, "dilation", 1)?,
+    })
+}
+
+/// Whether it gives what it is given, but for an activation.
+fn passes_on(statement: &Statement) -> bool {
+    let is_activation = |name: &str| is_activation(name.trim_end_matches('_'));
+    is_dropout(statement) || statement.operator().is_some_and(is_activation)
+}
+
+/// Whether it is dropout, which does nothing in evaluation mode.
+fn is_dropout(statement: &Statement) -> bool {
+    let operator = statement.operator().unwrap_or_default();
+    operator.trim_end_matches('_').ends_with("dropout")
+}
+
+fn read(argument: &crate::program::Argument) -> Option<ValueId> {
+    match argument.value {
+        Operand::Value(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn named(operand: &Operand) -> Option<Named> {
+    match operand {
+        Operand::Attribute { module, name } => Some((*module, name.clone())),
+        _ => None,
+    }
+}
+
+fn is(operand: Option<&Operand>, number: i64) -> bool {
+    operand.is_none_or(|operand| operand.int() == Some(number))
+}
+
+fn is_none(operand: &Operand) -> bool {
+    matches!(operand, Operand::Literal(text) if text == "None")
+}

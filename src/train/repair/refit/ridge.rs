@@ -1,0 +1,231 @@
+//! Ridge regression from sums of products: `min over D of ‖Z·D − R‖² + λ·‖D‖²`.
+
+use anyhow::Result;
+use tch::{Kind, TchError, Tensor};
+
+use crate::run::torch::{self, explain};
+
+/// Penalties that are tried, the strongest first, in units of the mean of the diagonal of `ZᵀZ`.
+const LADDER: [f64; 12] = [
+    3., 1., 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5,
+];
+/// So many steps down the ladder that only make it worse end it.
+const PATIENCE: usize = 2;
+
+/// Sums over rows of what is put in (`Z`, rows × p) and of what is to come out (`R`, rows × c), in f64.
+#[derive(Debug)]
+pub(super) struct Products {
+    rows: f64,
+    /// `ZᵀZ`
+    gram: Tensor,
+    /// `ZᵀR`
+    cross: Tensor,
+    /// `‖R‖²`
+    square: f64,
+}
+
+impl Products {
+    /// Of these rows.
+    pub fn of(z: &Tensor, r: &Tensor) -> Result<Self> {
+        let products = || -> Result<Self, TchError> {
+            let (z, r) = (z.f_to_kind(Kind::Double)?, r.f_to_kind(Kind::Double)?);
+            let transposed = z.f_transpose(0, 1)?;
+            Ok(Products {
+                rows: z.size().first().copied().unwrap_or_default() as f64,
+                gram: transposed.f_matmul(&z)?,
+                cross: transposed.f_matmul(&r)?,
+                square: r.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?,
+            })
+        };
+        products().map_err(explain)
+    }
+
+    /// Of the rows of both.
+    pub fn add(&mut self, more: &Self) -> Result<()> {
+        self.rows += more.rows;
+        self.square += more.square;
+        let _ = self.gram.f_add_(&more.gram).map_err(explain)?;
+        let _ = self.cross.f_add_(&more.cross).map_err(explain)?;
+        Ok(())
+    }
+
+    /// Mean and covariance of the first `inputs` columns of `Z`, the last column of which is of ones.
+    pub fn moments(&self, inputs: i64) -> Result<[Tensor; 2]> {
+        let moments = || -> Result<[Tensor; 2], TchError> {
+            let rows = self.gram.f_narrow(0, 0, inputs)?;
+            let mean = rows.f_select(1, inputs)?.f_div_scalar(self.rows)?;
+            let products = rows.f_narrow(1, 0, inputs)?.f_div_scalar(self.rows)?;
+            let covariance = products.f_sub(&mean.f_outer(&mean)?)?;
+            Ok([mean, covariance])
+        };
+        moments().map_err(explain)
+    }
+
+    /// `‖Z·D − R‖²`
+    fn error(&self, d: &Tensor) -> Result<f64, TchError> {
+        let inner = |a: &Tensor, b: &Tensor| a.f_mul(b)?.f_sum(Kind::Double)?.f_double_value(&[]);
+        let quadratic = inner(d, &self.gram.f_matmul(d)?)?;
+        Ok(self.square - 2. * inner(d, &self.cross)? + quadratic)
+    }
+
+    /// The `D` for one penalty; `None` where rounding leaves no such.
+    pub fn solve(&self, penalty: f64) -> Result<Option<Tensor>> {
+        let penalised = torch::copy(&self.gram)?;
+        let solve = || -> Result<Option<Tensor>, TchError> {
+            let mut diagonal = penalised.f_diagonal(0, 0, 1)?;
+            let unit = diagonal.f_mean(Kind::Double)?.f_double_value(&[])?;
+            let _ = diagonal.f_add_scalar_(penalty * unit)?;
+            let (factor, info) = penalised.f_linalg_cholesky_ex(false, false)?;
+            if info.f_int64_value(&[])? != 0 {
+                return Ok(None);
+            }
+            let d = self.cross.f_cholesky_solve(&factor, false)?;
+            let is_finite = d.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
+            Ok(is_finite.then_some(d))
+        };
+        solve().map_err(explain)
+    }
+}
+
+/// A solution whose penalty was chosen on other rows.
+#[derive(Debug)]
+pub(super) struct Fit {
+    /// p × c
+    pub d: Tensor,
+    /// `‖Z·D − R‖² / ‖R‖²` on those other rows.
+    pub left: f64,
+}
+
+/// The solution for the rows of `learned` that errs least on those of `held`; `None` where none is better than no change.
+pub(super) fn fit(learned: &Products, held: &Products) -> Result<Option<Fit>> {
+    let mut best: Option<Fit> = None;
+    let mut worse = 0;
+    for penalty in LADDER {
+        let Some(d) = learned.solve(penalty)? else {
+            break;
+        };
+        let left = held.error(&d).map_err(explain)? / held.square;
+        let least = best.as_ref().map_or(1., |best| best.left);
+        if left < least {
+            best = Some(Fit { d, left });
+            worse = 0;
+        } else {
+            worse += 1;
+            if worse == PATIENCE {
+                break;
+            }
+        }
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, s};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    fn random(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Array2::from_shape_simple_fn((rows, columns), || rng.random_range(-1.0..1.0))
+    }
+
+    fn tensor(a: &Array2<f64>) -> Tensor {
+        let size = [a.nrows() as i64, a.ncols() as i64];
+        let values: Vec<f64> = a.iter().copied().collect();
+        Tensor::from_slice(&values).reshape(size)
+    }
+
+    /// By Gaussian elimination with pivots.
+    fn solved(mut a: Array2<f64>, mut b: Array2<f64>) -> Array2<f64> {
+        let n = a.nrows();
+        for i in 0..n {
+            let pivot = (i..n).max_by(|x, y| a[[*x, i]].abs().total_cmp(&a[[*y, i]].abs()));
+            let pivot = pivot.unwrap();
+            for m in [&mut a, &mut b] {
+                let (first, second) = (m.row(i).to_owned(), m.row(pivot).to_owned());
+                m.row_mut(i).assign(&second);
+                m.row_mut(pivot).assign(&first);
+            }
+            for j in (0..n).filter(|j| *j != i) {
+                let factor = a[[j, i]] / a[[i, i]];
+                for m in [&mut a, &mut b] {
+                    let row = m.row(i).to_owned();
+                    m.row_mut(j).scaled_add(-factor, &row);
+                }
+            }
+        }
+        for i in 0..n {
+            let pivot = a[[i, i]];
+            b.slice_mut(s![i, ..]).mapv_inplace(|x| x / pivot);
+        }
+        b
+    }
+
+    fn products(z: &Array2<f64>, r: &Array2<f64>) -> Products {
+        Products::of(&tensor(z), &tensor(r)).unwrap()
+    }
+
+    #[test]
+    fn the_solution_is_that_of_the_normal_equations() {
+        let (z, r) = (random(40, 7, 1), random(40, 3, 2));
+        let penalty = 0.03;
+        let mut gram = z.t().dot(&z);
+        let unit = gram.diag().mean().unwrap();
+        gram.diag_mut().mapv_inplace(|x| x + penalty * unit);
+        let expected = tensor(&solved(gram, z.t().dot(&r)));
+        let found = products(&z, &r).solve(penalty).unwrap().unwrap();
+        let off = (found - expected).abs().max().double_value(&[]);
+        assert!(off < 1e-12, "{off}");
+    }
+
+    #[test]
+    fn sums_of_parts_are_those_of_the_whole() {
+        let (z, r) = (random(40, 7, 1), random(40, 3, 2));
+        let part = |rows: std::ops::Range<usize>| {
+            products(
+                &z.slice(s![rows.clone(), ..]).to_owned(),
+                &r.slice(s![rows, ..]).to_owned(),
+            )
+        };
+        let mut sum = part(0..13);
+        sum.add(&part(13..40)).unwrap();
+        let [found, expected] = [sum, products(&z, &r)].map(|p| p.solve(0.1).unwrap().unwrap());
+        let off = (found - expected).abs().max().double_value(&[]);
+        assert!(off < 1e-12, "{off}");
+    }
+
+    #[test]
+    fn an_endless_penalty_changes_nothing() {
+        let found = products(&random(40, 7, 1), &random(40, 3, 2)).solve(1e30);
+        assert!(found.unwrap().unwrap().abs().max().double_value(&[]) < 1e-20);
+    }
+
+    /// What is missing has nothing to do with what is put in: of few rows, whatever was learned is chance.
+    #[test]
+    fn nothing_is_changed_where_other_rows_say_that_it_does_harm() {
+        let learned = products(&random(8, 7, 1), &random(8, 3, 2));
+        let held = products(&random(400, 7, 3), &random(400, 3, 4));
+        assert!(fit(&learned, &held).unwrap().is_none_or(|fit| fit.left > 0.99));
+    }
+
+    #[test]
+    fn what_follows_from_the_rows_is_found() {
+        let (z, truth) = (random(60, 7, 1), random(7, 3, 2));
+        let learned = products(&z, &z.dot(&truth));
+        let other = random(60, 7, 5);
+        let held = products(&other, &other.dot(&truth));
+        let found = fit(&learned, &held).unwrap().unwrap();
+        assert!(found.left < 1e-6, "{}", found.left);
+    }
+
+    #[test]
+    fn nothing_missing_is_nothing_to_fit() {
+        let z = random(40, 7, 1);
+        let none = || Products::of(&tensor(&z), &Tensor::zeros([40, 3], (Kind::Double, Device::Cpu)));
+        assert!(fit(&none().unwrap(), &none().unwrap()).unwrap().is_none());
+    }
+}
