@@ -137,7 +137,12 @@ fn weights_that_were_changed_are_fitted_back() {
 #[test]
 fn nothing_is_fitted_where_nothing_is_missing() {
     let original = open(&demo());
-    let repaired = repaired(&original, &original, &["stage2.1".to_owned()], &[Step::Refit]);
+    let repaired = repaired(
+        &original,
+        &original,
+        &["stage2.1".to_owned()],
+        &[Step::Refit],
+    );
     assert!(!repaired.steps[0].pays(), "{:?}", repaired.steps);
     assert_eq!(
         repaired.model.archive().to_bytes().unwrap(),

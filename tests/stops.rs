@@ -13,7 +13,12 @@ use tch::{Device, Kind, Tensor};
 
 #[test]
 fn what_is_looked_at_from_stop_to_stop_is_what_the_whole_network_has() {
-    for name in ["basic_scripted", "basic_traced", "preact_scripted", "halves_scripted"] {
+    for name in [
+        "basic_scripted",
+        "basic_traced",
+        "preact_scripted",
+        "halves_scripted",
+    ] {
         let archive = open(&fixture(&format!("{name}.pt")));
         let analysis = Analysis::of(&archive, &Request::shape(&FIXTURE_INPUT)).unwrap();
         let looks: Vec<Look> = analysis
@@ -26,7 +31,10 @@ fn what_is_looked_at_from_stop_to_stop_is_what_the_whole_network_has() {
             })
             .collect();
         let stops = Stops::of(&analysis, &looks);
-        assert!(stops.stops().iter().skip(1).any(|stop| stop.lead.is_some()), "{name}");
+        assert!(
+            stops.stops().iter().skip(1).any(|stop| stop.lead.is_some()),
+            "{name}"
+        );
         let mut model = Model::new(archive, analysis, Device::Cpu);
         let [channels, height, width] = FIXTURE_INPUT;
         let images = Tensor::rand([4, channels, height, width], (Kind::Float, Device::Cpu));

@@ -4,7 +4,7 @@
 //! to become `t` in place of `y`: `min over D of ‖z·D − (t − y)‖² + λ·‖D‖²`, then `W + D`. In front of the gap `t` is what
 //! the unpruned network has behind the removed block, elsewhere what it has in the same place. One place comes after
 //! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
-//! chosen for each on images held back, where no change at all is among the choices.
+//! chosen for each on images held back, where no change at all is among the choices; the solution is then that for all.
 
 mod place;
 mod ridge;
@@ -93,9 +93,8 @@ impl Repairer<'_> {
                 // What was removed behind it is to be made up for as well.
                 let itself = &all[*place];
                 let mut behind = all[*place..next].iter().rev();
-                let is_alike = |p: &&Place| {
-                    shape(p.value).is_some() && shape(p.value) == shape(itself.value)
-                };
+                let is_alike =
+                    |p: &&Place| shape(p.value).is_some() && shape(p.value) == shape(itself.value);
                 let target = behind.find(is_alike).unwrap_or(itself);
                 Goal {
                     place: own.clone(),
@@ -146,11 +145,14 @@ impl Repairer<'_> {
                         Some(sums) => sums.add(&found)?,
                     }
                 }
-                if let [Some(learned), Some(held)] = &products
-                    && let Some(fit) = ridge::fit(learned, held)?
+                if let [Some(mut all), Some(held)] = products
+                    && let Some(penalty) = ridge::penalty(&all, &held)?
                 {
-                    let map = FoldedMap::of(&goal.place, &weights)?;
-                    map.change(&goal.place, &fit.d, learned, &weights)?;
+                    all.add(&held)?;
+                    if let Some(d) = all.solve(penalty)? {
+                        let map = FoldedMap::of(&goal.place, &weights)?;
+                        map.change(&goal.place, &d, &all, &weights)?;
+                    }
                 }
             }
             Ok(())

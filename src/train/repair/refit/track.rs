@@ -1,6 +1,5 @@
 //! A network on its way from stop to stop, with the tensor at the stop for every batch of images.
 
-
 use anyhow::{Result, bail};
 use tch::Tensor;
 
