@@ -203,6 +203,19 @@ impl Statement {
             .or_else(|| self.args.iter().find(|a| a.name.as_deref() == Some(name)))
             .map(|a| &a.value)
     }
+
+    /// The argument there as a vertical and a horizontal number, one standing for both; `usual` where there is none.
+    #[must_use]
+    pub fn pair(&self, i: usize, name: &str, usual: i64) -> Option<[i64; 2]> {
+        match self.arg(i, name) {
+            None => Some([usual; 2]),
+            Some(list) => match list.ints()?[..] {
+                [both] => Some([both; 2]),
+                [vertical, horizontal] => Some([vertical, horizontal]),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// A call's number in [`Program::calls`].

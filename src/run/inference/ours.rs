@@ -45,14 +45,7 @@ pub fn call(network: &Network, program: &Program, statement: &Statement) -> Opti
     else {
         return None;
     };
-    let pair = |place, name, usual| match statement.arg(place, name) {
-        None => Some([usual; 2]),
-        Some(list) => match list.ints()?[..] {
-            [both] => Some([both; 2]),
-            [vertical, horizontal] => Some([vertical, horizontal]),
-            _ => None,
-        },
-    };
+    let pair = |place, name, usual| statement.pair(place, name, usual);
     let groups = statement
         .arg(groups, "groups")
         .map_or(Some(1), Operand::int)?;

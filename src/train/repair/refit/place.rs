@@ -210,14 +210,7 @@ impl<'a> Maps<'a> {
 }
 
 fn windows(statement: &Statement, kernel: [i64; 2]) -> Option<Windows> {
-    let pair = |place, name, usual: i64| match statement.arg(place, name) {
-        None => Some([usual; 2]),
-        Some(list) => match list.ints()?[..] {
-            [both] => Some([both; 2]),
-            [vertical, horizontal] => Some([vertical, horizontal]),
-            _ => None,
-        },
-    };
+    let pair = |place, name, usual| statement.pair(place, name, usual);
     let is_transposed = |s: &Statement| {
         s.operator() == Some("_convolution")
             && !matches!(s.arg(6, "transposed"), Some(Operand::Literal(text)) if text == "False")
