@@ -17,8 +17,8 @@ use ckaprune::run::interrupt::Stopped;
 use ckaprune::run::settings::Settings;
 use ckaprune::run::torch::Model;
 use ckaprune::train::finetune::{
-    Checkpoint, Distillation, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher, Trained,
-    Training, finetune,
+    Checkpoint, Distillation, Judge, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher,
+    Trained, Training, finetune,
 };
 use common::images::easy_images;
 use common::{fixture, open};
@@ -73,12 +73,12 @@ impl Job {
             weight: 0.5,
         };
         let taught_by = self.teacher.as_ref().map(model);
-        let mut teacher = taught_by
-            .as_ref()
-            .map(|model| Teacher::new(model.module().unwrap(), distillation, &self.images.loader));
+        let mut teacher = taught_by.as_ref().map(|model| {
+            Teacher::of_scores(model.module().unwrap(), distillation, &self.images.loader)
+        });
         let lessons = Lessons {
             train: &self.images,
-            validation: self.validates.then_some(&self.images),
+            judge: self.validates.then_some(Judge::Labelled(&self.images)),
             teacher: teacher.as_mut(),
         };
         finetune(model(&self.archive), lessons, &self.training, session)
@@ -117,9 +117,12 @@ impl Job {
         for batches in [2, 3, 5] {
             let (trained, sittings) = self.in_sittings(batches);
             most = most.max(sittings);
-            assert_eq!(trained.losses, straight.losses, "every {batches}");
-            assert_eq!(trained.validation, straight.validation);
-            assert_eq!(trained.kept, straight.kept);
+            assert_eq!(
+                trained.tuning.train_losses, straight.tuning.train_losses,
+                "every {batches}"
+            );
+            assert_eq!(trained.tuning.validation, straight.tuning.validation);
+            assert_eq!(trained.tuning.kept_epoch, straight.tuning.kept_epoch);
             let bytes = |trained: &Trained| trained.model.archive().to_bytes().unwrap();
             assert!(
                 bytes(&trained) == bytes(&straight),
@@ -201,7 +204,10 @@ fn the_best_epoch_is_kept_and_patience_counts_on() {
     job.validates = true;
     job.check();
     let trained = job.sit(Session::at(3, QUIET)).unwrap();
-    assert!(trained.losses.len() > trained.kept, "{trained:?}");
+    assert!(
+        trained.tuning.train_losses.len() > trained.tuning.kept_epoch,
+        "{trained:?}"
+    );
 }
 
 #[test]
@@ -228,11 +234,11 @@ fn training_that_diverges_ends_with_the_same_weights() {
     let job = Job::new("basic_scripted.pt", training);
     let _alone = random_numbers();
     let straight = job.sit(Session::at(3, QUIET)).unwrap();
-    assert_eq!(straight.kept, 1);
+    assert_eq!(straight.tuning.kept_epoch, 1);
     let (stopped, sittings) = job.in_sittings(2);
     assert!(sittings > 2);
     assert_eq!(stopped.kept, 1);
-    assert!(stopped.losses == straight.losses);
+    assert!(stopped.losses == straight.tuning.train_losses);
 }
 
 #[test]
@@ -252,7 +258,7 @@ fn frequent_checkpoints_change_nothing() {
     // Done once, it is not done again.
     let again = job.sit(session).unwrap();
     assert!(bytes(&again) == bytes(&straight));
-    assert_eq!(again.losses, straight.losses);
+    assert_eq!(again.losses, straight.tuning.train_losses);
     assert_eq!(again.images_per_second, None);
 }
 

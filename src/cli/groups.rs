@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::*;
 use crate::blocks::{Candidates, Globs, Granularity};
-use crate::cli::options::{self, Augmentation, ChannelValues, Milestones, Sides, Size};
+use crate::cli::options::{self, Augmentation, ChannelValues, Milestones, Sides, Size, Teach};
 use crate::data::{Interpolation, PixelRange, ResizeTo, Samples};
 use crate::program::output::OutputKey;
 use crate::report::progress::Progress;
@@ -97,7 +97,7 @@ pub struct Selection {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct Training {
-    /// Passes over the training part (for `prune`: after each removal; 0 to leave the weights as they are)
+    /// Passes over the training part (for `prune` when --schedule-removals says; 0 to leave the weights as they are)
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub epochs: usize,
     /// SGD with Nesterov momentum, or AdamW
@@ -128,16 +128,22 @@ pub struct Training {
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = options::positive)]
     pub clip_norm: Option<f64>,
     /// Part of the training images, of each class, that is validated on instead, where the data has no validation part of
-    /// its own: the best epoch's weights are kept
+    /// its own: the best epoch's weights are kept, or those before the first where none is better; 0 to keep the last ones
+    /// whatever they are [default: 0.1 where there is training on labels; else closeness to the teacher's answers decides]
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::part)]
     pub val_split: Option<f64>,
-    /// Stop after so many epochs without a better validation accuracy
+    /// Stop after so many epochs without better weights
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
+    /// What is learned from, one or more parted by commas: labels; the scores of a teacher, which is the unpruned network,
+    /// or of `finetune` --teacher; the features of a teacher, which are its maps at the end of each stage and before they
+    /// are pooled. Without labels in it no label is looked at [default: features,labels; for `finetune` scores,labels]
+    #[arg(long, value_name = "KINDS")]
+    pub teach: Option<Teach>,
     /// Softness of a teacher's scores
     #[arg(long, value_name = "T", default_value_t = 4.0, allow_negative_numbers = true, value_parser = options::positive)]
     pub temperature: f64,
-    /// Part of a teacher in the loss, the labels having the rest
+    /// Part of a teacher's scores in the loss, the labels having the rest
     #[arg(long, value_name = "PART", default_value_t = 0.9, allow_negative_numbers = true, value_parser = options::fraction)]
     pub distill_weight: f64,
     /// Random changes to training images: crop, flip, both parted by a comma, or none

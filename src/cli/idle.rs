@@ -79,12 +79,18 @@ pub const IDLE: &[Idle] = &[
     idle(
         &["prune"],
         &["temperature", "distill-weight"],
-        |o| o.has("distill"),
-        "without --distill",
+        |o| o.has("distill") || o.names("teach", "scores"),
+        "where no scores are learned (--teach scores,labels)",
     ),
     idle(
         &["finetune"],
         &["temperature", "distill-weight"],
+        |o| o.has("teacher"),
+        "without --teacher",
+    ),
+    idle(
+        &["finetune"],
+        &["teach"],
         |o| o.has("teacher"),
         "without --teacher",
     ),

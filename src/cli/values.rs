@@ -71,6 +71,17 @@ pub enum Repair {
     Refit,
 }
 
+/// When the network is fine-tuned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Removals {
+    /// After each removal.
+    Each,
+    /// After all removals.
+    #[default]
+    Once,
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Debug;
@@ -98,6 +109,7 @@ mod tests {
         named_alike::<Schedule>();
         named_alike::<Amp>();
         named_alike::<Repair>();
+        named_alike::<Removals>();
         named_alike::<Criterion>();
     }
 }

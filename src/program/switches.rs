@@ -1,7 +1,7 @@
 //! Training switches: the arguments that tell operators whether the network is being trained.
 
-use super::Sources;
 use super::ast::{Class, Expr, Item, walk};
+use super::{Op, Operand, Program, Sources};
 
 /// Operators with a training switch, and the position of it among their arguments.
 const SWITCHES: &[(&str, usize)] = &[
@@ -18,6 +18,27 @@ const SWITCHES: &[(&str, usize)] = &[
     ("torch.rrelu", 3),
     ("torch.rrelu_", 3),
 ];
+
+impl Program {
+    /// The program with all training switches on. What a network does in training alone is not in it: the program was
+    /// followed in evaluation mode.
+    #[must_use]
+    pub fn in_training(&self) -> Program {
+        let mut program = self.clone();
+        for statement in &mut program.statements {
+            let Op::Call(function) = &statement.op else {
+                continue;
+            };
+            let Some((_, position)) = SWITCHES.iter().find(|(name, _)| name == function) else {
+                continue;
+            };
+            if let Some(switch) = statement.args.get_mut(*position) {
+                switch.value = Operand::Literal("True".into());
+            }
+        }
+        program
+    }
+}
 
 /// Whether a training switch in the methods of some class is this literal, `True` or `False`: then that code was
 /// traced.

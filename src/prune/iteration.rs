@@ -6,7 +6,6 @@ use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::score::criteria::{Distribution, Score, Value};
 use crate::train::eval::Metrics;
-use crate::train::finetune::Trained;
 use crate::train::repair::Repair;
 
 /// Size and quality of a network.
@@ -126,36 +125,5 @@ impl Iteration {
             true => [self.accuracy_before_repair, untuned, tuned],
             false => [untuned, None, tuned],
         }
-    }
-}
-
-/// What training did before the first removal, or after the last.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tuning {
-    /// Mean loss of each epoch.
-    pub train_losses: Vec<f64>,
-    /// Accuracy on the validation images after each epoch, if there are any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub validation: Vec<f64>,
-    /// The epoch, counted from 1, whose weights were kept.
-    pub kept_epoch: usize,
-}
-
-impl Tuning {
-    #[must_use]
-    pub fn of(trained: &Trained) -> Self {
-        Tuning {
-            train_losses: trained.losses.clone(),
-            validation: trained.validation.clone(),
-            kept_epoch: trained.kept,
-        }
-    }
-
-    /// Of the weights that were kept.
-    #[must_use]
-    pub fn validation_accuracy(&self) -> Option<f64> {
-        self.validation
-            .get(self.kept_epoch.checked_sub(1)?)
-            .copied()
     }
 }

@@ -29,12 +29,12 @@ use crate::run::interrupt;
 use crate::run::torch::Model;
 use crate::score::Scoring;
 use crate::score::criteria;
-use crate::train::finetune::{Distillation, Training};
+use crate::train::finetune::{Teaching, Training};
 use crate::train::repair::Step;
 use recovery::Recovery;
 use scorer::Scorer;
 
-pub use iteration::{Figures, Iteration, Tuning};
+pub use iteration::{Figures, Iteration};
 pub use pick::Pick;
 pub use recovery::Tune;
 pub use rules::Rules;
@@ -55,8 +55,10 @@ pub struct Run {
     pub criterion_seed: u64,
     pub reference: Reference,
     pub training: Training,
-    /// Learn from the unpruned network.
-    pub distillation: Option<Distillation>,
+    /// Of each training the weights that do best are kept, those it began with among them; else the last ones.
+    pub keeps_best: bool,
+    /// What is learned from; the other network is the unpruned one.
+    pub teaching: Teaching,
     /// What is tried after each removal, in this order.
     pub repair: Vec<Step>,
     pub scoring: Scoring,
@@ -75,7 +77,8 @@ impl Run {
     /// Whether there are images to learn from, with labels or a teacher.
     #[must_use]
     pub fn can_train(&self) -> bool {
-        self.splits.train.is_some() && (self.splits.has_labels() || self.distillation.is_some())
+        let train = self.splits.train.as_ref();
+        train.is_some_and(|images| images.is_labelled() || self.teaching.has_teacher())
     }
 
     #[must_use]

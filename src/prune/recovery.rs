@@ -3,14 +3,17 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::{Figures, Iteration, Phase, Run, Tuning};
+use super::{Figures, Iteration, Phase, Run};
 use crate::data::Images;
 use crate::run::interrupt;
 use crate::run::settings::fingerprint;
 use crate::run::torch::Model;
+use crate::train::agreement::Answers;
 use crate::train::eval::{Metrics, evaluate, throughput};
-use crate::train::finetune::{Checkpoint, Lessons, Session, Teacher, Trained, Training, finetune};
-use crate::train::repair::{Repair, Repairer, Step};
+use crate::train::finetune::{
+    Checkpoint, Judge, Lessons, Session, Teacher, Trained, Training, Tuning, finetune,
+};
+use crate::train::repair::{Repair, Repairer, Step, held_back};
 
 /// Gives networks without some blocks their accuracy back, as far as it goes.
 pub(super) struct Recovery<'a> {
@@ -18,6 +21,8 @@ pub(super) struct Recovery<'a> {
     original: &'a Model,
     repairer: Option<Repairer<'a>>,
     teacher: Option<Teacher<'a>>,
+    /// What training is judged by where no labels decide.
+    answers: Option<Answers>,
 }
 
 impl<'a> Recovery<'a> {
@@ -26,16 +31,17 @@ impl<'a> Recovery<'a> {
     /// # Errors
     /// If the original cannot run.
     pub fn new(run: &'a Run, original: &'a Model) -> Result<Self> {
-        // Without labels, learning has to show that it pays.
-        let judges = !run.repair.is_empty() || run.trains() && !run.splits.has_labels();
+        let repairs = !run.repair.is_empty();
         let repairer =
-            judges.then(|| Repairer::new(original, &run.splits.calibration, run.progress()));
+            repairs.then(|| Repairer::new(original, &run.splits.calibration, run.progress()));
         let teacher = run.trains().then(|| run.teacher(original));
+        let answers = run.trains().then(|| run.answers(original));
         Ok(Recovery {
             run,
             original,
             repairer: repairer.transpose()?,
             teacher: teacher.transpose()?.flatten(),
+            answers: answers.transpose()?.flatten(),
         })
     }
 
@@ -89,36 +95,27 @@ impl<'a> Recovery<'a> {
         Ok(model)
     }
 
-    /// What was learned from labels is kept; what was learned from the unpruned network alone, where it pays.
+    /// What training made better is kept.
     fn trained(&mut self, model: Model, iteration: &mut Iteration) -> Result<(Model, Tuning)> {
-        let judge = self.repairer.as_ref();
-        let judge = judge.filter(|_| !self.run.splits.has_labels());
-        let before = judge.map(|judge| judge.agreement(&model)).transpose()?;
-        let untuned = model.clone();
+        let judge = self.answers.as_ref();
+        let before = judge.map(|judge| judge.agreement(model.module()?));
+        let before = before.transpose()?;
         let training = &self.run.training;
         let tune = Tune {
             phase: Phase::Iteration,
             training,
             first_epoch: (iteration.iteration - 1) * training.epochs,
         };
-        let trained = self.run.tuned(model, self.teacher.as_mut(), &tune)?;
-        iteration.train_loss = trained.losses.last().copied();
-        let tuning = Tuning::of(&trained);
-        let (Some(judge), Some(before)) = (judge, before) else {
-            return Ok((trained.model, tuning));
-        };
-        let repair = Repair {
-            step: Step::Distillation,
-            before,
-            after: judge.agreement(&trained.model)?,
-        };
-        iteration.repairs.push(repair);
-        let model = if repair.pays() {
-            trained.model
-        } else {
-            untuned
-        };
-        Ok((model, tuning))
+        let trained = self.run.tuned(model, self.teacher.as_mut(), judge, &tune)?;
+        iteration.train_loss = trained.tuning.train_losses.last().copied();
+        if let (Some(judge), Some(before)) = (judge, before) {
+            iteration.repairs.push(Repair {
+                step: Step::Distillation,
+                before,
+                after: judge.agreement(trained.model.module()?)?,
+            });
+        }
+        Ok((trained.model, trained.tuning))
     }
 
     /// Seconds of a forward pass of one image: how long the original's took once, times the ratio of both measured in
@@ -142,7 +139,21 @@ pub struct Tune<'a> {
 }
 
 impl Run {
-    /// Trains a network of this run on its images, or goes on with that.
+    /// The unpruned network's answers to calibration images held back, if those are what decides between weights: there
+    /// are no labels to decide by.
+    ///
+    /// # Errors
+    /// If it cannot run.
+    pub fn answers(&self, original: &Model) -> Result<Option<Answers>> {
+        if !self.keeps_best || self.splits.validation.is_some() {
+            return Ok(None);
+        }
+        let [_, held] = held_back(&self.splits.calibration);
+        Answers::of(original.module()?, held).map(Some)
+    }
+
+    /// Trains a network of this run on its images, or goes on with that. Its weights are those that do best on the
+    /// validation images; where there are none, by these answers, if any are given.
     ///
     /// # Errors
     /// Those of [`finetune`], and if there are no images to learn from.
@@ -150,12 +161,17 @@ impl Run {
         &self,
         model: Model,
         teacher: Option<&mut Teacher>,
+        answers: Option<&Answers>,
         tune: &Tune,
     ) -> Result<Trained> {
         let train = self.splits.train.as_ref();
+        let validation = self.splits.validation.as_ref();
         let lessons = Lessons {
             train: train.context("there are no images to learn from")?,
-            validation: self.splits.validation.as_ref(),
+            judge: match validation {
+                Some(images) => Some(Judge::Labelled(images)),
+                None => answers.map(Judge::Answers),
+            },
             teacher,
         };
         let checkpoint = self.checkpoint(&model, tune)?;
@@ -186,11 +202,10 @@ impl Run {
     /// # Errors
     /// If it cannot be loaded.
     pub fn teacher<'t>(&self, original: &'t Model) -> Result<Option<Teacher<'t>>> {
-        let (Some(distillation), Some(train)) = (self.distillation, &self.splits.train) else {
-            return Ok(None);
-        };
-        let module = original.module()?;
-        Ok(Some(Teacher::new(module, distillation, &train.loader)))
+        match &self.splits.train {
+            Some(train) => Teacher::new(original, self.teaching, &train.loader),
+            None => Ok(None),
+        }
     }
 
     /// How a network does on the test images, if there are labelled ones.

@@ -24,7 +24,8 @@ use ckaprune::run::export::save_archive;
 use ckaprune::run::torch::Model;
 use ckaprune::run::torch::Module;
 use ckaprune::train::finetune::{
-    Distillation, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training, finetune,
+    Distillation, Judge, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training,
+    finetune,
 };
 use common::images::easy_images;
 use common::{fixture, open};
@@ -40,7 +41,7 @@ fn random_numbers() -> MutexGuard<'static, ()> {
 fn lessons<'a, 't>(train: &'a Images) -> Lessons<'a, 't> {
     Lessons {
         train,
-        validation: None,
+        judge: None,
         teacher: None,
     }
 }
@@ -209,9 +210,9 @@ fn a_frozen_archive_trains_and_keeps_what_it_learned() {
     let frozen = open(&fixture("basic_frozen.pt"));
     let trained = train(&frozen, &part, 12, 0);
     assert!(
-        trained.losses[11] < 0.7 * trained.losses[0],
+        trained.tuning.train_losses[11] < 0.7 * trained.tuning.train_losses[0],
         "{:?}",
-        trained.losses
+        trained.tuning.train_losses
     );
     let path = folder.path().join("trained.pt");
     save_archive(trained.model.archive(), &path, false).unwrap();
@@ -300,7 +301,7 @@ fn training_that_diverges_keeps_the_weights_of_the_last_good_epoch() {
         ..Training::default()
     };
     let trained = run(&archive, lessons(&images), &training);
-    assert_eq!(trained.kept, 1);
+    assert_eq!(trained.tuning.kept_epoch, 1);
     assert!(
         scores(trained.model.archive())
             .iter()
@@ -319,16 +320,29 @@ fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_ove
         ..Training::default()
     };
     let all = Lessons {
-        validation: Some(&images),
+        judge: Some(Judge::Labelled(&images)),
         ..lessons(&images)
     };
     let trained = run(&archive, all, &training);
-    let best = trained.validation.iter().copied().fold(0., f64::max);
-    let first = trained.validation.iter().position(|a| *a == best).unwrap();
-    assert_eq!(trained.kept, first + 1, "{:?}", trained.validation);
-    assert_eq!(trained.validation.len(), (trained.kept + 3).min(30));
+    let best = trained.tuning.validation.iter().copied().fold(0., f64::max);
+    let first = trained
+        .tuning
+        .validation
+        .iter()
+        .position(|a| *a == best)
+        .unwrap();
+    assert_eq!(
+        trained.tuning.kept_epoch,
+        first + 1,
+        "{:?}",
+        trained.tuning.validation
+    );
+    assert_eq!(
+        trained.tuning.validation.len(),
+        (trained.tuning.kept_epoch + 3).min(30)
+    );
     let stopped = Training {
-        epochs: trained.kept,
+        epochs: trained.tuning.kept_epoch,
         patience: None,
         ..training
     };
@@ -365,7 +379,7 @@ fn a_student_without_labels_comes_closer_to_its_teacher() {
         temperature: 4.,
         weight: 1.,
     };
-    let mut taught = Teacher::new(&module, distillation, &images.loader);
+    let mut taught = Teacher::of_scores(&module, distillation, &images.loader);
     let training = Training {
         epochs: 12,
         ..Training::default()
@@ -424,11 +438,11 @@ fn a_network_learns_from_mixed_images_what_plain_ones_show() {
         ..mixing(MIXED)
     };
     let all = Lessons {
-        validation: Some(&images),
+        judge: Some(Judge::Labelled(&images)),
         ..lessons(&images)
     };
     // Validation sees the images as they are: mixed, half of them would look like another class.
-    let best = run(&archive, all, &training).validation;
+    let best = run(&archive, all, &training).tuning.validation;
     let best = best.into_iter().fold(0., f64::max);
     assert!(best >= 0.8, "{best}");
 }
@@ -444,7 +458,7 @@ fn a_teacher_sees_mixed_images_each_time() {
             temperature: 4.,
             weight: 1.,
         };
-        let mut teacher = Teacher::new(&module, distillation, known_to_change);
+        let mut teacher = Teacher::of_scores(&module, distillation, known_to_change);
         let all = Lessons {
             teacher: Some(&mut teacher),
             ..lessons(&images)

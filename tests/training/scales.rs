@@ -81,7 +81,7 @@ fn losses(model: &Model) -> Vec<f64> {
         temperature: 4.,
         weight: 0.5,
     };
-    let mut teacher = Teacher::new(model.module().unwrap(), distillation, &images.loader);
+    let mut teacher = Teacher::of_scores(model.module().unwrap(), distillation, &images.loader);
     let lessons = Lessons {
         teacher: Some(&mut teacher),
         ..lessons(&images)
@@ -92,7 +92,7 @@ fn losses(model: &Model) -> Vec<f64> {
     };
     let _alone = random_numbers();
     let trained = finetune(model.clone(), lessons, &training, Session::at(0, QUIET));
-    trained.unwrap().losses
+    trained.unwrap().tuning.train_losses
 }
 
 #[test]

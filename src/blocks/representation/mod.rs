@@ -1,6 +1,7 @@
 //! The values of a network that the method compares.
 
 mod heads;
+mod maps;
 
 use std::collections::HashSet;
 
@@ -11,6 +12,7 @@ use crate::program::interface::InterfaceError;
 use crate::program::{Network, Program, ValueId, methods_of};
 
 pub use heads::representation;
+pub use maps::FeatureMap;
 
 /// Why there is nothing to compare.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

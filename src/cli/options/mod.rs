@@ -170,6 +170,56 @@ impl fmt::Display for Augmentation {
     }
 }
 
+/// What training learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Teach {
+    pub features: bool,
+    pub scores: bool,
+    pub labels: bool,
+}
+
+impl FromStr for Teach {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut teach = Teach {
+            features: false,
+            scores: false,
+            labels: false,
+        };
+        for word in text.split(',').map(str::trim) {
+            match word {
+                "features" => teach.features = true,
+                "scores" => teach.scores = true,
+                "labels" => teach.labels = true,
+                _ => {
+                    return Err(
+                        "expected features, scores, labels, or several of them parted by commas"
+                            .into(),
+                    );
+                }
+            }
+        }
+        Ok(teach)
+    }
+}
+
+impl fmt::Display for Teach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            (self.features, "features"),
+            (self.scores, "scores"),
+            (self.labels, "labels"),
+        ];
+        let names: Vec<&str> = named
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, name)| *name)
+            .collect();
+        f.write_str(&names.join(","))
+    }
+}
+
 impl fmt::Display for ChannelValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<String> = self.0.iter().map(f32::to_string).collect();

@@ -91,8 +91,11 @@ pub struct Prune {
     pub scoring: Scoring,
     #[command(flatten)]
     pub training: Training,
-    /// Let the unpruned network teach the pruned one
-    #[arg(long, help_heading = "Fine-tuning")]
+    /// When the network is fine-tuned: after each removal, or once after the last one
+    #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
+    pub schedule_removals: Removals,
+    /// The same as --teach scores,labels
+    #[arg(long, conflicts_with = "teach", help_heading = "Fine-tuning")]
     pub distill: bool,
     /// What is repaired after each removal, without labels, where that brings the network closer to the unpruned one:
     /// nothing, the statistics of batch normalisation, or before them the scale and shift of channels, or all weights of

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::classes::{Knows, LEARNS};
-use super::images::OpenedData;
+use super::images::{OpenedData, VALIDATED};
 use super::memory_fit::MemoryFit;
 use super::unusable::{Wanted, examine};
 use super::{
@@ -18,7 +18,8 @@ use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::blocks::analysis::Analysis;
 use crate::cli::Finetune;
-use crate::data::Images;
+use crate::cli::options::Teach;
+use crate::data::{Images, Part};
 use crate::program::interface::Scale;
 use crate::prune::run_dir::{resumption, stopped};
 use crate::report::{SCHEMA, in_percent, is_zero};
@@ -26,9 +27,11 @@ use crate::run::export::{advise, check_file};
 use crate::run::interrupt::{self, Interrupt, Stopped};
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch::Model;
-use crate::run::torch::Module;
+use crate::train::agreement::Answers;
 use crate::train::eval::{Metrics, evaluate};
-use crate::train::finetune::{Checkpoint, Lessons, Session, Teacher, finetune};
+use crate::train::finetune::{
+    Checkpoint, Judge, Lessons, Session, Teacher, Teaching, Tuning, finetune,
+};
 
 #[derive(Serialize)]
 struct FinetuneReport {
@@ -37,13 +40,8 @@ struct FinetuneReport {
     model: String,
     output: String,
     epochs: usize,
-    /// Mean loss of each epoch.
-    train_losses: Vec<f64>,
-    /// Accuracy on the validation images after each epoch.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    validation: Vec<f64>,
-    /// The epoch, counted from 1, whose weights were written.
-    kept_epoch: usize,
+    #[serde(flatten)]
+    tuning: Tuning,
     /// What the network gives in place of scores before softmax; absent where it gives those.
     #[serde(skip_serializing_if = "Scale::is_usual")]
     scores: Scale,
@@ -68,7 +66,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let Prepared {
         model,
         train,
-        validation,
+        held,
         test,
         warnings,
         skipped,
@@ -83,16 +81,26 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         Some(file) => Some(TaughtBy::open(file, &model)?),
         None => None,
     };
-    let distillation = options.training.distillation();
-    let mut teacher = taught_by
-        .as_ref()
-        .map(|by| Teacher::new(&by.module, distillation, &train.loader));
+    let teaching = teaching(options);
+    let mut teacher = match &taught_by {
+        Some(by) => Teacher::new(&by.model, teaching, &train.loader)?,
+        None => None,
+    };
+    let answers = match (&taught_by, &held) {
+        (Some(by), Some(images)) if !images.is_labelled() => {
+            Some(Answers::of(by.model.module()?, images.clone())?)
+        }
+        _ => None,
+    };
     let checkpoint = checkpoint(options, &model, taught_by.as_ref())?;
     // Without a place for it there is nothing to keep.
     let heeded = checkpoint.as_ref().map(|_| Interrupt::heed());
     let lessons = Lessons {
         train: &train,
-        validation: validation.as_ref(),
+        judge: match &answers {
+            Some(answers) => Some(Judge::Answers(answers)),
+            None => held.as_ref().map(Judge::Labelled),
+        },
         teacher: teacher.as_mut(),
     };
     let session = Session {
@@ -124,9 +132,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         model: path.display().to_string(),
         output: output.display().to_string(),
         epochs: options.training.epochs,
-        train_losses: trained.losses,
-        validation: trained.validation,
-        kept_epoch: trained.kept,
+        tuning: trained.tuning,
         scores,
         train_images_per_second: trained.images_per_second,
         before,
@@ -142,7 +148,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
 struct Prepared {
     model: Model,
     train: Images,
-    validation: Option<Images>,
+    /// What decides between weights: labelled, or images for a teacher to answer.
+    held: Option<Images>,
     /// Only where they have labels.
     test: Option<Images>,
     warnings: Vec<String>,
@@ -168,12 +175,12 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     note_caveats(&analysis, progress);
     let model = Model::new(archive, analysis, execution);
     let mut warnings = opened.warnings.clone();
-    let (train, validation) = opened.set_aside(images.part, &options.training, None, progress)?;
+    let (train, held) = set_aside(options, &opened, images.part)?;
     let seen_plainly = |part| Images::new(part, plain.clone());
     let mut train = seen_plainly(train);
-    let mut validation = validation.map(seen_plainly);
+    let mut held = held.map(seen_plainly);
     let mut test = test.filter(|t| t.labels().is_some()).map(seen_plainly);
-    let wanted = [Some(&mut train), validation.as_mut(), test.as_mut()];
+    let wanted = [Some(&mut train), held.as_mut(), test.as_mut()];
     let wanted = wanted.into_iter().flatten();
     let wanted = wanted
         .map(|images| Wanted::whole(&mut images.part))
@@ -197,31 +204,65 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     Ok(Prepared {
         model,
         train,
-        validation,
+        held,
         test,
         warnings,
         skipped: skipped.files,
     })
 }
 
+fn teaching(options: &Finetune) -> Teaching {
+    options.training.teaching(Teach {
+        labels: true,
+        scores: options.teacher.is_some(),
+        features: false,
+    })
+}
+
+/// The images to learn from, and those that decide: with labels where labels are learned, else without.
+fn set_aside(
+    options: &Finetune,
+    opened: &OpenedData,
+    mut train: Part,
+) -> Result<(Part, Option<Part>)> {
+    let training = &options.training;
+    if !teaching(options).labels {
+        train.forget_labels();
+    }
+    if train.labels().is_some() {
+        return opened.set_aside(
+            train,
+            training,
+            Some(VALIDATED),
+            options.messages.progress(),
+        );
+    }
+    let part = training.val_split.unwrap_or(VALIDATED);
+    // Of few images all are learned from.
+    match train.split_stratified(1. - part, options.data.seed) {
+        Ok((train, held)) if part > 0. && options.teacher.is_some() => Ok((train, Some(held))),
+        _ => Ok((train, None)),
+    }
+}
+
 /// The network to learn from.
 struct TaughtBy {
     fingerprint: String,
-    module: Module,
+    model: Model,
 }
 
 impl TaughtBy {
     fn open(file: &Path, student: &Model) -> Result<Self> {
         let archive = open_model(file)?;
         let fingerprint = fingerprint(&archive)?;
-        // Its scores may be on another scale than its student's.
-        let own = Analysis::of(&archive, &student.analysis().request).ok();
-        let own = own.and_then(|a| a.interface.ok());
-        let interface = own.as_ref().map_or_else(|| student.interface(), Ok)?;
-        let module = Module::load(&archive, student.device(), interface).map_err(blame(file))?;
+        let request = &student.analysis().request;
+        let mut analysis = Analysis::of(&archive, request).map_err(|e| blame(file)(e.into()))?;
+        if analysis.interface.is_err() {
+            analysis.interface = Ok(student.interface()?.clone());
+        }
         Ok(TaughtBy {
             fingerprint,
-            module,
+            model: Model::new(archive, analysis, student.execution()),
         })
     }
 }
@@ -311,15 +352,24 @@ fn settings(
 impl FinetuneReport {
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.output);
-        for (i, loss) in self.train_losses.iter().enumerate() {
+        let tuning = &self.tuning;
+        let kept = |epoch: usize| match epoch == tuning.kept_epoch {
+            true => ", kept",
+            false => "",
+        };
+        if let Some(accuracy) = tuning.validation_before {
+            let accuracy = in_percent(accuracy);
+            text += &format!(
+                "  {:<34}  validation accuracy {accuracy}{}\n",
+                "before",
+                kept(0)
+            );
+        }
+        for (i, loss) in tuning.train_losses.iter().enumerate() {
             text += &format!("  epoch {:<4}  training loss {loss:.4}", i + 1);
-            if let Some(accuracy) = self.validation.get(i) {
-                let kept = if i + 1 == self.kept_epoch {
-                    ", kept"
-                } else {
-                    ""
-                };
-                text += &format!("  validation accuracy {}{kept}", in_percent(*accuracy));
+            if let Some(accuracy) = tuning.validation.get(i) {
+                let accuracy = in_percent(*accuracy);
+                text += &format!("  validation accuracy {accuracy}{}", kept(i + 1));
             }
             text += "\n";
         }

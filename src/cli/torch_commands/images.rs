@@ -24,6 +24,7 @@ use crate::run::settings::Settings;
 use crate::run::torch::run_shapes::learned;
 use crate::run::torch::{Execution, Model};
 use crate::score::criteria;
+use crate::train::finetune::Teaching;
 
 /// Images where none were named: calibration is all they can serve for.
 const SYNTHETIC_SAMPLES: usize = 1024;
@@ -232,16 +233,15 @@ pub(super) struct Prepared {
 }
 
 /// Part of the training images that is set aside to decide by where nobody says otherwise.
-const VALIDATED: f64 = 0.1;
+pub(super) const VALIDATED: f64 = 0.1;
 
 /// What a run does with images beyond scoring.
 #[derive(Clone, Copy)]
 pub(super) struct BeyondScoring<'a> {
     pub training: &'a Training,
-    /// Learns without labels too.
-    pub distills: bool,
-    /// Decides by accuracy. Some of the training images are always set aside for that: the test images are only ever
-    /// measured on.
+    pub teaching: Teaching,
+    /// Decides by accuracy, be it between the weights of a training. Some of the training images are always set aside for
+    /// that: the test images are only ever measured on.
     pub decides: bool,
 }
 
@@ -289,14 +289,18 @@ impl Preparation<'_> {
         let images = Images::new(train, plain.clone());
         let analysis = opened.analyse(self.model, &archive, &images, self.search)?;
         let analysis = learned(&archive, analysis);
-        let (train, validation) = match self.beyond {
+        let (mut train, validation) = match self.beyond {
             Some(beyond) => {
                 let usual = beyond.decides.then_some(VALIDATED);
                 opened.set_aside(images.part, beyond.training, usual, self.progress)?
             }
             None => (images.part, None),
         };
-        let learns = train.labels().is_some() || self.beyond.is_some_and(|b| b.distills);
+        if self.beyond.is_some_and(|beyond| !beyond.teaching.labels) {
+            train.forget_labels();
+        }
+        let is_taught = self.beyond.is_some_and(|b| b.teaching.has_teacher());
+        let learns = train.labels().is_some() || is_taught;
         let training = match self.beyond {
             Some(beyond) => opened.training(beyond.training.augment.0),
             None => plain.clone(),

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::cli;
+use crate::cli::options::Teach;
 use crate::run::memory::Work;
 use crate::run::settings::Settings;
-use crate::train::finetune::{Distillation, Method, Mixing, Schedule, Shape, Training};
+use crate::train::finetune::{Distillation, Method, Mixing, Schedule, Shape, Teaching, Training};
 
 impl cli::Training {
     /// How to train, as the options say.
@@ -54,11 +55,22 @@ impl cli::Training {
         Work::Training { states }
     }
 
-    pub(super) fn distillation(&self) -> Distillation {
-        Distillation {
-            temperature: self.temperature,
-            weight: self.distill_weight,
+    /// What to learn from.
+    pub(super) fn teaching(&self, usual: Teach) -> Teaching {
+        let teach = self.teach.unwrap_or(usual);
+        Teaching {
+            labels: teach.labels,
+            scores: teach.scores.then_some(Distillation {
+                temperature: self.temperature,
+                weight: self.distill_weight,
+            }),
+            features: teach.features,
         }
+    }
+
+    /// Whether the best weights are kept; else the last.
+    pub(super) fn keeps_best(&self) -> bool {
+        self.val_split != Some(0.)
     }
 
     /// All that decides what the weights become.
@@ -76,6 +88,7 @@ impl cli::Training {
             ("clip-norm", json!(self.clip_norm)),
             ("val-split", json!(self.val_split)),
             ("patience", json!(self.patience)),
+            ("teach", json!(self.teach.map(|teach| teach.to_string()))),
             ("temperature", json!(self.temperature)),
             ("distill-weight", json!(self.distill_weight)),
             ("augment", json!(self.augment.to_string())),

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
-use crate::prune::{Begun, Iteration, Phase, State, Targets, Tuning};
+use crate::prune::{Begun, Iteration, Phase, State, Targets};
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, json};
 use crate::run::export::{NewFolder, Staged, TEMPORARY, advise, write_all, write_whole};
@@ -22,6 +22,7 @@ use crate::run::settings::Settings;
 use crate::run::torch::Model;
 use crate::score::criteria::Score;
 use crate::score::{Tally, check_tallies};
+use crate::train::finetune::Tuning;
 use lock::lock;
 use names::{BEGUN_FILE, PLAN_FILE, RUN_FILE};
 

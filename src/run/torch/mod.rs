@@ -206,7 +206,10 @@ impl Module {
     }
 
     /// The class scores that a network gives, as softmax is taken of them.
-    fn on_scale(&self, scores: Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn on_scale(&self, scores: Tensor) -> Result<Tensor> {
         match self.interface.scale {
             Scale::Probabilities => logarithms(&scores).map_err(explain),
             Scale::Scores | Scale::LogProbabilities | Scale::Independent => Ok(scores),

@@ -148,6 +148,11 @@ impl Model {
     }
 
     #[must_use]
+    pub fn execution(&self) -> Execution {
+        self.execution
+    }
+
+    #[must_use]
     pub fn device(&self) -> Device {
         self.execution.device
     }

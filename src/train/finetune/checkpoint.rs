@@ -46,11 +46,13 @@ pub(super) struct TrainingState {
     pub steps: usize,
     /// Mean loss of each epoch.
     pub losses: Vec<f64>,
-    /// Accuracy on the validation images after each epoch.
-    pub validation: Vec<f64>,
-    /// The epoch whose weights are the best so far, counted from 1; 0 before there is one.
+    /// What the judge said of the weights it began with.
+    pub before: Option<f64>,
+    /// And after each epoch.
+    pub verdicts: Vec<f64>,
+    /// The epoch whose weights are the best so far, counted from 1; 0 while those it began with are.
     pub kept: usize,
-    /// Validation accuracy of those.
+    /// What the judge said of those.
     pub best: Option<f64>,
     /// In which order images lie in memory.
     pub channels_last: bool,
@@ -67,10 +69,10 @@ impl TrainingState {
     }
 
     /// All images were shown.
-    pub fn end_epoch(&mut self, loss: f64, validation: Option<f64>) {
+    pub fn end_epoch(&mut self, loss: f64, verdict: Option<f64>) {
         self.epochs += 1;
         self.losses.push(loss);
-        self.validation.extend(validation);
+        self.verdicts.extend(verdict);
         (self.batches, self.images, self.loss_bits) = (0, 0, 0);
     }
 

@@ -6,20 +6,21 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::checkpoint::{Tensors, TrainingState};
+use super::judge::Verdicts;
 use super::trainee::{Epoch, Shown, Trainee};
-use super::{Lessons, Session};
-use crate::report::in_percent;
+use super::{Judge, Lessons, Session, Tuning};
 use crate::run::interrupt::Stopped;
 use crate::run::torch;
 
 /// A training on its way.
-pub struct Epochs<'a> {
+pub struct Epochs<'a, 't> {
     trainee: Trainee<'a>,
     /// Of the network: they share its memory.
     tensors: &'a [Tensor],
+    lessons: Lessons<'a, 't>,
     session: Session<'a>,
     standing: TrainingState,
-    /// The best weights so far: of the highest validation accuracy, or the last ones. Empty before there are any.
+    /// The best weights so far: by the judge, or the last ones. Empty before there are any.
     kept: Vec<Tensor>,
     /// Of this sitting's epochs.
     busy: Duration,
@@ -29,14 +30,9 @@ pub struct Epochs<'a> {
 
 /// What came of all epochs.
 pub struct Taught {
-    /// The best weights; none if there was no epoch.
+    /// The best weights; none if they are those in memory.
     pub weights: Vec<Tensor>,
-    /// Mean loss of each epoch.
-    pub losses: Vec<f64>,
-    /// Accuracy on the validation images after each epoch.
-    pub validation: Vec<f64>,
-    /// The epoch, counted from 1, whose weights these are; 0 if there was none.
-    pub kept: usize,
+    pub tuning: Tuning,
     /// Trained on in the time of this sitting's epochs alone.
     pub images_per_second: Option<f64>,
 }
@@ -47,21 +43,36 @@ enum Next {
     End,
 }
 
-impl<'a> Epochs<'a> {
-    pub fn new(trainee: Trainee<'a>, tensors: &'a [Tensor], session: Session<'a>) -> Self {
+impl<'a, 't> Epochs<'a, 't> {
+    /// A training that begins.
+    ///
+    /// # Errors
+    /// If libtorch cannot copy the weights.
+    pub fn new(
+        trainee: Trainee<'a>,
+        tensors: &'a [Tensor],
+        lessons: Lessons<'a, 't>,
+        session: Session<'a>,
+    ) -> Result<Self> {
         let standing = TrainingState {
             channels_last: trainee.channels_last,
             ..TrainingState::default()
         };
-        Epochs {
+        let is_judged = lessons.judge.is_some() && trainee.training.epochs > 0;
+        Ok(Epochs {
             trainee,
             tensors,
+            lessons,
             session,
             standing,
-            kept: Vec::new(),
+            kept: if is_judged {
+                copies(tensors)?
+            } else {
+                Vec::new()
+            },
             busy: Duration::ZERO,
             kept_at: Instant::now(),
-        }
+        })
     }
 
     /// Goes on from what an earlier sitting kept.
@@ -74,6 +85,7 @@ impl<'a> Epochs<'a> {
         self.standing = saved.standing.clone();
         self.standing.channels_last &= self.trainee.channels_last;
         if self.standing.is_over {
+            self.kept.clear();
             return Ok(());
         }
         if self.standing.kept > 0 {
@@ -93,31 +105,55 @@ impl<'a> Epochs<'a> {
     }
 
     /// Trains to the end.
-    pub fn run(&mut self, mut lessons: Lessons) -> Result<()> {
+    pub fn run(&mut self) -> Result<()> {
         if self.standing.is_over {
             return Ok(());
         }
         let mixes = self.trainee.training.mixing.is_any();
-        if let Some(teacher) = lessons.teacher.as_deref_mut().filter(|_| !mixes) {
+        let Lessons { train, teacher, .. } = &mut self.lessons;
+        if let Some(teacher) = teacher.as_deref_mut().filter(|_| !mixes) {
             let precision = self.trainee.precision;
-            teacher.learn_by_heart(lessons.train, precision, self.session.stop)?;
+            teacher.learn_by_heart(train, precision, self.session.stop)?;
+        }
+        if self.standing.before.is_none() && self.trainee.training.epochs > 0 {
+            self.standing.before = self.verdict()?;
+            self.standing.best = self.standing.before;
         }
         while self.standing.epochs < self.trainee.training.epochs {
             self.go_on()?;
-            if let Next::End = self.epoch(&mut lessons)? {
+            if let Next::End = self.epoch()? {
                 break;
             }
         }
+        self.note_what_is_kept();
         self.standing.is_over = true;
         self.keep()
     }
 
+    /// What the judge says of the weights as they are, if there is one.
+    fn verdict(&mut self) -> Result<Option<f64>> {
+        let judge = self.lessons.judge;
+        let verdict = judge.map(|judge| self.trainee.judged(judge, self.session.progress));
+        verdict.transpose()
+    }
+
+    fn note_what_is_kept(&self) {
+        if let (Some(judge), Some(before)) = (self.lessons.judge, self.standing.before)
+            && self.standing.kept == 0
+        {
+            self.session.progress.note(format_args!(
+                "no epoch did better than the weights that training began with ({}): they are kept",
+                judge.say(before)
+            ));
+        }
+    }
+
     /// Shows the images of an epoch, or a part of them.
-    fn epoch(&mut self, lessons: &mut Lessons) -> Result<Next> {
+    fn epoch(&mut self) -> Result<Next> {
         let (epoch, epochs) = (self.standing.epochs + 1, self.trainee.training.epochs);
         let bar = self.session.progress.bar(
             format_args!("fine-tuning, epoch {epoch} of {epochs}"),
-            lessons.train.len(),
+            self.lessons.train.len(),
         );
         bar.advance(self.standing.images);
         let number = (self.session.first_epoch + epoch - 1) as u64;
@@ -136,6 +172,7 @@ impl<'a> Epochs<'a> {
             pause: &pause,
             seen: &|images| bar.advance(images),
         };
+        let lessons = &mut self.lessons;
         let shown = self.trainee.epoch(lessons, &mut self.standing, &way)?;
         self.busy += begun.elapsed();
         drop(bar);
@@ -144,53 +181,53 @@ impl<'a> Epochs<'a> {
                 self.keep()?;
                 Ok(Next::Epoch)
             }
-            Shown::All => self.judge(lessons),
+            Shown::All => self.judge(),
         }
     }
 
     /// Takes in an epoch whose images were all shown.
-    fn judge(&mut self, lessons: &Lessons) -> Result<Next> {
+    fn judge(&mut self) -> Result<Next> {
         let (epoch, epochs) = (self.standing.epochs + 1, self.trainee.training.epochs);
         let loss = self.standing.loss();
         if !loss.is_finite() || !self.trainee.answers_in_numbers()? {
-            if self.standing.kept == 0 {
-                bail!("the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr");
-            }
+            let kept = match self.standing.kept {
+                0 if self.kept.is_empty() => bail!(
+                    "the loss is {loss} in epoch {epoch}: training diverged; try a lower --lr"
+                ),
+                0 => "those it began with".to_owned(),
+                kept => format!("those of epoch {kept}"),
+            };
             self.session.progress.warn(format_args!(
-                "the loss is {loss} in epoch {epoch}: training diverged, and stops with the weights of epoch {}; try a \
-                 lower --lr",
-                self.standing.kept
+                "the loss is {loss} in epoch {epoch}: training diverged, and stops with the best weights so far, {kept}; try \
+                 a lower --lr"
             ));
             return Ok(Next::End);
         }
-        let accuracy = match self.trainee.validate(lessons, self.session.progress) {
+        let verdict = match self.verdict() {
             Err(error) if error.is::<Stopped>() => {
                 self.keep()?;
                 return Err(error);
             }
-            measured => measured?,
+            judged => judged?,
         };
-        self.standing.end_epoch(loss, accuracy);
-        let validated = accuracy.map_or(String::new(), |a| {
-            format!(", validation accuracy {}", in_percent(a))
-        });
+        self.standing.end_epoch(loss, verdict);
+        let judged = match (self.lessons.judge, verdict) {
+            (Some(judge), Some(verdict)) => format!(", {}", judge.say(verdict)),
+            _ => String::new(),
+        };
         self.session.progress.step(format_args!(
-            "epoch {epoch} of {epochs}: training loss {loss:.4}{validated}"
+            "epoch {epoch} of {epochs}: training loss {loss:.4}{judged}"
         ));
-        if self.standing.best.is_none_or(|best| accuracy > Some(best)) {
+        if self.standing.best.is_none_or(|best| verdict > Some(best)) {
             self.standing.kept = epoch;
-            self.standing.best = accuracy;
-            self.kept = self
-                .tensors
-                .iter()
-                .map(torch::copy)
-                .collect::<Result<_>>()?;
+            self.standing.best = verdict;
+            self.kept = copies(self.tensors)?;
         }
         let worse = epoch - self.standing.kept;
         let patience = self.trainee.training.patience;
-        if accuracy.is_some() && patience.is_some_and(|patience| worse >= patience) {
+        if verdict.is_some() && patience.is_some_and(|patience| worse >= patience) {
             self.session.progress.note(format_args!(
-                "no better validation accuracy in {worse} epochs: training stops after epoch {epoch}"
+                "nothing better in {worse} epochs: training stops after epoch {epoch}"
             ));
             return Ok(Next::End);
         }
@@ -215,7 +252,8 @@ impl<'a> Epochs<'a> {
             },
             false => Tensors {
                 network: self.tensors,
-                kept: match self.standing.keeps_current() {
+                // Those it began with are the network's own.
+                kept: match self.standing.kept == 0 || self.standing.keeps_current() {
                     true => &[],
                     false => &self.kept,
                 },
@@ -245,13 +283,20 @@ impl<'a> Epochs<'a> {
     /// What came of it.
     pub fn taught(self) -> Taught {
         let images = self.trainee.images;
+        let verdicts = self.standing.before.map(|before| Verdicts {
+            by_accuracy: matches!(self.lessons.judge, Some(Judge::Labelled(_))),
+            before,
+            after: self.standing.verdicts,
+        });
         let seconds = self.busy.as_secs_f64().max(f64::MIN_POSITIVE);
         Taught {
             images_per_second: (images > 0).then(|| images as f64 / seconds),
-            kept: self.standing.kept,
-            losses: self.standing.losses,
-            validation: self.standing.validation,
+            tuning: Tuning::new(self.standing.losses, verdicts, self.standing.kept),
             weights: self.kept,
         }
     }
+}
+
+fn copies(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
+    tensors.iter().map(torch::copy).collect()
 }

@@ -3,6 +3,8 @@
 mod caveats;
 mod checkpoint;
 mod epochs;
+mod features;
+mod judge;
 mod layout;
 mod loss;
 mod mix;
@@ -11,6 +13,7 @@ mod precision;
 mod schedule;
 mod teacher;
 mod trainee;
+mod tuning;
 
 use std::time::Duration;
 
@@ -23,17 +26,20 @@ use crate::run::torch::Model;
 use crate::run::torch::state_dict::learning;
 use crate::train::eval::unlabelled;
 use epochs::Epochs;
+use features::Student;
 use optimizer::Optimizer;
 use precision::Precision;
 use trainee::Trainee;
 
 pub use caveats::caveats;
 pub use checkpoint::Checkpoint;
+pub use judge::Judge;
 pub use layout::may_lie_channels_last;
 pub use mix::Mixing;
 pub use optimizer::Method;
 pub use schedule::{Schedule, Shape};
-pub use teacher::{Distillation, Teacher};
+pub use teacher::{Distillation, Teacher, Teaching};
+pub use tuning::Tuning;
 
 /// Hyper-parameters. The defaults are those of the authors' released code.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,8 +90,9 @@ impl Default for Training {
 pub struct Lessons<'a, 't> {
     /// Shuffled, and augmented if so asked.
     pub train: &'a Images,
-    /// Images that are not learned from, in order: the weights of the epoch that does best on them are kept.
-    pub validation: Option<&'a Images>,
+    /// The weights of the epoch that does best by it are kept, and those it began with where none does better. `None`: the
+    /// last epoch's.
+    pub judge: Option<Judge<'a>>,
     pub teacher: Option<&'a mut Teacher<'t>>,
 }
 
@@ -126,13 +133,8 @@ fn never() -> bool {
 pub struct Trained {
     /// With its new parameters and statistics.
     pub model: Model,
-    /// Mean loss of each epoch.
-    pub losses: Vec<f64>,
-    /// Accuracy on the validation images after each epoch, if there are any.
-    pub validation: Vec<f64>,
-    /// The epoch, counted from 1, whose weights these are; 0 for those it began with.
-    pub kept: usize,
-    /// Trained on in the time of this sitting's epochs alone, without validation; `None` if there was none.
+    pub tuning: Tuning,
+    /// Trained on in the time of this sitting's epochs alone, without judging; `None` if there was none.
     pub images_per_second: Option<f64>,
 }
 
@@ -155,6 +157,12 @@ pub fn finetune(
     }
     model.interface()?.check_trainable()?;
     let mut model = model.trainable(session.progress)?.unwrap_or(model);
+    let teacher = lessons.teacher.as_ref();
+    let student = teacher.and_then(|teacher| teacher.maps());
+    let student = student.map(|maps| Student::of(maps, &model)).transpose()?;
+    if let Some(student) = &student {
+        model.load_with_methods(vec![student.method(model.analysis())])?;
+    }
     let Analysis {
         network, program, ..
     } = model.analysis();
@@ -178,21 +186,20 @@ pub fn finetune(
         module,
         precision,
         channels_last,
+        student,
         images: 0,
         last: None,
     };
-    let mut epochs = Epochs::new(trainee, tensors, session);
+    let mut epochs = Epochs::new(trainee, tensors, lessons, session)?;
     epochs.take_up()?;
-    epochs.run(lessons)?;
+    epochs.run()?;
     let taught = epochs.taught();
     model.set_weights(&taught.weights)?;
     model.keep_weights()?;
     model.in_memory()?.0.set_training(false)?;
     Ok(Trained {
         model,
-        losses: taught.losses,
-        validation: taught.validation,
-        kept: taught.kept,
+        tuning: taught.tuning,
         images_per_second: taught.images_per_second,
     })
 }

@@ -42,19 +42,35 @@ impl Precision {
         }
     }
 
+    /// Runs a network in this precision.
+    ///
+    /// # Errors
+    /// If the network cannot run.
+    pub fn run<T>(self, forward: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _casting = match self {
+            Precision::Full => None,
+            Precision::Mixed(kind) => Some(Autocast::begin(kind)),
+        };
+        forward()
+    }
+
     /// Class scores of a batch; f32 where precision is mixed, so that the loss is computed in it.
     ///
     /// # Errors
     /// If the network cannot run.
     pub fn forward(self, module: &Module, images: &Tensor) -> Result<Tensor> {
-        let Precision::Mixed(kind) = self else {
-            return module.forward(images);
-        };
-        let scores = {
-            let _casting = Autocast::begin(kind);
-            module.forward(images)?
-        };
-        scores.f_to_kind(Kind::Float).map_err(explain)
+        self.wide(self.run(|| module.forward(images))?)
+    }
+
+    /// Class scores as the loss is computed of them.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn wide(self, scores: Tensor) -> Result<Tensor> {
+        match self {
+            Precision::Full => Ok(scores),
+            Precision::Mixed(_) => scores.f_to_kind(Kind::Float).map_err(explain),
+        }
     }
 }
 

@@ -6,11 +6,31 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use tch::{TchError, Tensor};
 
+use super::features::{self, Maps};
 use super::loss;
 use super::precision::Precision;
 use crate::data::{Images, Loader, ahead};
 use crate::run::interrupt::Stopped;
-use crate::run::torch::{self, FIRST_LOOK, Module, Predictor, explain};
+use crate::run::torch::{self, FIRST_LOOK, Model, Module, Predictor, explain};
+
+/// What a network learns from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Teaching {
+    /// The images' labels, where they have any.
+    pub labels: bool,
+    /// Another network's class scores.
+    pub scores: Option<Distillation>,
+    /// Another network's maps.
+    pub features: bool,
+}
+
+impl Teaching {
+    /// Whether another network teaches.
+    #[must_use]
+    pub fn has_teacher(&self) -> bool {
+        self.scores.is_some() || self.features
+    }
+}
 
 /// How much of a teacher there is in the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +41,30 @@ pub struct Distillation {
     pub weight: f64,
 }
 
-/// A network to learn from: its class scores are targets (Hinton et al., arXiv 1503.02531).
+/// A network to learn from: its class scores are targets (Hinton et al., arXiv 1503.02531), or its maps, or both.
 pub struct Teacher<'a> {
-    module: &'a Module,
-    /// Made when it is first asked.
-    predictor: OnceCell<Predictor<'a>>,
-    pub distillation: Distillation,
-    /// Of images that are always the same.
+    network: Taught<'a>,
+    distillation: Option<Distillation>,
+    /// Scores of images that are always the same.
     memory: Option<Memory>,
+}
+
+/// How a teacher is looked at.
+enum Taught<'a> {
+    Scores {
+        module: &'a Module,
+        /// Made when it is first asked.
+        predictor: OnceCell<Predictor<'a>>,
+    },
+    /// Its maps, and its scores with them.
+    Maps { model: Model, maps: Maps },
+}
+
+/// What a teacher says of images, as far as it is learned.
+pub(super) struct Answer {
+    pub scores: Option<Tensor>,
+    /// All there are, or none.
+    pub maps: Vec<Tensor>,
 }
 
 /// Bytes that remembered scores may take. Those of the 50,000 images of CIFAR-10 take 4 MB, those of ImageNet would take
@@ -36,15 +72,60 @@ pub struct Teacher<'a> {
 const BUDGET: usize = 256 << 20;
 
 impl<'a> Teacher<'a> {
-    /// Where the loader gives the same images in every epoch, each is shown to the teacher once, as long as there is
-    /// memory for its scores.
+    /// Of class scores. Where the loader gives the same images in every epoch, each is shown to the teacher once, as long
+    /// as there is memory for its scores.
     #[must_use]
-    pub fn new(module: &'a Module, distillation: Distillation, loader: &Loader) -> Self {
+    pub fn of_scores(module: &'a Module, distillation: Distillation, loader: &Loader) -> Self {
         Teacher {
-            module,
-            predictor: OnceCell::new(),
-            distillation,
+            network: Taught::Scores {
+                module,
+                predictor: OnceCell::new(),
+            },
+            distillation: Some(distillation),
             memory: (!loader.is_augmented()).then(|| Memory::of(BUDGET)),
+        }
+    }
+
+    /// Of maps, and of class scores as well if they are to be learned.
+    ///
+    /// # Errors
+    /// If the network cannot be loaded, or has no maps that can be looked at.
+    pub fn of_maps(model: &Model, distillation: Option<Distillation>) -> Result<Self> {
+        let maps = Maps::of(model)?;
+        let mut model = model.clone();
+        model.load_with_methods(vec![maps.method(model.analysis())])?;
+        Ok(Teacher {
+            network: Taught::Maps { model, maps },
+            distillation,
+            memory: None,
+        })
+    }
+
+    /// A network as the one that this teaching needs; `None` where it needs none.
+    ///
+    /// # Errors
+    /// Those of [`of_maps`](Self::of_maps).
+    pub fn new(model: &'a Model, teaching: Teaching, loader: &Loader) -> Result<Option<Self>> {
+        Ok(match teaching {
+            Teaching {
+                features: true,
+                scores,
+                ..
+            } => Some(Teacher::of_maps(model, scores)?),
+            Teaching {
+                scores: Some(scores),
+                ..
+            } => Some(Teacher::of_scores(model.module()?, scores, loader)),
+            _ => None,
+        })
+    }
+
+    /// The maps that are to be imitated, if any are.
+    #[must_use]
+    pub fn maps(&self) -> Option<&Maps> {
+        match &self.network {
+            Taught::Scores { .. } => None,
+            Taught::Maps { maps, .. } => Some(maps),
         }
     }
 
@@ -59,7 +140,9 @@ impl<'a> Teacher<'a> {
         precision: Precision,
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let (module, predictor) = (self.module, &self.predictor);
+        let Taught::Scores { module, predictor } = &self.network else {
+            return Ok(());
+        };
         let Some(memory) = self.memory.as_mut().filter(|m| !m.is_filled) else {
             return Ok(());
         };
@@ -81,34 +164,57 @@ impl<'a> Teacher<'a> {
         })
     }
 
-    /// How far scores are from the teacher's ([`loss::divergence`]). `numbers` says which images these are, if they are
-    /// as the data set has them.
+    /// What it says of a batch. `numbers` says which images these are, if they are as the data set has them.
     ///
     /// # Errors
     /// If the teacher cannot run.
-    pub fn divergence(
+    pub(super) fn answer(
         &mut self,
         numbers: Option<&[usize]>,
         images: &Tensor,
-        scores: &Tensor,
         precision: Precision,
-    ) -> Result<Tensor> {
-        let targets = tch::no_grad(|| self.scores(numbers, images, precision))?;
-        loss::divergence(&targets, scores, self.distillation.temperature)
+    ) -> Result<Answer> {
+        tch::no_grad(|| match &self.network {
+            Taught::Scores { module, predictor } => {
+                let run = |images: &Tensor| answers(module, predictor, images, precision);
+                let scores = match (&mut self.memory, numbers) {
+                    (Some(memory), Some(numbers)) => memory.scores(numbers, images, run)?,
+                    _ => run(images)?,
+                };
+                Ok(Answer {
+                    scores: Some(scores),
+                    maps: Vec::new(),
+                })
+            }
+            Taught::Maps { model, .. } => {
+                let module = model.module()?;
+                let seen = precision.run(|| features::look(module, images))?;
+                Ok(Answer {
+                    scores: self.distillation.map(|_| seen.scores),
+                    maps: seen.maps,
+                })
+            }
+        })
     }
 
-    fn scores(
-        &mut self,
-        numbers: Option<&[usize]>,
-        images: &Tensor,
-        precision: Precision,
-    ) -> Result<Tensor> {
-        let (module, predictor) = (self.module, &self.predictor);
-        let run = |images: &Tensor| answers(module, predictor, images, precision);
-        match (&mut self.memory, numbers) {
-            (Some(memory), Some(numbers)) => memory.scores(numbers, images, run),
-            _ => run(images),
-        }
+    /// How far scores are from the teacher's ([`loss::divergence`]), and the part of that in the loss.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub(super) fn divergence(
+        &self,
+        targets: &Tensor,
+        scores: &Tensor,
+    ) -> Result<Option<(Tensor, f64)>> {
+        let Some(Distillation {
+            temperature,
+            weight,
+        }) = self.distillation
+        else {
+            return Ok(None);
+        };
+        let divergence = loss::divergence(targets, scores, temperature)?;
+        Ok(Some((divergence, weight)))
     }
 }
 

@@ -1,10 +1,12 @@
 //! One network's way through its epochs.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use rand::RngExt;
 use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::TrainingState;
+use super::features::{self, Seen, Student};
+use super::judge::Judge;
 use super::loss::{blend, cross_entropy};
 use super::mix::Mix;
 use super::optimizer::Optimizer;
@@ -14,7 +16,7 @@ use super::{Lessons, Training};
 use crate::data::{Batch, ahead, random_stream};
 use crate::report::progress::Progress;
 use crate::run::torch::{self, Module, explain};
-use crate::train::eval::{check_scores, evaluate};
+use crate::train::eval::check_scores;
 
 /// Steps after which the loss is looked at: reading it waits for the device.
 const LOOK: usize = 32;
@@ -27,6 +29,8 @@ pub struct Trainee<'a> {
     pub precision: Precision,
     /// Images may lie channels last.
     pub channels_last: bool,
+    /// If maps are imitated.
+    pub student: Option<Student>,
     /// Trained on in this sitting, each as often as it was.
     pub images: usize,
     /// Images of the last step.
@@ -44,10 +48,10 @@ pub struct Epoch<'a> {
 }
 
 /// What a network says to a batch.
-struct Answer<'a> {
+struct Said<'a> {
     /// As the network was shown them.
     images: Tensor,
-    scores: Tensor,
+    seen: Seen,
     batch: &'a Batch,
     mix: Option<Mix>,
 }
@@ -100,16 +104,16 @@ impl Trainee<'_> {
                     random_stream(*b"libtorch", self.training.seed, number, place as u64);
                 torch::set_seed(random.random());
                 let done = standing.steps as f64 / count.max(1) as f64;
-                let scores = self.forward(&images, standing)?;
+                let seen = self.forward(&images, standing)?;
                 let given = batch.labels.as_deref().unwrap_or_default();
-                check_scores(&scores, batch.indices.len(), given, &train.part)?;
-                let answer = Answer {
+                check_scores(&seen.scores, batch.indices.len(), given, &train.part)?;
+                let said = Said {
                     images,
-                    scores,
+                    seen,
                     batch: &batch,
                     mix,
                 };
-                let loss = self.loss(&answer, teacher.as_deref_mut())?;
+                let loss = self.loss(&said, teacher.as_deref_mut())?;
                 self.descend(&loss, done)?;
                 let images = batch.indices.len();
                 sum = weighted(&loss, images)
@@ -151,35 +155,43 @@ impl Trainee<'_> {
     }
 
     /// The loss of a batch.
-    fn loss(&self, answer: &Answer, teacher: Option<&mut Teacher>) -> Result<Tensor> {
-        let Answer {
-            images,
-            scores,
-            batch,
-            mix,
-        } = answer;
-        let entropy = |labels: &[i64]| {
-            let labels = torch::numbers(labels, self.module.device())?;
-            cross_entropy(scores, &labels, self.training.label_smoothing)
-        };
-        let labelled = match (&batch.labels, mix) {
-            (Some(labels), Some(mix)) => Some(mix.loss(labels, entropy)?),
-            (Some(labels), None) => Some(entropy(labels)?),
-            (None, _) => None,
+    fn loss(&self, said: &Said, teacher: Option<&mut Teacher>) -> Result<Tensor> {
+        let Some(teacher) = teacher else {
+            let labelled = self.labelled(said)?;
+            return labelled.context("a batch without anything to learn from");
         };
         // What the teacher says of a mixture is of no use for another one.
-        let numbers = mix.is_none().then_some(batch.indices.as_slice());
-        let precision = self.precision;
-        let taught = teacher.map(|teacher| {
-            let weight = teacher.distillation.weight;
-            let taught = teacher.divergence(numbers, images, scores, precision);
-            taught.map(|taught| (taught, weight))
-        });
-        match (labelled, taught.transpose()?) {
-            (Some(loss), None) => Ok(loss),
-            (Some(loss), Some((taught, weight))) => blend(&taught, &loss, weight),
-            (None, Some((taught, _))) => Ok(taught),
-            (None, None) => bail!("a batch without anything to learn from"),
+        let numbers = said.mix.is_none().then_some(said.batch.indices.as_slice());
+        let answer = teacher.answer(numbers, &said.images, self.precision)?;
+        let taught = match &answer.scores {
+            Some(targets) => teacher.divergence(targets, &said.seen.scores)?,
+            None => None,
+        };
+        let of_scores = match (self.labelled(said)?, taught) {
+            (Some(loss), Some((taught, weight))) => Some(blend(&taught, &loss, weight)?),
+            (Some(loss), None) | (None, Some((loss, _))) => Some(loss),
+            (None, None) => None,
+        };
+        let student = self.student.as_ref();
+        let of_maps = student.map(|student| student.distance(&said.seen.maps, &answer.maps));
+        match (of_scores, of_maps.transpose()?) {
+            (Some(scores), Some(maps)) => scores.f_add(&maps).map_err(explain),
+            (loss, None) | (None, loss) => loss.context("a batch without anything to learn from"),
+        }
+    }
+
+    /// The part of the loss that comes of labels.
+    fn labelled(&self, said: &Said) -> Result<Option<Tensor>> {
+        let Some(labels) = &said.batch.labels else {
+            return Ok(None);
+        };
+        let entropy = |labels: &[i64]| {
+            let labels = torch::numbers(labels, self.module.device())?;
+            cross_entropy(&said.seen.scores, &labels, self.training.label_smoothing)
+        };
+        match &said.mix {
+            Some(mix) => mix.loss(labels, entropy).map(Some),
+            None => entropy(labels).map(Some),
         }
     }
 
@@ -197,18 +209,32 @@ impl Trainee<'_> {
     }
 
     /// Channels last where the network allows it: a CPU's convolutions are quicker so.
-    fn forward(&self, images: &Tensor, standing: &mut TrainingState) -> Result<Tensor> {
+    fn forward(&self, images: &Tensor, standing: &mut TrainingState) -> Result<Seen> {
         if standing.channels_last {
             let images = self.module.laid(images, true)?;
-            match self.precision.forward(self.module, &images) {
-                Ok(scores) => return Ok(scores),
+            match self.seen(&images) {
+                Ok(seen) => return Ok(seen),
                 // Views may not be possible so; then they are not from the first step on.
                 Err(_) if standing.steps == 0 => standing.channels_last = false,
                 Err(error) => return Err(error),
             }
         }
-        let images = self.module.laid(images, false)?;
-        self.precision.forward(self.module, &images)
+        self.seen(&self.module.laid(images, false)?)
+    }
+
+    fn seen(&self, images: &Tensor) -> Result<Seen> {
+        let (precision, module) = (self.precision, &*self.module);
+        let seen = precision.run(|| match &self.student {
+            Some(_) => features::look(module, images),
+            None => Ok(Seen {
+                scores: module.forward(images)?,
+                maps: Vec::new(),
+            }),
+        })?;
+        Ok(Seen {
+            scores: precision.wide(seen.scores)?,
+            ..seen
+        })
     }
 
     /// Whether the scores of the last batch are finite: its step may have ruined weights whose loss nobody has seen.
@@ -226,14 +252,12 @@ impl Trainee<'_> {
         Ok(finite.map_err(explain)? != 0)
     }
 
-    pub fn validate(&mut self, lessons: &Lessons, progress: Progress) -> Result<Option<f64>> {
-        let Some(images) = lessons.validation else {
-            return Ok(None);
-        };
+    /// What a judge says of the weights as they are.
+    pub fn judged(&mut self, judge: Judge, progress: Progress) -> Result<f64> {
         self.module.set_training(false)?;
-        let metrics = evaluate(self.module, images, progress, "validating")?;
+        let verdict = judge.verdict(self.module, progress)?;
         self.module.set_training(true)?;
-        Ok(Some(metrics.accuracy))
+        Ok(verdict)
     }
 }
 

@@ -10,13 +10,13 @@ mod refit;
 use std::ops::Range;
 
 use anyhow::Result;
-use serde::{Deserialize, Deserializer, Serialize};
-use tch::{Kind, TchError, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::data::Images;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
-use crate::run::torch::{Model, Module, explain};
+use crate::run::torch::Model;
+use crate::train::agreement::{Agreement, Answers};
 
 /// Part of the calibration images that decides whether a repair is kept; the others are repaired on.
 const HELD_BACK: f64 = 0.2;
@@ -33,17 +33,6 @@ pub enum Step {
     Bn,
     /// The unpruned network's answers to images without labels, learned.
     Distillation,
-}
-
-/// How a network answers images beside another: what labels are not needed for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agreement {
-    /// Fraction of images to which both give the same class.
-    pub same_class: f64,
-    /// Kullback-Leibler divergence of the class probabilities from the other network's, in nats, negative: more is closer.
-    /// Of a network that gives none it is no number, which is null in JSON.
-    #[serde(deserialize_with = "number_or_null")]
-    pub closeness: f64,
 }
 
 /// What one step did to the agreement with the unpruned network.
@@ -64,9 +53,14 @@ impl Repair {
     }
 }
 
-fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let number: Option<f64> = Deserialize::deserialize(from)?;
-    Ok(number.unwrap_or(f64::NAN))
+/// Calibration images to learn from, and those that decide whether what was learned is kept.
+#[must_use]
+pub fn held_back(calibration: &Images) -> [Images; 2] {
+    let count = calibration.len();
+    let held = ((count as f64 * HELD_BACK) as usize).clamp(1, count);
+    // Any run of calibration images has as many of each class.
+    let images = |range: Range<usize>| calibration.subset(&range.collect::<Vec<_>>());
+    [images(0..count - held), images(count - held..count)]
 }
 
 /// A network after its repair, and what each step did.
@@ -81,9 +75,8 @@ pub struct Repairer<'a> {
     original: &'a Model,
     progress: Progress,
     learned_from: Images,
-    held_back: Images,
-    /// Log-probabilities that the original gives the images held back.
-    expected: Tensor,
+    /// Of the original, to the images held back.
+    answers: Answers,
 }
 
 impl<'a> Repairer<'a> {
@@ -92,19 +85,13 @@ impl<'a> Repairer<'a> {
     /// # Errors
     /// If the original cannot run.
     pub fn new(original: &'a Model, calibration: &Images, progress: Progress) -> Result<Self> {
-        let count = calibration.len();
-        let held_back = ((count as f64 * HELD_BACK) as usize).clamp(1, count);
-        // Any run of calibration images has as many of each class.
-        let images = |range: Range<usize>| calibration.subset(&range.collect::<Vec<_>>());
-        let mut repairer = Repairer {
+        let [learned_from, held] = held_back(calibration);
+        Ok(Repairer {
             original,
             progress,
-            learned_from: images(0..count - held_back),
-            held_back: images(count - held_back..count),
-            expected: Tensor::new(),
-        };
-        repairer.expected = repairer.answers(original.module()?)?;
-        Ok(repairer)
+            learned_from,
+            answers: Answers::of(original.module()?, held)?,
+        })
     }
 
     /// Tries these steps in turn on a network from which the blocks `removed`, named as in the original, were taken
@@ -142,37 +129,6 @@ impl<'a> Repairer<'a> {
             steps: attempt.steps,
         })
     }
-
-    /// How alike a network and the original answer the images held back.
-    ///
-    /// # Errors
-    /// If the network cannot run.
-    pub fn agreement(&self, model: &Model) -> Result<Agreement> {
-        let found = self.answers(model.module()?)?;
-        let compare = || -> Result<Agreement, TchError> {
-            let same = found
-                .f_argmax(1, false)?
-                .f_eq_tensor(&self.expected.f_argmax(1, false)?)?;
-            let same = same.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?;
-            let divergence = found.f_kl_div(&self.expected, tch::Reduction::Sum, true)?;
-            Ok(Agreement {
-                same_class: same.f_double_value(&[])?,
-                closeness: -divergence.f_double_value(&[])? / self.held_back.len() as f64,
-            })
-        };
-        compare().map_err(explain)
-    }
-
-    /// Log-probabilities of the images held back.
-    fn answers(&self, module: &Module) -> Result<Tensor> {
-        let predictor = module.predictor_for(&self.held_back)?;
-        let mut answers = Vec::new();
-        for batch in self.held_back.suiting(predictor.batch()).batches(0)? {
-            let scores = predictor.scores(&module.images(&batch?.images)?)?;
-            answers.push(scores.f_log_softmax(-1, Kind::Float).map_err(explain)?);
-        }
-        Tensor::f_cat(&answers, 0).map_err(explain)
-    }
 }
 
 /// A network under repair.
@@ -187,9 +143,10 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn agreement(&mut self) -> Result<Agreement> {
-        let known = self
-            .agreement
-            .map_or_else(|| self.repairer.agreement(&self.model), Ok)?;
+        let known = match self.agreement {
+            Some(known) => known,
+            None => self.repairer.answers.agreement(self.model.module()?)?,
+        };
         self.agreement = Some(known);
         Ok(known)
     }
@@ -203,7 +160,7 @@ impl Attempt<'_> {
         let before = self.agreement()?;
         let weights = self.model.weights()?;
         change(self.repairer, &mut self.model)?;
-        let after = self.repairer.agreement(&self.model)?;
+        let after = self.repairer.answers.agreement(self.model.module()?)?;
         if self.note(step, before, after) {
             self.model.keep_weights()
         } else {
@@ -214,7 +171,7 @@ impl Attempt<'_> {
     /// Takes in the network `tried`, another form of this one, where it answers more like the original.
     fn replace(&mut self, step: Step, mut tried: Model) -> Result<()> {
         let before = self.agreement()?;
-        let after = self.repairer.agreement(&tried)?;
+        let after = self.repairer.answers.agreement(tried.module()?)?;
         if self.note(step, before, after) {
             tried.keep_weights()?;
             self.model = tried;

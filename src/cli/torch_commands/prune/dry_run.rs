@@ -11,7 +11,6 @@ use super::job::Job;
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::patch::Patch;
-use crate::cli::Prune;
 use crate::data::{Images, Samples};
 use crate::prune::{Figures, Phase, Run, Splits, Tune};
 use crate::report::progress::Progress;
@@ -85,7 +84,7 @@ pub(super) fn run(job: &Job) -> Result<Outcome> {
         trains: job.trains_at_all(),
     };
     let mut seconds = trial.seconds().map_err(blame(path))?;
-    seconds.run = whole(options, run, seconds, removals);
+    seconds.run = whole(job, seconds, removals);
     let Splits {
         calibration,
         train,
@@ -109,7 +108,9 @@ pub(super) fn run(job: &Job) -> Result<Outcome> {
         peak_memory: peak.and_then(Peak::end),
         candidates,
     };
-    show(options.messages, &report, || report.text(run.trains()))?;
+    show(options.messages, &report, || {
+        report.text(job.trains_at_all())
+    })?;
     Ok(Outcome::Done)
 }
 
@@ -125,10 +126,11 @@ fn removals(run: &Run, analysis: &Analysis) -> usize {
 }
 
 /// The whole run, as if every network took what the unpruned one does.
-fn whole(options: &Prune, run: &Run, seconds: Seconds, removals: usize) -> f64 {
+fn whole(job: &Job, seconds: Seconds, removals: usize) -> f64 {
+    let Job { options, run, .. } = job;
     let iterations = removals.div_ceil(run.blocks_per_iteration) as f64;
     let tuned = if run.can_train() {
-        iterations * run.training.epochs as f64 + options.final_epochs as f64
+        iterations * run.training.epochs as f64 + job.final_epochs as f64
     } else {
         0.
     };
@@ -259,7 +261,7 @@ impl Trial<'_> {
             first_epoch: 0,
         };
         let mut teacher = quiet.teacher(self.model)?;
-        let trained = quiet.tuned(self.model.clone(), teacher.as_mut(), &tune);
+        let trained = quiet.tuned(self.model.clone(), teacher.as_mut(), None, &tune);
         trained.map(drop)
     }
 

@@ -84,6 +84,8 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         training,
         ..
     } = options;
+    // Images are set aside for training.
+    let trains = training.epochs + options.pretrain + options.final_epochs > 0;
     let more = [
         ("model", json!(fingerprint(network.archive())?)),
         ("batch-size", json!(data.batch_size)),
@@ -92,7 +94,9 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ("criterion", json!(options.scoring.criterion)),
         ("criterion-seed", json!(options.scoring.criterion_seed)),
         ("reference", json!(options.reference)),
+        ("schedule-removals", json!(options.schedule_removals)),
         ("distill", json!(options.distill)),
+        ("trains", json!(trains)),
         ("repair", json!(options.repair)),
         ("blocks-per-iteration", json!(options.blocks_per_iteration)),
         ("max-drop", json!(options.max_drop)),

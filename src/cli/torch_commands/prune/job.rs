@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::RACES;
 use super::folder::{check_apart, check_free};
+use crate::cli::options::Teach;
 use crate::cli::torch_commands::classes::{Classes, Knows, LEARNS};
 use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Prepared, warn_synthetic};
 use crate::cli::torch_commands::memory_fit::MemoryFit;
@@ -15,17 +16,20 @@ use crate::cli::torch_commands::{
     blame, execution, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
     open_model, require_candidates,
 };
-use crate::cli::{Prune, Repair, Selection};
+use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
 use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
 use crate::run::memory::Work;
 use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
+use crate::train::finetune::{Teaching, Training};
 use crate::train::repair::Step;
 
 pub(super) struct Job<'a> {
     pub options: &'a Prune,
     pub run: Run,
+    /// Of the network that is exported.
+    pub final_epochs: usize,
     /// As it was handed in.
     pub model: Model,
     pub output: PathBuf,
@@ -64,14 +68,17 @@ impl<'a> Job<'a> {
         }
         let (force, run_dir) = (options.output.force, options.run_dir.as_deref());
         let report_files = options.report.files(force, run_dir)?;
+        let teaching = teaching(options);
         let preparation = Preparation {
             model: &options.model,
             data: &options.data,
             search: options.search.into(),
             beyond: Some(BeyondScoring {
                 training: &options.training,
-                distills: options.distill,
-                decides: options.max_drop.is_some() || options.pick == Pick::Best,
+                teaching,
+                decides: options.max_drop.is_some()
+                    || options.pick == Pick::Best
+                    || teaching.labels && asks_to_train(options),
             }),
             execution: execution(&options.machine)?,
             progress,
@@ -87,7 +94,8 @@ impl<'a> Job<'a> {
         interface(path, model.analysis())?;
         let mut job = Job {
             options,
-            run: run(options, splits, synthetic, model.device()),
+            run: run(options, teaching, splits, synthetic, model.device()),
+            final_epochs: options.final_epochs + epochs(options)[1],
             model,
             output,
             report_files,
@@ -102,12 +110,8 @@ impl<'a> Job<'a> {
 
     /// Whether any network is trained: first, after a removal, or last.
     pub fn trains_at_all(&self) -> bool {
-        let Prune {
-            pretrain,
-            final_epochs,
-            ..
-        } = self.options;
-        *pretrain > 0 || (self.run.can_train() && self.run.training.epochs + final_epochs > 0)
+        let tunes = self.run.training.epochs + self.final_epochs > 0;
+        self.options.pretrain > 0 || (self.run.can_train() && tunes)
     }
 
     fn check(&self) -> Result<()> {
@@ -137,19 +141,23 @@ impl<'a> Job<'a> {
             );
         }
         let has_labels = run.splits.has_labels();
+        let was_left_out = !run.teaching.labels;
         if self.synthetic {
             let calibration = &run.splits.calibration;
             let analysis = self.model.analysis();
             warn_synthetic(analysis, calibration, run.criterion, run.progress());
-        } else if !has_labels {
-            let tuned = if run.trains() {
+        } else if !has_labels && !was_left_out {
+            let tuned = if run.can_train() {
                 "fine-tuning learns from the unpruned network alone"
             } else {
-                "nothing is fine-tuned (--distill lets the unpruned network teach)"
+                "nothing is fine-tuned (--teach features lets the unpruned network teach)"
             };
-            run.progress().warn(format_args!(
-                "the images have no labels: {tuned}, and no accuracy is measured"
-            ));
+            let measured = match run.splits.test {
+                Some(_) => "",
+                None => ", and no accuracy is measured",
+            };
+            run.progress()
+                .warn(format_args!("the images have no labels: {tuned}{measured}"));
         }
         for (option, asked) in [
             ("--max-drop", options.max_drop.is_some()),
@@ -157,7 +165,11 @@ impl<'a> Job<'a> {
             ("--pretrain", options.pretrain > 0),
         ] {
             if asked && !has_labels {
-                bail!("{option} needs labelled images; name a data set with labels");
+                let cure = match was_left_out {
+                    true => "leave labels in --teach, or set images aside with --val-split",
+                    false => "name a data set with labels",
+                };
+                bail!("{option} needs labelled images; {cure}");
             }
         }
         Ok(())
@@ -215,8 +227,36 @@ impl<'a> Job<'a> {
     }
 }
 
+/// What networks learn from.
+fn teaching(options: &Prune) -> Teaching {
+    options.training.teaching(Teach {
+        labels: true,
+        scores: options.distill,
+        features: !options.distill,
+    })
+}
+
+/// Epochs after each removal, and after the last.
+fn epochs(options: &Prune) -> [usize; 2] {
+    let epochs = options.training.epochs;
+    match options.schedule_removals {
+        Removals::Each => [epochs, 0],
+        Removals::Once => [0, epochs],
+    }
+}
+
+fn asks_to_train(options: &Prune) -> bool {
+    options.training.epochs + options.pretrain + options.final_epochs > 0
+}
+
 /// The run that the options ask for.
-fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) -> Run {
+fn run(
+    options: &Prune,
+    teaching: Teaching,
+    splits: Splits,
+    synthetic: bool,
+    device: tch::Device,
+) -> Run {
     let repair = match options.repair {
         // Noise says nothing about what a network sees.
         _ if synthetic => Vec::new(),
@@ -246,9 +286,12 @@ fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) ->
         criterion: options.scoring.criterion,
         criterion_seed: options.scoring.seed(options.data.seed),
         reference: options.reference,
-        training: options.training.parameters(options.data.seed),
-        distillation: (options.distill && splits.train.is_some())
-            .then_some(options.training.distillation()),
+        training: Training {
+            epochs: epochs(options)[0],
+            ..options.training.parameters(options.data.seed)
+        },
+        keeps_best: options.training.keeps_best(),
+        teaching,
         repair,
         scoring: Scoring {
             race: options.scoring.races(RACES).then_some(race),
@@ -261,13 +304,7 @@ fn run(options: &Prune, splits: Splits, synthetic: bool, device: tch::Device) ->
 
 /// What labels decide in this run.
 fn rests_on_labels(options: &Prune) -> Option<&'static str> {
-    let Prune {
-        training,
-        pretrain,
-        final_epochs,
-        ..
-    } = options;
-    let learns = training.epochs > 0 || *pretrain > 0 || *final_epochs > 0;
+    let learns = teaching(options).labels && asks_to_train(options);
     match (options.max_drop, options.pick) {
         _ if learns => Some(LEARNS),
         (Some(_), _) => Some("--max-drop would decide by such numbers"),

@@ -12,13 +12,13 @@ use super::report_files::Document;
 use super::{Outcome, blame, open_model, save, show};
 use crate::cli::Prune;
 use crate::prune::run_dir::{self, RunDir};
-use crate::prune::{Figures, Phase, State, Stop, Tune, Tuning};
+use crate::prune::{Figures, Phase, State, Stop, Tune};
 use crate::report::Invocation;
 use crate::report::{BlockReport, SCHEMA};
 use crate::run::interrupt::{self, Interrupt, Stopped};
 use crate::run::torch;
 use crate::run::torch::Model;
-use crate::train::finetune::Training;
+use crate::train::finetune::{Training, Tuning};
 use folder::{check_progress, how_to_go_on, open_run_dir, to_go_on};
 use job::Job;
 use report::PruneReport;
@@ -109,7 +109,7 @@ impl Job<'_> {
             None => bail!("iteration {picked} was not kept"),
         };
         let epochs = if run.can_train() {
-            run.training.epochs * picked + options.final_epochs
+            run.training.epochs * picked + self.final_epochs
         } else {
             0
         };
@@ -152,8 +152,8 @@ impl Job<'_> {
             training: &training,
             first_epoch: 0,
         };
-        let trained = run.tuned(self.model.clone(), None, &tune)?;
-        let pretraining = Tuning::of(&trained);
+        let trained = run.tuned(self.model.clone(), None, None, &tune)?;
+        let pretraining = trained.tuning;
         if let Some(run_dir) = run_dir {
             run_dir.keep_pretrained(&pretraining, trained.model.archive())?;
         }
@@ -175,12 +175,12 @@ impl Job<'_> {
         pruned: Model,
         picked: usize,
     ) -> Result<(Model, Option<Tuning>)> {
-        let Job { options, run, .. } = self;
-        if options.final_epochs == 0 || !run.can_train() {
+        let Job { run, .. } = self;
+        if self.final_epochs == 0 || !run.can_train() {
             return Ok((pruned, None));
         }
         let training = Training {
-            epochs: options.final_epochs,
+            epochs: self.final_epochs,
             ..run.training.clone()
         };
         let tune = Tune {
@@ -188,9 +188,10 @@ impl Job<'_> {
             training: &training,
             first_epoch: picked * run.training.epochs,
         };
-        let trained = run.tuned(pruned, run.teacher(original)?.as_mut(), &tune)?;
-        let tuning = Tuning::of(&trained);
-        Ok((trained.model, Some(tuning)))
+        let mut teacher = run.teacher(original)?;
+        let answers = run.answers(original)?;
+        let trained = run.tuned(pruned, teacher.as_mut(), answers.as_ref(), &tune)?;
+        Ok((trained.model, Some(trained.tuning)))
     }
 
     /// The unpruned network, fine-tuned for as many epochs as the pruned one was.
@@ -215,7 +216,9 @@ impl Job<'_> {
             training: &training,
             first_epoch: 0,
         };
-        let tuned = run.tuned(original.clone(), run.teacher(original)?.as_mut(), &tune)?;
+        let mut teacher = run.teacher(original)?;
+        let answers = run.answers(original)?;
+        let tuned = run.tuned(original.clone(), teacher.as_mut(), answers.as_ref(), &tune)?;
         let metrics = run.measure(&tuned.model)?;
         Ok(Some(Figures::new(self.model.analysis(), metrics.as_ref())))
     }

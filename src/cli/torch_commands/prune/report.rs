@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::program::interface::Scale;
-use crate::prune::{Figures, Iteration, Stop, Tuning};
+use crate::prune::{Figures, Iteration, Stop};
 use crate::report::page::{Column, Table};
 use crate::report::{
     bar, change, in_percent, is_zero, milliseconds, percent, points, text_of, thousands,
 };
 use crate::score::criteria;
+use crate::train::finetune::Tuning;
 
 #[derive(Serialize)]
 pub(super) struct PruneReport {

@@ -124,7 +124,7 @@ impl Repairer<'_> {
         original.load_with_methods(ways[1].functions())?;
         let (pruned, tensors) = model.in_memory()?;
         let weights = Weights { state, tensors };
-        let images = Batches::of([&self.learned_from, &self.held_back], &ways, pruned)?;
+        let images = Batches::of([&self.learned_from, self.answers.images()], &ways, pruned)?;
         tch::no_grad(|| -> Result<()> {
             let mut mine = Track::begin(pruned, &ways[0], &images);
             let mut theirs = Track::begin(original.module()?, &ways[1], &images);
