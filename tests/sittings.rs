@@ -18,7 +18,7 @@ use ckaprune::run::settings::Settings;
 use ckaprune::run::torch::Model;
 use ckaprune::train::finetune::{
     Checkpoint, Distillation, Judge, Lessons, Method, Mixing, Schedule, Session, Shape, Teacher,
-    Trained, Training, finetune,
+    Teaching, Trained, Training, finetune,
 };
 use common::images::easy_images;
 use common::{fixture, open};
@@ -43,6 +43,8 @@ struct Job {
     images: Images,
     validates: bool,
     teacher: Option<Archive>,
+    /// The teacher's maps are imitated, not its scores.
+    imitates: bool,
     training: Training,
     folder: tempfile::TempDir,
 }
@@ -57,6 +59,7 @@ impl Job {
             images: Images::new(part, loader.shuffled(7)),
             validates: false,
             teacher: None,
+            imitates: false,
             training,
             folder,
         }
@@ -73,9 +76,14 @@ impl Job {
             weight: 0.5,
         };
         let taught_by = self.teacher.as_ref().map(model);
-        let mut teacher = taught_by.as_ref().map(|model| {
-            Teacher::of_scores(model.module().unwrap(), distillation, &self.images.loader)
-        });
+        let teaching = Teaching {
+            labels: !self.imitates,
+            scores: Some(distillation).filter(|_| !self.imitates),
+            features: self.imitates,
+        };
+        let mut teacher = taught_by
+            .as_ref()
+            .and_then(|model| Teacher::new(model, teaching, &self.images.loader).unwrap());
         let lessons = Lessons {
             train: &self.images,
             judge: self.validates.then_some(Judge::Labelled(&self.images)),
@@ -93,7 +101,13 @@ impl Job {
             let stop = || {
                 asked.set(asked.get() + 1);
                 // It is asked before the first batch of an epoch, and after each; and of the teacher's three first.
-                asked.get() > batches + if self.teacher.is_some() { 3 } else { 0 }
+                asked.get()
+                    > batches
+                        + if self.teacher.is_some() && !self.imitates {
+                            3
+                        } else {
+                            0
+                        }
             };
             let checkpoint = self.checkpoint();
             let session = Session {
@@ -218,6 +232,15 @@ fn a_teacher_that_remembers_its_answers_gives_the_same_ones() {
 }
 
 #[test]
+fn imitation_of_maps_goes_on() {
+    let mut job = Job::new("basic_traced.pt", epochs(4));
+    job.teacher = Some(open(&fixture("basic_scripted.pt")));
+    job.imitates = true;
+    job.validates = true;
+    job.check();
+}
+
+#[test]
 fn training_that_diverges_ends_with_the_same_weights() {
     let schedule = Schedule {
         shape: Shape::Steps {
@@ -237,8 +260,8 @@ fn training_that_diverges_ends_with_the_same_weights() {
     assert_eq!(straight.tuning.kept_epoch, 1);
     let (stopped, sittings) = job.in_sittings(2);
     assert!(sittings > 2);
-    assert_eq!(stopped.kept, 1);
-    assert!(stopped.losses == straight.tuning.train_losses);
+    assert_eq!(stopped.tuning.kept_epoch, 1);
+    assert!(stopped.tuning.train_losses == straight.tuning.train_losses);
 }
 
 #[test]
@@ -258,7 +281,7 @@ fn frequent_checkpoints_change_nothing() {
     // Done once, it is not done again.
     let again = job.sit(session).unwrap();
     assert!(bytes(&again) == bytes(&straight));
-    assert_eq!(again.losses, straight.tuning.train_losses);
+    assert_eq!(again.tuning.train_losses, straight.tuning.train_losses);
     assert_eq!(again.images_per_second, None);
 }
 

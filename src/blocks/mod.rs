@@ -214,6 +214,18 @@ impl Block {
         self.obstacle.is_none()
     }
 
+    /// The dimension of the channels in what it gives: convolutions keep them in dimension 1, layers of tokens in the last
+    /// one, which is -1.
+    #[must_use]
+    pub fn channels(&self, program: &Program) -> i64 {
+        let statements = program.statements[self.statements.clone()].iter();
+        let mut operators = statements.filter_map(|s| s.operator());
+        match operators.any(|name| name.starts_with("conv") || name == "_convolution") {
+            true => 1,
+            false => -1,
+        }
+    }
+
     /// The call expression that gives the block's output, and what speaks of its input there; both in the code of the
     /// method that [`Block::frame`] calls.
     #[must_use]

@@ -15,17 +15,21 @@ pub enum Name {
     L1,
     Random,
     Consensus,
+    Recoverability,
+    Agreement,
 }
 
 impl Name {
     /// In the order in which they are listed.
-    pub const ALL: [Name; 6] = [
+    pub const ALL: [Name; 8] = [
         Name::Cka,
         Name::CkaDebiased,
         Name::BlockInfluence,
         Name::L1,
         Name::Random,
         Name::Consensus,
+        Name::Recoverability,
+        Name::Agreement,
     ];
 
     /// As options and documents have it.
@@ -38,6 +42,8 @@ impl Name {
             Name::L1 => "l1",
             Name::Random => "random",
             Name::Consensus => "consensus",
+            Name::Recoverability => "recoverability",
+            Name::Agreement => "agreement",
         }
     }
 
@@ -70,6 +76,12 @@ pub enum Value {
     Random(f64),
     /// Mean place among the candidates over several similarities: 1 is the first by all of them.
     Consensus(f64),
+    /// Part of the representation that is left without the block once the map in front of the gap is fitted anew: 1 is all
+    /// of it, 0 no more than its mean.
+    Recoverability(f64),
+    /// Kullback-Leibler divergence of the class probabilities from the whole network's, in nats, negative: 0 means that they
+    /// do not change.
+    Agreement(f64),
 }
 
 impl Value {
@@ -82,7 +94,9 @@ impl Value {
             | Value::BlockInfluence(x)
             | Value::L1(x)
             | Value::Random(x)
-            | Value::Consensus(x) => x,
+            | Value::Consensus(x)
+            | Value::Recoverability(x)
+            | Value::Agreement(x) => x,
         }
     }
 
@@ -96,6 +110,8 @@ impl Value {
             Value::L1(_) => "mean |weight|",
             Value::Random(_) => "random",
             Value::Consensus(_) => "mean rank",
+            Value::Recoverability(_) => "recoverable",
+            Value::Agreement(_) => "closeness",
         }
     }
 
@@ -103,9 +119,23 @@ impl Value {
     #[must_use]
     pub fn order(&self, other: &Value) -> Ordering {
         let (a, b) = (self.number(), other.number());
+        match self.highest_goes_first() {
+            true => b.total_cmp(&a),
+            false => a.total_cmp(&b),
+        }
+    }
+
+    /// Whether the block with the highest value goes first; else that with the lowest.
+    #[must_use]
+    pub fn highest_goes_first(&self) -> bool {
         match self {
-            Value::Cka(_) | Value::CkaDebiased(_) => b.total_cmp(&a),
-            _ => a.total_cmp(&b),
+            Value::Cka(_)
+            | Value::CkaDebiased(_)
+            | Value::Recoverability(_)
+            | Value::Agreement(_) => true,
+            Value::BlockInfluence(_) | Value::L1(_) | Value::Random(_) | Value::Consensus(_) => {
+                false
+            }
         }
     }
 }

@@ -90,12 +90,6 @@ pub const IDLE: &[Idle] = &[
     ),
     idle(
         &["finetune"],
-        &["teach"],
-        |o| o.has("teacher"),
-        "without --teacher",
-    ),
-    idle(
-        &["finetune"],
         &["samples"],
         |_| false,
         "in finetune, which learns from all training images",

@@ -76,9 +76,9 @@ pub enum Repair {
 #[serde(rename_all = "lowercase")]
 pub enum Removals {
     /// After each removal.
+    #[default]
     Each,
     /// After all removals.
-    #[default]
     Once,
 }
 

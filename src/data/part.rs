@@ -1,6 +1,6 @@
 //! A part of a data set: images and labels, and the ways to take fewer of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -190,6 +190,15 @@ impl Part {
                 .as_ref()
                 .map(|labels| positions.iter().map(|&at| labels[at]).collect()),
         }
+    }
+
+    /// The images that are not among those of `other`, which comes of the same part.
+    pub fn apart_from(&self, other: &Part) -> Self {
+        let gone: HashSet<usize> = other.rows.iter().copied().collect();
+        let stay: Vec<usize> = (0..self.len())
+            .filter(|at| !gone.contains(&self.rows[*at]))
+            .collect();
+        self.subset(&stay)
     }
 
     /// Splits every class at `fraction`, so that both sides keep the classes' proportions; unlabelled

@@ -10,6 +10,8 @@ pub mod failure;
 pub mod inference;
 pub mod interrupt;
 pub mod memory;
+#[cfg(feature = "torch")]
+pub mod refit;
 pub mod segments;
 pub mod settings;
 pub mod stops;

@@ -39,6 +39,22 @@ impl BatchRun<'_> {
     /// # Errors
     /// If libtorch refuses.
     pub fn run(&self, batch: &Batch, known: Vec<Tensor>) -> Result<BatchFeatures> {
+        let (representations, boundaries) = self.representations(batch, known)?;
+        Ok(BatchFeatures {
+            features: engine::features(&representations, batch.indices.len())?,
+            boundaries,
+        })
+    }
+
+    /// The same with the representations themselves, of a batch that was filled up; and the tensors at the boundaries.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn representations(
+        &self,
+        batch: &Batch,
+        known: Vec<Tensor>,
+    ) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let mut known = known.into_iter();
         let input = match known.next() {
             Some(input) => input,
@@ -47,11 +63,9 @@ impl BatchRun<'_> {
         let kept = Mutex::default();
         let mut found = self.behind(0, input, known, &kept)?;
         found.sort_by_key(|(place, _)| *place);
-        let representations: Vec<Tensor> = found.into_iter().map(|(_, tensor)| tensor).collect();
-        Ok(BatchFeatures {
-            features: engine::features(&representations, batch.indices.len())?,
-            boundaries: kept.into_inner().unwrap_or_else(PoisonError::into_inner),
-        })
+        let representations = found.into_iter().map(|(_, tensor)| tensor).collect();
+        let boundaries = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok((representations, boundaries))
     }
 
     /// All representations that come of the tensor at a boundary. Workers with nothing to do take up the network's own

@@ -111,10 +111,14 @@ impl Engine {
                 .map_err(explain)?;
             images = Tensor::f_cat(&[images, more], 0).map_err(explain)?;
         }
-        if self.channels_last {
-            torch::channels_last(&images)
-        } else {
-            Ok(images)
+        self.laid(images)
+    }
+
+    /// A tensor as the pieces take it, its channels last in memory where they need it so.
+    pub fn laid(&self, tensor: Tensor) -> Result<Tensor> {
+        match self.channels_last && tensor.dim() == 4 {
+            true => torch::channels_last(&tensor),
+            false => Ok(tensor),
         }
     }
 
@@ -138,6 +142,14 @@ impl Engine {
             None => boundary.shallow_clone(),
         };
         self.run(detour.resume, begin)
+    }
+
+    /// The class scores that follow from a representation, as softmax is taken of them; `None` where they need more than
+    /// that.
+    pub fn scores(&self, representation: &Tensor) -> Result<Option<Tensor>> {
+        let head = self.pieces.head.as_ref();
+        let scores = head.map(|head| self.module.on_scale(self.method(head, representation)?));
+        scores.transpose()
     }
 
     /// The features of the network's own representation of a batch: n × p.

@@ -1,7 +1,9 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
+use crate::images::{CLASSES, colours, npy};
 use crate::place::Place;
+use crate::prune::PRUNE;
 
 const ON_DATA: &str = "--data data.npz --batch-size 20 --device cpu --threads 1 --json";
 
@@ -130,4 +132,71 @@ fn finetune_in_words() {
         ON_DATA.replace("--json", "--quiet")
     ));
     assert!(said.stdout.contains(" images/s\n"), "{said:#?}");
+}
+
+#[test]
+fn a_run_that_learns_from_features_alone_never_looks_at_a_label() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let ((x_train, y_train), (x_test, y_test)) = (colours(60, 1), colours(30, 2));
+    let arrays = [
+        ("x_train", npy(&x_train)),
+        (
+            "y_train",
+            npy(&y_train.mapv(|label| (3 * label + 1) % CLASSES)),
+        ),
+        ("x_test", npy(&x_test)),
+        ("y_test", npy(&y_test)),
+    ];
+    place.npz("mislabelled.npz", &arrays);
+    let pruned = |data: &str| {
+        let line = PRUNE.replace("data.npz", data);
+        place.done(&format!("{line} --teach features --force --quiet"));
+        place.read("basic_scripted.pruned.pt")
+    };
+    assert!(pruned("data.npz") == pruned("mislabelled.npz"));
+    let with_labels = |data: &str| {
+        let line = PRUNE.replace("data.npz", data);
+        place.done(&format!("{line} --teach features,labels --force --quiet"));
+        place.read("basic_scripted.pruned.pt")
+    };
+    assert!(with_labels("data.npz") != with_labels("mislabelled.npz"));
+}
+
+#[test]
+fn fine_tuning_once_comes_after_all_removals() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let report = place.json(&format!(
+        "{PRUNE} --schedule-removals once --epochs 3 --json"
+    ));
+    for iteration in report["iterations"].as_array().unwrap() {
+        assert_eq!(iteration.get("train_loss"), None);
+    }
+    let losses = report["final_tuning"]["train_losses"].as_array().unwrap();
+    assert_eq!((losses.len(), &report["epochs"]), (3, &Value::from(3)));
+}
+
+#[test]
+fn what_training_makes_worse_is_not_kept() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = "finetune --model basic_scripted.pt --data data.npz --batch-size 20 --device cpu --epochs 25 --lr 0.05";
+    place.done(&format!("{line} --quiet --output trained.pt"));
+    let line = "finetune --model trained.pt --data data.npz --batch-size 20 --device cpu --lr 9 --clip-norm 1 --json --force";
+    let said = place.done(line);
+    assert!(said.stderr.contains("they are kept"), "{said:#?}");
+    let report = said.json();
+    assert_eq!(report["kept_epoch"], 0, "{report}");
+    assert_eq!(report["before"]["loss"], report["after"]["loss"]);
+    let last = place.json(&format!("{line} --val-split 0"));
+    assert_eq!(last["kept_epoch"], 1, "{last}");
+}
+
+#[test]
+fn what_a_teacher_has_to_teach_needs_a_teacher() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let line = "finetune --model basic_scripted.pt --data data.npz --teach features";
+    let said = place.refused(line);
+    assert!(said.contains("name it with --teacher"), "{said}");
+    let line = format!("{line} --teacher basic_scripted.pt --device cpu --batch-size 20 --json");
+    let report = place.json(&line);
+    assert!(report["closeness_before"].is_f64(), "{report}");
 }

@@ -128,3 +128,72 @@ fn every_fixture_can_be_scored_by_what_compares_no_representations() {
         }
     }
 }
+
+#[test]
+fn a_block_that_adds_nothing_changes_no_answer_and_leaves_all_of_the_representation() {
+    let case = demo_case(&filled("stage2.2.bn2", 0.));
+    for (criterion, whole) in [(Name::Agreement, 0.), (Name::Recoverability, 1.)] {
+        let found = scores(&case, criterion);
+        assert_eq!(found[0].path, "stage2.2", "{criterion:?}");
+        assert!((found[0].number() - whole).abs() < 1e-5, "{:?}", found[0]);
+        let others = &found[1..];
+        assert!(
+            others.iter().all(|s| s.number() < found[0].number()),
+            "{found:?}"
+        );
+    }
+}
+
+/// The network without a block.
+fn without(case: &Case, path: &str) -> Archive {
+    let (archive, analysis) = (case.model.archive(), case.model.analysis());
+    let patch = Patch::remove(analysis, &[path.to_owned()]).unwrap();
+    patch.apply(archive, analysis).unwrap()
+}
+
+#[test]
+fn more_is_left_of_the_representation_with_a_fit_than_without() {
+    let case = Case::of_images(&open(&demo()), [1, 28, 28], 160);
+    let judged = case.images.subset(&(80..160).collect::<Vec<_>>());
+    let rows = |archive: &Archive| {
+        let rows = representation(&model(archive, case.input), &judged, QUIET).unwrap();
+        rows.mapv(f64::from)
+    };
+    let whole = rows(case.model.archive());
+    let square = |a: Array2<f64>| a.iter().map(|x| x * x).sum::<f64>();
+    let mean = whole.mean_axis(Axis(0)).unwrap();
+    let all = square(&whole - &mean);
+    let mut gains = Vec::new();
+    for score in scores(&case, Name::Recoverability) {
+        assert_eq!(score.samples, 160);
+        let left = 1. - square(rows(&without(&case, &score.path)) - &whole) / all;
+        gains.push(score.number() - left);
+    }
+    assert!(gains.iter().all(|gain| *gain > -0.01), "{gains:?}");
+    assert!(gains.iter().sum::<f64>() > 0.1, "{gains:?}");
+}
+
+#[test]
+fn agreement_is_the_divergence_from_the_answers_of_the_whole_network() {
+    let case = demo_case(&open(&demo()));
+    let answers = |archive: &Archive| {
+        let model = model(archive, case.input);
+        let module = model.module().unwrap();
+        let batches = case.images.batches(0).unwrap();
+        let scores = batches.map(|batch| {
+            let images = module.images(&batch.unwrap().images).unwrap();
+            tch::no_grad(|| module.forward(&images)).unwrap()
+        });
+        Tensor::cat(&scores.collect::<Vec<_>>(), 0).log_softmax(-1, Kind::Double)
+    };
+    let whole = answers(case.model.archive());
+    for score in scores(&case, Name::Agreement) {
+        let found = answers(&without(&case, &score.path));
+        let divergence = found
+            .kl_div(&whole, tch::Reduction::Sum, true)
+            .double_value(&[]);
+        let expected = -divergence / 32.;
+        let off = (score.number() - expected).abs();
+        assert!(off < 1e-4 * expected.abs().max(1.), "{score:?}: {expected}");
+    }
+}

@@ -18,8 +18,18 @@ fn trained_twice_every_width_of_convolutions_gives_the_same_bits() {
         let archive = open(&fixture(&format!("field/widths_{width}.pt")));
         let trained = || train(&archive, &part, 2, 0);
         let (first, second) = (trained(), trained());
-        assert!(first.losses.iter().all(|loss| loss.is_finite()), "{width}");
-        assert_eq!(first.losses, second.losses, "{width}");
+        assert!(
+            first
+                .tuning
+                .train_losses
+                .iter()
+                .all(|loss| loss.is_finite()),
+            "{width}"
+        );
+        assert_eq!(
+            first.tuning.train_losses, second.tuning.train_losses,
+            "{width}"
+        );
         let bytes = |archive: &ckaprune::archive::Archive| archive.to_bytes().unwrap();
         assert!(
             bytes(first.model.archive()) == bytes(second.model.archive()),
@@ -37,7 +47,7 @@ fn images_that_come_channels_last_are_trained_on_in_the_layout_that_is_right() {
     let images = images(&part);
     let trained = || run(&archive, lessons(&images), &Training::default());
     let (first, second) = (trained(), trained());
-    assert_eq!(first.losses, second.losses);
+    assert_eq!(first.tuning.train_losses, second.tuning.train_losses);
     assert!(
         first.model.archive().to_bytes().unwrap() == second.model.archive().to_bytes().unwrap()
     );

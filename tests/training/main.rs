@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod features;
 mod held;
 mod layouts;
 mod modes;
@@ -97,7 +98,9 @@ fn training_lowers_the_loss() {
         "preact_scripted.pt",
         "dropout_traced.pt",
     ] {
-        let losses = train(&open(&fixture(name)), &part, 12, 0).losses;
+        let losses = train(&open(&fixture(name)), &part, 12, 0)
+            .tuning
+            .train_losses;
         assert!(losses[11] < 0.7 * losses[0], "{name}: {losses:?}");
     }
 }
@@ -106,8 +109,12 @@ fn training_lowers_the_loss() {
 fn a_traced_archive_trains_like_the_scripted_one() {
     let (_folder, part) = easy_images();
     // 7 epochs of 3 batches: 21 steps.
-    let scripted = train(&open(&fixture("basic_scripted.pt")), &part, 7, 0).losses;
-    let traced = train(&open(&fixture("basic_traced.pt")), &part, 7, 0).losses;
+    let scripted = train(&open(&fixture("basic_scripted.pt")), &part, 7, 0)
+        .tuning
+        .train_losses;
+    let traced = train(&open(&fixture("basic_traced.pt")), &part, 7, 0)
+        .tuning
+        .train_losses;
     for (step, (a, b)) in scripted.iter().zip(&traced).enumerate() {
         assert!(
             (a - b).abs() < 1e-4,

@@ -12,6 +12,8 @@ pub struct FeatureMap {
     pub value: ValueId,
     /// Of one image.
     pub shape: Vec<i64>,
+    /// The dimension of its channels, images being the first one.
+    pub channels: usize,
 }
 
 impl FeatureMap {
@@ -23,18 +25,24 @@ impl FeatureMap {
         let ends = (0..=stages.unwrap_or_default()).filter_map(|stage| {
             let mut blocks = analysis.blocks.iter().filter(|block| block.stage == stage);
             let last = blocks.by_ref().max_by_key(|block| block.statements.end)?;
-            Some((Some(stage), last.output))
+            Some((Some(stage), last.output, last.channels(program)))
         });
+        let last = analysis
+            .blocks
+            .iter()
+            .max_by_key(|block| block.statements.end);
+        let channels = last.map_or(1, |block| block.channels(program));
         let parts = Representation::of(analysis).map(|r| r.parts);
         let parts = parts.unwrap_or_default().into_iter();
-        let pooled = parts.map(|part| (None, in_front_of_pooling(program, part)));
+        let pooled = parts.map(|part| (None, in_front_of_pooling(program, part), channels));
         let mut maps: Vec<FeatureMap> = Vec::new();
-        for (stage, value) in ends.chain(pooled) {
+        for (stage, value, channels) in ends.chain(pooled) {
             let is_new = maps.iter().all(|map| map.value != value);
             if let Some(shape) = program.sample_shape(value).filter(|_| is_new) {
                 maps.push(FeatureMap {
                     stage,
                     value,
+                    channels: if channels == 1 { 1 } else { shape.len() },
                     shape,
                 });
             }

@@ -63,6 +63,11 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
     let output = free_output(&options.output, path, "finetuned")?;
     check_checkpoint(options, &output)?;
+    if let (Some(teach), None) = (options.training.teach, &options.teacher)
+        && (teach.features || teach.scores)
+    {
+        bail!("--teach {teach} needs a network to learn from; name it with --teacher");
+    }
     let Prepared {
         model,
         train,

@@ -25,6 +25,7 @@ use crate::run::torch::run_shapes::learned;
 use crate::run::torch::{Execution, Model};
 use crate::score::criteria;
 use crate::train::finetune::Teaching;
+use crate::train::repair::held_back;
 
 /// Images where none were named: calibration is all they can serve for.
 const SYNTHETIC_SAMPLES: usize = 1024;
@@ -306,8 +307,16 @@ impl Preparation<'_> {
             None => plain.clone(),
         };
         let seen_plainly = |part| Images::new(part, plain.clone());
+        let calibration = seen_plainly(train.draw(self.data.samples, self.data.seed));
+        let keeps_best = self.beyond.is_some_and(|b| b.training.keeps_best());
+        if learns && keeps_best && validation.is_none() {
+            // These decide between weights, so nothing is learned from them.
+            let [_, held] = held_back(&calibration);
+            let others = train.apart_from(&held.part);
+            train = if others.is_empty() { train } else { others };
+        }
         let mut splits = Splits {
-            calibration: seen_plainly(train.draw(self.data.samples, self.data.seed)),
+            calibration,
             train: learns.then(|| Images::new(train, training)),
             validation: validation.map(seen_plainly),
             test: test.filter(|t| t.labels().is_some()).map(seen_plainly),

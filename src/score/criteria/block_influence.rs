@@ -60,7 +60,7 @@ impl Criterion for BlockInfluence {
             let input = module.images(&batch.images)?;
             let ends = tch::no_grad(|| module.list(ENDS, &input))?;
             for ((sums, block), pair) in sums.iter_mut().zip(&blocks).zip(ends.chunks_exact(2)) {
-                let channels = channels(program, block);
+                let channels = block.channels(program);
                 let (sum, count) = cosines(&pair[0], &pair[1], channels).map_err(explain)?;
                 *sums = (sums.0 + sum, sums.1 + count);
             }
@@ -87,16 +87,6 @@ fn is_overwritten(program: &Program, value: ValueId) -> bool {
     let root = program.value(value).root;
     let mut writers = program.statements.iter().filter(|s| s.impure);
     writers.any(|s| s.reads().any(|v| program.value(v).root == root))
-}
-
-/// The dimension of the channels: convolutions keep them in dimension 1, layers of tokens in the last one.
-fn channels(program: &Program, block: &Block) -> i64 {
-    let statements = program.statements[block.statements.clone()].iter();
-    let mut operators = statements.filter_map(|s| s.operator());
-    match operators.any(|name| name.starts_with("conv") || name == "_convolution") {
-        true => 1,
-        false => -1,
-    }
 }
 
 /// Sum of the cosines of all vectors, and their number. Two vectors of zeros are the same, one alone is as far as can be

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 use ndarray::ArrayView2;
 
-use super::{block_influence, cka, cka_debiased, consensus, l1, random};
+use super::{agreement, block_influence, cka, cka_debiased, consensus, l1, random, recoverability};
 use crate::blocks::Block;
 use crate::blocks::value::{Name, Score, Value};
+use crate::run::segments::{Detour, Pieces};
 use crate::score::{Ended, Job, Reuse, Scoring, Space, Tally};
 
 /// What a criterion may look at.
@@ -30,6 +31,18 @@ impl<'a> ScoringContext<'a> {
         found
             .collect::<Option<Vec<_>>>()
             .context("a block that is gone")
+    }
+
+    /// The ways around the blocks to measure, in their order.
+    ///
+    /// # Errors
+    /// If there is no way around one of them.
+    pub fn detours<'p>(&self, pieces: &'p Pieces) -> Result<Vec<&'p Detour>> {
+        let wanted = self.job.wanted.iter();
+        let detours = wanted.map(|path| pieces.detours.iter().find(|d| d.path == *path));
+        detours
+            .collect::<Option<Vec<_>>>()
+            .context("a block on which the representation does not depend")
     }
 
     /// What `compare` says of each candidate, its path, the reference's representation and its own being given, and the
@@ -88,6 +101,8 @@ impl Name {
             Name::L1 => Box::new(l1::L1),
             Name::Random => Box::new(random::Random),
             Name::Consensus => Box::new(consensus::Consensus),
+            Name::Recoverability => Box::new(recoverability::Recoverability),
+            Name::Agreement => Box::new(agreement::Agreement),
         }
     }
 }

@@ -114,35 +114,36 @@ impl Student {
         Emitter::new(&analysis.network, &program).list_method(METHOD, &self.maps.values())
     }
 
-    /// How far its maps are from those of the other: the mean squared difference over the variance, a mean over maps.
+    /// How far its maps are from those of the other: the mean squared difference, each channel over its own variance, a
+    /// mean over maps. Else the channels that vary most would be all that is learned.
     pub fn distance(&self, found: &[Tensor], theirs: &[Tensor]) -> Result<Tensor> {
         let mut distances = Vec::new();
-        for (map, target) in found.iter().zip(&self.targets) {
+        for ((found, map), target) in found.iter().zip(&self.maps.maps).zip(&self.targets) {
             let target = theirs.get(*target).context("a map that is missing")?;
-            distances.push(distance(map, target).map_err(explain)?);
+            distances.push(distance(found, target, map.channels).map_err(explain)?);
         }
         let mean = Tensor::f_stack(&distances, 0).and_then(|t| t.f_mean(Kind::Float));
         mean.map_err(explain)
     }
 }
 
-/// Mean squared difference of two maps of the same shape, images × …, over the variance of the second: 1 is as far as its
-/// mean is.
-fn distance(found: &Tensor, target: &Tensor) -> Result<Tensor, TchError> {
-    let (found, target) = (
-        found.f_to_kind(Kind::Float)?,
-        target.f_to_kind(Kind::Float)?,
-    );
-    let deviation = target.f_sub(&target.f_mean(Kind::Float)?)?;
-    let variance = deviation
-        .f_square()?
-        .f_mean(Kind::Float)?
-        .f_clamp_min(1e-12)?;
-    found
-        .f_sub(&target)?
-        .f_square()?
-        .f_mean(Kind::Float)?
-        .f_div(&variance)
+/// Mean squared difference of two maps of the same shape, images × …, over the variance of each of the second one's channels:
+/// 1 is as far as its means are.
+fn distance(found: &Tensor, target: &Tensor, channels: usize) -> Result<Tensor, TchError> {
+    /// Of the mean variance: what channels have at least that hardly vary.
+    const FLOOR: f64 = 0.01;
+    let wide = |t: &Tensor| t.f_to_kind(Kind::Float);
+    let (found, target) = (wide(found)?, wide(target)?);
+    let others: Vec<i64> = (0..target.dim())
+        .filter(|d| *d != channels)
+        .map(|d| d as i64)
+        .collect();
+    let mean = |t: &Tensor| t.f_mean_dim(&others[..], true, Kind::Float);
+    let variance = mean(&target.f_sub(&mean(&target)?)?.f_square()?)?;
+    let floor = variance.f_mean(Kind::Float)?.f_mul_scalar(FLOOR)?;
+    let variance = variance.f_add(&floor)?.f_clamp_min(1e-12)?;
+    let difference = found.f_sub(&target)?.f_square()?;
+    difference.f_div(&variance)?.f_mean(Kind::Float)
 }
 
 #[cfg(test)]
@@ -150,15 +151,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_distance_is_in_units_of_the_targets_variance() {
-        let target = Tensor::from_slice(&[1f32, 3., 5., 7.]).reshape([2, 2]);
-        let of = |found: &Tensor| distance(found, &target).unwrap().double_value(&[]);
+    fn each_channel_is_measured_by_its_own_variance() {
+        // Two images, two channels, the second of which varies ten times as much.
+        let target = Tensor::from_slice(&[1f32, 10., 3., 30.]).reshape([2, 2]);
+        let of = |found: &Tensor| distance(found, &target, 1).unwrap().double_value(&[]);
         assert_eq!(of(&target), 0.);
-        // Its mean everywhere.
-        assert_eq!(
-            of(&Tensor::full([2, 2], 4., (Kind::Float, tch::Device::Cpu))),
-            1.
-        );
-        assert_eq!(of(&(&target * 10. - &target * 9. + 2.)), 4. / 5.);
+        let means = Tensor::from_slice(&[2f32, 20., 2., 20.]).reshape([2, 2]);
+        // The first has a variance of 1, the second one of 100; a hundredth of their mean is added to both.
+        let floor = 0.01 * (1. + 100.) / 2.;
+        let expected = (1. / (1. + floor) + 100. / (100. + floor)) / 2.;
+        assert!((of(&means) - expected).abs() < 1e-6, "{}", of(&means));
     }
 }

@@ -39,6 +39,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         self.change(Step::Channels, |repairer, model| repairer.fit(model, pairs))
+            .map(drop)
     }
 }
 

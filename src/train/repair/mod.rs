@@ -151,21 +151,23 @@ impl Attempt<'_> {
         Ok(known)
     }
 
-    /// Keeps what `change` does to the weights where the network then answers more like the original.
+    /// Keeps what `change` does to the weights where the network then answers more like the original; whether it does.
     fn change(
         &mut self,
         step: Step,
         change: impl FnOnce(&Repairer, &mut Model) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let before = self.agreement()?;
         let weights = self.model.weights()?;
         change(self.repairer, &mut self.model)?;
         let after = self.repairer.answers.agreement(self.model.module()?)?;
-        if self.note(step, before, after) {
-            self.model.keep_weights()
+        let pays = self.note(step, before, after);
+        if pays {
+            self.model.keep_weights()?;
         } else {
-            self.model.set_weights(&weights)
+            self.model.set_weights(&weights)?;
         }
+        Ok(pays)
     }
 
     /// Takes in the network `tried`, another form of this one, where it answers more like the original.

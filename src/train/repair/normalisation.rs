@@ -28,7 +28,9 @@ impl Attempt<'_> {
                 self.repairer.restate(&mut switched)?;
                 self.replace(Step::Bn, switched)
             }
-            None => self.change(Step::Bn, |repairer, model| repairer.restate(model)),
+            None => self
+                .change(Step::Bn, |repairer, model| repairer.restate(model))
+                .map(drop),
         }
     }
 }

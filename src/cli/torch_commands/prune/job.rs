@@ -19,6 +19,7 @@ use crate::cli::torch_commands::{
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
 use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
+use crate::report::counted;
 use crate::run::memory::Work;
 use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
@@ -127,9 +128,51 @@ impl<'a> Job<'a> {
         note_scale(path, interface.scale, self.run.progress());
         if self.trains_at_all() {
             note_caveats(analysis, self.run.progress());
+            self.note_recipe();
         }
         self.check_images()?;
         self.check_fit().map_err(blame(path))
+    }
+
+    /// Says what is learned from, how often, and what decides whether it is kept.
+    fn note_recipe(&self) {
+        let Job { options, run, .. } = self;
+        let Some(train) = &run.splits.train else {
+            return;
+        };
+        let Teaching {
+            labels,
+            scores,
+            features,
+        } = run.teaching;
+        let learned = [
+            (labels && train.is_labelled(), "labels"),
+            (scores.is_some(), "the unpruned network's scores"),
+            (features, "the unpruned network's maps"),
+        ];
+        let learned: Vec<&str> = learned.iter().filter(|l| l.0).map(|l| l.1).collect();
+        let decides = match &run.splits.validation {
+            Some(images) => format!("accuracy on {} images set aside decides", images.len()),
+            None if run.keeps_best => {
+                "closeness to the unpruned network on calibration images held back decides".into()
+            }
+            None => "nothing decides, the last epoch's are kept".into(),
+        };
+        let epochs = [
+            (options.pretrain, "before the first removal"),
+            (run.training.epochs, "after each removal"),
+            (self.final_epochs, "after the last removal"),
+        ];
+        let epochs = epochs.iter().filter(|(epochs, _)| *epochs > 0);
+        let epochs: Vec<String> = epochs
+            .map(|(epochs, when)| format!("{} {when}", counted(*epochs, "epoch")))
+            .collect();
+        run.progress().note(format_args!(
+            "note: {} on {} images, learning from {}; which weights are kept, {decides}",
+            epochs.join(", "),
+            train.len(),
+            learned.join(" and ")
+        ));
     }
 
     /// Says what these images cannot serve for, and refuses what was asked for all the same.

@@ -6,8 +6,6 @@
 //! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
 //! chosen for each on images held back, where no change at all is among the choices; the solution is then that for all.
 
-mod place;
-mod ridge;
 mod track;
 
 use anyhow::{Context, Result};
@@ -16,11 +14,10 @@ use tch::{Kind, TchError, Tensor};
 use super::{Attempt, Repairer, Step};
 use crate::program::ValueId;
 use crate::run::interrupt;
+use crate::run::refit::{Maps, Named, Norm, Place, Products, penalty};
 use crate::run::stops::{Look, Stops};
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, explain};
-use place::{Maps, Named, Norm, Place, Windows};
-use ridge::Products;
 use track::{Batches, Track};
 
 /// Places that are fitted behind each gap, beside the one in front of it.
@@ -32,6 +29,8 @@ const WIDEST: i64 = 8192;
 struct Goal {
     place: Place,
     target: Look,
+    /// A gap is right behind it.
+    is_in_front: bool,
 }
 
 impl Attempt<'_> {
@@ -41,7 +40,17 @@ impl Attempt<'_> {
         if goals.is_empty() || self.repairer.learned_from.len() < 2 {
             return Ok(());
         }
-        self.change(Step::Refit, |repairer, model| repairer.refit(model, &goals))
+        if self.change(Step::Refit, |repairer, model| repairer.refit(model, &goals))? {
+            return Ok(());
+        }
+        // What each map behind the gap takes up on its own may be too much together.
+        let in_front: Vec<Goal> = goals.into_iter().filter(|goal| goal.is_in_front).collect();
+        if !in_front.is_empty() {
+            self.change(Step::Refit, |repairer, model| {
+                repairer.refit(model, &in_front)
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -76,16 +85,18 @@ impl Repairer<'_> {
                 all.iter().position(|place| *place == end)
             })
             .collect();
-        let is_near = |i: usize| {
-            let place = kept[i].0;
-            gaps.iter().any(|gap| {
-                let behind = kept.iter().filter(|(p, _)| p > gap && *p < place).count();
-                let is_in_front = place < *gap && kept.get(i + 1).is_none_or(|(p, _)| p > gap);
-                is_in_front || (place > *gap && behind < REACH)
-            })
+        let is_in_front = |i: usize| {
+            let next = kept.get(i + 1).map(|(place, _)| *place);
+            let is_next = |gap: &usize| kept[i].0 < *gap && next.is_none_or(|next| next > *gap);
+            gaps.iter().any(is_next)
+        };
+        let is_behind = |i: usize| {
+            let between = |gap: usize| kept[..i].iter().filter(|(place, _)| *place > gap).count();
+            gaps.iter()
+                .any(|gap| kept[i].0 > *gap && between(*gap) < REACH)
         };
         let shape = |value: ValueId| whole.program.shape(value);
-        let near = (0..kept.len()).filter(|i| is_near(*i));
+        let near = (0..kept.len()).filter(|i| is_in_front(*i) || is_behind(*i));
         let mut goals: Vec<Goal> = near
             .map(|i| {
                 let (place, own) = &kept[i];
@@ -103,6 +114,7 @@ impl Repairer<'_> {
                         until: target.end,
                         values: vec![target.value],
                     },
+                    is_in_front: is_in_front(i),
                 }
             })
             .collect();
@@ -136,9 +148,8 @@ impl Repairer<'_> {
                 for batch in 0..mine.batches() {
                     let [input, value] = mine.look::<2>(number, batch)?;
                     let [target] = theirs.look::<1>(number, batch)?;
-                    let found = goal
-                        .place
-                        .products(&input, &target.f_sub(&value).map_err(explain)?)?;
+                    let missing = goal.place.missing(&value, &target)?;
+                    let found = goal.place.products(&input, &missing, 1)?;
                     let sums = &mut products[usize::from(images.is_held(batch))];
                     match sums {
                         None => *sums = Some(found),
@@ -146,7 +157,7 @@ impl Repairer<'_> {
                     }
                 }
                 if let [Some(mut all), Some(held)] = products
-                    && let Some(penalty) = ridge::penalty(&all, &held)?
+                    && let Some(penalty) = penalty(&all, &held)?
                 {
                     all.add(&held)?;
                     if let Some(d) = all.solve(penalty)? {
@@ -157,66 +168,6 @@ impl Repairer<'_> {
             }
             Ok(())
         })
-    }
-}
-
-impl Place {
-    fn look(&self) -> Look {
-        Look {
-            from: self.map,
-            until: self.end,
-            values: vec![self.input, self.value],
-        }
-    }
-
-    /// Whether a constant can be added to what the map gives.
-    fn has_shift(&self) -> bool {
-        self.bias.is_some() || self.norm.is_some()
-    }
-
-    /// Sums over images and places of what the map is given, and of what is missing in the value.
-    fn products(&self, input: &Tensor, missing: &Tensor) -> Result<Products> {
-        let rows = || -> Result<(Tensor, Tensor), TchError> {
-            let input = input.f_to_kind(Kind::Double)?;
-            let (z, r) = match &self.windows {
-                None => (rows_of(&input)?, rows_of(missing)?),
-                Some(windows) => (
-                    windows.rows(&input)?,
-                    rows_of(&missing.f_permute([0, 2, 3, 1])?)?,
-                ),
-            };
-            if !self.has_shift() {
-                return Ok((z, r));
-            }
-            let ones = z.f_narrow(1, 0, 1)?.f_ones_like()?;
-            Ok((Tensor::f_cat(&[z, ones], 1)?, r))
-        };
-        let (z, r) = rows().map_err(explain)?;
-        Products::of(&z, &r)
-    }
-}
-
-impl Windows {
-    /// What the kernel sees at each pixel of the output: (images · pixels) × (channels · taps).
-    fn rows(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let input = input.f_contiguous()?;
-        let columns = input.f_im2col(self.kernel, self.dilation, self.padding, self.stride)?;
-        rows_of(&columns.f_permute([0, 2, 1])?)
-    }
-}
-
-/// A matrix whose rows are the last dimension.
-fn rows_of(t: &Tensor) -> Result<Tensor, TchError> {
-    let columns = t.size().last().copied().unwrap_or(1);
-    t.f_reshape([-1, columns])
-}
-
-impl Maps<'_> {
-    /// The columns of the matrix that a place's regression has.
-    fn columns(self, place: &Place) -> i64 {
-        let operand = &self.program.statements[place.map].args[1].value;
-        let weight = self.network.tensor(operand);
-        weight.map_or(i64::MAX, |info| info.shape[1..].iter().product::<i64>() + 1)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The page of a pruning run.
 
 mod accuracy;
+mod repairs;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub(super) fn page(document: &Document<PruneReport>) -> Page {
         Section::new("Iterations").with(report.iteration_table(false)),
         Section::new("Before and after").with(report.comparison()),
     ];
+    sections.extend(repairs::section(report));
     sections.extend(speed(report));
     sections.extend(how_to_repeat(document.invocation));
     Page {
@@ -124,17 +126,32 @@ fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
 /// How to read the criterion's values.
 fn meaning(report: &PruneReport) -> String {
     let word = capital(report.word());
-    let most = report.iterations.first().map(|i| i.value);
-    match most {
+    let value = report.iterations.first().map(|i| i.value);
+    let first = match value.is_some_and(|value| value.highest_goes_first()) {
+        true => "highest",
+        false => "lowest",
+    };
+    let told = match value {
         Some(Value::Cka(_) | Value::CkaDebiased(_)) => format!(
             "{word} compares what the network makes of the images with a block and without it: 1 means that nothing \
-             changes. The block with the highest value goes first."
+             changes. "
         ),
-        _ => format!(
-            "The block with the lowest value of {} goes first.",
-            report.word()
-        ),
-    }
+        Some(Value::Recoverability(_)) => {
+            "Recoverable is the part of the representation that is left without a block \
+            once the linear map in front of the gap is fitted anew: 1 is all of it. "
+                .into()
+        }
+        Some(Value::Agreement(_)) => {
+            "Closeness is how far the class probabilities move without a block, a divergence in \
+            nats below 0: 0 means not at all. "
+                .into()
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{told}The block with the {first} value of {} goes first.",
+        report.word()
+    )
 }
 
 fn stages(report: &PruneReport, blocks: &[BlockReport]) -> Stages {
@@ -238,9 +255,9 @@ fn range<'a>(scores: impl Iterator<Item = &'a Score>) -> Option<[f64; 2]> {
     scores.sort_by(|a, b| a.value.order(&b.value));
     let most = scores.first()?;
     let least = scores[(scores.len() - 1) * 19 / 20];
-    Some(match most.value {
-        Value::Cka(_) | Value::CkaDebiased(_) => [least.number(), most.number()],
-        _ => [most.number(), least.number()],
+    Some(match most.value.highest_goes_first() {
+        true => [least.number(), most.number()],
+        false => [most.number(), least.number()],
     })
 }
 

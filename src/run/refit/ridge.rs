@@ -14,7 +14,7 @@ const PATIENCE: usize = 2;
 
 /// Sums over rows of what is put in (`Z`, rows × p) and of what is to come out (`R`, rows × c), in f64.
 #[derive(Debug)]
-pub(super) struct Products {
+pub struct Products {
     rows: f64,
     /// `ZᵀZ`
     gram: Tensor,
@@ -25,22 +25,48 @@ pub(super) struct Products {
 }
 
 impl Products {
-    /// Of these rows.
-    pub fn of(z: &Tensor, r: &Tensor) -> Result<Self> {
-        let products = || -> Result<Self, TchError> {
-            let (z, r) = (z.f_to_kind(Kind::Double)?, r.f_to_kind(Kind::Double)?);
-            let transposed = z.f_transpose(0, 1)?;
-            Ok(Products {
-                rows: z.size().first().copied().unwrap_or_default() as f64,
-                gram: transposed.f_matmul(&z)?,
-                cross: transposed.f_matmul(&r)?,
-                square: r.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?,
-            })
+    /// Of samples, images × features × pixels; with a last column of ones in `Z` if so asked.
+    pub(super) fn of(z: &Tensor, r: &Tensor, with_ones: bool) -> Result<Self, TchError> {
+        let products = Self::of_samples(z, r)?;
+        match with_ones {
+            true => products.with_ones(z, r),
+            false => Ok(products),
+        }
+    }
+
+    fn of_samples(z: &Tensor, r: &Tensor) -> Result<Self, TchError> {
+        let (images, inputs, pixels) = z.size3()?;
+        let outputs = r.size3()?.1;
+        let of_images = |with: &Tensor, columns: i64| {
+            let zeros = z.f_new_zeros([inputs, columns], (Kind::Double, z.device()))?;
+            zeros.f_addbmm(z, &with.f_transpose(1, 2)?)
         };
-        products().map_err(explain)
+        Ok(Products {
+            rows: (images * pixels) as f64,
+            gram: of_images(z, inputs)?,
+            cross: of_images(r, outputs)?,
+            square: r.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?,
+        })
+    }
+
+    /// As if a last column of `Z` were of ones.
+    fn with_ones(self, z: &Tensor, r: &Tensor) -> Result<Self, TchError> {
+        let sum = |t: &Tensor| t.f_sum_dim_intlist(&[0i64, 2][..], false, Kind::Double);
+        let (of_inputs, of_outputs) = (sum(z)?.f_unsqueeze(1)?, sum(r)?.f_unsqueeze(0)?);
+        let count = of_inputs.f_new_full([1, 1], self.rows, (Kind::Double, z.device()))?;
+        let last = Tensor::f_cat(&[of_inputs.f_transpose(0, 1)?, count], 1)?;
+        let gram = Tensor::f_cat(&[self.gram, of_inputs], 1)?;
+        Ok(Products {
+            gram: Tensor::f_cat(&[gram, last], 0)?,
+            cross: Tensor::f_cat(&[self.cross, of_outputs], 0)?,
+            ..self
+        })
     }
 
     /// Of the rows of both.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn add(&mut self, more: &Self) -> Result<()> {
         self.rows += more.rows;
         self.square += more.square;
@@ -50,6 +76,9 @@ impl Products {
     }
 
     /// Mean and covariance of the first `inputs` columns of `Z`, the last column of which is of ones.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn moments(&self, inputs: i64) -> Result<[Tensor; 2]> {
         let moments = || -> Result<[Tensor; 2], TchError> {
             let rows = self.gram.f_narrow(0, 0, inputs)?;
@@ -69,6 +98,9 @@ impl Products {
     }
 
     /// The `D` for one penalty; `None` where rounding leaves no such.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn solve(&self, penalty: f64) -> Result<Option<Tensor>> {
         let penalised = torch::copy(&self.gram)?;
         let solve = || -> Result<Option<Tensor>, TchError> {
@@ -89,7 +121,10 @@ impl Products {
 
 /// The penalty with which the solution for the rows of `learned` errs least on those of `held`; `None` where none errs
 /// less than no change.
-pub(super) fn penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
     let mut best = None;
     let mut least = held.square;
     let mut worse = 0;
@@ -157,7 +192,33 @@ mod tests {
     }
 
     fn products(z: &Array2<f64>, r: &Array2<f64>) -> Products {
-        Products::of(&tensor(z), &tensor(r)).unwrap()
+        let samples = |rows: &Array2<f64>| tensor(rows).transpose(0, 1).unsqueeze(0);
+        Products::of_samples(&samples(z), &samples(r)).unwrap()
+    }
+
+    #[test]
+    fn a_column_of_ones_is_as_good_as_written_out() {
+        let (z, r) = (random(40, 7, 1), random(40, 3, 2));
+        let ones = ndarray::concatenate![ndarray::Axis(1), z, Array2::ones((40, 1))];
+        let samples = |rows: &Array2<f64>| {
+            tensor(rows)
+                .transpose(0, 1)
+                .reshape([-1, 4, 10])
+                .transpose(0, 1)
+        };
+        let (z, expected) = (samples(&z), products(&ones, &r));
+        let r = samples(&r);
+        let found = Products::of_samples(&z, &r)
+            .unwrap()
+            .with_ones(&z, &r)
+            .unwrap();
+        for (found, expected) in [
+            (&found.gram, &expected.gram),
+            (&found.cross, &expected.cross),
+        ] {
+            assert!((found - expected).abs().max().double_value(&[]) < 1e-12);
+        }
+        assert_eq!(found.rows, expected.rows);
     }
 
     #[test]

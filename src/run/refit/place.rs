@@ -1,13 +1,14 @@
 //! Linear maps that can be fitted anew, and the values that they end in.
 
 use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId, is_activation};
+use crate::run::stops::Look;
 
 /// A tensor of a network: the module that has it, and its name there.
-pub(super) type Named = (ModuleId, String);
+pub type Named = (ModuleId, String);
 
 /// A value `[other +] [norm of] map(input)`, of which nobody else reads the parts.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Place {
+pub struct Place {
     /// The statement of the map.
     pub map: usize,
     pub input: ValueId,
@@ -19,11 +20,31 @@ pub(super) struct Place {
     pub value: ValueId,
     /// The statement that gives the value.
     pub end: usize,
+    /// Rectifiers (ReLU) alone read it: whatever is below zero is as good as zero.
+    pub is_rectified: bool,
+}
+
+impl Place {
+    /// At what the map is given, then at the value.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look {
+            from: self.map,
+            until: self.end,
+            values: vec![self.input, self.value],
+        }
+    }
+
+    /// Whether a constant can be added to what the map gives.
+    #[must_use]
+    pub fn has_shift(&self) -> bool {
+        self.bias.is_some() || self.norm.is_some()
+    }
 }
 
 /// What a convolution sees of its input, vertically and horizontally.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Windows {
+pub struct Windows {
     pub kernel: [i64; 2],
     pub stride: [i64; 2],
     pub padding: [i64; 2],
@@ -32,7 +53,7 @@ pub(super) struct Windows {
 
 /// A batch normalisation in evaluation mode.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Norm {
+pub struct Norm {
     pub scale: Named,
     pub shift: Named,
     pub mean: Named,
@@ -42,13 +63,14 @@ pub(super) struct Norm {
 
 /// Where a network's maps are looked for.
 #[derive(Clone, Copy)]
-pub(super) struct Maps<'a> {
+pub struct Maps<'a> {
     pub network: &'a Network,
     pub program: &'a Program,
 }
 
 impl<'a> Maps<'a> {
     /// The place that ends in a value, or in what activations make it of.
+    #[must_use]
     pub fn behind(self, value: ValueId) -> Option<Place> {
         let value = self.in_front_of(value, passes_on);
         let (_, statement) = self.maker(value)?;
@@ -65,6 +87,7 @@ impl<'a> Maps<'a> {
     }
 
     /// The place of the map with this weight: the path of its module, and its name there.
+    #[must_use]
     pub fn of_weight(self, path: &str, name: &str) -> Option<Place> {
         let mut maps = 0..self.program.statements.len();
         maps.find_map(|map| {
@@ -73,6 +96,14 @@ impl<'a> Maps<'a> {
             let is_it = found == name && self.network.modules.get(module).path == path;
             is_it.then(|| self.of_map(map)).flatten()
         })
+    }
+
+    /// The columns of the matrix that a place's regression has.
+    #[must_use]
+    pub fn columns(self, place: &Place) -> i64 {
+        let operand = &self.program.statements[place.map].args[1].value;
+        let weight = self.network.tensor(operand);
+        weight.map_or(i64::MAX, |info| info.shape[1..].iter().product::<i64>() + 1)
     }
 
     /// The place of the map that a statement is.
@@ -108,8 +139,10 @@ impl<'a> Maps<'a> {
             norm: None,
             value: output,
             end: map,
+            is_rectified: false,
         };
         self.follow(&mut place);
+        place.is_rectified = self.is_rectified(place.value);
         Some(place)
     }
 
@@ -136,6 +169,18 @@ impl<'a> Maps<'a> {
             }
             (place.value, place.end) = (output, end);
         }
+    }
+
+    fn is_rectified(self, value: ValueId) -> bool {
+        let mut readers = self.program.statements.iter();
+        let mut readers = readers
+            .by_ref()
+            .filter(|s| s.reads().any(|v| v == value))
+            .peekable();
+        let is_given = self.program.output.operand.values().contains(&value);
+        !is_given
+            && readers.peek().is_some()
+            && readers.all(|s| matches!(s.operator(), Some("relu" | "relu_")))
     }
 
     fn norm(self, statement: &Statement) -> Option<Norm> {
