@@ -75,10 +75,8 @@ pub enum Repair {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Removals {
-    /// After each removal.
     #[default]
     Each,
-    /// After all removals.
     Once,
 }
 

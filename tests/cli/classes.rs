@@ -22,7 +22,7 @@ fn place() -> Place {
     static TRAINED: LazyLock<Place> = LazyLock::new(|| {
         let place = Place::with_data(&["basic_scripted.pt"]);
         place.done(&format!(
-            "finetune --model basic_scripted.pt --data data.npz {HOW} --epochs 6 --lr 0.05 --augment none --output net.pt"
+            "finetune --model basic_scripted.pt --data data.npz {HOW} --epochs 6 --lr 0.05 --augment none --val-split 0 --output net.pt"
         ));
         place
     });
@@ -349,7 +349,7 @@ fn the_validation_part_beside_a_test_part_is_validated_on() {
     );
     // Nothing is taken from the training part, with the option or without.
     let (plain, split) = (
-        tune("two.npz", "").json(),
+        tune("two.npz", "--val-split 0").json(),
         tune("three.npz", "--val-split 0.5"),
     );
     assert_eq!(said.json()["train_losses"], plain["train_losses"]);
@@ -360,7 +360,8 @@ fn the_validation_part_beside_a_test_part_is_validated_on() {
     );
     assert!(plain.get("validation").is_none());
     tune("three.npz", "--patience 1");
-    let line = format!("finetune --model net.pt --data two.npz {HOW} --patience 1 --force");
+    let line =
+        format!("finetune --model net.pt --data two.npz {HOW} --patience 1 --val-split 0 --force");
     let said = place.refused(&line);
     assert!(
         said.contains("--patience goes by images") && said.contains("--val-split"),

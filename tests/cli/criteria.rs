@@ -6,13 +6,15 @@ use serde_json::Value;
 use crate::place::{Place, strings};
 use crate::prune::PRUNE;
 
-const CRITERIA: [&str; 6] = [
+const CRITERIA: [&str; 8] = [
     "cka",
     "cka-debiased",
     "block-influence",
     "l1",
     "random",
     "consensus",
+    "recoverability",
+    "agreement",
 ];
 
 fn score(options: &str) -> String {
@@ -43,7 +45,8 @@ fn each_criterion_scores_and_prunes_by_its_own_order() {
         assert_eq!(document["criterion"], criterion);
         let found = ranking(&document, &key);
         assert_eq!(found.len(), 6, "{criterion}");
-        let similar = criterion.starts_with("cka");
+        let similar =
+            criterion.starts_with("cka") || ["recoverability", "agreement"].contains(&criterion);
         let sorted = found.windows(2).all(|w| match similar {
             true => w[0].1 >= w[1].1,
             false => w[0].1 <= w[1].1,

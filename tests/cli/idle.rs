@@ -84,6 +84,8 @@ const READ: &[&str] = &[
     "dry-run",
     "report",
     "teacher",
+    "teach",
+    "schedule-removals",
     "checkpoint",
     "passes",
     "attacks",
@@ -197,7 +199,8 @@ fn what_does_nothing_is_told_once_and_what_does_something_is_not() {
 fn it_is_a_note_and_the_command_runs() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let line = format!("{PRUNE} --epochs 0 --temperature 2");
-    let told = "note: --temperature does nothing without --distill";
+    let told =
+        "note: --temperature does nothing where no scores are learned (--teach scores,labels)";
     let said = place.done(&format!("{line} --iterations 1"));
     assert!(said.stderr.contains(told), "{said:#?}");
     let quiet = place.done(&format!("{line} --iterations 1 --force --quiet"));

@@ -53,13 +53,13 @@ fn the_document_keeps_its_contract() {
     for figures in ["before", "after"] {
         assert_eq!(
             keys(&report[figures]),
-            [&measured[..], &["images_per_second"]].concat()
+            [&measured[..], &["validation_accuracy", "images_per_second"]].concat()
         );
     }
     assert_eq!(keys(&report["baseline"]), measured);
     assert_snapshot!(
         keys(&report["iterations"][0]).join(" "),
-        @"iteration removed cka candidates distribution repairs accuracy_before_repair accuracy_before_finetuning train_loss params macs blocks accuracy loss seconds"
+        @"iteration removed cka candidates distribution repairs accuracy_before_repair accuracy_before_finetuning train_loss params macs blocks accuracy loss validation_accuracy seconds"
     );
     let removed = strings(&report["removed"], |path| path);
     assert_eq!(
@@ -271,7 +271,8 @@ fn untrainable() -> Vec<u8> {
 fn a_trial_that_fails_in_a_dry_run_is_no_time() {
     let place = Place::with_data(&[]);
     place.write("untrainable.pt", untrainable());
-    let line = PRUNE.replace("basic_scripted.pt", "untrainable.pt") + " --repair none";
+    let line =
+        PRUNE.replace("basic_scripted.pt", "untrainable.pt") + " --repair none --teach labels";
     let said = place.refused(&format!("{line} --dry-run"));
     assert!(said.contains("error: untrainable.pt: "), "{said}");
     place.done(&format!("{line} --dry-run --epochs 0"));

@@ -173,7 +173,7 @@ fn a_network_is_trained_first_and_last_where_that_is_asked_for() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     let line = format!("{PRUNE} --json --quiet --force --run-dir run");
     let report = place.json(&format!(
-        "{line} --pretrain 2 --pretrain-lr 0.1 --final-epochs 3 --baseline"
+        "{line} --pretrain 2 --pretrain-lr 0.1 --final-epochs 3 --baseline --val-split 0"
     ));
     let epochs = |of: &str| report[of]["train_losses"].as_array().unwrap().len();
     assert_eq!((epochs("pretraining"), epochs("final_tuning")), (2, 3));
@@ -199,9 +199,11 @@ fn images_without_labels_are_enough_to_learn_from_the_unpruned_network() {
     assert_eq!(steps, ["refit", "bn", "distillation"]);
     assert!(report["iterations"][0]["train_loss"].is_f64());
     assert_eq!(report["after"].get("accuracy"), None);
-    let untaught = place.done(&format!("{line} --json --force"));
+    let untaught = place.done(&format!("{line} --teach labels --json --force"));
     assert!(
-        untaught.stderr.contains("nothing is fine-tuned (--distill"),
+        untaught
+            .stderr
+            .contains("nothing is fine-tuned (--teach features"),
         "{untaught:#?}"
     );
     for option in ["--max-drop 1", "--pick best", "--pretrain 1"] {

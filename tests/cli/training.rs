@@ -172,7 +172,7 @@ fn fine_tuning_once_comes_after_all_removals() {
         assert_eq!(iteration.get("train_loss"), None);
     }
     let losses = report["final_tuning"]["train_losses"].as_array().unwrap();
-    assert_eq!((losses.len(), &report["epochs"]), (3, &Value::from(3)));
+    assert_eq!(losses.len(), 3);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use ckaprune::run::torch::Model;
 use ckaprune::run::torch::Module;
 use ckaprune::train::finetune::{
     Distillation, Judge, Lessons, Mixing, Schedule, Session, Shape, Teacher, Trained, Training,
-    finetune,
+    Tuning, finetune,
 };
 use common::images::easy_images;
 use common::{fixture, open};
@@ -317,13 +317,13 @@ fn training_that_diverges_keeps_the_weights_of_the_last_good_epoch() {
 }
 
 #[test]
-fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_over() {
+fn the_epoch_that_validates_best_is_kept() {
     let (_folder, part) = easy_images();
     let archive = open(&fixture("basic_scripted.pt"));
     let images = images(&part);
     let training = Training {
-        epochs: 30,
-        patience: Some(3),
+        epochs: 12,
+        learning_rate: 0.05,
         ..Training::default()
     };
     let all = Lessons {
@@ -331,32 +331,43 @@ fn the_epoch_that_validates_best_is_kept_and_training_stops_when_patience_is_ove
         ..lessons(&images)
     };
     let trained = run(&archive, all, &training);
-    let best = trained.tuning.validation.iter().copied().fold(0., f64::max);
-    let first = trained
-        .tuning
-        .validation
-        .iter()
-        .position(|a| *a == best)
-        .unwrap();
-    assert_eq!(
-        trained.tuning.kept_epoch,
-        first + 1,
-        "{:?}",
-        trained.tuning.validation
-    );
-    assert_eq!(
-        trained.tuning.validation.len(),
-        (trained.tuning.kept_epoch + 3).min(30)
-    );
+    let Tuning {
+        validation,
+        kept_epoch,
+        ..
+    } = &trained.tuning;
+    let best = validation.iter().copied().fold(0., f64::max);
+    assert_eq!(validation[kept_epoch - 1], best, "{validation:?}");
+    assert_eq!(trained.tuning.validation_accuracy(), Some(best));
     let stopped = Training {
-        epochs: trained.tuning.kept_epoch,
-        patience: None,
+        epochs: *kept_epoch,
         ..training
     };
     let again = run(&archive, lessons(&images), &stopped);
     assert!(
         again.model.archive().to_bytes().unwrap() == trained.model.archive().to_bytes().unwrap()
     );
+}
+
+#[test]
+fn training_stops_when_patience_is_over() {
+    let (_folder, part) = easy_images();
+    let begun = train(&open(&fixture("basic_scripted.pt")), &part, 25, 0);
+    let images = images(&part);
+    let training = Training {
+        epochs: 30,
+        learning_rate: 3.,
+        clip_norm: Some(1.),
+        patience: Some(2),
+        ..Training::default()
+    };
+    let all = Lessons {
+        judge: Some(Judge::Labelled(&images)),
+        ..lessons(&images)
+    };
+    let trained = run(begun.model.archive(), all, &training);
+    assert_eq!(trained.tuning.kept_epoch, 0);
+    assert_eq!(trained.tuning.validation.len(), 2);
 }
 
 /// Mean divergence of the class probabilities of two networks.

@@ -92,7 +92,13 @@ pub struct Prune {
     #[command(flatten)]
     pub training: Training,
     /// When the network is fine-tuned: after each removal, or once after the last one
-    #[arg(long, value_enum, default_value_t, help_heading = "Fine-tuning")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Fine-tuning"
+    )]
     pub schedule_removals: Removals,
     /// The same as --teach scores,labels
     #[arg(long, conflicts_with = "teach", help_heading = "Fine-tuning")]

@@ -174,7 +174,11 @@ impl OpenedData {
             }
             return Ok((train, None));
         };
-        let (train, validation) = train.split_stratified(1. - part, self.seed)?;
+        let (train, validation) = match train.split_stratified(1. - part, self.seed) {
+            // Of so few images all are needed.
+            Err(_) if asked.is_none() => return Ok((train, None)),
+            split => split?,
+        };
         if asked.is_none() {
             progress.note(format_args!(
                 "note: {} training images are set aside to decide by (--val-split)",

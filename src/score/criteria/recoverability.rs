@@ -34,7 +34,7 @@ const MOST_FITTED: usize = 512;
 /// Of each five images for the fits, those that choose the penalty.
 const HELD: usize = 5;
 /// Sides of a regression's matrix beyond which a map is not fitted: one such matrix is kept for each candidate.
-const WIDEST: i64 = 4096;
+const WIDEST: i64 = 2049;
 
 /// How the network runs without a block.
 struct Candidate {

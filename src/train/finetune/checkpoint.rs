@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::judge::Verdict;
 use crate::run::export::write_whole;
 use crate::run::settings::Settings;
 use crate::run::torch::{self, explain};
@@ -47,13 +48,13 @@ pub(super) struct TrainingState {
     /// Mean loss of each epoch.
     pub losses: Vec<f64>,
     /// What the judge said of the weights it began with.
-    pub before: Option<f64>,
+    pub before: Option<Verdict>,
     /// And after each epoch.
-    pub verdicts: Vec<f64>,
+    pub verdicts: Vec<Verdict>,
     /// The epoch whose weights are the best so far, counted from 1; 0 while those it began with are.
     pub kept: usize,
     /// What the judge said of those.
-    pub best: Option<f64>,
+    pub best: Option<Verdict>,
     /// In which order images lie in memory.
     pub channels_last: bool,
     /// Steps that each parameter has taken.
@@ -69,7 +70,7 @@ impl TrainingState {
     }
 
     /// All images were shown.
-    pub fn end_epoch(&mut self, loss: f64, verdict: Option<f64>) {
+    pub fn end_epoch(&mut self, loss: f64, verdict: Option<Verdict>) {
         self.epochs += 1;
         self.losses.push(loss);
         self.verdicts.extend(verdict);
@@ -293,7 +294,10 @@ mod tests {
             batches: 1,
             loss_bits: f64::NAN.to_bits(),
             kept: 1,
-            best: Some(0.1 + 0.2),
+            best: Some(Verdict {
+                value: 0.1 + 0.2,
+                then: -0.3,
+            }),
             taken: vec![7],
             ..TrainingState::default()
         };

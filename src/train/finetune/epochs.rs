@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::checkpoint::{Tensors, TrainingState};
-use super::judge::Verdicts;
+use super::judge::{Verdict, Verdicts};
 use super::trainee::{Epoch, Shown, Trainee};
 use super::{Judge, Lessons, Session, Tuning};
 use crate::run::interrupt::Stopped;
@@ -131,7 +131,7 @@ impl<'a, 't> Epochs<'a, 't> {
     }
 
     /// What the judge says of the weights as they are, if there is one.
-    fn verdict(&mut self) -> Result<Option<f64>> {
+    fn verdict(&mut self) -> Result<Option<Verdict>> {
         let judge = self.lessons.judge;
         let verdict = judge.map(|judge| self.trainee.judged(judge, self.session.progress));
         verdict.transpose()
@@ -285,8 +285,8 @@ impl<'a, 't> Epochs<'a, 't> {
         let images = self.trainee.images;
         let verdicts = self.standing.before.map(|before| Verdicts {
             by_accuracy: matches!(self.lessons.judge, Some(Judge::Labelled(_))),
-            before,
-            after: self.standing.verdicts,
+            before: before.value,
+            after: self.standing.verdicts.iter().map(|v| v.value).collect(),
         });
         let seconds = self.busy.as_secs_f64().max(f64::MIN_POSITIVE);
         Taught {

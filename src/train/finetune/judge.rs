@@ -1,6 +1,7 @@
 //! What decides which weights of a training are kept.
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::data::Images;
 use crate::report::in_percent;
@@ -9,8 +10,21 @@ use crate::run::torch::Module;
 use crate::train::agreement::Answers;
 use crate::train::eval::evaluate;
 
-/// Closeness of answers that are no numbers: further off than any.
+/// What a judge says of weights; more is better. Its parts are always numbers, so that they can be kept in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    /// Accuracy, or closeness.
+    pub value: f64,
+    /// Decides between equal ones: of few images accuracy is a coarse measure, and the loss is not.
+    pub then: f64,
+}
+
+/// What stands for no number: further off than any.
 const NO_NUMBER: f64 = f64::MIN;
+
+fn number(x: f64) -> f64 {
+    if x.is_finite() { x } else { NO_NUMBER }
+}
 
 /// Images that are not learned from, and what is asked of a network on them.
 #[derive(Clone, Copy, Debug)]
@@ -22,25 +36,25 @@ pub enum Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// More is better. It is always a number, so that it can be kept in JSON.
-    pub(super) fn verdict(self, module: &Module, progress: Progress) -> Result<f64> {
-        match self {
+    pub(super) fn verdict(self, module: &Module, progress: Progress) -> Result<Verdict> {
+        Ok(match self {
             Judge::Labelled(images) => {
-                Ok(evaluate(module, images, progress, "validating")?.accuracy)
+                let metrics = evaluate(module, images, progress, "validating")?;
+                Verdict {
+                    value: metrics.accuracy,
+                    then: number(-metrics.loss),
+                }
             }
-            Judge::Answers(answers) => {
-                let closeness = answers.agreement(module)?.closeness;
-                Ok(if closeness.is_finite() {
-                    closeness
-                } else {
-                    NO_NUMBER
-                })
-            }
-        }
+            Judge::Answers(answers) => Verdict {
+                value: number(answers.agreement(module)?.closeness),
+                then: 0.,
+            },
+        })
     }
 
     /// A verdict in words.
-    pub(super) fn say(self, verdict: f64) -> String {
+    pub(super) fn say(self, verdict: Verdict) -> String {
+        let verdict = verdict.value;
         match self {
             Judge::Labelled(_) => format!("validation accuracy {}", in_percent(verdict)),
             Judge::Answers(_) if verdict == NO_NUMBER => "answers that are no numbers".into(),

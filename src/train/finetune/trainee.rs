@@ -6,7 +6,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::TrainingState;
 use super::features::{self, Seen, Student};
-use super::judge::Judge;
+use super::judge::{Judge, Verdict};
 use super::loss::{blend, cross_entropy};
 use super::mix::Mix;
 use super::optimizer::Optimizer;
@@ -253,7 +253,7 @@ impl Trainee<'_> {
     }
 
     /// What a judge says of the weights as they are.
-    pub fn judged(&mut self, judge: Judge, progress: Progress) -> Result<f64> {
+    pub fn judged(&mut self, judge: Judge, progress: Progress) -> Result<Verdict> {
         self.module.set_training(false)?;
         let verdict = judge.verdict(self.module, progress)?;
         self.module.set_training(true)?;

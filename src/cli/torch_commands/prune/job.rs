@@ -19,7 +19,7 @@ use crate::cli::torch_commands::{
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
 use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
-use crate::report::counted;
+use crate::report::{counted, thousands};
 use crate::run::memory::Work;
 use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
@@ -106,6 +106,7 @@ impl<'a> Job<'a> {
         };
         job.check()?;
         job.check_classes(&classes)?;
+        job.note_recipe();
         Ok(job)
     }
 
@@ -128,7 +129,6 @@ impl<'a> Job<'a> {
         note_scale(path, interface.scale, self.run.progress());
         if self.trains_at_all() {
             note_caveats(analysis, self.run.progress());
-            self.note_recipe();
         }
         self.check_images()?;
         self.check_fit().map_err(blame(path))
@@ -137,7 +137,7 @@ impl<'a> Job<'a> {
     /// Says what is learned from, how often, and what decides whether it is kept.
     fn note_recipe(&self) {
         let Job { options, run, .. } = self;
-        let Some(train) = &run.splits.train else {
+        let Some(train) = run.splits.train.as_ref().filter(|_| self.trains_at_all()) else {
             return;
         };
         let Teaching {
@@ -156,7 +156,7 @@ impl<'a> Job<'a> {
             None if run.keeps_best => {
                 "closeness to the unpruned network on calibration images held back decides".into()
             }
-            None => "nothing decides, the last epoch's are kept".into(),
+            None => "nothing but the last epoch decides".into(),
         };
         let epochs = [
             (options.pretrain, "before the first removal"),
@@ -168,9 +168,9 @@ impl<'a> Job<'a> {
             .map(|(epochs, when)| format!("{} {when}", counted(*epochs, "epoch")))
             .collect();
         run.progress().note(format_args!(
-            "note: {} on {} images, learning from {}; which weights are kept, {decides}",
+            "note: {} on {} images, from {}; {decides} what is kept",
             epochs.join(", "),
-            train.len(),
+            thousands(train.len() as i64),
             learned.join(" and ")
         ));
     }

@@ -8,7 +8,7 @@ use crate::program::interface::Scale;
 use crate::prune::{Figures, Iteration, Stop};
 use crate::report::page::{Column, Table};
 use crate::report::{
-    bar, change, in_percent, is_zero, milliseconds, percent, points, text_of, thousands,
+    bar, change, counted, in_percent, is_zero, milliseconds, percent, points, text_of, thousands,
 };
 use crate::score::criteria;
 use crate::train::finetune::Tuning;
@@ -80,11 +80,12 @@ impl PruneReport {
             let _ = writeln!(out, "stopped by {option}");
         }
         if let Some(tuning) = &self.final_tuning {
-            let epochs = tuning.train_losses.len();
-            let _ = writeln!(
-                out,
-                "fine-tuned for {epochs} epochs more before it was written"
-            );
+            let epochs = counted(tuning.train_losses.len(), "epoch");
+            let came_of_it = match tuning.kept_epoch {
+                0 => "none of which did better than the weights before, which are written",
+                _ => "before it was written",
+            };
+            let _ = writeln!(out, "fine-tuned for {epochs} more, {came_of_it}");
         }
         if self.picked != self.iterations.len() {
             let _ = writeln!(out, "picked iteration {}", self.picked);

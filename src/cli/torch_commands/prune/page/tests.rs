@@ -5,6 +5,8 @@ use crate::report::Invocation;
 use crate::report::SCHEMA;
 use crate::report::page::Content;
 use crate::score::criteria;
+use crate::train::agreement::Agreement;
+use crate::train::repair::{Repair, Step};
 
 use super::*;
 
@@ -181,4 +183,46 @@ fn without_labels_no_accuracy_is_drawn() {
     let html = page_of(&report).html();
     assert!(html.contains("no accuracy was measured"));
     assert!(!html.contains("<b>resnet56"), "names are text");
+}
+
+#[test]
+fn each_step_of_repair_is_shown_with_what_it_gave() {
+    let agreement = |same_class, closeness| Agreement {
+        same_class,
+        closeness,
+    };
+    let mut report = report();
+    report.iterations[1].repairs = vec![
+        Repair {
+            step: Step::Refit,
+            before: agreement(0.8, -0.5),
+            after: agreement(0.9, -0.25),
+        },
+        Repair {
+            step: Step::Bn,
+            before: agreement(0.9, -0.25),
+            after: agreement(0.95, -0.375),
+        },
+    ];
+    let page = page_of(&report);
+    let section = page.sections.iter().find(|s| s.title == "Repair").unwrap();
+    let table = section.contents.iter().find_map(|c| match c {
+        Content::Table(table) => Some(table),
+        _ => None,
+    });
+    let rows: Vec<String> = table.unwrap().rows.iter().map(|r| r.join(" | ")).collect();
+    assert_eq!(
+        rows,
+        [
+            "2 | linear maps fitted anew | 80.00 % | 90.00 % | 0.5000 | 0.2500 | ",
+            "2 | statistics of batch norm | 90.00 % | 95.00 % | 0.2500 | 0.3750 | undone",
+        ]
+    );
+    report.iterations[1].repairs.clear();
+    assert!(
+        page_of(&report)
+            .sections
+            .iter()
+            .all(|s| s.title != "Repair")
+    );
 }
