@@ -86,12 +86,9 @@ impl Student {
         let stages = |maps: &Maps| maps.maps.iter().filter_map(|map| map.stage).max();
         let match_by_stage = stages(theirs) == stages(&own);
         let target = |map: &FeatureMap| {
-            let is_like = |t: &FeatureMap| t.shape == map.shape && t.stage == map.stage;
-            theirs
-                .maps
-                .iter()
-                .position(|t| is_like(t))
-                .filter(|_| match_by_stage || map.stage.is_none())
+            let mut theirs = theirs.maps.iter();
+            let place = theirs.position(|t| t.shape == map.shape && t.stage == map.stage);
+            place.filter(|_| match_by_stage || map.stage.is_none())
         };
         let targets: Vec<Option<usize>> = own.maps.iter().map(target).collect();
         let mut places = targets.iter();

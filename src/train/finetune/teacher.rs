@@ -57,7 +57,7 @@ enum Taught<'a> {
         predictor: OnceCell<Predictor<'a>>,
     },
     /// Its maps, and its scores with them.
-    Maps { model: Model, maps: Maps },
+    Maps { model: Box<Model>, maps: Maps },
 }
 
 /// What a teacher says of images, as far as it is learned.
@@ -95,7 +95,10 @@ impl<'a> Teacher<'a> {
         let mut model = model.clone();
         model.load_with_methods(vec![maps.method(model.analysis())])?;
         Ok(Teacher {
-            network: Taught::Maps { model, maps },
+            network: Taught::Maps {
+                model: Box::new(model),
+                maps,
+            },
             distillation,
             memory: None,
         })
