@@ -23,8 +23,8 @@ impl FeatureMap {
         let program = &analysis.program;
         let stages = analysis.blocks.iter().map(|block| block.stage).max();
         let ends = (0..=stages.unwrap_or_default()).filter_map(|stage| {
-            let mut blocks = analysis.blocks.iter().filter(|block| block.stage == stage);
-            let last = blocks.by_ref().max_by_key(|block| block.statements.end)?;
+            let blocks = analysis.blocks.iter().filter(|block| block.stage == stage);
+            let last = blocks.max_by_key(|block| block.statements.end)?;
             Some((Some(stage), last.output, last.channels(program)))
         });
         let last = analysis

@@ -8,6 +8,13 @@ use crate::run::memory::Work;
 use crate::run::settings::Settings;
 use crate::train::finetune::{Distillation, Method, Mixing, Schedule, Shape, Teaching, Training};
 
+impl cli::Prune {
+    /// Whether any training is asked for: first, after a removal, or last.
+    pub(super) fn asks_to_train(&self) -> bool {
+        self.training.epochs + self.pretrain + self.final_epochs > 0
+    }
+}
+
 impl cli::Training {
     /// How to train, as the options say.
     pub(super) fn parameters(&self, seed: u64) -> Training {

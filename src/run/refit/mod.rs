@@ -10,7 +10,7 @@ use tch::{TchError, Tensor};
 use crate::run::torch::explain;
 
 pub use place::{Maps, Named, Norm, Place, Windows};
-pub use ridge::{Products, penalty};
+pub use ridge::{Products, solution};
 
 impl Place {
     /// What is missing in its value for it to be as good as `target`. Where a rectifier follows, all that is below zero is

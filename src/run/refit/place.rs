@@ -172,11 +172,8 @@ impl<'a> Maps<'a> {
     }
 
     fn is_rectified(self, value: ValueId) -> bool {
-        let mut readers = self.program.statements.iter();
-        let mut readers = readers
-            .by_ref()
-            .filter(|s| s.reads().any(|v| v == value))
-            .peekable();
+        let readers = self.program.statements.iter();
+        let mut readers = readers.filter(|s| s.reads().any(|v| v == value)).peekable();
         let is_given = self.program.output.operand.values().contains(&value);
         !is_given
             && readers.peek().is_some()

@@ -75,6 +75,20 @@ impl Products {
         Ok(())
     }
 
+    /// Adds these to sums that may be none yet.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn add_to(self, sums: &mut Option<Self>) -> Result<()> {
+        match sums {
+            Some(sums) => sums.add(&self),
+            None => {
+                *sums = Some(self);
+                Ok(())
+            }
+        }
+    }
+
     /// Mean and covariance of the first `inputs` columns of `Z`, the last column of which is of ones.
     ///
     /// # Errors
@@ -119,12 +133,26 @@ impl Products {
     }
 }
 
+/// The solution for the rows of both, with the penalty that suits those of `held` best, and the sums over both; `None`
+/// where no change is best.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn solution(mut learned: Products, held: &Products) -> Result<Option<(Tensor, Products)>> {
+    let Some(penalty) = penalty(&learned, held)? else {
+        return Ok(None);
+    };
+    learned.add(held)?;
+    let d = learned.solve(penalty)?;
+    Ok(d.map(|d| (d, learned)))
+}
+
 /// The penalty with which the solution for the rows of `learned` errs least on those of `held`; `None` where none errs
 /// less than no change.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
+fn penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
     let mut best = None;
     let mut least = held.square;
     let mut worse = 0;

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 use tch::Tensor;
 
@@ -19,7 +19,7 @@ use crate::blocks::{self, Block, Cut};
 use crate::data::{Batch, Images};
 use crate::program::ast::Function;
 use crate::program::{Emitter, Span};
-use crate::run::refit::{Maps, Place, Products, penalty};
+use crate::run::refit::{Maps, Place, Products, solution};
 use crate::run::segments::Detour;
 use crate::run::stops::Stops;
 use crate::run::torch::{Module, Workers};
@@ -92,7 +92,7 @@ impl Criterion for Recoverability {
             let Some(changes) = runner.fits(&to_fit)? else {
                 return Ok(Ended::Stopped(Vec::new()));
             };
-            let Some(contest) = runner.judged(&to_judge, &changes)? else {
+            let Some((contest, variance)) = runner.judged(&to_judge, &changes)? else {
                 return Ok(Ended::Stopped(Vec::new()));
             };
             // Whoever saw all images to be judged on was compared on all there are.
@@ -103,6 +103,8 @@ impl Criterion for Recoverability {
                     seen
                 }
             };
+            let left = |error: f64| 1. + error / variance;
+            let means = contest.means().map(|(error, seen)| (left(error), seen));
             let value = |(block, (left, seen)): (&&Block, (f64, usize))| match left.is_finite() {
                 true => Ok((
                     block.path.clone(),
@@ -114,7 +116,7 @@ impl Criterion for Recoverability {
                     block.path
                 ),
             };
-            let values = blocks.iter().zip(contest.means()).map(value);
+            let values = blocks.iter().zip(means).map(value);
             Ok(Ended::Done(values.collect::<Result<_>>()?))
         })
     }
@@ -187,11 +189,7 @@ impl Course {
         let place = &self.places[front];
         let missing = place.missing(&value, &target)?;
         let found = place.products(&input, &missing, step(&missing))?;
-        match sums {
-            None => *sums = Some(found),
-            Some(sums) => sums.add(&found)?,
-        }
-        Ok(())
+        found.add_to(sums)
     }
 }
 
@@ -294,27 +292,28 @@ impl Runner<'_> {
             })?;
             bar.advance(batch.indices.len());
         }
-        let solution = |sums: Sums| -> Result<Option<Tensor>> {
-            let [Some(mut all), Some(held)] = sums else {
+        let solved = |sums: Sums| -> Result<Option<Tensor>> {
+            let [Some(learned), Some(held)] = sums else {
                 return Ok(None);
             };
-            let Some(penalty) = penalty(&all, &held)? else {
-                return Ok(None);
-            };
-            all.add(&held)?;
-            all.solve(penalty)
+            Ok(solution(learned, &held)?.map(|(d, _)| d))
         };
         sums.into_iter()
-            .map(solution)
+            .map(solved)
             .collect::<Result<_>>()
             .map(Some)
     }
 
-    /// What is left of the representation without each candidate; `None` if the user stopped it.
-    fn judged(&self, images: &Images, changes: &[Option<Tensor>]) -> Result<Option<Contest>> {
+    /// The squared error of the representation without each candidate, below zero, and the variance of the representation;
+    /// `None` if the user stopped it.
+    fn judged(
+        &self,
+        images: &Images,
+        changes: &[Option<Tensor>],
+    ) -> Result<Option<(Contest, f64)>> {
         let (scoring, course) = (self.context.scoring, self.course);
         let mut contest = Contest::new(course.candidates.len(), images.len(), scoring.race);
-        let variance = Variance::of(self, images)?;
+        let mut spread = Spread::default();
         let bar = scoring.progress.bar("judging what is left", images.len());
         let mut done = 0;
         for batch in images.batches(0)? {
@@ -327,6 +326,7 @@ impl Runner<'_> {
             let boundaries = self.boundaries(&batch)?;
             let whole = boundaries.last().context("a network without pieces")?;
             let whole = rows(whole, count)?;
+            spread.add(&whole);
             let live = course.candidates.iter().zip(changes).enumerate();
             let live: Vec<(usize, Begin)> = live
                 .filter(|(place, _)| contest.has(*place))
@@ -338,7 +338,7 @@ impl Runner<'_> {
             let left = |(place, begin): (usize, Begin)| -> Result<(usize, Vec<f64>)> {
                 let candidate = &course.candidates[place];
                 let without = begin.run(candidate, course, module, engine)?;
-                Ok((place, variance.left(&rows(&without, count)?, &whole)))
+                Ok((place, below_zero(&rows(&without, count)?, &whole)))
             };
             let found = self.workers.run(|| {
                 let each = live.into_par_iter();
@@ -352,7 +352,7 @@ impl Runner<'_> {
             contest.drop_those_behind(done);
             bar.advance(count);
         }
-        Ok(Some(contest))
+        Ok(Some((contest, spread.variance())))
     }
 
     /// The tensors at all boundaries, the representation the last.
@@ -408,30 +408,36 @@ fn step(map: &Tensor) -> i64 {
     (1..).find(|step| samples(*step) <= SAMPLES).unwrap_or(1)
 }
 
-/// How much the representation varies from image to image: the mean squared distance from the mean.
-struct Variance(f64);
+/// For each image the squared error, below zero.
+fn below_zero(found: &Array2<f64>, expected: &Array2<f64>) -> Vec<f64> {
+    let rows = found.outer_iter().zip(expected.outer_iter());
+    rows.map(|(f, e)| -(&f - &e).mapv(|x| x * x).sum())
+        .collect()
+}
 
-impl Variance {
-    fn of(runner: &Runner, images: &Images) -> Result<Self> {
-        let (mut count, mut sum, mut square) = (0., None::<ndarray::Array1<f64>>, 0.);
-        for batch in images.batches(0)? {
-            let rows = runner.engine.representation(&batch?)?.mapv(f64::from);
-            count += rows.nrows() as f64;
-            square += rows.iter().map(|x| x * x).sum::<f64>();
-            let of_batch = rows.sum_axis(Axis(0));
-            sum = Some(match sum {
-                None => of_batch,
-                Some(sum) => sum + of_batch,
-            });
-        }
-        let mean = sum.context("no calibration images")? / count;
-        Ok(Variance(square / count - mean.dot(&mean)))
+/// Sums over images that tell how much the representation varies from one to another.
+#[derive(Default)]
+struct Spread {
+    images: usize,
+    sum: Option<Array1<f64>>,
+    square: f64,
+}
+
+impl Spread {
+    fn add(&mut self, rows: &Array2<f64>) {
+        self.images += rows.nrows();
+        self.square += rows.iter().map(|x| x * x).sum::<f64>();
+        let of_rows = rows.sum_axis(Axis(0));
+        self.sum = Some(match self.sum.take() {
+            Some(sum) => sum + of_rows,
+            None => of_rows,
+        });
     }
 
-    /// For each image 1 − squared error / variance.
-    fn left(&self, found: &Array2<f64>, expected: &Array2<f64>) -> Vec<f64> {
-        let rows = found.outer_iter().zip(expected.outer_iter());
-        let error = rows.map(|(f, e)| (&f - &e).mapv(|x| x * x).sum());
-        error.map(|error| 1. - error / self.0).collect()
+    /// The mean squared distance from the mean; no number of no images.
+    fn variance(&self) -> f64 {
+        let count = self.images as f64;
+        let of_mean = |sum: &Array1<f64>| sum.dot(sum) / (count * count);
+        self.square / count - self.sum.as_ref().map_or(0., of_mean)
     }
 }

@@ -85,7 +85,7 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ..
     } = options;
     // Images are set aside for training.
-    let trains = training.epochs + options.pretrain + options.final_epochs > 0;
+    let trains = options.asks_to_train();
     let more = [
         ("model", json!(fingerprint(network.archive())?)),
         ("batch-size", json!(data.batch_size)),

@@ -79,7 +79,7 @@ impl<'a> Job<'a> {
                 teaching,
                 decides: options.max_drop.is_some()
                     || options.pick == Pick::Best
-                    || teaching.labels && asks_to_train(options),
+                    || teaching.labels && options.asks_to_train(),
             }),
             execution: execution(&options.machine)?,
             progress,
@@ -288,10 +288,6 @@ fn epochs(options: &Prune) -> [usize; 2] {
     }
 }
 
-fn asks_to_train(options: &Prune) -> bool {
-    options.training.epochs + options.pretrain + options.final_epochs > 0
-}
-
 /// The run that the options ask for.
 fn run(
     options: &Prune,
@@ -347,7 +343,7 @@ fn run(
 
 /// What labels decide in this run.
 fn rests_on_labels(options: &Prune) -> Option<&'static str> {
-    let learns = teaching(options).labels && asks_to_train(options);
+    let learns = teaching(options).labels && options.asks_to_train();
     match (options.max_drop, options.pick) {
         _ if learns => Some(LEARNS),
         (Some(_), _) => Some("--max-drop would decide by such numbers"),

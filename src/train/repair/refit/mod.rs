@@ -14,7 +14,7 @@ use tch::{Kind, TchError, Tensor};
 use super::{Attempt, Repairer, Step};
 use crate::program::ValueId;
 use crate::run::interrupt;
-use crate::run::refit::{Maps, Named, Norm, Place, Products, penalty};
+use crate::run::refit::{Maps, Named, Norm, Place, Products, solution};
 use crate::run::stops::{Look, Stops};
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, explain};
@@ -150,20 +150,13 @@ impl Repairer<'_> {
                     let [target] = theirs.look::<1>(number, batch)?;
                     let missing = goal.place.missing(&value, &target)?;
                     let found = goal.place.products(&input, &missing, 1)?;
-                    let sums = &mut products[usize::from(images.is_held(batch))];
-                    match sums {
-                        None => *sums = Some(found),
-                        Some(sums) => sums.add(&found)?,
-                    }
+                    found.add_to(&mut products[usize::from(images.is_held(batch))])?;
                 }
-                if let [Some(mut all), Some(held)] = products
-                    && let Some(penalty) = penalty(&all, &held)?
+                if let [Some(learned), Some(held)] = products
+                    && let Some((d, all)) = solution(learned, &held)?
                 {
-                    all.add(&held)?;
-                    if let Some(d) = all.solve(penalty)? {
-                        let map = FoldedMap::of(&goal.place, &weights)?;
-                        map.change(&goal.place, &d, &all, &weights)?;
-                    }
+                    let map = FoldedMap::of(&goal.place, &weights)?;
+                    map.change(&goal.place, &d, &all, &weights)?;
                 }
             }
             Ok(())
