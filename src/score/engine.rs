@@ -19,6 +19,7 @@ pub struct Engine {
     layers: PreparedLayers,
     /// Images are given with their channels last in memory: quicker on a CPU, whose convolutions need them so.
     channels_last: bool,
+    features: usize,
 }
 
 impl Engine {
@@ -38,7 +39,7 @@ impl Engine {
             let engine = Self::of(model, Form::Inference(*set));
             // What libtorch cannot run in this form it may well run as it is written.
             if let Ok(engine) = engine
-                && engine.fits(sample)?
+                && let Some(engine) = engine.checked(sample)?
             {
                 return Ok(engine);
             }
@@ -52,26 +53,26 @@ impl Engine {
     /// Those of [`open`](Self::open).
     pub fn as_written(model: &Model, sample: &Batch) -> Result<Self> {
         let engine = Self::of(model, Form::AsWritten)?;
+        if let Some(engine) = engine.checked(sample)? {
+            return Ok(engine);
+        }
         let program = &model.analysis().program;
-        if !engine.fits(sample)? {
-            if program.observes() {
-                bail!(
-                    "its observers move with every batch that runs through it (fused_moving_avg_obs_fake_quant), so it \
-                     gives other scores each time; call model.apply(torch.ao.quantization.disable_observer) before it \
-                     is exported"
-                );
-            }
-            if let Some(operator) = draws(program) {
-                bail!(
-                    "the network draws random numbers in evaluation mode as well ({operator}), so no two passes give the \
-                     same scores and nothing can be compared; export it without that"
-                );
-            }
+        if program.observes() {
             bail!(
-                "run in pieces the network gives other scores than as a whole; this is a bug: please report it"
+                "its observers move with every batch that runs through it (fused_moving_avg_obs_fake_quant), so it \
+                 gives other scores each time; call model.apply(torch.ao.quantization.disable_observer) before it \
+                 is exported"
             );
         }
-        Ok(engine)
+        if let Some(operator) = draws(program) {
+            bail!(
+                "the network draws random numbers in evaluation mode as well ({operator}), so no two passes give the \
+                 same scores and nothing can be compared; export it without that"
+            );
+        }
+        bail!(
+            "run in pieces the network gives other scores than as a whole; this is a bug: please report it"
+        );
     }
 
     fn of(model: &Model, form: Form) -> Result<Self> {
@@ -91,12 +92,19 @@ impl Engine {
             pieces,
             layers,
             channels_last,
+            features: 0,
         })
     }
 
     #[must_use]
     pub fn pieces(&self) -> &Pieces {
         &self.pieces
+    }
+
+    /// Of an image's representation.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
     }
 
     /// Images as the pieces take them, filled up to `size` with copies of the first one: for batches of another size
@@ -167,48 +175,50 @@ impl Engine {
         output
     }
 
-    /// Whether the pieces, run one after another, are the network.
-    fn fits(&self, sample: &Batch) -> Result<bool> {
+    /// The engine, if its pieces, run one after another, are the network.
+    fn checked(self, sample: &Batch) -> Result<Option<Self>> {
+        let size = sample.indices.len();
         let images = self.module.images(&sample.images)?;
         let whole = self.method(&self.pieces.whole, &images)?;
-        let Ok(piecewise) = self
-            .input(sample, sample.indices.len())
-            .and_then(|i| self.run(0, i))
-        else {
-            return Ok(false);
+        let input = self.input(sample, size);
+        let Ok(piecewise) = input.and_then(|input| self.run(0, input)) else {
+            return Ok(None);
         };
-        if !self.module.agree(&piecewise, &whole)?
-            || !vary_alike([piecewise, whole.shallow_clone()])?
-        {
-            return Ok(false);
+        if !self.module.agree(&piecewise, &whole)? {
+            return Ok(None);
         }
-        match &self.pieces.head {
-            Some(head) => {
-                let scores = tch::no_grad(|| self.module.output(&images))?;
-                self.module.agree(&self.method(head, &whole)?, &scores)
+        let rows = features(&[piecewise, whole.shallow_clone()], size)?;
+        if !vary_alike(&rows[0], &rows[1]) {
+            return Ok(None);
+        }
+        if let Some(head) = &self.pieces.head {
+            let scores = tch::no_grad(|| self.module.output(&images))?;
+            if !self.module.agree(&self.method(head, &whole)?, &scores)? {
+                return Ok(None);
             }
-            None => Ok(true),
         }
+        Ok(Some(Engine {
+            features: rows[0].ncols(),
+            ..self
+        }))
     }
 }
 
 /// Whether two representations of the same images differ by little of what they differ by from image to image. CKA looks
 /// at nothing else: where images hardly differ, rounding may be much of that.
-fn vary_alike(representations: [Tensor; 2]) -> Result<bool> {
+fn vary_alike(found: &Array2<f32>, expected: &Array2<f32>) -> bool {
     /// CKA is off by the square of it, where rounding has nothing to do with what images show.
     const SHARE: f64 = 1e-3;
-    let images = representations[0].size().first().map_or(0, |n| *n as usize);
     let centred = |rows: &Array2<f32>| {
         let rows = rows.mapv(f64::from);
         let mean = rows.mean_axis(Axis(0));
         mean.map_or(rows.clone(), |mean| &rows - &mean)
     };
-    let rows = features(&representations, images)?;
-    let (found, expected) = (centred(&rows[0]), centred(&rows[1]));
+    let (found, expected) = (centred(found), centred(expected));
     let norm = |a: &Array2<f64>| a.iter().map(|x| x * x).sum::<f64>().sqrt();
     let (off, all) = (norm(&(&found - &expected)), norm(&expected));
     // What is no number was compared already.
-    Ok(off <= SHARE * all || !off.is_finite() || !all.is_finite())
+    off <= SHARE * all || !off.is_finite() || !all.is_finite()
 }
 
 /// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of
@@ -243,8 +253,12 @@ mod tests {
         tch::manual_seed(0);
         let images = Tensor::randn([8, 32], (Kind::Float, Device::Cpu));
         let rounding = images.randn_like() * 1e-5;
-        let rounded = |scale: f64| [&images * scale + 1. + &rounding, &images * scale + 1.];
-        assert!(vary_alike(rounded(1.)).unwrap());
-        assert!(!vary_alike(rounded(1e-3)).unwrap());
+        let alike = |scale: f64| {
+            let rounded = [&images * scale + 1. + &rounding, &images * scale + 1.];
+            let rows = features(&rounded, 8).unwrap();
+            vary_alike(&rows[0], &rows[1])
+        };
+        assert!(alike(1.));
+        assert!(!alike(1e-3));
     }
 }

@@ -96,14 +96,13 @@ impl Scoring {
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended<Vec<Tally>>> {
         let Job { model, images, .. } = *job;
-        let sample = first_look(images)?;
-        let engine = Engine::open(model, &sample)?;
+        let engine = Engine::open(model, &first_look(images)?)?;
         let mut detours: Vec<&Detour> = engine.pieces().detours.iter().collect();
         detours.retain(|d| job.wanted.contains(&d.path));
         if detours.is_empty() {
             bail!("there is no removable block to score");
         }
-        let features = engine.representation(&sample)?.ncols();
+        let features = engine.features();
         let workers = Workers::of(model.device())?;
         let space = self
             .space
@@ -157,9 +156,12 @@ impl Scoring {
     }
 }
 
-/// The images of the first context.
+/// The images on which a form is checked: few where few are scored, so that the check costs little beside that, but two,
+/// since it looks at how images differ.
 fn first_look(images: &Images) -> Result<Batch> {
-    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
+    let few = NonZeroUsize::new(images.len() / 8).map_or(FIRST_LOOK, |n| n.min(FIRST_LOOK));
+    let few = few.max(const { NonZeroUsize::new(2).unwrap() });
+    let first = images.in_batches_of(few).first_batch()?;
     first.context("no calibration images")
 }
 
