@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use common::archives;
+use common::{archives, files, fixture};
 
 const MUTATIONS: u64 = 5_000;
 /// Far beyond what any of these small files takes, even on a busy machine.
@@ -121,11 +121,24 @@ fn read(bytes: Vec<u8>) {
 
 #[test]
 fn damaged_archives_end_in_an_answer_or_an_error() {
-    let originals: Vec<Vec<u8>> = archives()
-        .iter()
-        .map(|path| std::fs::read(path).unwrap())
-        .filter(|bytes| bytes.len() < 40_000)
-        .collect();
+    let archives = archives();
+    let small = archives.iter().map(|path| std::fs::read(path).unwrap());
+    damaged(small.filter(|bytes| bytes.len() < 40_000).collect());
+}
+
+#[test]
+fn damaged_programs_end_in_an_answer_or_an_error() {
+    let programs = files(&fixture("exported"), "pt2");
+    damaged(
+        programs
+            .iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect(),
+    );
+}
+
+/// Damages these files, each of the times another one.
+fn damaged(originals: Vec<Vec<u8>>) {
     let workers = thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let check = |worker: u64| {
         for number in (worker..MUTATIONS).step_by(workers as usize) {

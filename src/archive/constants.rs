@@ -106,14 +106,14 @@ impl Archive {
 }
 
 /// Writes tensors as libtorch does: the names that they share are written once.
-struct TensorNodes {
+pub(super) struct TensorNodes {
     rebuild: NodeId,
     ordered_dict: NodeId,
     no_args: NodeId,
 }
 
 impl TensorNodes {
-    fn new(pickle: &mut Pickle) -> Self {
+    pub(super) fn new(pickle: &mut Pickle) -> Self {
         TensorNodes {
             rebuild: global(pickle, "torch._utils", "_rebuild_tensor_v2"),
             ordered_dict: global(pickle, "collections", "OrderedDict"),
@@ -122,7 +122,7 @@ impl TensorNodes {
     }
 
     /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, backward_hooks)`, without hooks.
-    fn tensor(&self, pickle: &mut Pickle, tensor: &TensorRef) -> NodeId {
+    pub(super) fn tensor(&self, pickle: &mut Pickle, tensor: &TensorRef) -> NodeId {
         let storage = [
             pickle.add(Node::Str("storage".into())),
             global(pickle, "torch", tensor.dtype.storage_class()),

@@ -8,6 +8,7 @@ use zip::CompressionMethod;
 use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
+use super::exported::error::ExportedError;
 use super::{ArchiveError, Limits};
 
 /// Where the bytes come from.
@@ -312,12 +313,8 @@ fn refuse_other_layouts(names: &[String]) -> Result<(), ArchiveError> {
     let has = |wanted: &str| {
         names.iter().any(|name| name == wanted) || inside.iter().any(|name| name == wanted)
     };
-    let exported = |name: &String| name.starts_with("models/") && name.ends_with(".json");
-    if has("archive_format")
-        || has("serialized_exported_program.json")
-        || inside.iter().any(exported)
-    {
-        return Err(ArchiveError::ExportedProgram);
+    if has("serialized_exported_program.json") {
+        return Err(ExportedError::OldLayout.into());
     }
     if has("model.json") {
         return Err(ArchiveError::OldLayout);

@@ -1,5 +1,6 @@
 use std::io;
 
+use super::exported::error::ExportedError;
 use super::pickle::PickleError;
 
 /// Why a file cannot be read as, or written to, a TorchScript archive.
@@ -17,7 +18,8 @@ pub enum ArchiveError {
     // Other kinds of file.
     /// Neither a zip nor a pickle.
     #[error(
-        "this is not a TorchScript archive; export the network with torch.jit.script(model).save(\"model.pt\")"
+        "this is neither a TorchScript archive nor a .pt2; export the network with torch.jit.script(model).save(\"model.pt\") or \
+         torch.export.save(torch.export.export(model, (images,)), \"model.pt2\")"
     )]
     NotAnArchive,
     /// A bare pickle, as `torch.save` wrote before PyTorch 1.6.
@@ -32,12 +34,9 @@ pub enum ArchiveError {
          export it with torch.jit.script(model).save(\"model.pt\")"
     )]
     WeightsOnly,
-    /// A `torch.export` program.
-    #[error(
-        "this is a torch.export program (.pt2), not a TorchScript archive; \
-         export the network with torch.jit.script(model).save(\"model.pt\")"
-    )]
-    ExportedProgram,
+    /// A `torch.export` program that is not taken.
+    #[error(transparent)]
+    Exported(#[from] ExportedError),
     /// The layout PyTorch 1.0 to 1.2 wrote.
     #[error(
         "this archive is in the layout of PyTorch 1.2 and older; load it with torch.jit.load and save it again with PyTorch 1.6 or newer"

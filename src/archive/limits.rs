@@ -31,6 +31,23 @@ pub struct Limits {
     pub pickle_nodes: usize,
     /// Longest path from a pickle's root to a leaf, in nodes. A consumer may recurse this deep.
     pub pickle_depth: usize,
+    /// Bytes of one JSON document of an exported program.
+    pub json_bytes: u64,
+    /// Values of one such document: a few bytes of text may take a hundred in memory.
+    pub json_values: usize,
+}
+
+impl Limits {
+    /// For what this process wrote itself.
+    #[must_use]
+    pub(super) fn unbounded() -> Self {
+        Limits {
+            entries: usize::MAX,
+            entry_bytes: u64::MAX,
+            total_bytes: u64::MAX,
+            ..Limits::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -47,6 +64,8 @@ impl Default for Limits {
             pickle_text: 16 << 20,
             pickle_nodes: 4 << 20,
             pickle_depth: 512,
+            json_bytes: 64 * MIB,
+            json_values: 4 << 20,
         }
     }
 }

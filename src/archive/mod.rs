@@ -1,6 +1,6 @@
-//! TorchScript archives: verified bytes in, a small inert model of them out.
+//! Archives: verified bytes in, a small inert model of them out.
 //!
-//! An archive is a zip with one folder that holds
+//! A TorchScript archive is a zip with one folder that holds
 //!
 //! | entry | content |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | `code/**.py` | source text of the classes, and a `.debug_pkl` of source positions beside each |
 //! | `version`, `byteorder`, … | a few words on the format |
 //!
+//! A program of `torch.export` is another zip, [`exported`], and here the TorchScript archive of the same network.
+//!
 //! [`Archive::open`] reads everything but the storages, within [`Limits`], and calls nothing. What it accepts
 //! holds together: every tensor lies within a storage that is there and as long as claimed.
 
@@ -18,6 +20,7 @@
 mod constants;
 mod container;
 mod error;
+pub mod exported;
 mod limits;
 pub mod network;
 pub mod pickle;
@@ -36,6 +39,7 @@ use indexmap::IndexMap;
 pub use constants::Adoption;
 use container::{Container, Source};
 pub use error::ArchiveError;
+use exported::{Cut, ExportedProgram};
 pub use limits::Limits;
 pub use network::NetworkError;
 pub use pickle::{Node, NodeId, Pickle, PickleError};
@@ -81,7 +85,7 @@ impl Section {
     }
 }
 
-/// A TorchScript archive: read once, edited in memory, written as a whole.
+/// An archive: read once, edited in memory, written as a whole.
 ///
 /// Storages stay in the file, which is kept open, until [`storage`](Self::storage) or a write asks for them.
 /// A clone shares the file and is edited on its own.
@@ -95,6 +99,8 @@ pub struct Archive {
     constants: Pickle,
     /// Storages that are not, or not as they are, in the file under their own name.
     new_storages: BTreeMap<(Section, String), NewStorage>,
+    /// What it was derived from, if it is no TorchScript archive itself.
+    exported: Option<Arc<ExportedProgram>>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,8 +153,12 @@ impl Archive {
 
     fn from_source(source: Box<dyn Source>, limits: &Limits) -> Result<Self, ArchiveError> {
         let container = Container::open(source, limits)?;
-        let version = read_version(&container)?;
         refuse_big_endian(&container)?;
+        if exported::is_exported(container.entries()) {
+            let program = ExportedProgram::read(&container, limits)?;
+            return Self::of_exported(Arc::new(container), program, BTreeMap::new());
+        }
+        let version = read_version(&container)?;
         let sources = read_sources(&container, limits)?;
         let data = read_pickle(&container, Section::Data, limits)?;
         if !matches!(data.get(data.root()), Node::Object { .. }) {
@@ -165,7 +175,61 @@ impl Archive {
             data,
             constants,
             new_storages: BTreeMap::new(),
+            exported: None,
         })
+    }
+
+    fn of_exported(
+        container: Arc<Container>,
+        program: ExportedProgram,
+        new_storages: BTreeMap<(Section, String), NewStorage>,
+    ) -> Result<Self, ArchiveError> {
+        let carrier = program.carrier(&container)?;
+        check_tensors(&container, Section::Data, &carrier.data)?;
+        let source = SourceFile {
+            text: carrier.source,
+            edited: false,
+        };
+        let constants = Pickle::of(|pickle| pickle.add(Node::Tuple(Vec::new())));
+        Ok(Self {
+            container,
+            version: carrier.version,
+            sources: IndexMap::from([(exported::SOURCE_FILE.to_owned(), source)]),
+            sources_edited: false,
+            data: carrier.data,
+            constants,
+            new_storages,
+            exported: Some(Arc::new(program)),
+        })
+    }
+
+    /// Whether it is a program of `torch.export`, and is written as one.
+    pub fn is_exported(&self) -> bool {
+        self.exported.is_some()
+    }
+
+    /// A program of `torch.export` without these blocks; `None` for a TorchScript archive.
+    ///
+    /// # Errors
+    /// If something else needs what is inside a block.
+    pub fn without(&self, cuts: &[Cut]) -> Option<Result<Self, ArchiveError>> {
+        let program = self.exported.as_ref()?;
+        let container = Arc::clone(&self.container);
+        let storages = self.new_storages.clone();
+        let cut = || Self::of_exported(container, program.without(cuts)?, storages);
+        Some(cut())
+    }
+
+    /// The TorchScript archive of the same network, which knows of no program any more.
+    ///
+    /// # Errors
+    /// If a storage cannot be read.
+    pub fn to_torchscript(&self) -> Result<Self, ArchiveError> {
+        match self.exported {
+            None => Ok(self.clone()),
+            // It was checked against the limits when it was read.
+            Some(_) => Self::from_bytes(self.to_runnable_bytes()?, &Limits::unbounded()),
+        }
     }
 
     /// The version of the archive format that the file names.

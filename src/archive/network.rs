@@ -238,7 +238,7 @@ impl TreeReader<'_> {
             let mut item = |node| self.attribute(node, path.clone(), parent, false);
             let pairs = pairs
                 .iter()
-                .map(|(key, value)| Ok((item(*key)?, item(*value)?)))
+                .map(|(key, value)| Ok::<_, ArchiveError>((item(*key)?, item(*value)?)))
                 .collect::<Result<_, _>>()?;
             return Ok(Attribute::Dict(pairs));
         }

@@ -9,7 +9,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::container::Entry;
-use super::{Archive, ArchiveError, Section, is_source};
+use super::exported::{self, ExportedProgram};
+use super::{Archive, ArchiveError, NO_CONSTANTS, Section, is_source};
 
 /// Where libtorch aligns tensors to, so that a file can be mapped.
 const ALIGNMENT: u16 = 64;
@@ -69,7 +70,12 @@ impl Archive {
             end: 0,
         };
         let mut zip = ZipWriter::new(out);
-        if let Err(error) = self.put_entries(plan, &mut zip) {
+        let put = match (&self.exported, plan.scope) {
+            (None, _) => self.put_entries(plan, &mut zip),
+            (Some(program), Scope::All) => self.put_program(program, plan, &mut zip),
+            (Some(_), Scope::Runnable) => self.put_carrier(plan, &mut zip),
+        };
+        if let Err(error) = put {
             given_up.set(true);
             return Err(error);
         }
@@ -107,6 +113,59 @@ impl Archive {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An exported program: its documents as they are now, the storages that are left, and whatever else the file holds.
+    fn put_program(
+        &self,
+        program: &ExportedProgram,
+        plan: &Plan<'_>,
+        zip: &mut ZipWriter<impl Write + Seek>,
+    ) -> Result<(), ArchiveError> {
+        for entry in self.container.entries() {
+            let name = entry.name.as_str();
+            let content = match (program.document(name), Section::of_storage(name)) {
+                (Some(document), _) => document,
+                (None, Some((section, key))) if plan.used.contains(name) => {
+                    self.storage(section, key)?
+                }
+                (None, Some(_)) if exported::is_storage(name) => continue,
+                _ if plan.changed && DERIVED.contains(&name) => continue,
+                _ => self.container.read(entry, u64::MAX)?,
+            };
+            self.put(zip, name, entry.stored, &content)?;
+        }
+        Ok(())
+    }
+
+    /// The TorchScript archive that an exported program was made: nothing of the file but storages.
+    fn put_carrier(
+        &self,
+        plan: &Plan<'_>,
+        zip: &mut ZipWriter<impl Write + Seek>,
+    ) -> Result<(), ArchiveError> {
+        let mut names: Vec<&String> = plan.used.iter().collect();
+        names.sort();
+        for name in names {
+            // libtorch asks for no entry when there is nothing in it.
+            if let Some((section, key)) = Section::of_storage(name)
+                && self.storage_bytes(section, key).is_some()
+            {
+                self.put(zip, name, true, &self.storage(section, key)?)?;
+            }
+        }
+        self.put(zip, Section::Data.pickle_entry(), true, &plan.data)?;
+        for (name, file) in &self.sources {
+            self.put(zip, name, false, file.text.as_bytes())?;
+        }
+        self.put(zip, Section::Constants.pickle_entry(), true, NO_CONSTANTS)?;
+        self.put(
+            zip,
+            "version",
+            true,
+            format!("{}\n", self.version).as_bytes(),
+        )?;
+        self.put(zip, "byteorder", true, b"little")
     }
 
     /// Storages that the file has no entry for, in the order of their numbers, before the pickle that names them: as

@@ -53,10 +53,57 @@ impl Name {
         !matches!(self, Name::L1 | Name::Random)
     }
 
+    /// Whether candidates that are surely behind can be told from some of the images.
+    #[must_use]
+    pub fn can_race(self) -> bool {
+        matches!(self, Name::Cka | Name::Recoverability | Name::Agreement)
+    }
+
+    /// Whether the value tells what a removal costs: [`Value::cost`].
+    #[must_use]
+    pub fn tells_cost(self) -> bool {
+        !matches!(self, Name::Random | Name::Consensus)
+    }
+
     /// Whether representations with and without the block are compared.
     #[must_use]
     pub fn compares(self) -> bool {
         matches!(self, Name::Cka | Name::CkaDebiased | Name::Consensus)
+    }
+}
+
+/// What of a network a removal saves, where its cost is weighed against that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    Macs,
+    Params,
+    /// Time of one image.
+    Latency,
+}
+
+impl Per {
+    /// In the order in which they are listed.
+    pub const ALL: [Per; 3] = [Per::Macs, Per::Params, Per::Latency];
+
+    /// As options and documents have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Per::Macs => "macs",
+            Per::Params => "params",
+            Per::Latency => "latency",
+        }
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Per::Macs => "MACs",
+            Per::Params => "parameters",
+            Per::Latency => "time",
+        }
     }
 }
 
@@ -115,6 +162,18 @@ impl Value {
         }
     }
 
+    /// What a removal costs: how far the value is from that of a block that does nothing. `None` where it tells places
+    /// alone.
+    #[must_use]
+    pub fn cost(self) -> Option<f64> {
+        match self {
+            Value::Cka(x) | Value::CkaDebiased(x) | Value::Recoverability(x) => Some(1. - x),
+            Value::Agreement(x) => Some(-x),
+            Value::BlockInfluence(x) | Value::L1(x) => Some(x),
+            Value::Random(_) | Value::Consensus(_) => None,
+        }
+    }
+
     /// The block that is more redundant comes first: similar to nothing removed, or of little influence.
     #[must_use]
     pub fn order(&self, other: &Value) -> Ordering {
@@ -150,6 +209,9 @@ pub struct Score {
     pub rank: usize,
     /// Calibration images it was compared on: fewer than all for one that fell behind in a race.
     pub samples: usize,
+    /// Part of the network's MACs, parameters or time that goes with it, where its value is weighed against that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saves: Option<f64>,
 }
 
 impl Score {
@@ -204,6 +266,7 @@ mod tests {
             value: Value::L1(*x),
             rank: 1,
             samples: 10,
+            saves: None,
         };
         values.iter().map(score).collect()
     }

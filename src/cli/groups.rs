@@ -13,7 +13,8 @@ use crate::report::progress::Progress;
 
 #[derive(Debug, Args)]
 pub struct Model {
-    /// TorchScript archive: torch.jit.script(model).save("model.pt"), or of torch.jit.trace
+    /// TorchScript archive (torch.jit.script(model).save("model.pt"), or of torch.jit.trace), or program of
+    /// torch.export.save(torch.export.export(model, (images,)), "model.pt2")
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
     /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]

@@ -103,7 +103,11 @@ pub const IDLE: &[Idle] = &[
     idle(
         SCORES,
         &["exact"],
-        |o| o.is("criterion", "cka"),
+        |o| {
+            ["cka", "recoverability", "agreement"]
+                .iter()
+                .any(|name| o.is("criterion", name))
+        },
         "with this --criterion, by which all blocks are compared on all images anyway",
     ),
     idle(

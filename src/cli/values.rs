@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::blocks::value::Name as Criterion;
+use crate::blocks::value::{Name as Criterion, Per};
 use crate::blocks::{Candidates, Granularity};
 use crate::data::{Interpolation, PixelRange};
 
@@ -26,7 +26,8 @@ choices!(
     Granularity,
     Interpolation,
     PixelRange,
-    Criterion
+    Criterion,
+    Per
 );
 
 #[cfg(feature = "torch")]

@@ -51,7 +51,7 @@ pub use print::{print, print_statements};
 pub use shape_ends::ShapeEnd;
 pub use sites::Mention;
 pub use source::{CodeLine, Sources, is_of_archive, is_registered_class};
-pub use switches::{has_literal_switch, training_switch};
+pub use switches::{has_literal_switch, switch_of, training_switch};
 pub use tap::Tap;
 pub use uses::{FoundUse, Target, Usage, Use, Uses};
 pub use value::{

@@ -17,6 +17,9 @@ const SWITCHES: &[(&str, usize)] = &[
     ("torch.feature_alpha_dropout_", 2),
     ("torch.rrelu", 3),
     ("torch.rrelu_", 3),
+    ("torch.native_dropout", 2),
+    ("torch._native_batch_norm_legit", 5),
+    ("torch._native_batch_norm_legit_functional", 5),
 ];
 
 impl Program {
@@ -66,7 +69,12 @@ pub fn has_literal_switch(sources: &Sources, literal: &str) -> bool {
 /// The position of the training switch among the arguments of a function that has one.
 #[must_use]
 pub fn training_switch(callee: &Expr) -> Option<usize> {
-    let function = callee.dotted()?;
+    switch_of(&callee.dotted()?)
+}
+
+/// The same for a function of this name: `torch.batch_norm`.
+#[must_use]
+pub fn switch_of(function: &str) -> Option<usize> {
     let (_, position) = SWITCHES.iter().find(|(name, _)| *name == function)?;
     Some(*position)
 }

@@ -23,6 +23,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::blocks::lineage::Lineage;
+use crate::blocks::value::Per;
 use crate::report::in_percent;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
@@ -51,6 +52,8 @@ pub struct Run {
     pub blocks_per_iteration: usize,
     pub rules: Rules,
     pub criterion: criteria::Name,
+    /// What its value is weighed against.
+    pub per: Option<Per>,
     /// Of what the criterion leaves to chance.
     pub criterion_seed: u64,
     pub reference: Reference,
@@ -224,6 +227,7 @@ impl<'a> PruningLoop<'a> {
             let pruned = self.state.model.analysis();
             self.lineage.follow(pruned, &iteration.removed);
             self.state.model = model;
+            self.state.savings = None;
             self.state.iterations.push(iteration);
         }
         (self.saved)(&self.state)

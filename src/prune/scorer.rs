@@ -4,11 +4,12 @@ use anyhow::{Result, bail};
 
 use super::{Run, State};
 use crate::blocks::Block;
+use crate::blocks::value::Per;
 use crate::data::Images;
 use crate::run::interrupt::{self, Stopped};
 use crate::run::torch::Model;
 use crate::score::criteria::{Criterion, Score, ScoringContext, Values, ranking};
-use crate::score::{Against, Ended, Job, Reuse, Scoring, Tally, representation};
+use crate::score::{Against, Ended, Job, Reuse, Savings, Scoring, Tally, representation};
 
 /// What candidates are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -35,6 +36,7 @@ impl Reference {
 /// Scores the candidates of each iteration.
 pub(super) struct Scorer<'a> {
     criterion: Box<dyn Criterion>,
+    per: Option<Per>,
     scoring: Scoring,
     seed: u64,
     images: &'a Images,
@@ -58,10 +60,11 @@ impl Scorer<'_> {
             return Ok(tried.candidates.clone());
         }
         if state.scores.is_empty() {
+            self.weigh(state)?;
             let begun = std::mem::take(&mut state.scoring);
             let wanted: Vec<String> = candidates.iter().map(|b| b.path.clone()).collect();
             match self.compared(state, &wanted, self.scoring, begun)? {
-                Ended::Done(found) => state.scores = ranking(found),
+                Ended::Done(found) => state.scores = ranking(found, state.savings.as_ref()),
                 Ended::Stopped(tallies) => {
                     state.scoring = tallies;
                     saved(state)?;
@@ -72,6 +75,16 @@ impl Scorer<'_> {
             interrupt::check()?;
         }
         Ok(std::mem::take(&mut state.scores))
+    }
+
+    /// Looks at what removals save, once an iteration: times would differ the next time.
+    fn weigh(&self, state: &mut State) -> Result<()> {
+        if let Some(per) = self.per
+            && state.savings.is_none()
+        {
+            state.savings = Some(Savings::of(per, &state.model, self.images)?);
+        }
+        Ok(())
     }
 
     fn compared(
@@ -90,6 +103,7 @@ impl Scorer<'_> {
                 .first
                 .as_ref()
                 .map_or(Against::Current, Against::Earlier),
+            savings: state.savings.as_ref(),
         };
         let context = ScoringContext {
             job: &job,
@@ -125,7 +139,8 @@ impl Scorer<'_> {
             bail!(Stopped);
         };
         let done = done.into_iter().map(|s| (s.path, s.value, s.samples));
-        Ok(ranking(done.chain(found).collect()))
+        let all = done.chain(found).collect();
+        Ok(ranking(all, state.savings.as_ref()))
     }
 }
 
@@ -150,6 +165,7 @@ impl Run {
         };
         Ok(Scorer {
             criterion: self.criterion.criterion(reuse),
+            per: self.per,
             scoring: Scoring {
                 memory,
                 ..self.scoring

@@ -2,8 +2,8 @@
 
 use super::Iteration;
 use crate::run::torch::Model;
-use crate::score::Tally;
 use crate::score::criteria::Score;
+use crate::score::{Savings, Tally};
 
 /// What a network of a run is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct State {
     pub rolled_back: Vec<Iteration>,
     /// What was scored of the next iteration before the user stopped the run.
     pub scoring: Vec<Tally>,
+    /// What removals of the next iteration save, once it was looked at.
+    pub savings: Option<Savings>,
     /// The scores of the next iteration, the best first, once they are all there.
     pub scores: Vec<Score>,
     /// The next iteration, once its removal is done.
@@ -74,6 +76,7 @@ impl State {
             iterations: Vec::new(),
             rolled_back: Vec::new(),
             scoring: Vec::new(),
+            savings: None,
             scores: Vec::new(),
             begun: None,
             original_latency: None,

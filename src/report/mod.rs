@@ -64,6 +64,9 @@ pub struct BlockReport {
     /// How many calibration images it was compared on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
+    /// Part of the network's MACs, parameters or time that goes with it, where its value is weighed against that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saves: Option<f64>,
 }
 
 /// How much of the image one position sees.
@@ -111,6 +114,7 @@ impl BlockReport {
                 value: None,
                 rank: None,
                 samples: None,
+                saves: None,
             }
         };
         analysis.blocks.iter().map(report).collect()

@@ -170,10 +170,19 @@ impl CalibrationPass<'_> {
             let rows = recent.rows(column + 1)?;
             influences.extend(tally.influence(*candidate, reference.view(), rows.view())?);
         }
+        let priced: Vec<Influence> = match self.job.savings {
+            None => influences.clone(),
+            Some(savings) => {
+                let part = |candidate: &usize| savings.part(&tally.candidates[*candidate].path);
+                let both = influences.iter().zip(live);
+                both.map(|(i, candidate)| i.below(1.).divided_by(part(candidate)))
+                    .collect()
+            }
+        };
         let all = self.job.images.len();
         let margin = race.margin(self.detours.len(), self.comparisons.len());
         let seen = tally.seen.len();
-        let behind = race::fallen_behind(&influences, race.winners, seen, all, margin);
+        let behind = race::fallen_behind(&priced, race.winners, seen, all, margin);
         for ((candidate, influence), behind) in live.iter().zip(&influences).zip(behind) {
             if behind {
                 tally.drop_out(*candidate, influence.cka);

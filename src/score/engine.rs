@@ -145,11 +145,15 @@ impl Engine {
 
     /// The representation of the network without a block, from the tensor at the boundary in front of it.
     pub fn detour(&self, detour: &Detour, boundary: &Tensor) -> Result<Tensor> {
-        let begin = match &detour.variant {
-            Some(variant) => self.method(variant, boundary)?,
-            None => boundary.shallow_clone(),
-        };
-        self.run(detour.resume, begin)
+        self.run(detour.resume, self.variant(detour, boundary)?)
+    }
+
+    /// The tensor at the boundary behind a detour's block, without the block.
+    pub fn variant(&self, detour: &Detour, boundary: &Tensor) -> Result<Tensor> {
+        match &detour.variant {
+            Some(variant) => self.method(variant, boundary),
+            None => Ok(boundary.shallow_clone()),
+        }
     }
 
     /// The class scores that follow from a representation, as softmax is taken of them; `None` where they need more than

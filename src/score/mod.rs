@@ -13,6 +13,7 @@ mod engine;
 pub mod matrix;
 mod race;
 mod reuse;
+mod savings;
 pub mod similarity;
 mod tally;
 
@@ -36,6 +37,7 @@ use division::{Division, Workload};
 pub use engine::Engine;
 pub use race::Race;
 pub use reuse::Reuse;
+pub use savings::Savings;
 pub use tally::{Space, Tally, check_tallies, incomparable};
 
 /// What to compare candidates with.
@@ -80,6 +82,8 @@ pub struct Job<'a> {
     /// The images to see: all, or those of a shard.
     pub range: Range<usize>,
     pub against: Against<'a>,
+    /// What each removal saves, where what it costs is weighed against that.
+    pub savings: Option<&'a Savings>,
 }
 
 impl Scoring {
@@ -196,14 +200,14 @@ pub fn similarities(tallies: &[Tally]) -> Result<Vec<(String, f64, usize)>> {
     Ok(all)
 }
 
-/// The scores of all candidates, the best candidate for removal first.
+/// The scores of all candidates, the best candidate for removal first, what removals save being counted where it is given.
 ///
 /// # Errors
 /// Those of [`similarities`].
-pub fn ranking(tallies: &[Tally]) -> Result<Vec<Score>> {
+pub fn ranking(tallies: &[Tally], savings: Option<&Savings>) -> Result<Vec<Score>> {
     let found = similarities(tallies)?.into_iter();
     let value = |(path, cka, samples)| (path, Value::Cka(cka), samples);
-    Ok(criteria::ranking(found.map(value).collect()))
+    Ok(criteria::ranking(found.map(value).collect(), savings))
 }
 
 /// The network's own representation of the calibration images (images × features).

@@ -91,7 +91,35 @@ fn options_that_do_not_go_with_a_criterion() {
         "score --model basic_scripted.pt --criterion l1 --shard 1/2 --output part.json",
         "prune --model basic_scripted.pt --iterations 1 --criterion l1 --race",
         "prune --model basic_scripted.pt --iterations 1 --criterion l1 --reference original",
+        "score --model basic_scripted.pt --criterion random --per macs",
+        "prune --model basic_scripted.pt --iterations 1 --criterion consensus --per latency",
     ]));
+}
+
+#[test]
+fn what_a_removal_costs_is_weighed_against_what_it_saves() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    for (criterion, best) in [("cka", 1.), ("recoverability", 1.), ("agreement", 0.)] {
+        let line = score(&format!(
+            "--criterion {criterion} --per params --min-blocks-per-stage 2"
+        ));
+        let document = place.json(&line);
+        assert_eq!(document["per"], "params");
+        let mut blocks: Vec<&Value> = document["blocks"].as_array().unwrap().iter().collect();
+        blocks.retain(|block| block["rank"].is_u64());
+        blocks.sort_by_key(|block| block["rank"].as_u64());
+        let price = |block: &&Value| {
+            assert_eq!(block["saves"], block["params_share"], "{criterion}");
+            (best - block[criterion].as_f64().unwrap()) / block["saves"].as_f64().unwrap()
+        };
+        assert!(blocks.iter().map(price).is_sorted(), "{criterion}");
+        let line = format!(
+            "{PRUNE} --epochs 0 --json --force --criterion {criterion} --per params --min-blocks-per-stage 2"
+        );
+        let report = place.json(&line);
+        assert_eq!(report["removed"][0], blocks[0]["path"], "{criterion}");
+        assert_eq!(report["per"], "params");
+    }
 }
 
 #[test]

@@ -85,6 +85,7 @@ const READ: &[&str] = &[
     "report",
     "teacher",
     "teach",
+    "per",
     "schedule-removals",
     "checkpoint",
     "passes",

@@ -252,7 +252,7 @@ fn a_size_of_batch_that_a_trace_has_fixed_is_told_of_from_inspect_on() {
         for size in ["", "--input-size 8"] {
             let report = place.json(&format!("inspect --model {model} {size} --json"));
             let obstacle = report["obstacle"].as_str().unwrap_or_default();
-            let wanted = format!("traced for batches of {images} ({operator} in the root, ");
+            let wanted = format!("made for batches of {images} ({operator} in the root, ");
             assert!(obstacle.contains(&wanted), "{model} {size}: {obstacle}");
             let blocks = strings(&report["blocks"], |b| &b["path"]);
             assert_eq!(blocks.len(), 3, "{model}");
@@ -297,7 +297,7 @@ fn a_network_of_batches_of_one_size_is_measured_in_such() {
         close(&found["loss"], &usual["loss"]);
         assert_eq!(found["correct"], usual["correct"], "{model}");
         assert_eq!(found["macs"], usual["macs"], "{model}");
-        assert_eq!(said.matches("traced for batches").count(), 1, "{said}");
+        assert_eq!(said.matches("made for batches").count(), 1, "{said}");
         let how = match images {
             1 => "run image by image".to_owned(),
             n => format!("run in batches of {n}"),
@@ -317,7 +317,7 @@ fn a_network_of_batches_of_one_size_is_measured_in_such() {
         found["versus"]["no_cka"]
             .as_str()
             .unwrap()
-            .contains("traced for batches of 3")
+            .contains("made for batches of 3")
     );
 }
 

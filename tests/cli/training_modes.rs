@@ -56,8 +56,8 @@ fn a_network_traced_in_training_mode_is_named_as_such_from_inspect_on() {
         }
         obstacle
     });
-    assert_snapshot!(both, @"traced in training mode: dropout (3×) and batch statistics (3×) are in the code; call `model.eval()` before tracing");
-    assert_snapshot!(norm, @"traced in training mode: batch statistics (3×) are in the code; call `model.eval()` before tracing");
+    assert_snapshot!(both, @"exported in training mode: dropout (3×) and batch statistics (3×) are in the code; call `model.eval()` before exporting");
+    assert_snapshot!(norm, @"exported in training mode: batch statistics (3×) are in the code; call `model.eval()` before exporting");
     // Taking a block out runs nothing.
     place.done(&format!(
         "remove --model {} --input-size 8 --blocks blocks.1 --output out.pt",

@@ -22,7 +22,7 @@ fn scores(case: &Case, criterion: Name) -> Vec<Score> {
         .measure(&context, Vec::new())
         .unwrap()
     {
-        Ended::Done(found) => ranking(found),
+        Ended::Done(found) => ranking(found, None),
         Ended::Stopped(_) => panic!("nobody stopped it"),
     }
 }

@@ -106,6 +106,7 @@ impl Case {
             images: &self.images,
             range: 0..self.images.len(),
             against: Against::Current,
+            savings: None,
         }
     }
 
@@ -119,7 +120,7 @@ impl Case {
 
     fn scores(&self) -> anyhow::Result<Vec<Score>> {
         let ended = SCORING.run(&self.job(), Vec::new(), None, &|| false)?;
-        ranking(&finished(ended))
+        ranking(&finished(ended), None)
     }
 }
 
@@ -324,7 +325,7 @@ fn an_earlier_representation_can_be_the_reference() {
         ..case.job()
     };
     let tallies = finished(SCORING.run(&job, Vec::new(), None, &|| false).unwrap());
-    for found in ranking(&tallies).unwrap() {
+    for found in ranking(&tallies, None).unwrap() {
         let candidate = represent(
             &without(&pruned, case.model.analysis(), &found.path),
             FIXTURE_INPUT,

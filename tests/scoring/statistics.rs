@@ -22,7 +22,7 @@ const COUNTS: [usize; 2] = [6, 100];
 fn shards_merged_in_order_give_the_scores_of_one_run() {
     for count in COUNTS {
         let case = Case::of(&open(&fixture("basic_scripted.pt")), count);
-        let whole = ranking(&case.tallies(SCORING)).unwrap();
+        let whole = ranking(&case.tallies(SCORING), None).unwrap();
         let shard = |range: std::ops::Range<usize>| {
             let job = Job {
                 range,
@@ -34,7 +34,7 @@ fn shards_merged_in_order_give_the_scores_of_one_run() {
         for range in [count / 3..count / 2, count / 2..count] {
             merged.merge(shard(range)).unwrap();
         }
-        assert_same(&ranking(&[merged]).unwrap(), &whole, 1e-9);
+        assert_same(&ranking(&[merged], None).unwrap(), &whole, 1e-9);
     }
 }
 
@@ -76,8 +76,8 @@ fn too_little_memory_for_all_statistics_takes_several_passes() {
     let tallies = case.tallies(tight);
     assert_eq!(tallies.len(), case.wanted.len());
     assert_same(
-        &ranking(&tallies).unwrap(),
-        &ranking(&case.tallies(SCORING)).unwrap(),
+        &ranking(&tallies, None).unwrap(),
+        &ranking(&case.tallies(SCORING), None).unwrap(),
         1e-12,
     );
 }

@@ -1,7 +1,9 @@
 """The ways in which a network becomes an archive, and outputs compared whatever container holds them."""
 
+import json
+import zipfile
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import torch
 from torch import nn
@@ -21,11 +23,25 @@ def freeze(model: nn.Module, example: torch.Tensor) -> torch.jit.ScriptModule:
 
 
 EXPORTS = {"scripted": script, "traced": trace, "frozen": freeze}
+# Programs of torch.export: for any number of images, and for the one of the example.
+PROGRAMS = {"exported": True, "exported_static": False}
+ALL = [*EXPORTS, *PROGRAMS]
 
 
-@torch.no_grad()
+def suffix(export: str) -> str:
+    return ".pt2" if export in PROGRAMS else ".pt"
+
+
 def save(model: nn.Module, export: str, example: torch.Tensor, path: Path) -> None:
-    EXPORTS[export](model, example).save(str(path))
+    if export in PROGRAMS:
+        # An example of one image would be taken for a constant.
+        images = example.expand(2, -1, -1, -1).clone()
+        shapes = ({0: torch.export.Dim("batch")},) if PROGRAMS[export] else None
+        # With gradients: without them the exporter wraps the network into a graph that has none.
+        torch.export.save(torch.export.export(model, (images,), dynamic_shapes=shapes), str(path))
+        return
+    with torch.no_grad():
+        EXPORTS[export](model, example).save(str(path))
 
 
 def forget_scripts() -> None:
@@ -42,9 +58,46 @@ def run(model, images: torch.Tensor) -> List[torch.Tensor]:
 
 @torch.no_grad()
 def run_archive(path: Path, images: torch.Tensor) -> List[torch.Tensor]:
+    if path.suffix == ".pt2":
+        return run(torch.export.load(str(path)).module(), images)
     # It runs once only, so that optimising it would cost more time than it saves.
     with torch.jit.optimized_execution(False):
         return run(torch.jit.load(str(path)), images)
+
+
+def left_over(path: Path) -> Optional[str]:
+    """What a program holds that nothing in it speaks of: a tensor, a file, or a module."""
+    if path.suffix != ".pt2":
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = [name.split("/", 1)[1] for name in archive.namelist()]
+        root = archive.namelist()[0].split("/")[0]
+        read = lambda name: json.loads(archive.read(f"{root}/{name}"))
+        module = read("models/model.json")["graph_module"]
+        configs = {kind: read(f"data/{kind}/model_{kind}_config.json")["config"] for kind in ("weights", "constants")}
+    graph = module["graph"]
+    specs = [next(iter(spec.values())) for spec in module["signature"]["input_specs"]]
+    known = {spec.get(key) for spec in specs for key in ("parameter_name", "buffer_name", "tensor_constant_name")}
+    text = json.dumps([graph["nodes"], graph["outputs"]])
+    for kind, config in configs.items():
+        files = {name.rsplit("/", 1)[1] for name in names if name.startswith(f"data/{kind}/") and "config" not in name}
+        for name in sorted(files - {entry["path_name"] for entry in config.values()}):
+            return f"file {kind}/{name} is of no tensor"
+        for name in sorted(set(config) - known):
+            return f"tensor {name} is no input"
+    made = {value for kind in ("tensor_values", "sym_int_values") for value in graph[kind]}
+    for value in sorted(made):
+        if f'"{value}"' not in text + json.dumps(graph["inputs"]):
+            return f"value {value} is named nowhere"
+    stacks = {part.split(",")[1] for node in graph["nodes"] for part in node["metadata"].get("nn_module_stack", "").split(";")
+              if part.count(",") >= 2}
+    owners = {name.rpartition(".")[0] for config in configs.values() for name in config}
+    alive = stacks | owners
+    for call in module["module_call_graph"]:
+        path_of = call["fqn"].split("@")[0]
+        if path_of and not any(other == path_of or other.startswith(path_of + ".") for other in alive):
+            return f"module {path_of} has neither code nor tensors"
+    return None
 
 
 def tensors(output) -> List[torch.Tensor]:

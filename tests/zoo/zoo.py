@@ -62,9 +62,9 @@ class Zoo:
     def rows(self, wanted: Sequence[str]) -> List[Row]:
         found = []
         for export in wanted:
-            if export == "frozen" and not self.entry.convolutional:
+            if export in ("frozen", "exported_static") and not self.entry.convolutional:
                 continue
-            archive = self.folder / f"{self.entry.name}_{export}.pt"
+            archive = self.folder / f"{self.entry.name}_{export}{exports.suffix(export)}"
             try:
                 exports.save(self.model, export, self.entry.input(1), archive)
             except Exception as e:
@@ -156,7 +156,8 @@ class Zoo:
         tolerance = 0.0 if self.entry.convolutional else TOLERANCE
         # Sets are drawn of eager paths, so that every export shares the references.
         names = {eager_paths[p]: p for p in removable}
-        pruned = self.folder / f"{self.entry.name}_pruned.pt"
+        pruned = self.folder / f"{self.entry.name}_pruned{exports.suffix(export)}"
+        tidy = exports.left_over(archive) is None
         for gone in removal.removals(self.model, list(names), f"{models.SEED} {self.entry.name}"):
             paths = [p for eager, p in names.items() if eager in gone]
             try:
@@ -164,6 +165,10 @@ class Zoo:
                 wanted = self.reference(gone, export == "frozen")
                 if exports.difference(wanted, self.whole, relative=True) <= 10 * tolerance:
                     outcome.fail(paths, "changes nothing in eager PyTorch, so this run shows nothing")
+                    continue
+                left = exports.left_over(pruned) if tidy else None
+                if left:
+                    outcome.fail(paths, left)
                     continue
                 got = exports.run_archive(pruned, self.images)
                 apart = exports.difference(got, wanted, relative=not self.entry.convolutional)
@@ -189,13 +194,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help="all of them by default")
     parser.add_argument("--ckaprune", type=Path, required=True)
-    parser.add_argument("--exports", default="scripted,traced,frozen",
+    parser.add_argument("--exports", default=",".join(exports.ALL),
                         help="frozen needs scripted before it [default: %(default)s]")
     parser.add_argument("--jobs", type=int, default=1, help="models at a time; the cores are shared among them")
     options = parser.parse_args()
     names = options.models or list(models.ENTRIES)
     unknown = [n for n in names if n not in models.ENTRIES] + [
-        e for e in options.exports.split(",") if e not in exports.EXPORTS
+        e for e in options.exports.split(",") if e not in exports.ALL
     ]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(models.ENTRIES)}")

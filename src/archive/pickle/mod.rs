@@ -126,6 +126,17 @@ pub struct Pickle {
 }
 
 impl Pickle {
+    /// The pickle of the node that `build` adds last of all.
+    pub fn of(build: impl FnOnce(&mut Self) -> NodeId) -> Self {
+        let mut pickle = Pickle {
+            nodes: Vec::new(),
+            root: NodeId(0),
+            original: None,
+        };
+        pickle.root = build(&mut pickle);
+        pickle
+    }
+
     /// The node that stands for the whole pickle.
     pub fn root(&self) -> NodeId {
         self.root

@@ -9,6 +9,7 @@
 mod classes;
 mod constants;
 mod evaluation;
+mod exported;
 mod momentum;
 mod thaw;
 mod unbake;
@@ -118,7 +119,10 @@ impl Patch {
         let Analysis {
             network, program, ..
         } = analysis;
-        let (patched, constants) = self.edit(archive, network)?;
+        let (patched, constants) = match archive.is_exported() {
+            true => (self.cut(archive, program)?, BTreeSet::new()),
+            false => self.edit(archive, network)?,
+        };
         let reread = patched.network()?;
         resolve(&reread)?;
         let shape = program.sample_shape(program.input).unwrap_or_default();
@@ -142,6 +146,16 @@ impl Patch {
             }),
             None => Ok(patched),
         }
+    }
+
+    /// The exported program without the blocks.
+    fn cut(&self, archive: &Archive, program: &Program) -> Result<Archive, PatchError> {
+        let cuts = exported::cuts(program, &self.removals);
+        let cuts = cuts.ok_or_else(|| self.removals[0].call_not_found())?;
+        let without = archive
+            .without(&cuts)
+            .unwrap_or_else(|| Ok(archive.clone()));
+        Ok(without.map_err(NetworkError::Archive)?)
     }
 
     /// The edited archive, and the constants that are left in it, by their old numbers.

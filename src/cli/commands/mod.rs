@@ -18,7 +18,7 @@ use crate::cli::options::Size;
 use crate::cli::{Messages, Model, Output};
 use crate::program::interface::guess_input_shape;
 use crate::report;
-use crate::run::export::{Staged, check_output, default_output, write_all};
+use crate::run::export::{Staged, check_output, default_output, is_named_exported, write_all};
 
 /// How a command ended, if it was no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +38,31 @@ pub(super) fn open_model(path: &Path) -> Result<Archive> {
 pub(super) fn open_archive(path: &Path, option: &str) -> Result<Archive> {
     let shown = path.display();
     if !path.exists() {
-        bail!("{shown}: no such file; {option} names a TorchScript archive");
+        bail!("{shown}: no such file; {option} names a TorchScript archive or a .pt2");
     }
     if path.is_dir() {
-        bail!("{shown}: this is a folder; {option} names a TorchScript archive");
+        bail!("{shown}: this is a folder; {option} names a TorchScript archive or a .pt2");
     }
     Archive::open(path).with_context(|| shown.to_string())
 }
 
 /// The file to write: the one that was named, or one beside the model. It is checked before hours of work.
-pub(super) fn free_output(options: &Output, model: &Path, word: &str) -> Result<PathBuf> {
+pub(super) fn free_output(
+    options: &Output,
+    model: &Path,
+    archive: &Archive,
+    word: &str,
+) -> Result<PathBuf> {
+    let is_exported = archive.is_exported();
     let named = options.output.clone();
-    let output = named.unwrap_or_else(|| default_output(model, word));
+    let output = named.unwrap_or_else(|| default_output(model, word, is_exported));
+    if is_named_exported(&output) && !is_exported {
+        bail!(
+            "{}: a TorchScript archive cannot be written as a program of torch.export; name a file that ends in .pt with \
+             --output",
+            output.display()
+        );
+    }
     check_output(&output, options.force)?;
     if let Some(weights) = &options.export_weights {
         if weights == &output {

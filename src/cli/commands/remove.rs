@@ -44,7 +44,7 @@ impl Size {
 pub(in crate::cli) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let archive = open_model(path)?;
-    let output = free_output(&options.output, path, "pruned")?;
+    let output = free_output(&options.output, path, &archive, "pruned")?;
     let plan = options.plan.as_deref().map(Plan::read).transpose()?;
     let before = match &plan {
         Some(plan) if options.input_size.is_none() => {

@@ -61,7 +61,7 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let progress = options.messages.progress();
     let path = &options.model.model;
     let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
-    let output = free_output(&options.output, path, "finetuned")?;
+    let output = free_output(&options.output, path, &archive, "finetuned")?;
     check_checkpoint(options, &output)?;
     if let (Some(teach), None) = (options.training.teach, &options.teacher)
         && (teach.features || teach.scores)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::robustness::{self, Attacks, Corruptions, Severities};
+use crate::blocks::value::Per;
 use crate::cli::options::{self, Shard};
 use crate::data::Samples;
 use crate::run::memory::Memory;
@@ -26,6 +27,10 @@ pub struct Scoring {
     /// What tells how redundant a block is
     #[arg(long, value_enum, default_value_t)]
     pub criterion: criteria::Name,
+    /// Weigh what a removal costs by the criterion against the part of the network's MACs, parameters or time (of one image,
+    /// measured here) that it saves
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub per: Option<Per>,
     /// Seed of --criterion random, so that other choices are compared on the same data and training [default: --seed]
     #[arg(long, value_name = "N")]
     pub criterion_seed: Option<u64>,
@@ -45,7 +50,7 @@ pub struct Scoring {
 pub struct Map {
     /// Compare all blocks with each other instead of ranking them, in minibatches of 256 if --batch-size names no other:
     /// as .html, .png and .json beside the model, or as the one of these or .svg that --output names
-    #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion"])]
+    #[arg(long, conflicts_with_all = ["shard", "resume", "merge", "race", "criterion", "per"])]
     pub map: bool,
     /// Archive of another network to compare with: its blocks become the columns
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "map")]
@@ -70,7 +75,7 @@ pub struct Statistics {
     pub resume: Option<PathBuf>,
     /// Rank from the statistics of all shards instead of running a network
     #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["model", "data", "shard", "output", "resume"])]
+        conflicts_with_all = ["model", "data", "shard", "output", "resume", "per"])]
     pub merge: Vec<PathBuf>,
 }
 

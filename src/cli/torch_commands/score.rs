@@ -13,10 +13,11 @@ use super::map;
 use super::memory_fit::{MemoryFit, free};
 use super::statistics::{self, Scored, StatisticsFile};
 use super::{Outcome, blame, execution, interface, open_model, require_candidates, show};
+use crate::blocks::value::Per;
 use crate::cli::{self, Score};
 use crate::prune::Rules;
 use crate::report::progress::Progress;
-use crate::report::{self, BlockReport, SCHEMA, number, percent, thousands};
+use crate::report::{self, BlockReport, SCHEMA, in_percent, number, percent, thousands};
 use crate::run::export::check_output;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::memory::Work;
@@ -25,7 +26,7 @@ use crate::run::torch;
 use crate::run::torch::Model;
 use crate::run::torch::{Execution, FIRST_LOOK};
 use crate::score::criteria::{self, Distribution};
-use crate::score::{self, Against, Ended, Job, Race, Scoring};
+use crate::score::{self, Against, Ended, Job, Race, Savings, Scoring};
 
 #[derive(Serialize)]
 struct ScoreReport {
@@ -34,6 +35,9 @@ struct ScoreReport {
     #[serde(flatten)]
     scored: Scored,
     criterion: criteria::Name,
+    /// What the values are weighed against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per: Option<Per>,
     /// Of the candidates' values.
     #[serde(skip_serializing_if = "Option::is_none")]
     distribution: Option<Distribution>,
@@ -47,7 +51,7 @@ impl cli::Scoring {
     /// Whether candidates race; `usual` if the options leave it open.
     pub(super) fn races(self, usual: bool) -> bool {
         let races = self.race || (usual && !self.exact);
-        races && self.criterion == criteria::Name::Cka
+        races && self.criterion.can_race()
     }
 
     /// Seed of what the criterion leaves to chance.
@@ -57,8 +61,21 @@ impl cli::Scoring {
 
     /// Refuses options that do not go with the criterion.
     pub(super) fn check(self) -> Result<()> {
-        if self.race && self.criterion != criteria::Name::Cka {
-            bail!("--race knows how sure it may be of CKA alone; leave it out, or --criterion");
+        let name = self.criterion.name();
+        if self.race && !self.criterion.can_race() {
+            bail!(
+                "--race cannot tell who is surely behind by {name}, only by cka, recoverability or agreement; leave it \
+                 out, or --criterion"
+            );
+        }
+        if let Some(per) = self.per
+            && !self.criterion.tells_cost()
+        {
+            bail!(
+                "--per {} divides what a removal costs, and {name} tells no cost; leave it out, or name another \
+                 --criterion",
+                per.name()
+            );
         }
         Ok(())
     }
@@ -132,7 +149,7 @@ const RACES: bool = false;
 pub(super) fn run(options: &Score) -> Result<Outcome> {
     let Some(model) = &options.model else {
         let whole = statistics::merge(&options.statistics.merge)?;
-        let scores = score::ranking(&whole.tallies)?;
+        let scores = score::ranking(&whole.tallies, None)?;
         return report(options, whole.scored, &scores, whole.seconds);
     };
     if options.map.map {
@@ -167,12 +184,16 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
         .scoring
         .check_fit(fit, &options.data, images.len(), progress)
         .map_err(blame(path))?;
+    let savings = |per| Savings::of(per, &prepared.model, images);
+    let savings = options.scoring.per.map(savings).transpose();
+    let savings = savings.map_err(blame(path))?;
     let job = Job {
         model: &prepared.model,
         wanted: &wanted,
         images,
         range: shard(options, images.len())?,
         against: Against::Current,
+        savings: savings.as_ref(),
     };
     let scored = scored(path, &prepared);
     if options.scoring.criterion == criteria::Name::Cka {
@@ -263,7 +284,7 @@ fn by_cka(
                 progress.note("statistics written; `ckaprune score --merge` makes a ranking of those of all shards");
                 return Ok(Outcome::Done);
             }
-            let scores = score::ranking(&tallies).map_err(blame(path))?;
+            let scores = score::ranking(&tallies, job.savings).map_err(blame(path))?;
             report(options, scored, &scores, seconds)
         }
     }
@@ -273,9 +294,12 @@ fn by_cka(
 fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
     let progress = options.messages.progress();
     let begun = Instant::now();
-    let scoring = options
-        .scoring
-        .settings(&options.data, job.model.device(), progress);
+    let scoring = Scoring {
+        race: options.scoring.races(RACES).then(Race::default),
+        ..options
+            .scoring
+            .settings(&options.data, job.model.device(), progress)
+    };
     let context = criteria::ScoringContext {
         job,
         scoring: &scoring,
@@ -286,7 +310,7 @@ fn by_criterion(options: &Score, job: &Job, scored: Scored) -> Result<Outcome> {
     let mut criterion = options.scoring.criterion.criterion(None);
     match criterion.measure(&context, Vec::new())? {
         Ended::Done(found) => {
-            let scores = criteria::ranking(found);
+            let scores = criteria::ranking(found, job.savings);
             report(options, scored, &scores, begun.elapsed().as_secs_f64())
         }
         Ended::Stopped(_) => {
@@ -373,6 +397,7 @@ fn report(
             value: found.map(|s| s.value),
             rank: found.map(|s| s.rank),
             samples: found.map(|s| s.samples),
+            saves: found.and_then(|s| s.saves),
             ..block
         }
     });
@@ -381,13 +406,13 @@ fn report(
         ..scored
     };
     let criterion = options.scoring.criterion;
-    let race =
-        criterion == criteria::Name::Cka && scores.iter().any(|s| s.samples < scored.samples);
+    let race = criterion.can_race() && scores.iter().any(|s| s.samples < scored.samples);
     let report = ScoreReport {
         schema: SCHEMA,
         command: "score",
         scored,
         criterion,
+        per: options.scoring.per,
         distribution: Distribution::of(scores),
         race,
         seconds,
@@ -406,6 +431,8 @@ impl ScoreReport {
             _ => scores.first().map_or("value", |s| s.value.word()),
         };
         let mut header = vec!["rank", "block", word, "MACs", "share"];
+        let saved = self.per.map(|per| format!("{} saved", per.word()));
+        header.extend(saved.as_deref());
         header.extend(self.race.then_some("images"));
         let mut table = report::table(&header);
         for score in scores {
@@ -418,6 +445,7 @@ impl ScoreReport {
                 number(thousands(macs)),
                 number(percent(macs, self.scored.macs)),
             ];
+            row.extend(score.saves.map(|saves| number(in_percent(saves))));
             row.extend(self.race.then(|| number(thousands(score.samples as i64))));
             table.add_row(row);
         }
@@ -434,7 +462,13 @@ impl ScoreReport {
             true => format!(" on {} {what}", thousands(*samples as i64)),
             false => String::new(),
         };
-        let head = format!("{}: {by}{on}\n\n", self.scored.model);
+        let weighed = self.per.map_or(String::new(), |per| {
+            format!(
+                "; first goes what costs least for the {} that it saves",
+                per.word()
+            )
+        });
+        let head = format!("{}: {by}{on}{weighed}\n\n", self.scored.model);
         let spread = self.distribution.map_or(String::new(), |d| {
             format!(
                 "\nfrom {:.4} to {:.4}, median {:.4}, quartiles {:.4} and {:.4}\n",

@@ -158,6 +158,8 @@ impl<'a> Inliner<'a> {
             "True" => Val::bool(true),
             "False" => Val::bool(false),
             "None" => Val::none(),
+            // Libtorch writes infinities by these names.
+            "inf" | "nan" if !frame.variables.contains_key(name) => number(name),
             _ => match frame.variables.get(name) {
                 Some(value) => self.builder.current(value),
                 None => Val::new(Operand::Literal(name.into()), Known::Nothing),

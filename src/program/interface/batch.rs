@@ -22,7 +22,7 @@ pub struct FixedBatch {
 
 impl fmt::Display for FixedBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "traced for batches of {} ({})", self.images, self.place)
+        write!(f, "made for batches of {} ({})", self.images, self.place)
     }
 }
 

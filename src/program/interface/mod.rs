@@ -84,10 +84,10 @@ pub enum InterfaceError {
     Packed,
     #[error(
         "{0}, so that it runs in batches of just that size: trace with a size that moves, such as flatten(1) or \
-         reshape(x.size(0), ..), without int()"
+         reshape(x.size(0), ..), without int(), or export with dynamic_shapes=({{0: Dim('batch')}},)"
     )]
     FixedBatch(FixedBatch),
-    #[error("traced in training mode: {0} in the code; call `model.eval()` before tracing")]
+    #[error("exported in training mode: {0} in the code; call `model.eval()` before exporting")]
     TracedInTraining(TrainingMode),
 }
 

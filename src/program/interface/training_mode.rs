@@ -57,7 +57,11 @@ fn drops(statement: &Statement) -> bool {
 /// Whether it normalises by the batch at hand although it has running statistics.
 fn takes_batch_statistics(statement: &Statement) -> bool {
     let has_statistics = |o: &Operand| !matches!(o, Operand::Literal(_));
-    statement.operator() == Some("batch_norm")
+    let is_norm = matches!(
+        statement.operator(),
+        Some("batch_norm" | "_native_batch_norm_legit" | "_native_batch_norm_legit_functional")
+    );
+    is_norm
         && is_on(statement.arg(5, "training"))
         && statement.arg(3, "running_mean").is_some_and(has_statistics)
 }

@@ -17,14 +17,14 @@ use crate::archive::Archive;
 use crate::prune::{Begun, Iteration, Phase, State, Targets};
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, json};
-use crate::run::export::{NewFolder, Staged, TEMPORARY, advise, write_all, write_whole};
+use crate::run::export::{NewFolder, Staged, TEMPORARY, advise, ending, write_all, write_whole};
 use crate::run::settings::Settings;
 use crate::run::torch::Model;
 use crate::score::criteria::Score;
-use crate::score::{Tally, check_tallies};
+use crate::score::{Savings, Tally, check_tallies};
 use crate::train::finetune::Tuning;
 use lock::lock;
-use names::{BEGUN_FILE, PLAN_FILE, RUN_FILE};
+use names::{BEGUN, ITERATION, PLAN_FILE, RUN_FILE};
 
 pub use names::{REPORT_FILES, keeps, kept_in};
 
@@ -49,6 +49,9 @@ struct RunFile {
     /// Statistics of the scoring that was under way when the user stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scoring: Vec<Tally>,
+    /// What removals of the next iteration save.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    savings: Option<Savings>,
     /// Scores of the next iteration, all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scores: Vec<Score>,
@@ -65,6 +68,8 @@ pub struct RunDir {
     run: RunFile,
     /// To be filled with the removals.
     plan: Plan,
+    /// How the names of its networks end.
+    ending: &'static str,
     /// Held as long as this run is at work in the folder.
     _lock: Option<File>,
     /// Removes the folder once it is dropped.
@@ -83,6 +88,8 @@ pub struct Asked {
     pub settings: Settings,
     pub targets: Targets,
     pub plan: Plan,
+    /// Its network is a program of `torch.export`.
+    pub is_exported: bool,
 }
 
 fn opened(file: &Path) -> Result<Archive> {
@@ -165,6 +172,7 @@ impl RunDir {
                 ..RunFile::default()
             },
             plan: asked.plan,
+            ending: ending(asked.is_exported),
             _lock: None,
             _temporary: None,
         }
@@ -175,7 +183,14 @@ impl RunDir {
     }
 
     fn archive_of(&self, iteration: usize) -> PathBuf {
-        self.folder.join(format!("iteration-{iteration:03}.pt"))
+        let ending = self.ending;
+        self.folder
+            .join(format!("{ITERATION}{iteration:03}.{ending}"))
+    }
+
+    /// Name of the file of the network that is not fine-tuned yet.
+    fn begun_file(&self) -> String {
+        format!("{BEGUN}{}", self.ending)
     }
 
     /// Goes on with what the folder holds.
@@ -210,7 +225,7 @@ impl RunDir {
     /// Removes what is of no use any more, and what a killed process left half written.
     fn sweep(&self) {
         if self.run.begun.is_none() {
-            self.forget(BEGUN_FILE);
+            self.forget(&self.begun_file());
             self.forget(Phase::Iteration.file());
         }
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -266,11 +281,12 @@ impl RunDir {
             iterations: self.run.iterations.clone(),
             rolled_back: self.run.rolled_back.clone(),
             scoring: self.run.scoring.clone(),
+            savings: self.run.savings.clone(),
             scores: self.run.scores.clone(),
             begun: match &self.run.begun {
                 None => None,
                 Some(iteration) => Some(Begun {
-                    model: made_of(original, &self.folder.join(BEGUN_FILE))?,
+                    model: made_of(original, &self.folder.join(self.begun_file()))?,
                     iteration: iteration.clone(),
                 }),
             },
@@ -297,17 +313,18 @@ impl RunDir {
         self.run.iterations.clone_from(&state.iterations);
         self.run.rolled_back.clone_from(&state.rolled_back);
         self.run.scoring.clone_from(&state.scoring);
+        self.run.savings.clone_from(&state.savings);
         self.run.scores.clone_from(&state.scores);
         self.run.begun = state.begun.as_ref().map(|b| b.iteration.clone());
         self.run.original_latency = state.original_latency;
         let kept = is_new.then(|| (self.archive_of(kept), state.model.archive()));
         let begun = state.begun.as_ref();
-        let begun = begun.map(|b| (self.folder.join(BEGUN_FILE), b.model.archive()));
+        let begun = begun.map(|b| (self.folder.join(self.begun_file()), b.model.archive()));
         let archives: Vec<_> = kept.into_iter().chain(begun).collect();
         self.write(&archives)
             .map_err(|error| self.resumable(error))?;
         if self.run.begun.is_none() {
-            self.forget(BEGUN_FILE);
+            self.forget(&self.begun_file());
             self.forget(Phase::Iteration.file());
         }
         Ok(())

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::{self, Path};
 
 use crate::prune::Phase;
+use crate::run::export::ending;
 
 pub(super) const RUN_FILE: &str = "run.json";
 pub(super) const PLAN_FILE: &str = "plan.json";
 /// The page of a run, and the document beside it.
 pub const REPORT_FILES: [&str; 2] = ["report.html", "report.json"];
-/// The network of the iteration that [`begun`](super::RunFile::begun) speaks of.
-pub(super) const BEGUN_FILE: &str = "begun.pt";
+/// How the names begin of the network of the iteration that [`begun`](super::RunFile::begun) speaks of, and of those of
+/// the iterations that are done. They end as names of networks do.
+pub(super) const BEGUN: &str = "begun.";
+pub(super) const ITERATION: &str = "iteration-";
 
 /// Whether a run in this folder writes that file itself.
 #[must_use]
@@ -21,10 +24,14 @@ pub fn keeps(folder: &Path, file: &Path) -> bool {
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
         return false;
     };
-    let is_iteration = name.starts_with("iteration-") && name.ends_with(".pt");
+    let is_network = [false, true]
+        .map(ending)
+        .iter()
+        .filter_map(|ending| name.strip_suffix(ending))
+        .any(|stem| stem == BEGUN || stem.starts_with(ITERATION) && stem.ends_with('.'));
     file.parent() == Some(&folder)
-        && (is_iteration
-            || [RUN_FILE, PLAN_FILE, BEGUN_FILE].contains(&name)
+        && (is_network
+            || [RUN_FILE, PLAN_FILE].contains(&name)
             || Phase::ALL.iter().any(|phase| phase.file() == name))
 }
 

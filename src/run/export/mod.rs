@@ -32,11 +32,26 @@ pub fn survive_size_limits() {
     }
 }
 
-/// `<model>.pruned.pt` beside the model.
+/// How the name of a program of `torch.export` ends.
+pub const EXPORTED: &str = "pt2";
+
+/// `<model>.pruned.pt` beside the model; of a `.pt2` another.
 #[must_use]
-pub fn default_output(model: &Path, word: &str) -> PathBuf {
+pub fn default_output(model: &Path, word: &str, is_exported: bool) -> PathBuf {
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    model.with_file_name(format!("{stem}.{word}.pt"))
+    model.with_file_name(format!("{stem}.{word}.{}", ending(is_exported)))
+}
+
+/// How the name of a network's file ends.
+#[must_use]
+pub fn ending(is_exported: bool) -> &'static str {
+    if is_exported { EXPORTED } else { "pt" }
+}
+
+/// Whether a network in this file is one of `torch.export`, by its name.
+#[must_use]
+pub fn is_named_exported(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == EXPORTED)
 }
 
 /// Refuses an output that exists already (unless `force`) or whose folder cannot take it; called before hours of work.

@@ -1,5 +1,6 @@
 //! Files in the making.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use super::error::WriteError;
-use super::{TEMPORARY, folder_of, proof};
+use super::{TEMPORARY, folder_of, is_named_exported, proof};
 use crate::archive::{Archive, ArchiveError};
 
 /// A file that is whole and on the disk, but not yet under its name. Dropped, it leaves nothing behind.
@@ -27,12 +28,16 @@ impl Staged {
         Staged::with(path, |file| Ok(file.write_all(bytes)?))
     }
 
-    /// An archive, which goes to the disk piece by piece and is never in memory as a whole. What was written is read
+    /// An archive, as its name says a program of `torch.export` or TorchScript, which goes to the disk piece by piece and is never in memory as a whole. What was written is read
     /// again, and everything that its code names is found in it.
     ///
     /// # Errors
     /// [`WriteError`], or what is wrong with the archive.
     pub fn archive(path: &Path, archive: &Archive) -> Result<Self> {
+        let archive = &match archive.is_exported() && !is_named_exported(path) {
+            true => Cow::Owned(archive.to_torchscript()?),
+            false => Cow::Borrowed(archive),
+        };
         let staged = Staged::with(path, |file| {
             let mut out = BufWriter::new(file);
             archive.write_to(&mut out).map_err(|error| match error {

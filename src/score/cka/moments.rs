@@ -172,6 +172,24 @@ pub struct Influence {
 }
 
 impl Influence {
+    /// Below the best that there is.
+    #[must_use]
+    pub fn below(&self, best: f64) -> Self {
+        Influence {
+            cka: self.cka - best,
+            samples: self.samples.clone(),
+        }
+    }
+
+    /// For each part of a whole that a removal saves.
+    #[must_use]
+    pub fn divided_by(&self, saved: f64) -> Self {
+        Influence {
+            cka: self.cka / saved,
+            samples: &self.samples / saved,
+        }
+    }
+
     /// Of the samples whose representations are the rows of `x` (reference) and `y` (candidate), on the CKA of all
     /// samples that the moments hold: the reference's, those of both, and the candidate's.
     ///

@@ -21,7 +21,7 @@ impl Criterion for Agreement {
         let engine = Engine::open(job.model, &first_look(job.images)?)?;
         let detours: Vec<&Detour> = context.detours(engine.pieces())?;
         let race = context.scoring.race;
-        let mut contest = Contest::new(detours.len(), job.images.len(), race);
+        let mut contest = Contest::of(job, race, job.images.len());
         let images = job.images.suiting(job.model.batch_together());
         let what = "comparing class probabilities";
         let bar = context.scoring.progress.bar(what, images.len());

@@ -2,6 +2,7 @@
 
 use ndarray::Array1;
 
+use crate::score::Job;
 use crate::score::cka::Influence;
 use crate::score::race::{Race, comparisons, fallen_behind};
 
@@ -15,13 +16,23 @@ pub struct Contest {
     /// Numbers of images at which candidates are compared next.
     comparisons: Vec<usize>,
     margin: f64,
+    /// What each candidate saves; a mean counts for so much less.
+    saved: Vec<f64>,
 }
 
 impl Contest {
-    pub fn new(candidates: usize, images: usize, race: Option<Race>) -> Self {
+    /// Of the candidates of a job. A value of 0 means that an image costs nothing.
+    pub fn of(job: &Job, race: Option<Race>, images: usize) -> Self {
+        let saved = |path: &String| job.savings.map_or(1., |savings| savings.part(path));
+        Self::new(job.wanted.iter().map(saved).collect(), images, race)
+    }
+
+    fn new(saved: Vec<f64>, images: usize, race: Option<Race>) -> Self {
+        let candidates = saved.len();
         let comparisons = race.map_or(Vec::new(), |_| comparisons(images, 0));
         Contest {
             race,
+            saved,
             values: vec![Vec::new(); candidates],
             is_in: vec![true; candidates],
             images,
@@ -48,8 +59,8 @@ impl Contest {
         };
         self.comparisons.drain(..due);
         let places: Vec<usize> = (0..self.values.len()).filter(|i| self.is_in[*i]).collect();
-        let influences: Vec<Influence> =
-            places.iter().map(|i| influence(&self.values[*i])).collect();
+        let influence = |i: &usize| influence(&self.values[*i]).divided_by(self.saved[*i]);
+        let influences: Vec<Influence> = places.iter().map(influence).collect();
         let behind = fallen_behind(&influences, race.winners, seen, self.images, self.margin);
         for (place, _) in places
             .iter()
@@ -101,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_is_behind_on_every_image_sees_no_more_of_them() {
-        let mut contest = Contest::new(2, 1000, Some(Race::default()));
+        let mut contest = Contest::new(vec![1.; 2], 1000, Some(Race::default()));
         shown(&mut contest, 0..100);
         assert!(contest.has(1), "before the first comparison");
         shown(&mut contest, 100..200);
@@ -112,11 +123,21 @@ mod tests {
 
     #[test]
     fn without_a_race_all_see_all() {
-        let mut contest = Contest::new(2, 1000, None);
+        let mut contest = Contest::new(vec![1.; 2], 1000, None);
         shown(&mut contest, 0..500);
         shown(&mut contest, 500..1000);
         let means: Vec<(f64, usize)> = contest.means().collect();
         assert!(means.iter().all(|(_, seen)| *seen == 1000));
         assert!((means[0].0 - means[1].0 - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_that_saves_more_stays_though_it_costs_more() {
+        // Of the second a removal costs twice as much and saves four times as much.
+        let mut contest = Contest::new(vec![1., 4.], 1000, Some(Race::default()));
+        contest.add(0, (0..200).map(|i| -1. - 0.01 * f64::from(i % 7)));
+        contest.add(1, (0..200).map(|i| -2. - 0.01 * f64::from(i % 7)));
+        contest.drop_those_behind(200);
+        assert!(!contest.has(0) && contest.has(1));
     }
 }

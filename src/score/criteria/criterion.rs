@@ -7,7 +7,7 @@ use super::{agreement, block_influence, cka, cka_debiased, consensus, l1, random
 use crate::blocks::Block;
 use crate::blocks::value::{Name, Score, Value};
 use crate::run::segments::{Detour, Pieces};
-use crate::score::{Ended, Job, Reuse, Scoring, Space, Tally};
+use crate::score::{Ended, Job, Reuse, Savings, Scoring, Space, Tally};
 
 /// What a criterion may look at.
 pub struct ScoringContext<'a> {
@@ -107,16 +107,24 @@ impl Name {
     }
 }
 
-/// The scores of what a criterion found, the block to remove first at the front; in a race those that saw more
-/// images come first.
+/// The scores of what a criterion found, the block to remove first at the front, what removals save being counted where
+/// it is given; in a race those that saw more images come first.
 #[must_use]
-pub fn ranking(found: Values) -> Vec<Score> {
+pub fn ranking(found: Values, savings: Option<&Savings>) -> Vec<Score> {
+    let price = |path: &str, value: Value| savings.and_then(|s| s.price(path, value));
     let mut found = found;
     // Stable: of equal values the earlier one comes first.
-    found.sort_by(|(_, a, seen), (_, b, others)| others.cmp(seen).then(a.order(b)));
+    found.sort_by(|(path, a, seen), (other, b, others)| {
+        let order = match (price(path, *a), price(other, *b)) {
+            (Some(price), Some(of_other)) => price.total_cmp(&of_other),
+            _ => a.order(b),
+        };
+        others.cmp(seen).then(order)
+    });
     (1..)
         .zip(found)
         .map(|(rank, (path, value, samples))| Score {
+            saves: savings.map(|s| s.part(&path)),
             path,
             value,
             rank,

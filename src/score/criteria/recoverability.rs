@@ -312,7 +312,7 @@ impl Runner<'_> {
         changes: &[Option<Tensor>],
     ) -> Result<Option<(Contest, f64)>> {
         let (scoring, course) = (self.context.scoring, self.course);
-        let mut contest = Contest::new(course.candidates.len(), images.len(), scoring.race);
+        let mut contest = Contest::of(self.context.job, scoring.race, images.len());
         let mut spread = Spread::default();
         let bar = scoring.progress.bar("judging what is left", images.len());
         let mut done = 0;

@@ -202,6 +202,7 @@ impl Trial<'_> {
             images,
             range: 0..images.len(),
             against: Against::Current,
+            savings: None,
         };
         let scoring = Scoring {
             progress: QUIET,

@@ -65,6 +65,7 @@ pub(super) fn open_run_dir(
             settings: settings(options, model)?,
             targets,
             plan: Plan::new(&analysis.input_shape, analysis.request.search),
+            is_exported: model.archive().is_exported(),
         })
     };
     match &options.run_dir {
@@ -92,6 +93,7 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ("as-written", json!(network.is_as_written())),
         ("race", json!(options.scoring.races(RACES))),
         ("criterion", json!(options.scoring.criterion)),
+        ("per", json!(options.scoring.per)),
         ("criterion-seed", json!(options.scoring.criterion_seed)),
         ("reference", json!(options.reference)),
         ("schedule-removals", json!(options.schedule_removals)),

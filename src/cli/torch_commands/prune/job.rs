@@ -60,7 +60,7 @@ impl<'a> Job<'a> {
         let progress = options.messages.progress();
         let path = &options.model.model;
         let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
-        let output = free_output(&options.output, path, "pruned")?;
+        let output = free_output(&options.output, path, &archive, "pruned")?;
         if let Some(folder) = &options.run_dir {
             check_free(options, folder)?;
             for file in [Some(&output), options.output.export_weights.as_ref()] {
@@ -323,6 +323,7 @@ fn run(
         blocks_per_iteration: options.blocks_per_iteration.get(),
         rules: (&options.selection).into(),
         criterion: options.scoring.criterion,
+        per: options.scoring.per,
         criterion_seed: options.scoring.seed(options.data.seed),
         reference: options.reference,
         training: Training {

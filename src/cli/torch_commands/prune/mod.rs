@@ -285,6 +285,7 @@ impl Job<'_> {
             samples: run.splits.calibration.len(),
             scores: self.model.interface()?.scale,
             criterion: run.criterion,
+            per: run.per,
             synthetic: self.synthetic,
             seed: options.data.seed,
             removed: kept.iter().flat_map(|i| i.removed.clone()).collect(),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::blocks::value::Per;
 use crate::program::interface::Scale;
 use crate::prune::{Figures, Iteration, Stop};
 use crate::report::page::{Column, Table};
@@ -26,6 +27,9 @@ pub(super) struct PruneReport {
     #[serde(skip_serializing_if = "Scale::is_usual")]
     pub scores: Scale,
     pub criterion: criteria::Name,
+    /// What its values are weighed against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
     /// The calibration images were random noise.
     pub synthetic: bool,
     pub seed: u64,

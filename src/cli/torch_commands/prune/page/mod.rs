@@ -148,10 +148,16 @@ fn meaning(report: &PruneReport) -> String {
         }
         _ => String::new(),
     };
-    format!(
-        "{told}The block with the {first} value of {} goes first.",
-        report.word()
-    )
+    match report.per {
+        None => format!(
+            "{told}The block with the {first} value of {} goes first.",
+            report.word()
+        ),
+        Some(per) => format!(
+            "{told}The block whose removal costs least of that for the {} that it saves goes first.",
+            per.word()
+        ),
+    }
 }
 
 fn stages(report: &PruneReport, blocks: &[BlockReport]) -> Stages {

@@ -33,6 +33,7 @@ fn block(i: usize) -> BlockReport {
         value: None,
         rank: None,
         samples: None,
+        saves: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn iteration(number: usize) -> Iteration {
         }),
         rank: 1,
         samples: 1024,
+        saves: None,
     };
     let removed = block(3 * number - 2).path;
     Iteration {
@@ -80,6 +82,7 @@ fn report() -> PruneReport {
         scores: crate::program::interface::Scale::default(),
         samples: 1024,
         criterion: criteria::Name::Cka,
+        per: None,
         synthetic: false,
         seed: 0,
         removed: iterations[..7]
