@@ -42,7 +42,7 @@ deny: ## Check licences, duplicate versions and known faults of all dependencies
 	@.ci/deny.sh
 
 # One target, or all of them one after another; seconds for each.
-FUZZ ?= zip pickle parse print blocks patch data
+FUZZ ?= zip pickle parse print blocks patch exported data
 FUZZ_SECONDS ?= 1200
 
 fuzz: ## Run the fuzz targets for 20 minutes each (needs cargo-fuzz and a nightly compiler; fuzz/README.md)
@@ -62,6 +62,7 @@ zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/i
 	$(ZOO_PYTHON) tests/zoo/operators.py
 	$(ZOO_PYTHON) tests/zoo/transforms.py --ckaprune $(TARGET)/release/ckaprune
 	$(ZOO_PYTHON) tests/zoo/shapes.py --ckaprune $(TARGET)/release/ckaprune
+	$(ZOO_PYTHON) tests/zoo/exported_run.py --ckaprune $(TARGET)/release/ckaprune
 	$(if $(if $(ZOO),,$(FAMILIES)),,$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO))
 	$(if $(if $(FAMILIES),,$(ZOO)),,$(ZOO_PYTHON) tests/zoo/sweep.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(FAMILIES))
 

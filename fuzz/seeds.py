@@ -14,6 +14,8 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 FIXTURES = ["basic_scripted", "basic_frozen", "preact_traced", "inplace_scripted", "halves_scripted", "branch_scripted",
             "outputs_dict_scripted", "dropout_traced"]
 SMALL = 40_000
+# The order of PROGRAMS in src/lib.rs.
+PROGRAMS = ["sized", "branch_exported", "tied"]
 
 
 def archives():
@@ -82,6 +84,9 @@ def seeds():
     yield "print", sources
     yield "blocks", own
     yield "patch", own
+    programs = [entries(TESTS / "archives" / "exported" / f"{name}.pt2") for name in PROGRAMS]
+    documents = [(0, "models/model.json"), (129, "data/weights/model_weights_config.json")]
+    yield "exported", [bytes([first + i]) + files[name] for i, files in enumerate(programs) for first, name in documents]
     yield "data", data()
 
 

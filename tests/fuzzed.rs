@@ -35,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets!(zip, pickle, parse, print, blocks, patch, data);
+targets!(zip, pickle, parse, print, blocks, patch, exported, data);

@@ -4,7 +4,7 @@
 //! accept has to hold together, which each target checks in its own way.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ use ckaprune::report::BlockReport;
 use ckaprune::report::tree;
 use ckaprune::run::admission::admit;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// The container: any bytes as a file.
 pub fn zip(bytes: &[u8]) {
@@ -174,8 +174,13 @@ pub fn patch(bytes: &[u8]) {
     let Some(archive) = with_source(bytes) else {
         return;
     };
+    cut(&archive);
+}
+
+/// Takes out each of the first blocks in turn: what is left is written, read and followed again.
+fn cut(archive: &Archive) {
     let request = request(Candidates::Residual);
-    let Ok(analysis) = Analysis::of(&archive, &request) else {
+    let Ok(analysis) = Analysis::of(archive, &request) else {
         return;
     };
     let removable = analysis.blocks.iter().filter(|b| b.is_removable());
@@ -185,7 +190,7 @@ pub fn patch(bytes: &[u8]) {
             Ok(patch) => patch,
             Err(_) => continue,
         };
-        match patch.apply(&archive, &analysis) {
+        match patch.apply(archive, &analysis) {
             Ok(patched) => {
                 let written = patched.to_bytes().expect("what was patched can be written");
                 let again = Archive::from_bytes(written, &Limits::default());
@@ -198,6 +203,61 @@ pub fn patch(bytes: &[u8]) {
             Err(_) => {}
         }
     }
+}
+
+/// Programs of `torch.export`, unpacked, whose documents the bytes stand in for.
+static PROGRAMS: LazyLock<Vec<Vec<(String, Vec<u8>)>>> = LazyLock::new(|| {
+    let files: [&[u8]; 3] = [
+        include_bytes!("../../tests/archives/exported/sized.pt2"),
+        include_bytes!("../../tests/archives/exported/branch_exported.pt2"),
+        include_bytes!("../../tests/archives/exported/tied.pt2"),
+    ];
+    let unpacked = |bytes: &&[u8]| {
+        let mut zip = ZipArchive::new(Cursor::new(bytes.to_vec())).expect("a fixture");
+        let count = zip.len();
+        let entry = |place: usize| {
+            let mut file = zip.by_index(place).expect("an entry");
+            let name = file.name().expect("a name").into_owned();
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).expect("a whole entry");
+            (name, content)
+        };
+        (0..count).map(entry).collect()
+    };
+    files.iter().map(unpacked).collect()
+});
+
+/// The graph of an exported program, or from the first byte 128 on the list of its weights: followed, and each block cut
+/// out in turn.
+pub fn exported(bytes: &[u8]) {
+    let Some((which, text)) = bytes.split_first() else {
+        return;
+    };
+    let entries = &PROGRAMS[usize::from(*which) % PROGRAMS.len()];
+    let document = match which {
+        0..128 => "models/model.json",
+        128.. => "data/weights/model_weights_config.json",
+    };
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for (name, content) in entries {
+        let content = if name.ends_with(document) {
+            text
+        } else {
+            content
+        };
+        zip.start_file(name.as_str(), stored).expect("a plain name");
+        zip.write_all(content).expect("memory takes it");
+    }
+    let file = zip.finish().expect("memory takes it").into_inner();
+    let Ok(archive) = Archive::from_bytes(file, &Limits::default()) else {
+        return;
+    };
+    let _ = admit(&archive);
+    let written = archive.to_bytes().expect("what was read can be written");
+    let again = Archive::from_bytes(written, &Limits::default()).expect("and read");
+    assert!(again.sources().eq(archive.sources()));
+    cut(&archive);
 }
 
 /// First bytes for arrays in files of their own, several of them, and a list of classes.

@@ -35,7 +35,7 @@ use crate::train::repair::Step;
 use recovery::Recovery;
 use scorer::Scorer;
 
-pub use iteration::{Figures, Iteration};
+pub use iteration::{Contender, Figures, Iteration};
 pub use pick::Pick;
 pub use recovery::Tune;
 pub use rules::Rules;
@@ -50,6 +50,8 @@ pub struct Run {
     pub targets: Targets,
     pub max_drop: Option<MaxDrop>,
     pub blocks_per_iteration: usize,
+    /// So many of the best candidates are taken out in turn and repaired; the closest network is kept.
+    pub contenders: usize,
     pub rules: Rules,
     pub criterion: criteria::Name,
     /// What its value is weighed against.

@@ -13,7 +13,7 @@ use crate::train::eval::{Metrics, evaluate, throughput};
 use crate::train::finetune::{
     Checkpoint, Judge, Lessons, Session, Teacher, Trained, Training, Tuning, finetune,
 };
-use crate::train::repair::{Repair, Repairer, Step, held_back};
+use crate::train::repair::{Repair, Repaired, Repairer, Step, held_back};
 
 /// Gives networks without some blocks their accuracy back, as far as it goes.
 pub(super) struct Recovery<'a> {
@@ -45,25 +45,37 @@ impl<'a> Recovery<'a> {
         })
     }
 
-    /// A network whose blocks have just been removed, repaired; fills in what was measured.
+    /// A network whose blocks have just been removed, repaired.
     ///
     /// # Errors
-    /// Those of repair and measuring.
-    pub fn repaired(&self, pruned: Model, iteration: &mut Iteration) -> Result<Model> {
-        let mut model = pruned;
-        if let Some(repairer) = &self.repairer {
-            let unrepaired = model.clone();
-            let repaired = repairer.repair(model, &iteration.removed, &self.run.repair)?;
-            model = repaired.model;
-            iteration.repairs = repaired.steps;
-            if iteration.is_repaired() {
-                iteration.accuracy_before_repair = self.run.accuracy(&unrepaired)?;
-            }
+    /// Those of repair.
+    pub fn repaired(&self, pruned: Model, removed: &[String]) -> Result<Repaired> {
+        match &self.repairer {
+            Some(repairer) => repairer.repair(pruned, removed, &self.run.repair),
+            None => Ok(Repaired {
+                model: pruned,
+                steps: Vec::new(),
+                agreement: None,
+            }),
+        }
+    }
+
+    /// Fills in what repair has given back, measured on the network before it and after it.
+    ///
+    /// # Errors
+    /// If a network cannot run.
+    pub fn measure_repair(
+        &self,
+        [pruned, repaired]: [&Model; 2],
+        iteration: &mut Iteration,
+    ) -> Result<()> {
+        if iteration.is_repaired() {
+            iteration.accuracy_before_repair = self.run.accuracy(pruned)?;
         }
         if self.run.trains() {
-            iteration.accuracy_before_finetuning = self.run.accuracy(&model)?;
+            iteration.accuracy_before_finetuning = self.run.accuracy(repaired)?;
         }
-        Ok(model)
+        Ok(())
     }
 
     /// The network after a removal, fine-tuned; fills in what was measured.

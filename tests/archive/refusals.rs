@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ckaprune::archive::exported::ExportedError;
 use ckaprune::archive::{Archive, ArchiveError, Limits, PickleError, Section};
 
 use super::build::*;
@@ -63,18 +64,22 @@ fn a_state_dict_is_told_apart_and_the_message_says_what_to_do() {
 
 #[test]
 fn an_exported_program_is_told_apart() {
+    let archive = || Files::net();
     refused!(
-        Files::net().with("models/model.json", b"{}").open(),
-        ArchiveError::ExportedProgram
+        archive().with("models/model.json", b"{}").open(),
+        ArchiveError::Exported(ExportedError::OldLayout)
     );
     refused!(
-        Files::net().with("archive_format", b"pt2").open(),
-        ArchiveError::ExportedProgram
+        archive().with("archive_format", b"pt2").open(),
+        ArchiveError::Exported(ExportedError::Missing { .. })
     );
     let mut flat = Files(Vec::new());
     flat.put("serialized_exported_program.json", b"{}");
     flat.0[0].0 = "serialized_exported_program.json".into();
-    refused!(flat.open(), ArchiveError::ExportedProgram);
+    refused!(
+        flat.open(),
+        ArchiveError::Exported(ExportedError::OldLayout)
+    );
 }
 
 #[test]

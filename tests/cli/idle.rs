@@ -86,6 +86,7 @@ const READ: &[&str] = &[
     "teacher",
     "teach",
     "per",
+    "contenders",
     "schedule-removals",
     "checkpoint",
     "passes",

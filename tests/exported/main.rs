@@ -144,6 +144,17 @@ fn the_same_network_is_the_same_whichever_way_it_was_exported() {
 }
 
 #[test]
+fn versions_of_the_format_say_the_same() {
+    let of = |version: &str| {
+        let archive = open(&program(&format!("basic_{version}")));
+        inspected(&analysis(&archive, Granularity::Block))
+    };
+    for version in ["2_9", "2_15"] {
+        assert_eq!(of(version), of("2_11"), "{version}");
+    }
+}
+
+#[test]
 fn every_program_is_read_and_written_again_as_it_was() {
     for path in files(&fixture("exported"), "pt2") {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();

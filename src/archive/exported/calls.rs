@@ -222,24 +222,30 @@ impl<'a> Flow<'a> {
 }
 
 /// The modules whose code a node stands in, from below the root to the innermost: what tells the call, and the path.
-fn stack(node: &Node) -> Vec<(&str, &str)> {
+/// `None` where the exporter does not say, as of what its own passes put in.
+fn stack(node: &Node) -> Option<Vec<(&str, &str)>> {
     let mut found: Vec<(&str, &str)> = Vec::new();
+    let mut is_said = false;
     for entry in node.metadata.nn_module_stack.split(';') {
         // A class may hold commas.
         let mut parts = entry.splitn(3, ',');
         let (Some(key), Some(path)) = (parts.next(), parts.next()) else {
             continue;
         };
+        if key.starts_with("_empty") {
+            continue;
+        }
+        is_said = true;
         let parent = found.last().map_or("", |(_, path)| *path);
         let is_below = path.len() > parent.len()
             && path.starts_with(parent)
             && (parent.is_empty() || path.as_bytes()[parent.len()] == b'.');
         // A module that hangs elsewhere cannot be called by its path from here: its code stands in its caller's.
-        if is_below && !key.starts_with("_empty") && found.len() < DEEPEST {
+        if is_below && found.len() < DEEPEST {
             found.push((key, path));
         }
     }
-    found
+    is_said.then_some(found)
 }
 
 /// The tree of calls, the root's code at its top.
@@ -269,7 +275,12 @@ fn calls(flow: &Flow) -> Call {
             root.items.push(Item::Node(number));
             continue;
         }
-        let wanted = stack(node);
+        // What is said of no module stands where the code is already.
+        let Some(wanted) = stack(node) else {
+            let around = open.last_mut().unwrap_or(&mut root);
+            around.items.push(Item::Node(number));
+            continue;
+        };
         let pairs = wanted.iter().zip(&open);
         let same = pairs
             .take_while(|((key, path), call)| (*key, *path) == (&call.key, &call.path))

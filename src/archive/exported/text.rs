@@ -14,8 +14,8 @@ pub fn variable(value: &str) -> String {
     format!("v_{value}")
 }
 
-/// The value of a variable.
-pub fn value(variable: &str) -> Option<&str> {
+/// The value that a variable stands for.
+pub fn value_of(variable: &str) -> Option<&str> {
     variable.strip_prefix("v_")
 }
 

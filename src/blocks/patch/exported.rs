@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Removal;
-use crate::archive::exported::{Cut, value};
+use crate::archive::exported::{Cut, value_of};
 use crate::program::{Program, ValueId};
 
 /// The values of a program that the graph names: the variables of the code are its names.
@@ -14,7 +14,7 @@ impl<'a> Names<'a> {
         let mut names: HashMap<ValueId, Vec<&str>> = HashMap::new();
         for (variable, id) in program.calls.iter().flat_map(|call| &call.variables) {
             let of_value = names.entry(*id).or_default();
-            if let Some(name) = value(variable)
+            if let Some(name) = value_of(variable)
                 && !of_value.contains(&name)
             {
                 of_value.push(name);

@@ -22,7 +22,7 @@ pub use thaw::thaw;
 pub use unbake::unbake;
 
 use crate::archive::network::{module_name, source_file};
-use crate::archive::{Archive, NetworkError};
+use crate::archive::{Archive, ArchiveError, NetworkError};
 use crate::blocks::analysis::Analysis;
 use crate::blocks::attributes::used_by_block_alone;
 use crate::blocks::{Block, Bypass, Reason};
@@ -58,6 +58,9 @@ pub enum PatchError {
     Unfaithful { detail: String },
     #[error("the edited archive cannot be read back ({0}); this is a bug: please report it")]
     Unreadable(#[from] NetworkError),
+    /// The graph of an exported program does without them no more.
+    #[error(transparent)]
+    Cut(ArchiveError),
     #[error("without these blocks the network cannot run: {0}")]
     Refused(#[from] ProgramError),
     #[error("without these blocks libtorch could not load the network: {0}")]
@@ -155,7 +158,7 @@ impl Patch {
         let without = archive
             .without(&cuts)
             .unwrap_or_else(|| Ok(archive.clone()));
-        Ok(without.map_err(NetworkError::Archive)?)
+        without.map_err(PatchError::Cut)
     }
 
     /// The edited archive, and the constants that are left in it, by their old numbers.

@@ -68,6 +68,10 @@ pub struct Prune {
     /// Try so many next best blocks after a removal was rolled back, before stopping
     #[arg(long, value_name = "N", default_value_t = 0, requires = "max_drop")]
     pub retries: usize,
+    /// Take out each of the N best candidates in turn, repair, and let the one go whose network then answers most like the
+    /// unpruned one on calibration images held back
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub contenders: NonZeroUsize,
     /// Blocks to remove together before the network is fine-tuned and scored again
     #[arg(long, value_name = "N", default_value = "1")]
     pub blocks_per_iteration: NonZeroUsize,

@@ -161,7 +161,8 @@ impl Trial<'_> {
         let repair = if self.run.repair.is_empty() {
             0.
         } else {
-            self.extrapolated(calibration, |images| self.repair(images))?
+            let once = self.extrapolated(calibration, |images| self.repair(images))?;
+            once * self.run.contenders as f64
         };
         let epoch = match &splits.train {
             Some(train) if self.trains => {

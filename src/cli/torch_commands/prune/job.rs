@@ -57,6 +57,7 @@ impl<'a> Job<'a> {
     /// Everything that can be wrong with the options is told before the network runs.
     pub fn open(options: &'a Prune) -> Result<Self> {
         options.scoring.check()?;
+        check_contenders(options)?;
         let progress = options.messages.progress();
         let path = &options.model.model;
         let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
@@ -270,6 +271,20 @@ impl<'a> Job<'a> {
     }
 }
 
+/// Refuses contenders that nothing could tell from each other.
+fn check_contenders(options: &Prune) -> Result<()> {
+    if options.contenders.get() == 1 {
+        return Ok(());
+    }
+    if options.repair == Repair::None {
+        bail!("--contenders compares repaired networks; leave --repair none out");
+    }
+    if options.blocks_per_iteration.get() > 1 {
+        bail!("--contenders picks one block at a time; leave --blocks-per-iteration out");
+    }
+    Ok(())
+}
+
 /// What networks learn from.
 fn teaching(options: &Prune) -> Teaching {
     options.training.teaching(Teach {
@@ -321,6 +336,7 @@ fn run(
             retries: options.retries,
         }),
         blocks_per_iteration: options.blocks_per_iteration.get(),
+        contenders: options.contenders.get(),
         rules: (&options.selection).into(),
         criterion: options.scoring.criterion,
         per: options.scoring.per,
@@ -355,6 +371,6 @@ fn rests_on_labels(options: &Prune) -> Option<&'static str> {
 
 /// Blocks that may be picked by the scores of one iteration: those that go together, and as many with every retry.
 fn pickable(options: &Prune) -> NonZeroUsize {
-    let attempts = NonZeroUsize::MIN.saturating_add(options.retries);
+    let attempts = options.contenders.saturating_add(options.retries);
     options.blocks_per_iteration.saturating_mul(attempts)
 }
