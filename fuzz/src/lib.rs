@@ -205,8 +205,11 @@ fn cut(archive: &Archive) {
     }
 }
 
+/// Names and contents of a file's entries.
+type Entries = Vec<(String, Vec<u8>)>;
+
 /// Programs of `torch.export`, unpacked, whose documents the bytes stand in for.
-static PROGRAMS: LazyLock<Vec<Vec<(String, Vec<u8>)>>> = LazyLock::new(|| {
+static PROGRAMS: LazyLock<Vec<Entries>> = LazyLock::new(|| {
     let files: [&[u8]; 3] = [
         include_bytes!("../../tests/archives/exported/sized.pt2"),
         include_bytes!("../../tests/archives/exported/branch_exported.pt2"),

@@ -165,7 +165,8 @@ pub struct Training {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// Archive to write [default: beside the model, e.g. model.pruned.pt]
+    /// File to write: of a .pt2 a .pt2 if its name ends so, else TorchScript [default: beside the model, e.g.
+    /// model.pruned.pt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the weights as well, as safetensors, under the names they have in the archive

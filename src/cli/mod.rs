@@ -35,7 +35,7 @@ use idle::idle_options;
 pub use torch_commands::*;
 pub use values::*;
 
-/// Prune whole layers from trained CNNs: a TorchScript archive in, a shallower one of the same accuracy out.
+/// Prune whole layers from trained CNNs: a TorchScript archive or .pt2 in, a shallower one of the same accuracy out.
 #[derive(Debug, Parser)]
 #[command(
     name = "ckaprune",

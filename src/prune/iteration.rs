@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::score::criteria::{Distribution, Score, Value};
-use crate::train::agreement::Agreement;
 use crate::train::eval::Metrics;
 use crate::train::repair::Repair;
 
@@ -56,15 +55,6 @@ impl Figures {
     }
 }
 
-/// A block that was taken out for a try.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Contender {
-    pub path: String,
-    /// Of the repaired network without it with the unpruned one, on calibration images held back.
-    #[serde(flatten)]
-    pub agreement: Agreement,
-}
-
 /// One removal: of one block, or of several together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iteration {
@@ -80,10 +70,6 @@ pub struct Iteration {
     /// Of the candidates' values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distribution: Option<Distribution>,
-    /// The blocks of which each was taken out in turn, where several were tried; the one whose network, repaired, was the
-    /// closest to the unpruned one went.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub contenders: Vec<Contender>,
     /// What repairing did, step by step; a step that did not bring the network closer was undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
@@ -115,7 +101,6 @@ impl Iteration {
             value: best.map_or(Value::Cka(0.), |score| score.value),
             distribution: Distribution::of(&candidates),
             candidates,
-            contenders: Vec::new(),
             repairs: Vec::new(),
             accuracy_before_repair: None,
             accuracy_before_finetuning: None,

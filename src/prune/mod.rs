@@ -15,6 +15,7 @@ mod scorer;
 mod splits;
 mod state;
 mod targets;
+mod trainer;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ use crate::train::repair::Step;
 use recovery::Recovery;
 use scorer::Scorer;
 
-pub use iteration::{Contender, Figures, Iteration};
+pub use iteration::{Figures, Iteration};
 pub use pick::Pick;
 pub use recovery::Tune;
 pub use rules::Rules;
@@ -43,6 +44,7 @@ pub use scorer::Reference;
 pub use splits::Splits;
 pub use state::{Begun, Phase, State};
 pub use targets::{MaxDrop, Stop, Targets};
+pub use trainer::Trainer;
 
 /// A pruning run, as asked for.
 #[derive(Clone, Debug)]
@@ -50,8 +52,6 @@ pub struct Run {
     pub targets: Targets,
     pub max_drop: Option<MaxDrop>,
     pub blocks_per_iteration: usize,
-    /// So many of the best candidates are taken out in turn and repaired; the closest network is kept.
-    pub contenders: usize,
     pub rules: Rules,
     pub criterion: criteria::Name,
     /// What its value is weighed against.
@@ -60,6 +60,8 @@ pub struct Run {
     pub criterion_seed: u64,
     pub reference: Reference,
     pub training: Training,
+    /// What trains in place of this program, if it is not to do so itself.
+    pub trainer: Option<Trainer>,
     /// Of each training the weights that do best are kept, those it began with among them; else the last ones.
     pub keeps_best: bool,
     /// What is learned from; the other network is the unpruned one.
@@ -79,11 +81,12 @@ impl Run {
         self.training.epochs > 0 && self.can_train()
     }
 
-    /// Whether there are images to learn from, with labels or a teacher.
+    /// Whether there is a trainer, or images to learn from, with labels or a teacher.
     #[must_use]
     pub fn can_train(&self) -> bool {
         let train = self.splits.train.as_ref();
-        train.is_some_and(|images| images.is_labelled() || self.teaching.has_teacher())
+        self.trainer.is_some()
+            || train.is_some_and(|images| images.is_labelled() || self.teaching.has_teacher())
     }
 
     #[must_use]

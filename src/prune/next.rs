@@ -4,14 +4,13 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::{Begun, Contender, Figures, Iteration, PruningLoop, Run, Stop};
+use super::{Begun, Figures, Iteration, PruningLoop, Run, Stop};
 use crate::archive::Archive;
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::patch::{Patch, PatchError};
 use crate::run::torch::Model;
 use crate::score::criteria::Score;
-use crate::train::repair::Repaired;
 
 impl PruningLoop<'_> {
     /// Scores the candidates and removes the best of them; why not, if there is none.
@@ -49,15 +48,9 @@ impl PruningLoop<'_> {
             }
             match without(&pruned, &chosen) {
                 Ok(archive) => {
-                    let first = pruned.changed_into(archive)?;
-                    let others = self.run.others(analysis, &candidates, &scores, &chosen);
-                    let (tried, contenders) = self.closest(&pruned, (chosen, first), &others)?;
-                    let mut iteration = Iteration::of(number, &tried.removed, scores);
-                    iteration.contenders = contenders;
-                    iteration.repairs = tried.repaired.steps;
-                    let model = tried.repaired.model;
-                    self.recovery
-                        .measure_repair([&tried.pruned, &model], &mut iteration)?;
+                    let mut iteration = Iteration::of(number, &chosen, scores);
+                    let model = pruned.changed_into(archive)?;
+                    let model = self.recovery.repaired(model, &mut iteration)?;
                     return Ok(ControlFlow::Continue(Begun { model, iteration }));
                 }
                 Err(error) => {
@@ -73,90 +66,7 @@ impl PruningLoop<'_> {
     }
 }
 
-/// A removal that was tried.
-struct Tried {
-    removed: Vec<String>,
-    /// As the removal left it.
-    pruned: Model,
-    repaired: Repaired,
-}
-
-impl Tried {
-    /// Whether its network answers more like the unpruned one than another's.
-    fn is_closer_than(&self, other: &Tried) -> bool {
-        let closeness = |tried: &Tried| tried.repaired.agreement.map(|a| a.closeness);
-        match (closeness(self), closeness(other)) {
-            (Some(own), Some(of_other)) => own > of_other || of_other.is_nan() && !own.is_nan(),
-            _ => false,
-        }
-    }
-
-    fn contender(&self) -> Option<Contender> {
-        Some(Contender {
-            path: self.removed.first()?.clone(),
-            agreement: self.repaired.agreement?,
-        })
-    }
-}
-
-impl PruningLoop<'_> {
-    /// Repairs the network without the best candidates and, each in its turn, those without `others`: the closest to the
-    /// unpruned network, and all that were tried, if there were several.
-    fn closest(
-        &self,
-        whole: &Model,
-        (removed, pruned): (Vec<String>, Model),
-        others: &[String],
-    ) -> Result<(Tried, Vec<Contender>)> {
-        let mut best = self.tried(removed, pruned)?;
-        let mut contenders: Vec<Contender> = best.contender().into_iter().collect();
-        for path in others {
-            let removed = vec![path.clone()];
-            // One that cannot be taken out is no contender.
-            let Ok(archive) = without(whole, &removed) else {
-                continue;
-            };
-            let tried = self.tried(removed, whole.changed_into(archive)?)?;
-            contenders.extend(tried.contender());
-            if tried.is_closer_than(&best) {
-                best = tried;
-            }
-        }
-        if contenders.len() < 2 {
-            contenders.clear();
-        }
-        Ok((best, contenders))
-    }
-
-    fn tried(&self, removed: Vec<String>, pruned: Model) -> Result<Tried> {
-        let repaired = self.recovery.repaired(pruned.clone(), &removed)?;
-        Ok(Tried {
-            removed,
-            pruned,
-            repaired,
-        })
-    }
-}
-
 impl Run {
-    /// The next best candidates that are tried beside the one that was chosen.
-    fn others(
-        &self,
-        analysis: &Analysis,
-        candidates: &[&Block],
-        scores: &[Score],
-        chosen: &[String],
-    ) -> Vec<String> {
-        let is_other = |path: &&String| !chosen.contains(path);
-        let may_go = candidates
-            .iter()
-            .filter(|b| self.rules.may_go_next(b, analysis));
-        let may_go: Vec<&str> = may_go.map(|b| b.path.as_str()).collect();
-        let best_first = scores.iter().map(|s| &s.path).filter(is_other);
-        let others = best_first.filter(|path| may_go.contains(&path.as_str()));
-        others.take(self.contenders - 1).cloned().collect()
-    }
-
     /// Paths of the blocks to remove together, the best first.
     fn choose(
         &self,

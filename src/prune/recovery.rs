@@ -13,7 +13,7 @@ use crate::train::eval::{Metrics, evaluate, throughput};
 use crate::train::finetune::{
     Checkpoint, Judge, Lessons, Session, Teacher, Trained, Training, Tuning, finetune,
 };
-use crate::train::repair::{Repair, Repaired, Repairer, Step, held_back};
+use crate::train::repair::{Repair, Repairer, Step, held_back};
 
 /// Gives networks without some blocks their accuracy back, as far as it goes.
 pub(super) struct Recovery<'a> {
@@ -34,8 +34,9 @@ impl<'a> Recovery<'a> {
         let repairs = !run.repair.is_empty();
         let repairer =
             repairs.then(|| Repairer::new(original, &run.splits.calibration, run.progress()));
-        let teacher = run.trains().then(|| run.teacher(original));
-        let answers = run.trains().then(|| run.answers(original));
+        let learns = run.trains() && run.trainer.is_none();
+        let teacher = learns.then(|| run.teacher(original));
+        let answers = learns.then(|| run.answers(original));
         Ok(Recovery {
             run,
             original,
@@ -45,37 +46,25 @@ impl<'a> Recovery<'a> {
         })
     }
 
-    /// A network whose blocks have just been removed, repaired.
+    /// A network whose blocks have just been removed, repaired; fills in what was measured.
     ///
     /// # Errors
-    /// Those of repair.
-    pub fn repaired(&self, pruned: Model, removed: &[String]) -> Result<Repaired> {
-        match &self.repairer {
-            Some(repairer) => repairer.repair(pruned, removed, &self.run.repair),
-            None => Ok(Repaired {
-                model: pruned,
-                steps: Vec::new(),
-                agreement: None,
-            }),
-        }
-    }
-
-    /// Fills in what repair has given back, measured on the network before it and after it.
-    ///
-    /// # Errors
-    /// If a network cannot run.
-    pub fn measure_repair(
-        &self,
-        [pruned, repaired]: [&Model; 2],
-        iteration: &mut Iteration,
-    ) -> Result<()> {
-        if iteration.is_repaired() {
-            iteration.accuracy_before_repair = self.run.accuracy(pruned)?;
+    /// Those of repair and measuring.
+    pub fn repaired(&self, pruned: Model, iteration: &mut Iteration) -> Result<Model> {
+        let mut model = pruned;
+        if let Some(repairer) = &self.repairer {
+            let unrepaired = model.clone();
+            let repaired = repairer.repair(model, &iteration.removed, &self.run.repair)?;
+            model = repaired.model;
+            iteration.repairs = repaired.steps;
+            if iteration.is_repaired() {
+                iteration.accuracy_before_repair = self.run.accuracy(&unrepaired)?;
+            }
         }
         if self.run.trains() {
-            iteration.accuracy_before_finetuning = self.run.accuracy(repaired)?;
+            iteration.accuracy_before_finetuning = self.run.accuracy(&model)?;
         }
-        Ok(())
+        Ok(model)
     }
 
     /// The network after a removal, fine-tuned; fills in what was measured.
@@ -176,6 +165,9 @@ impl Run {
         answers: Option<&Answers>,
         tune: &Tune,
     ) -> Result<Trained> {
+        if let Some(trainer) = &self.trainer {
+            return trainer.tuned(&model, tune, self.folder.as_deref());
+        }
         let train = self.splits.train.as_ref();
         let validation = self.splits.validation.as_ref();
         let lessons = Lessons {

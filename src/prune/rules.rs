@@ -65,12 +65,6 @@ impl Rules {
         )
     }
 
-    /// Whether a block may go as the network is.
-    #[must_use]
-    pub fn may_go_next(&self, block: &Block, analysis: &Analysis) -> bool {
-        self.may_go(block, &analysis.blocks, &[])
-    }
-
     fn selects(&self, block: &Block) -> bool {
         !self.keep.as_ref().is_some_and(|g| g.matches(&block.path))
             && self.only.as_ref().is_none_or(|g| g.matches(&block.path))

@@ -173,31 +173,3 @@ fn chance_has_a_seed_of_its_own() {
     assert_eq!(order("--seed 3"), order("--seed 5 --criterion-seed 3"));
     assert_ne!(order("--seed 3"), order("--seed 3 --criterion-seed 4"));
 }
-
-#[test]
-fn of_several_contenders_the_closest_goes() {
-    let place = Place::with_data(&["basic_scripted.pt"]);
-    let line = |more: &str| format!("{PRUNE} --epochs 0 --json --force {more}");
-    let report = place.json(&line("--contenders 3"));
-    for iteration in report["iterations"].as_array().unwrap() {
-        let contenders = iteration["contenders"].as_array().unwrap();
-        assert_eq!(contenders.len(), 3, "{iteration}");
-        let closeness = |c: &&Value| c["closeness"].as_f64().unwrap();
-        let best = contenders
-            .iter()
-            .max_by(|a, b| closeness(a).total_cmp(&closeness(b)));
-        assert_eq!(iteration["removed"][0], best.unwrap()["path"]);
-        // The best by the criterion are tried, the first of them first.
-        let named = |list: &Value| strings(list, |item| &item["path"]);
-        assert_eq!(
-            named(&iteration["contenders"]),
-            named(&iteration["candidates"])[..3]
-        );
-    }
-    let usual = place.json(&line(""));
-    assert!(usual["iterations"][0].get("contenders").is_none());
-    assert_snapshot!(place.all_refused(&[
-        "prune --model basic_scripted.pt --iterations 1 --contenders 2 --repair none",
-        "prune --model basic_scripted.pt --iterations 1 --contenders 2 --blocks-per-iteration 2",
-    ]));
-}

@@ -86,7 +86,7 @@ const READ: &[&str] = &[
     "teacher",
     "teach",
     "per",
-    "contenders",
+    "tune-with",
     "schedule-removals",
     "checkpoint",
     "passes",

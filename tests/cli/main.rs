@@ -66,6 +66,8 @@ mod statistics;
 #[cfg(feature = "torch")]
 mod targets;
 #[cfg(feature = "torch")]
+mod trainer;
+#[cfg(feature = "torch")]
 mod training;
 #[cfg(feature = "torch")]
 mod training_modes;

@@ -84,13 +84,15 @@ impl Place {
 
     /// Runs `ckaprune LINE`; words are parted by blanks.
     pub fn run(&self, line: &str) -> Said {
-        let output = self
-            .command()
-            .args(line.split_whitespace())
-            .output()
-            .unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.run_words(&words)
+    }
+
+    /// The same where words hold blanks.
+    pub fn run_words(&self, words: &[&str]) -> Said {
+        let output = self.command().args(words).output().unwrap();
         Said {
-            line: line.to_owned(),
+            line: words.join(" "),
             code: output.status.code().expect("ended by a signal"),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),

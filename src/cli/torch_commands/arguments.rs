@@ -68,10 +68,10 @@ pub struct Prune {
     /// Try so many next best blocks after a removal was rolled back, before stopping
     #[arg(long, value_name = "N", default_value_t = 0, requires = "max_drop")]
     pub retries: usize,
-    /// Take out each of the N best candidates in turn, repair, and let the one go whose network then answers most like the
-    /// unpruned one on calibration images held back
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub contenders: NonZeroUsize,
+    /// Fine-tune by this command of yours, run in a shell, in place of ckaprune's own training: it reads the network from
+    /// {model}, trains it for {epochs} epochs, and writes it to {output}
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["distill", "teach"])]
+    pub tune_with: Option<String>,
     /// Blocks to remove together before the network is fine-tuned and scored again
     #[arg(long, value_name = "N", default_value = "1")]
     pub blocks_per_iteration: NonZeroUsize,
@@ -215,7 +215,7 @@ pub struct Eval {
     after_help = "Examples:\n  ckaprune compare resnet56.pt pruned.pt finetuned.pt --data cifar10"
 )]
 pub struct Compare {
-    /// TorchScript archives; the others are held against the first
+    /// TorchScript archives or .pt2; the others are held against the first
     #[arg(value_name = "FILE", num_args = 2.., required = true, value_hint = ValueHint::FilePath)]
     pub models: Vec<PathBuf>,
     /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]

@@ -68,8 +68,6 @@ pub fn held_back(calibration: &Images) -> [Images; 2] {
 pub struct Repaired {
     pub model: Model,
     pub steps: Vec<Repair>,
-    /// Of the model as it is now with the unpruned network, if a step was tried.
-    pub agreement: Option<Agreement>,
 }
 
 /// Repairs networks that removals made of one network.
@@ -129,7 +127,6 @@ impl<'a> Repairer<'a> {
         Ok(Repaired {
             model: attempt.model,
             steps: attempt.steps,
-            agreement: attempt.agreement,
         })
     }
 }

@@ -161,8 +161,7 @@ impl Trial<'_> {
         let repair = if self.run.repair.is_empty() {
             0.
         } else {
-            let once = self.extrapolated(calibration, |images| self.repair(images))?;
-            once * self.run.contenders as f64
+            self.extrapolated(calibration, |images| self.repair(images))?
         };
         let epoch = match &splits.train {
             Some(train) if self.trains => {

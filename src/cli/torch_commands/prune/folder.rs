@@ -103,7 +103,7 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ("blocks-per-iteration", json!(options.blocks_per_iteration)),
         ("max-drop", json!(options.max_drop)),
         ("retries", json!(options.retries)),
-        ("contenders", json!(options.contenders)),
+        ("tune-with", json!(options.tune_with)),
         ("pretrain", json!(options.pretrain)),
         ("pretrain-lr", json!(options.pretrain_lr)),
     ];

@@ -18,7 +18,7 @@ use crate::cli::torch_commands::{
 };
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
-use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets};
+use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets, Trainer};
 use crate::report::{counted, thousands};
 use crate::run::memory::Work;
 use crate::run::torch::Model;
@@ -57,7 +57,6 @@ impl<'a> Job<'a> {
     /// Everything that can be wrong with the options is told before the network runs.
     pub fn open(options: &'a Prune) -> Result<Self> {
         options.scoring.check()?;
-        check_contenders(options)?;
         let progress = options.messages.progress();
         let path = &options.model.model;
         let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
@@ -96,7 +95,7 @@ impl<'a> Job<'a> {
         interface(path, model.analysis())?;
         let mut job = Job {
             options,
-            run: run(options, teaching, splits, synthetic, model.device()),
+            run: run(options, teaching, splits, synthetic, model.device())?,
             final_epochs: options.final_epochs + epochs(options)[1],
             model,
             output,
@@ -120,7 +119,8 @@ impl<'a> Job<'a> {
     fn check(&self) -> Result<()> {
         let path = &self.options.model.model;
         let (interface, analysis) = (self.model.interface()?, self.model.analysis());
-        let fit = if self.trains_at_all() {
+        let trains = self.trains_at_all() && self.run.trainer.is_none();
+        let fit = if trains {
             interface.check_trainable()
         } else {
             interface.check_prunable()
@@ -128,7 +128,7 @@ impl<'a> Job<'a> {
         fit.map_err(|e| blame(path)(e.into()))?;
         require_candidates(path, analysis, &self.run.rules)?;
         note_scale(path, interface.scale, self.run.progress());
-        if self.trains_at_all() {
+        if trains {
             note_caveats(analysis, self.run.progress());
         }
         self.check_images()?;
@@ -137,7 +137,15 @@ impl<'a> Job<'a> {
 
     /// Says what is learned from, how often, and what decides whether it is kept.
     fn note_recipe(&self) {
-        let Job { options, run, .. } = self;
+        let run = &self.run;
+        if let Some(trainer) = run.trainer.as_ref().filter(|_| self.trains_at_all()) {
+            run.progress().note(format_args!(
+                "note: {}, by {}",
+                self.when().join(", "),
+                trainer.command()
+            ));
+            return;
+        }
         let Some(train) = run.splits.train.as_ref().filter(|_| self.trains_at_all()) else {
             return;
         };
@@ -159,21 +167,25 @@ impl<'a> Job<'a> {
             }
             None => "nothing but the last epoch decides".into(),
         };
-        let epochs = [
-            (options.pretrain, "before the first removal"),
-            (run.training.epochs, "after each removal"),
-            (self.final_epochs, "after the last removal"),
-        ];
-        let epochs = epochs.iter().filter(|(epochs, _)| *epochs > 0);
-        let epochs: Vec<String> = epochs
-            .map(|(epochs, when)| format!("{} {when}", counted(*epochs, "epoch")))
-            .collect();
         run.progress().note(format_args!(
             "note: {} on {} images, from {}; {decides} what is kept",
-            epochs.join(", "),
+            self.when().join(", "),
             thousands(train.len() as i64),
             learned.join(" and ")
         ));
+    }
+
+    /// How many epochs there are when.
+    fn when(&self) -> Vec<String> {
+        let epochs = [
+            (self.options.pretrain, "before the first removal"),
+            (self.run.training.epochs, "after each removal"),
+            (self.final_epochs, "after the last removal"),
+        ];
+        let epochs = epochs.iter().filter(|(epochs, _)| *epochs > 0);
+        epochs
+            .map(|(epochs, when)| format!("{} {when}", counted(*epochs, "epoch")))
+            .collect()
     }
 
     /// Says what these images cannot serve for, and refuses what was asked for all the same.
@@ -236,12 +248,13 @@ impl<'a> Job<'a> {
             calibration.len(),
             progress,
         )?;
-        let (work, images) = if self.trains_at_all() {
+        let trains = self.trains_at_all() && run.trainer.is_none();
+        let (work, images) = if trains {
             (options.training.work(), train)
         } else {
             (Work::Forward, test)
         };
-        let loader = match self.trains_at_all() {
+        let loader = match trains {
             true => calibration.loader.clone(),
             false => calibration.loader.suiting(self.model.batch_together()),
         };
@@ -271,26 +284,13 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Refuses contenders that nothing could tell from each other.
-fn check_contenders(options: &Prune) -> Result<()> {
-    if options.contenders.get() == 1 {
-        return Ok(());
-    }
-    if options.repair == Repair::None {
-        bail!("--contenders compares repaired networks; leave --repair none out");
-    }
-    if options.blocks_per_iteration.get() > 1 {
-        bail!("--contenders picks one block at a time; leave --blocks-per-iteration out");
-    }
-    Ok(())
-}
-
 /// What networks learn from.
 fn teaching(options: &Prune) -> Teaching {
+    let own = options.tune_with.is_none();
     options.training.teaching(Teach {
-        labels: true,
-        scores: options.distill,
-        features: !options.distill,
+        labels: own,
+        scores: own && options.distill,
+        features: own && !options.distill,
     })
 }
 
@@ -310,7 +310,7 @@ fn run(
     splits: Splits,
     synthetic: bool,
     device: tch::Device,
-) -> Run {
+) -> Result<Run> {
     let repair = match options.repair {
         // Noise says nothing about what a network sees.
         _ if synthetic => Vec::new(),
@@ -324,7 +324,7 @@ fn run(
         ..Race::default()
     };
     let progress = options.messages.progress();
-    Run {
+    Ok(Run {
         targets: Targets {
             iterations: options.iterations.map(|n| n as usize),
             macs: options.target_macs,
@@ -336,7 +336,6 @@ fn run(
             retries: options.retries,
         }),
         blocks_per_iteration: options.blocks_per_iteration.get(),
-        contenders: options.contenders.get(),
         rules: (&options.selection).into(),
         criterion: options.scoring.criterion,
         per: options.scoring.per,
@@ -346,6 +345,7 @@ fn run(
             epochs: epochs(options)[0],
             ..options.training.parameters(options.data.seed)
         },
+        trainer: options.tune_with.as_deref().map(Trainer::of).transpose()?,
         keeps_best: options.training.keeps_best(),
         teaching,
         repair,
@@ -355,7 +355,7 @@ fn run(
         },
         splits,
         folder: options.run_dir.clone(),
-    }
+    })
 }
 
 /// What labels decide in this run.
@@ -371,6 +371,6 @@ fn rests_on_labels(options: &Prune) -> Option<&'static str> {
 
 /// Blocks that may be picked by the scores of one iteration: those that go together, and as many with every retry.
 fn pickable(options: &Prune) -> NonZeroUsize {
-    let attempts = options.contenders.saturating_add(options.retries);
+    let attempts = NonZeroUsize::MIN.saturating_add(options.retries);
     options.blocks_per_iteration.saturating_mul(attempts)
 }

@@ -84,7 +84,7 @@ impl PruneReport {
             let _ = writeln!(out, "stopped by {option}");
         }
         if let Some(tuning) = &self.final_tuning {
-            let epochs = counted(tuning.train_losses.len(), "epoch");
+            let epochs = counted(tuning.train_losses.len().max(tuning.kept_epoch), "epoch");
             let came_of_it = match tuning.kept_epoch {
                 0 => "none of which did better than the weights before, which are written",
                 _ => "before it was written",
