@@ -27,9 +27,8 @@ test-avx2: libtorch ## Run the tests of numbers again as on a processor without 
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(CARGO) test --locked --test cli -- \
 		training resume targets statistics criteria compare gates
 
-demo: build ## Prune the embedded demo model: the result lies under target/demo
-	@mkdir -p $(TARGET)/demo
-	$(TARGET)/release/ckaprune prune --config configs/demo/demo.json --output $(TARGET)/demo/pruned.pt --force
+demo: build ## Prune the network that the program carries: the result lies under target/demo
+	$(TARGET)/release/ckaprune demo --output $(TARGET)/demo --force
 
 check: libtorch ## Check formatting and lints, with and without libtorch
 	@for tool in fmt clippy; do $(CARGO) $$tool --version >/dev/null 2>&1 || \

@@ -170,10 +170,10 @@ pub enum Command {
     #[command(flatten)]
     Torch(Box<TorchCommand>),
     /// Print the completion script of a shell
-    #[command(display_order = 7)]
+    #[command(display_order = 8)]
     Completions(Completions),
     /// Print the manual page, or write those of all commands into a folder
-    #[command(display_order = 8)]
+    #[command(display_order = 9)]
     Man(Manual),
 }
 

@@ -26,6 +26,8 @@ mod classes;
 #[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
+mod demo;
+#[cfg(feature = "torch")]
 mod exported;
 #[cfg(feature = "torch")]
 mod failures;

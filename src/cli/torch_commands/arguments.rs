@@ -256,3 +256,19 @@ mod tests {
         }
     }
 }
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Demo {
+    /// Folder for the network, the images, the pruned network and its page
+    #[arg(long, value_name = "DIR", default_value = "ckaprune-demo", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// Write into the folder if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// CPU threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = options::threads)]
+    pub threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub messages: Messages,
+}

@@ -3,6 +3,7 @@
 mod arguments;
 mod classes;
 mod compare;
+mod demo;
 mod eval;
 mod figures;
 mod finetune;
@@ -63,6 +64,9 @@ pub enum TorchCommand {
     /// Measure several networks side by side
     #[command(display_order = 6)]
     Compare(Compare),
+    /// See it work: prune a small network that the program carries, in about a minute
+    #[command(display_order = 7)]
+    Demo(Demo),
 }
 
 impl TorchCommand {
@@ -73,6 +77,7 @@ impl TorchCommand {
             TorchCommand::Finetune(options) => options.messages,
             TorchCommand::Eval(options) => options.messages,
             TorchCommand::Compare(options) => options.messages,
+            TorchCommand::Demo(options) => options.messages,
         }
     }
 }
@@ -84,6 +89,7 @@ pub(super) fn run(command: &TorchCommand, invocation: &Invocation) -> Result<Out
         TorchCommand::Finetune(options) => finetune::run(options),
         TorchCommand::Eval(options) => eval::run(options, invocation),
         TorchCommand::Compare(options) => compare::run(options, invocation),
+        TorchCommand::Demo(options) => demo::run(options),
     }
 }
 
