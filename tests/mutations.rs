@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ use peak_alloc::PeakAlloc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
-use common::{archives, files, fixture};
+use common::{Entries, archives, entries, files, fixture};
 
 const MUTATIONS: u64 = 5_000;
 /// Far beyond what any of these small files takes, even on a busy machine.
@@ -31,20 +31,6 @@ const MEGABYTES: f32 = 64.;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
-
-type Entries = Vec<(String, Vec<u8>)>;
-
-fn entries(bytes: &[u8]) -> Entries {
-    let mut zip = ZipArchive::new(Cursor::new(bytes)).unwrap();
-    let count = zip.len();
-    let entry = |at| {
-        let mut entry = zip.by_index(at).unwrap();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        (entry.name().unwrap().into_owned(), bytes)
-    };
-    (0..count).map(entry).collect()
-}
 
 fn packed(entries: &Entries) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));

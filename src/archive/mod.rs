@@ -190,7 +190,8 @@ impl Archive {
             text: carrier.source,
             edited: false,
         };
-        let constants = Pickle::of(|pickle| pickle.add(Node::Tuple(Vec::new())));
+        let none = |pickle: &mut Pickle| Ok::<_, ArchiveError>(pickle.add(Node::Tuple(Vec::new())));
+        let constants = Pickle::of(none)?;
         Ok(Self {
             container,
             version: carrier.version,

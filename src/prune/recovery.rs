@@ -34,9 +34,8 @@ impl<'a> Recovery<'a> {
         let repairs = !run.repair.is_empty();
         let repairer =
             repairs.then(|| Repairer::new(original, &run.splits.calibration, run.progress()));
-        let learns = run.trains() && run.trainer.is_none();
-        let teacher = learns.then(|| run.teacher(original));
-        let answers = learns.then(|| run.answers(original));
+        let teacher = run.trains().then(|| run.teacher(original));
+        let answers = run.trains().then(|| run.answers(original));
         Ok(Recovery {
             run,
             original,
@@ -146,7 +145,7 @@ impl Run {
     /// # Errors
     /// If it cannot run.
     pub fn answers(&self, original: &Model) -> Result<Option<Answers>> {
-        if !self.keeps_best || self.splits.validation.is_some() {
+        if self.trainer.is_some() || !self.keeps_best || self.splits.validation.is_some() {
             return Ok(None);
         }
         let [_, held] = held_back(&self.splits.calibration);

@@ -1,5 +1,6 @@
 //! One way through the calibration images.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
@@ -170,13 +171,13 @@ impl CalibrationPass<'_> {
             let rows = recent.rows(column + 1)?;
             influences.extend(tally.influence(*candidate, reference.view(), rows.view())?);
         }
-        let priced: Vec<Influence> = match self.job.savings {
-            None => influences.clone(),
+        let priced = match self.job.savings {
+            None => Cow::Borrowed(&influences),
             Some(savings) => {
                 let part = |candidate: &usize| savings.part(&tally.candidates[*candidate].path);
                 let both = influences.iter().zip(live);
-                both.map(|(i, candidate)| i.below(1.).divided_by(part(candidate)))
-                    .collect()
+                let priced = both.map(|(i, candidate)| i.below(1.).divided_by(part(candidate)));
+                Cow::Owned(priced.collect())
             }
         };
         let all = self.job.images.len();

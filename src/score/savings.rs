@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Tensor};
 
 use super::Engine;
+use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::blocks::value::{Per, Value};
 use crate::data::Images;
@@ -38,11 +39,7 @@ impl Savings {
         })
     }
 
-    fn counted(
-        analysis: &Analysis,
-        of_block: impl Fn(&crate::blocks::Block) -> i64,
-        whole: i64,
-    ) -> Self {
+    fn counted(analysis: &Analysis, of_block: impl Fn(&Block) -> i64, whole: i64) -> Self {
         let part = |count: i64| count as f64 / whole.max(1) as f64;
         let blocks = analysis.blocks.iter();
         Savings(

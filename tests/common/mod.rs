@@ -6,6 +6,7 @@
 pub mod images;
 
 use std::fs;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use ckaprune::archive::Archive;
@@ -56,6 +57,21 @@ pub fn archives() -> Vec<PathBuf> {
         .into_iter()
         .chain([demo()])
         .collect()
+}
+
+/// Names and contents of the entries of a zip.
+pub type Entries = Vec<(String, Vec<u8>)>;
+
+pub fn entries(bytes: &[u8]) -> Entries {
+    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let count = zip.len();
+    let entry = |at| {
+        let mut entry = zip.by_index(at).unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (entry.name().unwrap().into_owned(), bytes)
+    };
+    (0..count).map(entry).collect()
 }
 
 pub fn open(path: &Path) -> Archive {

@@ -5,7 +5,7 @@ mod common;
 mod refusals;
 mod surgery;
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
 use ckaprune::archive::{Archive, ArchiveError, Limits};
@@ -14,8 +14,8 @@ use ckaprune::blocks::{Granularity, Search};
 use ckaprune::report::BlockReport;
 use common::{FIXTURE_INPUT, files, fixture, open};
 use serde_json::{Value, json};
+use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
-use zip::{ZipArchive, ZipWriter};
 
 /// Networks that there are as TorchScript too.
 const NETWORKS: [&str; 7] = [
@@ -44,16 +44,9 @@ struct Entries(Vec<(String, Vec<u8>)>);
 
 impl Entries {
     fn of(bytes: &[u8]) -> Self {
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).unwrap();
-        let count = zip.len();
-        let entry = |place| {
-            let mut entry = zip.by_index(place).unwrap();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            let name = entry.name().unwrap().split_once('/').unwrap().1.to_owned();
-            (name, bytes)
-        };
-        Entries((0..count).map(entry).collect())
+        let below = |name: String| name.split_once('/').unwrap().1.to_owned();
+        let all = common::entries(bytes).into_iter();
+        Entries(all.map(|(name, bytes)| (below(name), bytes)).collect())
     }
 
     fn fixture(name: &str) -> Self {

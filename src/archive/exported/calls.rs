@@ -105,6 +105,7 @@ pub fn methods(
     flow.place(&order)?;
     let mut writer = Writer {
         flow: &flow,
+        order: &order,
         methods: BTreeMap::new(),
     };
     let mut next = 0;
@@ -123,25 +124,10 @@ pub fn methods(
 
 impl<'a> Flow<'a> {
     fn of(graph: &'a Graph, signature: &'a Signature) -> Result<Self, ExportedError> {
-        let mut tensors = HashMap::new();
-        for spec in &signature.input_specs {
-            let (name, path) = match spec {
-                InputSpec::Parameter {
-                    arg,
-                    parameter_name,
-                } => (arg, parameter_name),
-                InputSpec::Buffer { arg, buffer_name } => (arg, buffer_name),
-                InputSpec::TensorConstant {
-                    arg,
-                    tensor_constant_name,
-                } => (arg, tensor_constant_name),
-                _ => continue,
-            };
-            tensors.insert(name.name.as_str(), path.as_str());
-        }
+        let specs = signature.input_specs.iter();
         let mut flow = Flow {
             graph,
-            tensors,
+            tensors: specs.filter_map(InputSpec::tensor).collect(),
             values: HashMap::new(),
             last_read: HashMap::new(),
         };
@@ -308,6 +294,8 @@ impl Call {
 
 struct Writer<'a> {
     flow: &'a Flow<'a>,
+    /// Places of the nodes in the order in which they run.
+    order: &'a [usize],
     methods: BTreeMap<String, Vec<Method>>,
 }
 
@@ -356,11 +344,8 @@ impl<'a> Writer<'a> {
                     lines.extend(text::lines(&self.flow.graph.nodes[*number], &names)?);
                 }
                 Item::Call(inner) => {
-                    let begin = *next;
                     let (ends, method) = self.method(inner, next)?;
-                    if *next > begin {
-                        lines.push(called(&names, inner, &ends, &method)?);
-                    }
+                    lines.push(called(&names, inner, &ends, &method)?);
                 }
             }
         }
@@ -378,23 +363,8 @@ impl<'a> Writer<'a> {
         let ends = self.crossing(call, begin..*next);
         let given: Vec<String> = ends.gives.iter().map(|name| variable(name)).collect();
         let types: Vec<&str> = ends.gives.iter().map(|name| self.type_of(name)).collect();
-        let gives = match (&given[..], &types[..]) {
-            ([], _) => {
-                lines.push("return None".into());
-                "NoneType".into()
-            }
-            ([one], [kind]) => {
-                lines.push(format!("return {one}"));
-                (*kind).to_owned()
-            }
-            _ => {
-                lines.push(format!("return ({})", given.join(", ")));
-                format!("Tuple[{}]", types.join(", "))
-            }
-        };
-        let params = ends.takes.iter();
-        let params = params.map(|name| format!("{}: {}", variable(name), self.type_of(name)));
-        let params = params.collect();
+        let gives = returned(&given, &types, &mut lines);
+        let params = ends.takes.iter().map(|name| self.param(name)).collect();
         let all = self.methods.entry(call.path.clone()).or_default();
         let name = match all.len() {
             0 => "forward".to_owned(),
@@ -416,8 +386,6 @@ impl<'a> Writer<'a> {
             flow,
             path: &call.path,
         };
-        let mut order = Vec::new();
-        call.order(&mut order);
         let is_made_here = |name: &str| {
             let made = flow.values.get(name).and_then(|made| made.at);
             made.is_some_and(|at| part.contains(&at))
@@ -426,7 +394,8 @@ impl<'a> Writer<'a> {
             takes: Vec::new(),
             gives: Vec::new(),
         };
-        for node in order.iter().map(|number| &flow.graph.nodes[*number]) {
+        let nodes = self.order[part.clone()].iter();
+        for node in nodes.map(|number| &flow.graph.nodes[*number]) {
             if text::is_check(&node.target) {
                 continue;
             }
@@ -447,6 +416,10 @@ impl<'a> Writer<'a> {
         made.map_or("Tensor", |made| made.kind.name())
     }
 
+    fn param(&self, value: &str) -> String {
+        format!("{}: {}", variable(value), self.type_of(value))
+    }
+
     /// The parameters of `forward` and the type of what it gives, which it returns in its last line.
     fn ends(
         &self,
@@ -460,11 +433,7 @@ impl<'a> Writer<'a> {
         let mut params = Vec::new();
         for spec in &signature.input_specs {
             if let InputSpec::UserInput { arg } = spec {
-                let given = arg.names();
-                let given = given.iter();
-                params.extend(
-                    given.map(|name| format!("{}: {}", variable(name), self.type_of(name))),
-                );
+                params.extend(arg.names().into_iter().map(|name| self.param(name)));
             }
         }
         let (mut given, mut types) = (Vec::new(), Vec::new());
@@ -499,18 +468,23 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        let gives = match (&given[..], &types[..]) {
-            ([one], [kind]) => {
-                body.push(format!("return {one}"));
-                (*kind).to_owned()
-            }
-            _ => {
-                body.push(format!("return ({})", given.join(", ")));
-                format!("Tuple[{}]", types.join(", "))
-            }
-        };
+        let gives = returned(&given, &types, body);
         Ok((params, gives))
     }
+}
+
+/// Ends a method's code by giving these values, and names their type.
+fn returned(given: &[String], types: &[&str], lines: &mut Vec<String>) -> String {
+    let (value, kind) = match (given, types) {
+        ([], _) => ("None".to_owned(), "NoneType".to_owned()),
+        ([one], [kind]) => (one.clone(), (*kind).to_owned()),
+        _ => (
+            format!("({})", given.join(", ")),
+            format!("Tuple[{}]", types.join(", ")),
+        ),
+    };
+    lines.push(format!("return {value}"));
+    kind
 }
 
 /// The line that calls a method.

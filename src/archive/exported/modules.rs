@@ -79,7 +79,6 @@ pub fn written(
 ) -> Result<(String, Pickle), ArchiveError> {
     let mut text = String::new();
     let mut used = HashSet::new();
-    let mut failed = None;
     let pickle = Pickle::of(|pickle| {
         let mut writer = Writer {
             container,
@@ -90,17 +89,9 @@ pub fn written(
             classes: &mut used,
             tensors: HashMap::new(),
         };
-        let root = writer.module(tree, "");
-        let (id, _) = root.unwrap_or_else(|error| {
-            failed = Some(error);
-            (writer.pickle.add(Node::None), String::new())
-        });
-        id
-    });
-    match failed {
-        Some(error) => Err(error),
-        None => Ok((text, pickle)),
-    }
+        writer.module(tree, "").map(|(root, _)| root)
+    })?;
+    Ok((text, pickle))
 }
 
 struct Writer<'a> {

@@ -310,11 +310,11 @@ impl<'a> Surgery<'a> {
             .filter(|(name, path)| !read.contains(name.as_str()) && lost.is_gone(path))
             .map(|(name, _)| name.as_str())
             .collect();
-        let mut places = tensors.iter().map(|t| {
-            t.as_ref()
-                .is_some_and(|(name, _)| goes.contains(name.as_str()))
-        });
-        let gone: Vec<bool> = places.by_ref().collect();
+        let goes = |t: &Option<(String, String)>| {
+            let name = t.as_ref().map(|(name, _)| name.as_str());
+            name.is_some_and(|name| goes.contains(name))
+        };
+        let gone: Vec<bool> = tensors.iter().map(goes).collect();
         for path in [
             ["graph_module", "signature", "input_specs"],
             ["graph_module", "graph", "inputs"],
@@ -347,18 +347,9 @@ impl<'a> Surgery<'a> {
 
 /// Name of the input and path of the tensor that a specification is of.
 fn tensor(spec: &Value) -> Option<(String, String)> {
-    match InputSpec::deserialize(spec).ok()? {
-        InputSpec::Parameter {
-            arg,
-            parameter_name,
-        } => Some((arg.name, parameter_name)),
-        InputSpec::Buffer { arg, buffer_name } => Some((arg.name, buffer_name)),
-        InputSpec::TensorConstant {
-            arg,
-            tensor_constant_name,
-        } => Some((arg.name, tensor_constant_name)),
-        _ => None,
-    }
+    let spec = InputSpec::deserialize(spec).ok()?;
+    let (name, path) = spec.tensor()?;
+    Some((name.to_owned(), path.to_owned()))
 }
 
 /// Gives values other names, wherever a document names them as arguments: `{"as_tensor": {"name": …}}`.
@@ -367,16 +358,9 @@ fn rename(value: &mut Value, stand_in: &impl Fn(&str) -> Option<String>) {
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, stand_in)),
         Value::Object(fields) => {
             for (key, field) in fields.iter_mut() {
-                match (key.as_str(), &mut *field) {
-                    ("as_tensor", Value::Object(tensor)) => {
-                        if let Some(Value::String(name)) = tensor.get_mut("name")
-                            && let Some(other) = stand_in(name)
-                        {
-                            *name = other;
-                        }
-                    }
-                    ("as_tensors" | "as_nested_tensors", Value::Array(tensors)) => {
-                        tensors.iter_mut().for_each(|t| rename_bare(t, stand_in));
+                match key.as_str() {
+                    "as_tensor" | "as_tensors" | "as_nested_tensors" => {
+                        rename_bare(field, stand_in);
                     }
                     _ => rename(field, stand_in),
                 }
@@ -386,7 +370,7 @@ fn rename(value: &mut Value, stand_in: &impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// In lists tensors are named without a key that says so.
+/// Tensors below such a key: in lists, and lists of them, no other key says so.
 fn rename_bare(value: &mut Value, stand_in: &impl Fn(&str) -> Option<String>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|t| rename_bare(t, stand_in)),

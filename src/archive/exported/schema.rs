@@ -296,6 +296,25 @@ impl Argument {
     }
 }
 
+impl InputSpec {
+    /// Name of the input and path of the tensor that it is of.
+    pub fn tensor(&self) -> Option<(&str, &str)> {
+        let (arg, path) = match self {
+            InputSpec::Parameter {
+                arg,
+                parameter_name,
+            } => (arg, parameter_name),
+            InputSpec::Buffer { arg, buffer_name } => (arg, buffer_name),
+            InputSpec::TensorConstant {
+                arg,
+                tensor_constant_name,
+            } => (arg, tensor_constant_name),
+            _ => return None,
+        };
+        Some((&arg.name, path))
+    }
+}
+
 impl Name {
     fn as_str(&self) -> &str {
         &self.name

@@ -127,14 +127,17 @@ pub struct Pickle {
 
 impl Pickle {
     /// The pickle of the node that `build` adds last of all.
-    pub fn of(build: impl FnOnce(&mut Self) -> NodeId) -> Self {
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn of<E>(build: impl FnOnce(&mut Self) -> Result<NodeId, E>) -> Result<Self, E> {
         let mut pickle = Pickle {
             nodes: Vec::new(),
             root: NodeId(0),
             original: None,
         };
-        pickle.root = build(&mut pickle);
-        pickle
+        pickle.root = build(&mut pickle)?;
+        Ok(pickle)
     }
 
     /// The node that stands for the whole pickle.

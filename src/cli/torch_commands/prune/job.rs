@@ -116,10 +116,15 @@ impl<'a> Job<'a> {
         self.options.pretrain > 0 || (self.run.can_train() && tunes)
     }
 
+    /// Whether this program does so, and not a trainer of the user's.
+    fn trains_itself(&self) -> bool {
+        self.trains_at_all() && self.run.trainer.is_none()
+    }
+
     fn check(&self) -> Result<()> {
         let path = &self.options.model.model;
         let (interface, analysis) = (self.model.interface()?, self.model.analysis());
-        let trains = self.trains_at_all() && self.run.trainer.is_none();
+        let trains = self.trains_itself();
         let fit = if trains {
             interface.check_trainable()
         } else {
@@ -248,7 +253,7 @@ impl<'a> Job<'a> {
             calibration.len(),
             progress,
         )?;
-        let trains = self.trains_at_all() && run.trainer.is_none();
+        let trains = self.trains_itself();
         let (work, images) = if trains {
             (options.training.work(), train)
         } else {

@@ -18,8 +18,7 @@ use crate::report::{BlockReport, SCHEMA};
 use crate::run::interrupt::{self, Interrupt, Stopped};
 use crate::run::torch;
 use crate::run::torch::Model;
-use crate::train::agreement::Answers;
-use crate::train::finetune::{Teacher, Training, Tuning};
+use crate::train::finetune::{Training, Tuning};
 use folder::{check_progress, how_to_go_on, open_run_dir, to_go_on};
 use job::Job;
 use report::PruneReport;
@@ -189,17 +188,10 @@ impl Job<'_> {
             training: &training,
             first_epoch: picked * run.training.epochs,
         };
-        let (mut teacher, answers) = self.lessons(original)?;
+        let mut teacher = run.teacher(original)?;
+        let answers = run.answers(original)?;
         let trained = run.tuned(pruned, teacher.as_mut(), answers.as_ref(), &tune)?;
         Ok((trained.model, Some(trained.tuning)))
-    }
-
-    /// What the original teaches, and what it judges by, where this program trains itself.
-    fn lessons<'m>(&self, original: &'m Model) -> Result<(Option<Teacher<'m>>, Option<Answers>)> {
-        match self.run.trainer {
-            Some(_) => Ok((None, None)),
-            None => Ok((self.run.teacher(original)?, self.run.answers(original)?)),
-        }
     }
 
     /// The unpruned network, fine-tuned for as many epochs as the pruned one was.
@@ -224,7 +216,8 @@ impl Job<'_> {
             training: &training,
             first_epoch: 0,
         };
-        let (mut teacher, answers) = self.lessons(original)?;
+        let mut teacher = run.teacher(original)?;
+        let answers = run.answers(original)?;
         let tuned = run.tuned(original.clone(), teacher.as_mut(), answers.as_ref(), &tune)?;
         let metrics = run.measure(&tuned.model)?;
         Ok(Some(Figures::new(self.model.analysis(), metrics.as_ref())))
