@@ -1,24 +1,29 @@
-//! Which output holds the class scores, and in which element type a network takes its input.
+//! Which outputs are a network's answer, and in which element type a network takes its input.
 
 mod common;
 
 use ckaprune::blocks::representation::representation;
 use ckaprune::program::dtype::Dtype;
 use ckaprune::program::interface::{Interface, InterfaceError};
-use ckaprune::program::output::{OutputKey, Step, choose};
+use ckaprune::program::output::{OutputKeys, Step, choose};
 use ckaprune::program::{Attribute, Network, Statement, TensorInfo, ValueId};
 use common::{FIXTURE_INPUT, Written, class, network, program};
 
-/// What of the output is chosen, as a path.
+/// What of the output is chosen, as paths.
 fn chosen(network: &Network, key: Option<&str>) -> Result<String, String> {
-    let key: Option<OutputKey> = key.map(|k| k.parse().unwrap());
+    let keys: Option<OutputKeys> = key.map(|k| k.parse().unwrap());
     let program = program(network, &FIXTURE_INPUT);
-    let outlet = choose(network, &program, key.as_ref()).map_err(|e| e.to_string())?;
+    let answer = choose(network, &program, keys.as_ref()).map_err(|e| e.to_string())?;
     let show = |step: &Step| match step {
         Step::Item(i) => format!("[{i}]"),
         Step::Key(key) => format!("[{key:?}]"),
     };
-    Ok(outlet.path.iter().map(show).collect())
+    let paths = answer
+        .outlets
+        .iter()
+        .map(|outlet| outlet.path.iter().map(show).collect());
+    let paths: Vec<String> = paths.collect();
+    Ok(paths.join(" "))
 }
 
 fn giving(body: &str) -> Network {
@@ -46,11 +51,10 @@ fn the_only_matrix_among_the_outputs_is_the_scores() {
 }
 
 #[test]
-fn of_several_matrices_one_has_to_be_named() {
+fn of_several_matrices_all_count_unless_some_are_named() {
     let pair = giving("return (_1, _2)");
-    let several = "the network gives several tensors: 0 (n×5), 1 (n×5); name the one that holds the class scores with \
-                   --output-key";
-    assert_eq!(chosen(&pair, None).unwrap_err(), several);
+    assert_eq!(chosen(&pair, None).unwrap(), "[0] [1]");
+    assert_eq!(chosen(&pair, Some("1,0")).unwrap(), "[1] [0]");
     assert_eq!(chosen(&pair, Some("0")).unwrap(), "[0]");
     assert_eq!(chosen(&pair, Some("-1")).unwrap(), "[1]");
     let nested = giving("return {\"main\": (_1, x), \"aux.loss\": _2}");
@@ -61,8 +65,27 @@ fn of_several_matrices_one_has_to_be_named() {
 #[test]
 fn a_tensor_of_unknown_shape_may_hold_the_scores_too() {
     let body = "_3 = torch.some_operator(x)\nreturn (_1, _3)";
-    let error = chosen(&giving(body), None).unwrap_err();
-    assert!(error.contains("1 (shape unknown)"), "{error}");
+    assert_eq!(chosen(&giving(body), None).unwrap(), "[0] [1]");
+}
+
+#[test]
+fn maps_count_where_no_output_has_a_row_for_each_image() {
+    let body = "_3 = torch.neg(x)\n_4 = torch.sum(x)\nreturn (x, [_3], _4)";
+    assert_eq!(chosen(&giving(body), None).unwrap(), "[0] [1][0]");
+}
+
+#[test]
+fn class_scores_are_one_row_for_each_image() {
+    let gives_scores = |body: &str| {
+        let network = giving(body);
+        let program = program(&network, &FIXTURE_INPUT);
+        choose(&network, &program, None).unwrap().scores().is_some()
+    };
+    assert!(gives_scores("return _1"));
+    assert!(gives_scores("return (x, _1)"));
+    assert!(gives_scores("return torch.mean(x, [2, 3], True)"));
+    assert!(!gives_scores("return x"));
+    assert!(!gives_scores("return (_1, _2)"));
 }
 
 #[test]
@@ -93,7 +116,7 @@ fn fields_of_a_named_tuple_name_its_items() {
     ";
     let network = Written::new(source).network();
     assert_eq!(chosen(&network, Some("second")).unwrap(), "[1]");
-    let error = chosen(&network, None).unwrap_err();
+    let error = chosen(&network, Some("third")).unwrap_err();
     assert!(error.contains("first (n×3), second (n×3)"), "{error}");
 }
 
@@ -101,9 +124,12 @@ fn fields_of_a_named_tuple_name_its_items() {
 fn convolutions_represented(name: &str, key: &str) -> usize {
     let network = network(name);
     let program = program(&network, &FIXTURE_INPUT);
-    let key: OutputKey = key.parse().unwrap();
-    let outlet = choose(&network, &program, Some(&key)).unwrap();
-    let represented = representation(&program.towards(outlet.value.unwrap()));
+    let keys: OutputKeys = key.parse().unwrap();
+    let answer = choose(&network, &program, Some(&keys))
+        .unwrap()
+        .values()
+        .unwrap();
+    let represented = representation(&program.towards(answer[0]), &answer);
     let [represented] = represented[..] else {
         panic!("{represented:?}");
     };
@@ -233,8 +259,8 @@ fn represented_by(body: &str) -> Vec<String> {
         let statement = program.statements.iter().find(gives).unwrap();
         statement.operator().unwrap().to_owned()
     };
-    let scores = choose(&network, &program, None).unwrap().value.unwrap();
-    representation(&program.towards(scores))
+    let answer = choose(&network, &program, None).unwrap().values().unwrap();
+    representation(&program, &answer)
         .iter()
         .map(maker)
         .collect()

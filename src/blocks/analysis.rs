@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use crate::archive::{Archive, NetworkError};
+use crate::blocks::samples::Samples;
 use crate::blocks::{self, Block, Search};
 use crate::program::cost::{self, Macs};
 use crate::program::interface::{self, Followed, Input, Interface, InterfaceError, Layout};
-use crate::program::output::{OutputError, OutputKey};
+use crate::program::output::{OutputError, OutputKeys};
 use crate::program::{Learned, Network, Program, ProgramError};
 
 /// What an archive is analysed for.
@@ -14,8 +15,10 @@ use crate::program::{Learned, Network, Program, ProgramError};
 pub struct Request {
     /// Shape of one input `[channels, height, width]`; guessed if nobody names it.
     pub input_shape: Option<Vec<i64>>,
-    /// Which output holds the class scores; found if nobody names it.
-    pub output: Option<OutputKey>,
+    /// Which outputs count; found if nobody names them.
+    pub output: Option<OutputKeys>,
+    /// What a sample is that networks are compared on.
+    pub samples: Samples,
     pub search: Search,
     /// The shapes that running the network told.
     pub learned: Learned,
@@ -159,7 +162,7 @@ impl Analysis {
     /// How many classes the network tells apart, where its code shows it.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
-        let scores = self.interface.as_ref().ok()?.scores.value?;
+        let scores = self.interface.as_ref().ok()?.scores()?;
         match self.program.sample_shape(scores)?.as_slice() {
             [classes] => usize::try_from(*classes).ok(),
             _ => None,

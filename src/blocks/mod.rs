@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod answer;
 pub(crate) mod attributes;
 mod cuts;
 mod globs;
@@ -20,6 +21,7 @@ pub mod patch;
 mod region;
 pub mod representation;
 mod residual;
+pub mod samples;
 mod skip;
 mod spans;
 mod sums;

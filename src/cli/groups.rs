@@ -8,7 +8,7 @@ use super::*;
 use crate::blocks::{Candidates, Globs, Granularity};
 use crate::cli::options::{self, Augmentation, ChannelValues, Milestones, Sides, Size, Teach};
 use crate::data::{Interpolation, PixelRange, ResizeTo, Samples};
-use crate::program::output::OutputKey;
+use crate::program::output::OutputKeys;
 use crate::report::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -17,9 +17,10 @@ pub struct Model {
     /// torch.export.save(torch.export.export(model, (images,)), "model.pt2")
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
-    /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
-    pub output_key: Option<OutputKey>,
+    /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
+    /// all]
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
+    pub output_key: Option<OutputKeys>,
     /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or here]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::blocks::samples::Samples;
 use crate::blocks::value::{Name as Criterion, Per};
 use crate::blocks::{Candidates, Granularity};
 use crate::data::{Interpolation, PixelRange};
@@ -27,7 +28,8 @@ choices!(
     Interpolation,
     PixelRange,
     Criterion,
-    Per
+    Per,
+    Samples
 );
 
 #[cfg(feature = "torch")]
@@ -110,5 +112,7 @@ mod tests {
         named_alike::<Repair>();
         named_alike::<Removals>();
         named_alike::<Criterion>();
+        named_alike::<Per>();
+        named_alike::<Samples>();
     }
 }

@@ -1,4 +1,4 @@
-//! Which tensor of what a network gives holds the class scores.
+//! Which tensors of what a network gives are its answer: its class scores, or all that it gives.
 //!
 //! A network may give several tensors: in a tuple, a list, a NamedTuple or a dictionary, one inside another.
 
@@ -8,24 +8,28 @@ use std::str::FromStr;
 use crate::program::ast::Expr;
 use crate::program::{Dim, Known, ModuleTree, Network, Program, Val, ValueId, show_shape};
 
-/// One output as the user names it: an index, a key or a field; parted by dots where they nest.
+/// Outputs as the user names them: each an index, a key or a field; parted by dots where they nest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputKey(String);
+pub struct OutputKeys(Vec<String>);
 
-impl FromStr for OutputKey {
+impl FromStr for OutputKeys {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "" => Err("expected an index such as 0 or -1, a key or a field".into()),
-            key => Ok(OutputKey(key.into())),
+        let keys: Vec<String> = text.split(',').map(|key| key.trim().to_owned()).collect();
+        if keys.iter().any(String::is_empty) {
+            return Err(
+                "expected an index such as 0 or -1, a key or a field, or several parted by commas"
+                    .into(),
+            );
         }
+        Ok(OutputKeys(keys))
     }
 }
 
-impl fmt::Display for OutputKey {
+impl fmt::Display for OutputKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.join(","))
     }
 }
 
@@ -38,23 +42,60 @@ pub enum Step {
     Key(String),
 }
 
-/// Where the class scores are.
+/// Where one tensor is in what a network gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlet {
-    /// From what the network gives to the scores; empty if it gives just them.
+    /// From what the network gives to the tensor; empty if it gives just that.
     pub path: Vec<Step>,
-    /// The scores in the flat program; `None` where it does not show them.
+    /// The tensor in the flat program; `None` where it does not show it.
     pub value: Option<ValueId>,
+    /// It has more than a row for each image: a map of places, as of a segmentation, a detector or a restored image.
+    pub is_map: bool,
 }
 
-/// Why nobody can tell where the class scores are.
+/// What a network is asked for: class scores, or tensors of any shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// In the order in which they were named, or else given; one at least.
+    pub outlets: Vec<Outlet>,
+}
+
+impl Default for Answer {
+    /// All that is given is a tensor of class scores.
+    fn default() -> Self {
+        Answer {
+            outlets: vec![Outlet::default()],
+        }
+    }
+}
+
+impl Answer {
+    /// The class scores, a row for each image; `None` if it is something else.
+    #[must_use]
+    pub fn scores(&self) -> Option<&Outlet> {
+        match &self.outlets[..] {
+            [one] if !one.is_map => Some(one),
+            _ => None,
+        }
+    }
+
+    /// Whether it is of places in images, not of images as wholes.
+    #[must_use]
+    pub fn is_of_places(&self) -> bool {
+        self.outlets.iter().any(|outlet| outlet.is_map)
+    }
+
+    /// Its tensors in the flat program; `None` where it does not show them all.
+    #[must_use]
+    pub fn values(&self) -> Option<Vec<ValueId>> {
+        self.outlets.iter().map(|outlet| outlet.value).collect()
+    }
+}
+
+/// Why nobody can tell what a network answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputError {
-    #[error(
-        "the network gives several tensors: {outputs}; name the one that holds the class scores with --output-key"
-    )]
-    Several { outputs: String },
-    #[error("the network gives no tensor, so there are no class scores")]
+    #[error("the network gives no tensor of results for its images")]
     NoTensor,
     #[error("the network gives no tensor `{key}`; --output-key names one of {outputs}")]
     NoSuch { key: String, outputs: String },
@@ -62,53 +103,75 @@ pub enum OutputError {
     OnlyOne { key: String },
 }
 
-/// The output that `key` names. Without a key: the only tensor, or the only one of shape n × classes.
+/// The outputs that `keys` name. Without keys: the only tensor, or the only one of shape n × classes, or else all tensors
+/// that have something for each image.
 ///
 /// # Errors
-/// If the key names no tensor, or if there is no key and several tensors may be meant.
+/// If a key names no tensor, or if there is none.
 pub fn choose(
     network: &Network,
     program: &Program,
-    key: Option<&OutputKey>,
-) -> Result<Outlet, OutputError> {
+    keys: Option<&OutputKeys>,
+) -> Result<Answer, OutputError> {
     let fields = field_names(network);
+    let Some(keys) = keys else {
+        return of_itself(program, &fields);
+    };
+    let outlets = keys.0.iter().map(|key| named(program, key, &fields));
+    Ok(Answer {
+        outlets: outlets.collect::<Result<_, _>>()?,
+    })
+}
+
+fn named(program: &Program, key: &str, fields: &[String]) -> Result<Outlet, OutputError> {
     let output = &program.output;
-    match (key, &output.known) {
-        (None, Known::Nothing | Known::Tensor { .. }) => Ok(outlet(program, Vec::new(), output)),
-        (None, _) => only_scores(program, &fields),
-        (Some(key), Known::Tensor { .. }) => Err(OutputError::OnlyOne {
-            key: key.to_string(),
+    match &output.known {
+        Known::Tensor { .. } => Err(OutputError::OnlyOne {
+            key: key.to_owned(),
         }),
         // What the analysis does not see is found when the network runs.
-        (Some(key), Known::Nothing) => Ok(Outlet {
-            path: key.0.split('.').map(|part| step(part, &fields)).collect(),
-            value: None,
+        Known::Nothing => Ok(Outlet {
+            path: key.split('.').map(|part| step(part, fields)).collect(),
+            ..Outlet::default()
         }),
-        (Some(key), _) => match find(output, &key.0, &fields) {
+        _ => match find(output, key, fields) {
             Some((path, val)) => Ok(outlet(program, path, val)),
             None => Err(OutputError::NoSuch {
-                key: key.to_string(),
-                outputs: list(output, &fields),
+                key: key.to_owned(),
+                outputs: list(output, fields),
             }),
         },
     }
 }
 
-fn only_scores(program: &Program, fields: &[String]) -> Result<Outlet, OutputError> {
-    let found = tensors(&program.output, fields);
-    // A tensor of unknown shape may hold scores as well.
-    let is_scores = |val: &Val| {
-        val.shape()
-            .is_none_or(|s| matches!(s.as_slice(), [n, _] if *n == Dim::BATCH))
+fn of_itself(program: &Program, fields: &[String]) -> Result<Answer, OutputError> {
+    let mut found = tensors(&program.output, fields);
+    let is_of_images = |leaf: &Leaf| match &leaf.val.known {
+        Known::Tensor { shape, .. } => {
+            let first = shape.as_ref().map(|shape| shape.first());
+            first.is_none_or(|first| first == Some(&Dim::BATCH))
+        }
+        _ => true,
     };
-    let mut scores = found.iter().filter(|t| is_scores(t.val));
-    match (found.as_slice(), scores.next(), scores.next()) {
-        ([], ..) => Err(OutputError::NoTensor),
-        ([one], ..) | (_, Some(one), None) => Ok(outlet(program, one.path.clone(), one.val)),
-        _ => Err(OutputError::Several {
-            outputs: list(&program.output, fields),
-        }),
+    if found.len() > 1 {
+        found.retain(is_of_images);
     }
+    // A tensor of unknown shape may hold scores as well.
+    let may_be_scores = |leaf: &&Leaf| leaf.val.shape().is_none_or(|shape| shape.len() == 2);
+    let mut scores = found.iter().filter(may_be_scores);
+    let chosen: Vec<&Leaf> = match (scores.next(), scores.next()) {
+        (Some(only), None) => vec![only],
+        _ => found.iter().collect(),
+    };
+    if chosen.is_empty() {
+        return Err(OutputError::NoTensor);
+    }
+    let outlets = chosen
+        .into_iter()
+        .map(|leaf| outlet(program, leaf.path.clone(), leaf.val));
+    Ok(Answer {
+        outlets: outlets.collect(),
+    })
 }
 
 fn outlet(program: &Program, path: Vec<Step>, val: &Val) -> Outlet {
@@ -119,7 +182,15 @@ fn outlet(program: &Program, path: Vec<Step>, val: &Val) -> Outlet {
         [id] => Some(*id).filter(is_made),
         _ => None,
     };
-    Outlet { path, value }
+    let is_one = |side: &Dim| side.known() == Some(1);
+    let is_map = val
+        .shape()
+        .is_some_and(|shape| shape.len() > 2 && !shape[2..].iter().all(is_one));
+    Outlet {
+        path,
+        value,
+        is_map,
+    }
 }
 
 /// A tensor, or what may be one, among a network's outputs.

@@ -14,15 +14,21 @@ impl Program {
         sliced
     }
 
-    /// The program as if it gave one tensor: what the method of the root class makes of each of these values, n × some
-    /// features, side by side. What is added for it stands behind all statements there are.
+    /// The program as if it gave one tensor: what a method of the root class, named for the place of each of these values,
+    /// makes of it, rows of some features, side by side. What is added for it stands behind all statements there are.
     #[must_use]
-    pub fn joined(&self, values: &[ValueId], method: &str) -> (Program, ValueId) {
+    pub fn joined(
+        &self,
+        values: &[ValueId],
+        method: impl Fn(usize) -> String,
+    ) -> (Program, ValueId) {
         let mut joined = self.needing(values);
-        let called = format!("self.{method}");
         let mut parts = Vec::new();
-        for value in values {
-            let part = joined.add(called.clone(), vec![Operand::Value(*value)]);
+        for (place, value) in values.iter().enumerate() {
+            let part = joined.add(
+                format!("self.{}", method(place)),
+                vec![Operand::Value(*value)],
+            );
             parts.push(Operand::Value(part));
         }
         let columns = Operand::Literal("1".into());

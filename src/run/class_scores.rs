@@ -3,6 +3,7 @@
 use super::inference::{Kernels, Layer, sources};
 use super::segments::{Form, Method, Methods};
 use crate::blocks::analysis::Analysis;
+use crate::blocks::answer::Answering;
 use crate::program::ast::Function;
 use crate::program::{Emitter, Network, Operand, Span, tensor_list_method};
 
@@ -30,23 +31,21 @@ impl ClassScores {
     /// With each of these sets of kernels; none where the class scores are not a tensor that the program shows.
     #[must_use]
     pub fn of(analysis: &Analysis, sets: &[Kernels]) -> Self {
-        let scores = analysis
-            .interface
-            .as_ref()
-            .ok()
-            .and_then(|i| i.scores.value);
-        let Some(scores) = scores else {
+        let Some(answering) = Answering::of(analysis) else {
             return ClassScores::default();
         };
-        let program = analysis.program.towards(scores);
+        let program = &answering.program;
         let span = Span {
             input: program.input,
-            output: scores,
+            output: answering.value,
             statements: 0..program.statements.len(),
             without: Vec::new(),
         };
-        let emitter = Emitter::new(&analysis.network, &program);
-        let mut all = ClassScores::default();
+        let emitter = Emitter::new(&analysis.network, program);
+        let mut all = ClassScores {
+            functions: answering.methods(&analysis.network),
+            ..ClassScores::default()
+        };
         for (number, set) in sets.iter().enumerate() {
             let mut methods = Methods::default();
             let (name, form) = (format!("scores_{number}"), Form::Inference(*set));

@@ -56,8 +56,10 @@ pub struct Pieces {
     pub detours: Vec<Detour>,
     /// From the input to the representation in one go, as the network is written.
     pub whole: Method,
-    /// From the representation to the class scores, as the network is written, where nothing else is needed for them.
+    /// From the representation to the answer, as the network is written, where nothing else is needed for them.
     pub head: Option<Method>,
+    /// Samples that an image gives, one after another, in the representation: 1, or places.
+    pub places: usize,
     /// What the methods need made before they run.
     pub layers: Vec<Layer>,
     functions: Vec<Function>,
@@ -91,7 +93,7 @@ impl Pieces {
             },
             methods: Methods {
                 layers: Vec::new(),
-                functions: compared.methods(network),
+                functions: compared.methods.clone(),
             },
         };
         let segments = (0..writer.boundaries.len())
@@ -108,6 +110,7 @@ impl Pieces {
             detours,
             whole,
             head: is_cut.then(|| writer.head()).flatten(),
+            places: compared.places,
             layers: writer.methods.layers,
             functions: writer.methods.functions,
         })
@@ -243,7 +246,7 @@ impl Writer<'_> {
         self.write("whole", &span, Form::AsWritten)
     }
 
-    /// From the representation to the class scores, as the network is written, if they are a tensor of it.
+    /// From the representation to the answer, as the network is written, if they are a tensor of it.
     fn head(&mut self) -> Option<Method> {
         let Operand::Value(output) = self.program.output.operand else {
             return None;

@@ -8,7 +8,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use tch::Tensor;
 
-use super::engine::{self, Engine};
+use super::engine::Engine;
 use crate::data::Batch;
 use crate::run::segments::Detour;
 
@@ -24,7 +24,7 @@ pub struct BatchRun<'a> {
 
 /// What a batch gives.
 pub struct BatchFeatures {
-    /// n × p each: of the network, and of those without each candidate in turn.
+    /// Samples × p each: of the network, and of those without each candidate in turn.
     pub features: Vec<Array2<f32>>,
     /// The tensors at the boundaries, if they are kept.
     pub boundaries: Vec<Tensor>,
@@ -41,7 +41,7 @@ impl BatchRun<'_> {
     pub fn run(&self, batch: &Batch, known: Vec<Tensor>) -> Result<BatchFeatures> {
         let (representations, boundaries) = self.representations(batch, known)?;
         Ok(BatchFeatures {
-            features: engine::features(&representations, batch.indices.len())?,
+            features: self.engine.rows(&representations, batch.indices.len())?,
             boundaries,
         })
     }

@@ -84,8 +84,9 @@ impl CalibrationPass<'_> {
             let round: Vec<Batch> = round.collect::<Result<_, _>>()?;
             for mut features in self.walk(&tally, &live, &round)? {
                 if let Against::Earlier(rows) = self.job.against {
-                    let end = tally.seen.end + features[0].nrows();
-                    features[0] = rows.slice(s![tally.seen.end..end, ..]).to_owned();
+                    let start = tally.seen.end * tally.places;
+                    let end = start + features[0].nrows();
+                    features[0] = rows.slice(s![start..end, ..]).to_owned();
                 }
                 tally.add(features[0].view(), &features[1..])?;
                 if next.is_some() {

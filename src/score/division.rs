@@ -19,6 +19,8 @@ pub struct Division {
 pub struct Workload {
     /// Where candidates are compared.
     pub space: Space,
+    pub images: usize,
+    /// As many as images, or their places.
     pub samples: usize,
     pub candidates: usize,
     /// Of the representation.
@@ -46,8 +48,8 @@ impl Division {
             images_at_once(work.largest)
         };
         let batch = batch.map_or_else(
-            || evenly(work.samples, best.min(memory / 2 / image)),
-            |batch| batch.get().min(work.samples),
+            || evenly(work.images, best.min(memory / 2 / image)),
+            |batch| batch.get().min(work.images),
         );
         let one = work.space.bytes(work.samples, work.features);
         // The reference is kept beside the candidates.
@@ -71,6 +73,7 @@ mod tests {
 
     const WORK: Workload = Workload {
         space: Space::Features,
+        images: 4096,
         samples: 4096,
         candidates: 25,
         features: 64,
@@ -108,6 +111,7 @@ mod tests {
     #[test]
     fn the_number_of_images_decides_nothing_once_it_is_large() {
         let more = Workload {
+            images: 1 << 30,
             samples: 1 << 30,
             ..WORK
         };

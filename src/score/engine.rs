@@ -164,11 +164,22 @@ impl Engine {
         scores.transpose()
     }
 
-    /// The features of the network's own representation of a batch: n × p.
+    /// Samples that an image gives: its places, or 1, itself.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.pieces.places
+    }
+
+    /// The features of several representations of the same batch, of its first `images`: samples × p each.
+    pub fn rows(&self, representations: &[Tensor], images: usize) -> Result<Vec<Array2<f32>>> {
+        features(representations, images * self.places())
+    }
+
+    /// The features of the network's own representation of a batch: samples × p.
     pub fn representation(&self, batch: &Batch) -> Result<Array2<f32>> {
         let images = batch.indices.len();
         let representation = self.run(0, self.input(batch, images)?)?;
-        let mut all = features(&[representation], images)?;
+        let mut all = self.rows(&[representation], images)?;
         all.pop().context("a batch without a representation")
     }
 
@@ -191,7 +202,7 @@ impl Engine {
         if !self.module.agree(&piecewise, &whole)? {
             return Ok(None);
         }
-        let rows = features(&[piecewise, whole.shallow_clone()], size)?;
+        let rows = self.rows(&[piecewise, whole.shallow_clone()], size)?;
         if !vary_alike(&rows[0], &rows[1]) {
             return Ok(None);
         }
@@ -225,9 +236,9 @@ fn vary_alike(found: &Array2<f32>, expected: &Array2<f32>) -> bool {
     off <= SHARE * all || !off.is_finite() || !all.is_finite()
 }
 
-/// The features of several representations of the same batch, moved to this machine's memory at once: n × p each, of
-/// the first `images` of the batch. Feature maps (n × c × h × w) are averaged over their pixels.
-pub fn features(representations: &[Tensor], images: usize) -> Result<Vec<Array2<f32>>> {
+/// The features of several representations of the same batch, moved to this machine's memory at once: the first
+/// `samples` of n × p each. Feature maps (n × c × h × w) are averaged over their pixels.
+fn features(representations: &[Tensor], samples: usize) -> Result<Vec<Array2<f32>>> {
     let rows = |t: &Tensor| {
         let images = t.size().first().copied().unwrap_or(0);
         let wide = t.f_to_kind(Kind::Float)?;
@@ -244,7 +255,7 @@ pub fn features(representations: &[Tensor], images: usize) -> Result<Vec<Array2<
     let array = torch::to_array(&stacked)?.into_dimensionality::<Ix3>()?;
     Ok(array
         .axis_iter(Axis(0))
-        .map(|rows| rows.slice(s![..images, ..]).to_owned())
+        .map(|rows| rows.slice(s![..samples, ..]).to_owned())
         .collect())
 }
 

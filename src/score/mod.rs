@@ -106,14 +106,15 @@ impl Scoring {
         if detours.is_empty() {
             bail!("there is no removable block to score");
         }
-        let features = engine.features();
+        let (features, places) = (engine.features(), engine.places());
         let workers = Workers::of(model.device())?;
         let space = self
             .space
-            .unwrap_or_else(|| Space::of(images.len(), features));
+            .unwrap_or_else(|| Space::of(images.len() * places, features));
         let work = Workload {
             space,
-            samples: images.len(),
+            images: images.len(),
+            samples: images.len() * places,
             candidates: detours.len(),
             features,
             workers: workers.count(),
@@ -126,7 +127,7 @@ impl Scoring {
         }
         let new = |group: &[&Detour]| {
             let paths = group.iter().map(|d| d.path.clone());
-            Tally::new(space, job.range.start, paths)
+            Tally::new(space, job.range.start, places, paths)
         };
         let groups = groups(&detours, begun, division, new);
         let total = detours.len() * job.range.len();
@@ -210,7 +211,7 @@ pub fn ranking(tallies: &[Tally], savings: Option<&Savings>) -> Result<Vec<Score
     Ok(criteria::ranking(found.map(value).collect(), savings))
 }
 
-/// The network's own representation of the calibration images (images × features).
+/// The network's own representation of the calibration images (samples × features).
 ///
 /// # Errors
 /// Those of [`Scoring::run`].

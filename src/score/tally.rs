@@ -13,8 +13,20 @@ use crate::score::cka::{Centred, CkaError, CoMoments, Influence, Reference, Side
 pub struct Tally {
     /// Calibration images whose representations it holds, by their places in the draw; one after another.
     pub seen: Range<usize>,
+    /// Samples that each of them gives, one after another: 1, or its places.
+    #[serde(default = "itself", skip_serializing_if = "is_itself")]
+    pub places: usize,
     pub reference: Kept,
     pub candidates: Vec<Candidate>,
+}
+
+fn itself() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_itself(places: &usize) -> bool {
+    *places == itself()
 }
 
 /// One candidate.
@@ -40,7 +52,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
-    /// n × p, for the Gram space: at most p rows.
+    /// Samples × p, for the Gram space: at most p rows.
     Rows(#[serde(with = "crate::score::matrix")] Array2<f32>),
     /// For the feature space.
     Moments(Box<Moments>),
@@ -119,9 +131,15 @@ pub type NamedRows<'a> = (&'a str, ArrayView2<'a, f32>);
 impl Tally {
     /// Nothing seen yet, beginning at the image at place `start`.
     #[must_use]
-    pub fn new(space: Space, start: usize, paths: impl Iterator<Item = String>) -> Self {
+    pub fn new(
+        space: Space,
+        start: usize,
+        places: usize,
+        paths: impl Iterator<Item = String>,
+    ) -> Self {
         Tally {
             seen: start..start,
+            places,
             reference: Kept::new(space, true),
             candidates: paths
                 .map(|path| Candidate {
@@ -144,7 +162,7 @@ impl Tally {
     /// # Errors
     /// If a representation is not finite; the message names the block.
     pub fn add(&mut self, reference: ArrayView2<f32>, candidates: &[Array2<f32>]) -> Result<()> {
-        let images = reference.nrows();
+        let images = reference.nrows() / self.places;
         let x = match &mut self.reference {
             Kept::Rows(rows) => {
                 append(rows, reference)?;
@@ -210,7 +228,7 @@ impl Tally {
     pub fn merge(&mut self, other: Tally) -> Result<()> {
         let paths =
             |t: &Tally| -> Vec<String> { t.candidates.iter().map(|c| c.path.clone()).collect() };
-        if paths(self) != paths(&other) {
+        if paths(self) != paths(&other) || self.places != other.places {
             bail!("they are of other blocks");
         }
         self.reference.merge(other.reference)?;
@@ -270,9 +288,9 @@ impl Tally {
             (Kept::Moments(reference), State::Live(Kept::Moments(kept))) => {
                 let Moments { own, cross } = &**kept;
                 let cross = cross.as_ref().context("a candidate without its products")?;
-                Influence::of([&reference.own, cross, own], x, y)
-                    .map(Some)
-                    .map_err(|e| incomparable(&e, Some(&candidate.path)))
+                let of_samples = Influence::of([&reference.own, cross, own], x, y)
+                    .map_err(|e| incomparable(&e, Some(&candidate.path)))?;
+                Ok(Some(of_samples.of_groups(self.places)))
             }
             _ => Ok(None),
         }
@@ -286,12 +304,13 @@ impl Tally {
 pub fn check_tallies(tallies: &[Tally]) -> Result<()> {
     for tally in tallies {
         let seen = tally.seen.end.checked_sub(tally.seen.start);
-        let features = tally.reference.features(seen, None);
+        let samples = seen.and_then(|seen| seen.checked_mul(tally.places));
+        let features = tally.reference.features(samples, None);
         let is_sound = |candidate: &Candidate| match &candidate.state {
             State::Dropped { cka, samples } => cka.is_finite() && Some(*samples) <= seen,
-            State::Live(kept) => kept.features(seen, features).is_some(),
+            State::Live(kept) => kept.features(samples, features).is_some(),
         };
-        if features.is_none() || !tally.candidates.iter().all(is_sound) {
+        if tally.places == 0 || features.is_none() || !tally.candidates.iter().all(is_sound) {
             bail!("matrices of sizes that do not go together, or numbers that are not finite");
         }
     }
@@ -299,7 +318,7 @@ pub fn check_tallies(tallies: &[Tally]) -> Result<()> {
 }
 
 impl Kept {
-    /// Number of features; `None` if these statistics of `seen` images, beside a reference of so many features, contradict
+    /// Number of features; `None` if these statistics of `seen` samples, beside a reference of so many features, contradict
     /// themselves.
     fn features(&self, seen: Option<usize>, reference: Option<usize>) -> Option<usize> {
         match self {

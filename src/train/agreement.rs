@@ -1,19 +1,22 @@
 //! How alike two networks answer: what a network is judged by where there are no labels.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rand::RngExt;
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-use crate::data::Images;
-use crate::run::torch::{Module, explain};
+use crate::data::{Images, random_stream};
+use crate::run::torch::{FIRST_LOOK, Module, explain};
 
 /// How a network answers images beside another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Fraction of images to which both give the same class.
-    pub same_class: f64,
+    /// Fraction of images to which both give the same class; absent of networks that give no class scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_class: Option<f64>,
     /// Kullback-Leibler divergence of the class probabilities from the other network's, in nats, negative: more is closer.
-    /// Of a network that gives none it is no number, which is null in JSON.
+    /// Of networks that give no class scores: the mean squared difference over the variance, negative. Of a network that
+    /// gives no numbers it is none, which is null in JSON.
     #[serde(deserialize_with = "number_or_null")]
     pub closeness: f64,
 }
@@ -27,8 +30,15 @@ fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 #[derive(Debug)]
 pub struct Answers {
     images: Images,
+    expected: Expected,
+}
+
+#[derive(Debug)]
+enum Expected {
     /// Log-probabilities: images × classes.
-    expected: Tensor,
+    Probabilities(Tensor),
+    /// Numbers of each image's answer (images × numbers), those at these places in it.
+    Numbers { answers: Tensor, places: Tensor },
 }
 
 impl Answers {
@@ -37,7 +47,16 @@ impl Answers {
     /// # Errors
     /// If it cannot run.
     pub fn of(module: &Module, images: Images) -> Result<Self> {
-        let expected = log_probabilities(module, &images)?;
+        let expected = match module.gives_scores() {
+            true => Expected::Probabilities(log_probabilities(module, &images)?),
+            false => {
+                let places = drawn(module, &images)?;
+                Expected::Numbers {
+                    answers: numbers(module, &images, &places)?,
+                    places,
+                }
+            }
+        };
         Ok(Answers { images, expected })
     }
 
@@ -46,33 +65,128 @@ impl Answers {
         &self.images
     }
 
+    /// Whether they are class scores.
+    #[must_use]
+    pub fn are_scores(&self) -> bool {
+        matches!(self.expected, Expected::Probabilities(_))
+    }
+
     /// How alike another network answers them.
     ///
     /// # Errors
     /// If the network cannot run.
     pub fn agreement(&self, module: &Module) -> Result<Agreement> {
-        let found = log_probabilities(module, &self.images)?;
-        let compare = || -> Result<Agreement, TchError> {
-            let same = found
-                .f_argmax(1, false)?
-                .f_eq_tensor(&self.expected.f_argmax(1, false)?)?;
-            let same = same.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?;
-            let divergence = found.f_kl_div(&self.expected, tch::Reduction::Sum, true)?;
-            Ok(Agreement {
-                same_class: same.f_double_value(&[])?,
-                closeness: -divergence.f_double_value(&[])? / self.images.len() as f64,
-            })
-        };
-        compare().map_err(explain)
+        match &self.expected {
+            Expected::Probabilities(expected) => {
+                let found = log_probabilities(module, &self.images)?;
+                of_probabilities(&found, expected).map_err(explain)
+            }
+            Expected::Numbers { answers, places } => {
+                let found = numbers(module, &self.images, places)?;
+                let distance = distance(&found, answers).map_err(explain)?;
+                Ok(Agreement {
+                    same_class: None,
+                    closeness: -distance,
+                })
+            }
+        }
     }
 }
 
+fn of_probabilities(found: &Tensor, expected: &Tensor) -> Result<Agreement, TchError> {
+    let same = found
+        .f_argmax(1, false)?
+        .f_eq_tensor(&expected.f_argmax(1, false)?)?;
+    let same = same.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?;
+    let divergence = found.f_kl_div(expected, tch::Reduction::Sum, true)?;
+    let images = expected.size()[0] as f64;
+    Ok(Agreement {
+        same_class: Some(same.f_double_value(&[])?),
+        closeness: -divergence.f_double_value(&[])? / images,
+    })
+}
+
+/// The mean squared difference of numbers, each over its own variance among images: 1 is as far as their means are.
+fn distance(found: &Tensor, expected: &Tensor) -> Result<f64, TchError> {
+    /// Of the mean variance: what numbers have at least that hardly vary.
+    const FLOOR: f64 = 0.01;
+    let (found, expected) = (
+        found.f_to_kind(Kind::Double)?,
+        expected.f_to_kind(Kind::Double)?,
+    );
+    let mean = |t: &Tensor| t.f_mean_dim(&[0i64][..], true, Kind::Double);
+    let variance = mean(&expected.f_sub(&mean(&expected)?)?.f_square()?)?;
+    let floor = variance.f_mean(Kind::Double)?.f_mul_scalar(FLOOR)?;
+    let variance = variance.f_add(&floor)?.f_clamp_min(1e-12)?;
+    let squares = mean(&found.f_sub(&expected)?.f_square()?)?;
+    squares
+        .f_div(&variance)?
+        .f_mean(Kind::Double)?
+        .f_double_value(&[])
+}
+
+/// Numbers of an image's answer that are looked at, at most: maps have millions.
+const NUMBERS: usize = 4096;
+
+/// Places of numbers in an image's answer, drawn once for all images.
+fn drawn(module: &Module, images: &Images) -> Result<Tensor> {
+    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
+    let first = first.context("no images to ask the network for")?;
+    let answer = tch::no_grad(|| module.forward(&module.images(&first.images)?))?;
+    let all = answer.numel() / answer.size().first().map_or(1, |n| (*n).max(1) as usize);
+    let mut places: Vec<i64> = (0..all as i64).collect();
+    if all > NUMBERS {
+        let mut random = random_stream(*b"numbers\0", 0, 0, 0);
+        places = (0..NUMBERS)
+            .map(|_| random.random_range(0..all as i64))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+    }
+    crate::run::torch::numbers(&places, module.device())
+}
+
+fn numbers(module: &Module, images: &Images, places: &Tensor) -> Result<Tensor> {
+    answered(module, images, |answer| {
+        answer
+            .f_flatten(1, -1)?
+            .f_index_select(1, places)?
+            .f_to_kind(Kind::Float)
+    })
+}
+
 fn log_probabilities(module: &Module, images: &Images) -> Result<Tensor> {
+    answered(module, images, |scores| {
+        scores.f_log_softmax(-1, Kind::Float)
+    })
+}
+
+/// What is made of the answers to all images.
+fn answered(
+    module: &Module,
+    images: &Images,
+    make: impl Fn(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Tensor> {
     let predictor = module.predictor_for(images)?;
     let mut answers = Vec::new();
     for batch in images.suiting(predictor.batch()).batches(0)? {
-        let scores = predictor.scores(&module.images(&batch?.images)?)?;
-        answers.push(scores.f_log_softmax(-1, Kind::Float).map_err(explain)?);
+        let answer = predictor.scores(&module.images(&batch?.images)?)?;
+        answers.push(make(&answer).map_err(explain)?);
     }
     Tensor::f_cat(&answers, 0).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_measured_by_their_own_variance() {
+        let expected = Tensor::from_slice(&[1f32, 10., 3., 30.]).reshape([2, 2]);
+        assert_eq!(distance(&expected, &expected).unwrap(), 0.);
+        let means = Tensor::from_slice(&[2f32, 20., 2., 20.]).reshape([2, 2]);
+        let floor = 0.01 * (1. + 100.) / 2.;
+        let wanted = (1. / (1. + floor) + 100. / (100. + floor)) / 2.;
+        assert!((distance(&means, &expected).unwrap() - wanted).abs() < 1e-9);
+    }
 }

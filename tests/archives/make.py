@@ -448,6 +448,41 @@ class Plain(nn.Module):
         return self.classifier(torch.flatten(self.pool(self.features(x)), 1))
 
 
+# --- maps: answers for places in images, at two scales or at one --------------------------------------------------------
+
+
+class Maps(nn.Module):
+    """As a detector or a segmentation network, whose heads look at maps of several sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.fine = nn.Sequential(BasicBlock(4, 4), BasicBlock(4, 4))
+        self.down = conv(4, 8, 3, 2)
+        self.coarse = nn.Sequential(BasicBlock(8, 8), BasicBlock(8, 8))
+        self.fine_head = nn.Conv2d(4, 3, 1)
+        self.coarse_head = nn.Conv2d(8, 6, 1)
+
+    def forward(self, x: Tensor) -> List[Tensor]:
+        fine = self.fine(self.stem(x))
+        coarse = self.coarse(self.down(fine))
+        return [self.fine_head(fine), self.coarse_head(coarse)]
+
+
+class Restored(nn.Module):
+    """An image of twice the size."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.body = nn.Sequential(BasicBlock(4, 4), BasicBlock(4, 4), BasicBlock(4, 4))
+        self.head = nn.Conv2d(4, 12, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shuffle(self.head(self.body(self.stem(x))))
+
+
 # --- outputs: several of them, with a normalisation of the pictures in front ----------------------------------------
 
 
@@ -646,6 +681,9 @@ def jobs() -> dict:
         "quantised_scripted.pt": (save_scripted, quantised(), "quantised_scripted.pt"),
         "quantised_traced.pt": (save_traced, quantised(), "quantised_traced.pt"),
         "quantised_head_scripted.pt": (save_scripted, quantised_head(), "quantised_head_scripted.pt"),
+        "maps_scripted.pt": (save_scripted, randomised(Maps()), "maps_scripted.pt"),
+        "maps_traced.pt": (save_traced, randomised(Maps()), "maps_traced.pt"),
+        "restored_traced.pt": (save_traced, randomised(Restored()), "restored_traced.pt"),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
         # Made as its family is: what the network begins with is not all replaced.
         "postnorm_frozen.pt": (save_family, "postnorm", Postnorm, SkippablePostnorm, "frozen"),

@@ -10,6 +10,7 @@ use crate::prune::PRUNE;
 const READ: &[&str] = &[
     "model",
     "output-key",
+    "representation",
     "config",
     "input-size",
     "tree",

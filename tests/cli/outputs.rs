@@ -49,18 +49,76 @@ fn scores_follow_the_output_that_is_named() {
 }
 
 #[test]
-fn an_output_that_is_missing_or_left_open() {
+fn an_output_that_is_missing_or_not_one_of_class_scores() {
     let place = Place::with_data(&["outputs_tuple_traced.pt", "basic_scripted.pt"]);
     let data = "--data data.npz --device cpu --quiet";
     assert_snapshot!(place.all_refused(&[
-        &format!("eval --model outputs_tuple_traced.pt {data}"),
-        &format!("score --model outputs_tuple_traced.pt {data}"),
-        &format!("prune --iterations 1 --model outputs_tuple_traced.pt {data}"),
+        &format!("eval --model outputs_tuple_traced.pt --min-accuracy 0.5 {data}"),
         &format!("finetune --model outputs_tuple_traced.pt {data}"),
         &format!("eval --model outputs_tuple_traced.pt --output-key out {data}"),
         &format!("eval --model basic_scripted.pt --output-key 0 {data}"),
         "inspect --model outputs_tuple_traced.pt --output-key 2 --input-size 8",
         "remove --model outputs_tuple_traced.pt --output-key -3 --blocks late.0",
+    ]));
+}
+
+/// Both heads count, which end in maps of two sizes: of each image places are samples.
+#[test]
+fn networks_that_answer_for_places_are_pruned_without_labels() {
+    let models = ["maps_scripted.pt", "maps_traced.pt", "restored_traced.pt"];
+    let place = Place::with_data(&models);
+    for model in models {
+        let scored = place.json(&format!("score --model {model} {DATA}"));
+        assert_eq!(scored["places"], 8, "{model}");
+        let is_scored = |block: &serde_json::Value| block["cka"].as_f64().is_some_and(|c| c < 1.);
+        let removable = scored["blocks"].as_array().unwrap().iter();
+        assert!(
+            removable.filter(|b| b["removable"] == true).all(is_scored),
+            "{model}: {scored}"
+        );
+        let pooled = place.json(&format!(
+            "score --representation pooled --model {model} {DATA}"
+        ));
+        assert_eq!(pooled.get("places"), None);
+        let raced = place.json(&format!(
+            "score --race --samples all --model {model} {DATA}"
+        ));
+        assert_eq!(raced["places"], 8);
+        let pruned = place.json(&format!(
+            "prune --iterations 1 --epochs 2 --lr 0.001 --force --output pruned.pt --model {model} {DATA}"
+        ));
+        assert_eq!(pruned["after"].get("accuracy"), None);
+        let repairs = pruned["iterations"][0]["repairs"].as_array().unwrap();
+        let steps: Vec<_> = repairs
+            .iter()
+            .map(|r| r["step"].as_str().unwrap())
+            .collect();
+        assert!(
+            steps.contains(&"refit") && steps.contains(&"distillation"),
+            "{steps:?}"
+        );
+        for repair in repairs {
+            assert_eq!(repair["before"].get("same_class"), None);
+            assert!(repair["before"]["closeness"].as_f64().unwrap() <= 0.);
+        }
+        let measured = place.json(&format!("eval --model pruned.pt {DATA}"));
+        assert!(measured["params"].as_i64().is_some());
+        assert_eq!(measured.get("accuracy"), None);
+    }
+}
+
+#[test]
+fn what_needs_class_scores_says_so() {
+    let place = Place::with_data(&["restored_traced.pt", "basic_scripted.pt"]);
+    let data = "--data data.npz --device cpu --quiet";
+    assert_snapshot!(place.all_refused(&[
+        &format!("eval --model restored_traced.pt --attacks fgsm {data}"),
+        &format!("eval --model restored_traced.pt --min-accuracy 0.5 {data}"),
+        &format!("prune --iterations 1 --model restored_traced.pt --teach labels {data}"),
+        &format!("prune --iterations 1 --model restored_traced.pt --max-drop 1 {data}"),
+        &format!("finetune --model restored_traced.pt {data}"),
+        &format!("score --criterion agreement --model restored_traced.pt {data}"),
+        &format!("score --representation places --model basic_scripted.pt {data}"),
     ]));
 }
 

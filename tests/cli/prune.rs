@@ -135,7 +135,7 @@ fn too_many_iterations_end_with_1_and_what_could_be_removed() {
     assert_eq!(said.code, 1, "{said:#?}");
     assert_snapshot!(
         said.stderr,
-        @"warning: stopping after 6 of 9 iterations: no candidate is left: --min-blocks-per-stage 1 keeps what could go (stage1.3)"
+        @"warning: stopping after 6 of 9 iterations: no candidate is left: --min-blocks-per-stage 1 keeps what could go (stage1.1)"
     );
     assert_eq!(said.json()["removed"].as_array().unwrap().len(), 6);
     assert_eq!(place.blocks("basic_scripted.pruned.pt").len(), 3);

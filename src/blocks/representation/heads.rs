@@ -1,39 +1,36 @@
-//! Where class scores come from: the last learned layers of a network.
+//! Where answers come from: the last learned layers of a network.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::program::{Operand, Program, Statement, ValueId};
 
-/// The values to compare, side by side, of a program that gives class scores and nothing else: the input of its last
-/// learned layer (arXiv 2405.17081, section 3.1), or of all its last layers where the scores come from several heads or
-/// towers. Where something reaches the scores past such a layer that feeds one as well, as in a network whose last
-/// residual sum is averaged into scores, no layer is the last, and the scores themselves are compared. None if there is
+/// The values to compare, side by side, of a program that gives this answer and nothing else: the input of its last
+/// learned layer (arXiv 2405.17081, section 3.1), or of all its last layers where the answer comes from several heads or
+/// towers. Where something reaches the answer past such a layer that feeds one as well, as in a network whose last
+/// residual sum is averaged into scores, no layer is the last, and the answer itself is compared. None if there is
 /// no learned layer.
 #[must_use]
-pub fn representation(program: &Program) -> Vec<ValueId> {
-    let Operand::Value(scores) = program.output.operand else {
-        return Vec::new();
-    };
+pub fn representation(program: &Program, answer: &[ValueId]) -> Vec<ValueId> {
     let flow = Flow::of(program);
-    let heads = flow.heads(scores);
+    let heads = flow.heads(answer);
     let feeding = flow.behind(&heads.inputs);
     let runs_past = heads.past.iter().any(|value| feeding.contains(value));
     // Several inputs are looked at together, once all of them exist: none may be overwritten by then.
     let is_gone = heads.inputs.len() > 1 && flow.is_written_later(&heads);
     if runs_past || is_gone {
-        vec![scores]
+        answer.to_vec()
     } else {
         heads.inputs.into_iter().collect()
     }
 }
 
-/// What reaches the class scores without a learned layer in between.
+/// What reaches the answer without a learned layer in between.
 struct Heads {
     /// Inputs of the last learned layers, in the order in which they are made.
     inputs: BTreeSet<ValueId>,
     /// Those layers, by the places of their statements, and their inputs.
     layers: Vec<(usize, ValueId)>,
-    /// Values between those layers and the scores, or beside them.
+    /// Values between those layers and the answer, or beside them.
     past: HashSet<ValueId>,
 }
 
@@ -97,13 +94,13 @@ impl<'a> Flow<'a> {
         self.from_images.contains(&value) || self.from_images.contains(&root)
     }
 
-    fn heads(&self, scores: ValueId) -> Heads {
+    fn heads(&self, answer: &[ValueId]) -> Heads {
         let mut heads = Heads {
             inputs: BTreeSet::new(),
             layers: Vec::new(),
             past: HashSet::new(),
         };
-        let mut open = vec![scores];
+        let mut open = answer.to_vec();
         while let Some(value) = open.pop() {
             if !heads.past.insert(value) {
                 continue;

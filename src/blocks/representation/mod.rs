@@ -2,17 +2,21 @@
 
 mod heads;
 mod maps;
+mod places;
 
 use std::collections::HashSet;
 
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
+use crate::blocks::answer::Answering;
+use crate::blocks::samples::Samples;
 use crate::program::ast::Function;
 use crate::program::interface::InterfaceError;
 use crate::program::{Network, Program, ValueId, methods_of};
 
 pub use heads::representation;
 pub use maps::FeatureMap;
+use places::Places;
 
 /// Why there is nothing to compare.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,9 +24,14 @@ pub enum NoRepresentation {
     #[error("the network has no last linear or convolutional layer whose input could be compared")]
     NoLayer,
     #[error(
-        "how the network computes its class scores cannot be followed, so there is nothing to compare"
+        "how the network computes its answer cannot be followed, so there is nothing to compare"
     )]
     NotFollowed,
+    #[error(
+        "the network has no maps of places in front of its last layers, or their sizes are not known: leave out \
+         --representation places"
+    )]
+    NoPlaces,
     #[error(transparent)]
     Interface(#[from] InterfaceError),
 }
@@ -30,14 +39,18 @@ pub enum NoRepresentation {
 /// The value that the method compares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Representation {
-    /// The program that gives the class scores alone, as other outputs would keep values alive across every cut. If
-    /// several last layers are compared, it gives their inputs side by side.
+    /// The program that gives the answer alone, as other outputs would keep values alive across every cut. If several
+    /// last layers are compared, or places, it gives their inputs side by side.
     pub program: Program,
     pub value: ValueId,
     /// The place behind the statement that gives it.
     pub end: usize,
-    /// The values that are put side by side; a single one is the value itself.
+    /// The values that are put side by side; a single one is the value itself unless places are samples.
     pub parts: Vec<ValueId>,
+    /// Samples that an image gives, one after another: its places, or 1, itself.
+    pub places: usize,
+    /// Methods of the root class that the program calls.
+    pub methods: Vec<Function>,
     /// The values that are computed on the way.
     made: HashSet<ValueId>,
 }
@@ -50,25 +63,48 @@ impl Representation {
     /// If there is nothing to compare.
     pub fn of(analysis: &Analysis) -> Result<Self, NoRepresentation> {
         let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
-        let scores = interface
-            .scores
-            .value
-            .ok_or(NoRepresentation::NotFollowed)?;
-        let towards_scores = analysis.program.towards(scores);
-        let parts = representation(&towards_scores);
-        let (program, value) = match parts[..] {
-            [] => return Err(NoRepresentation::NoLayer),
-            [value] => (towards_scores, value),
-            _ => analysis.program.joined(&parts, FEATURES),
+        let network = &analysis.network;
+        let answering = Answering::of(analysis).ok_or(NoRepresentation::NotFollowed)?;
+        let answer = interface.answer.values().unwrap_or_default();
+        let parts = representation(&answering.program, &answer);
+        if parts.is_empty() {
+            return Err(NoRepresentation::NoLayer);
+        }
+        let samples = analysis.request.samples;
+        let wanted = match samples {
+            Samples::Auto => interface.answer.is_of_places(),
+            Samples::Pooled => false,
+            Samples::Places => true,
         };
-        let end = behind(&program, value);
+        let drawn = wanted
+            .then(|| Places::of(&answering.program, &parts))
+            .flatten();
+        if samples == Samples::Places && drawn.is_none() {
+            return Err(NoRepresentation::NoPlaces);
+        }
+        let (program, value, methods) = match (&drawn, &parts[..]) {
+            (Some(drawn), _) => {
+                let (program, value) = analysis.program.joined(&parts, places::name);
+                (program, value, drawn.methods(network))
+            }
+            (None, [value]) => {
+                let methods = answering.methods(network);
+                (answering.program, *value, methods)
+            }
+            (None, _) => {
+                let (program, value) = analysis.program.joined(&parts, |_| FEATURES.to_owned());
+                (program, value, features_method(network))
+            }
+        };
         let made = program.statements.iter().flat_map(|s| s.outputs.clone());
         Ok(Representation {
             made: made.collect(),
+            end: behind(&program, value),
             program,
             value,
-            end,
             parts,
+            places: drawn.map_or(1, |_| places::COUNT),
+            methods,
         })
     }
 
@@ -78,26 +114,16 @@ impl Representation {
         block.statements.end <= self.end && self.made.contains(&block.output)
     }
 
-    /// Whether it is several values side by side.
+    /// Whether it is a value that was made for it: several side by side, or places.
     #[must_use]
     pub fn is_joined(&self) -> bool {
-        self.parts.len() > 1
+        self.parts != [self.value]
     }
 
-    /// The places behind the statements that give the parts.
-    pub fn places(&self) -> impl Iterator<Item = (ValueId, usize)> {
-        let places = self.parts.iter();
-        places.map(|part| (*part, behind(&self.program, *part)))
-    }
-
-    /// Methods of the root class that the program calls.
-    #[must_use]
-    pub fn methods(&self, network: &Network) -> Vec<Function> {
-        if self.is_joined() {
-            features_method(network)
-        } else {
-            Vec::new()
-        }
+    /// Where in the program the parts are made: behind their statements.
+    pub fn places_of_parts(&self) -> impl Iterator<Item = (ValueId, usize)> {
+        let parts = self.parts.iter();
+        parts.map(|part| (*part, behind(&self.program, *part)))
     }
 }
 

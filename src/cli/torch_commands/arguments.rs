@@ -9,7 +9,7 @@ use super::groups::*;
 use crate::cli::options;
 use crate::cli::values::choices;
 use crate::cli::*;
-use crate::program::output::OutputKey;
+use crate::program::output::OutputKeys;
 use crate::prune::{Pick, Reference};
 
 choices!(Reference);
@@ -218,9 +218,10 @@ pub struct Compare {
     /// TorchScript archives or .pt2; the others are held against the first
     #[arg(value_name = "FILE", num_args = 2.., required = true, value_hint = ValueHint::FilePath)]
     pub models: Vec<PathBuf>,
-    /// Output that holds the class scores, of several: index, key or field [default: the only one of n × classes]
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
-    pub output_key: Option<OutputKey>,
+    /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
+    /// all]
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
+    pub output_key: Option<OutputKeys>,
     /// Options from a JSON file; the command line beats it [default: ckaprune.json here]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

@@ -176,7 +176,14 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     interface
         .check_trainable()
         .map_err(|e| blame(path)(e.into()))?;
+    let teaching = teaching(options);
+    if teaching.labels || teaching.scores.is_some() {
+        interface
+            .check_scores()
+            .map_err(|e| blame(path)(e.into()))?;
+    }
     note_scale(path, interface.scale, progress);
+    let gives_scores = interface.check_scores().is_ok();
     note_caveats(&analysis, progress);
     let model = Model::new(archive, analysis, execution);
     let mut warnings = opened.warnings.clone();
@@ -184,7 +191,9 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     let seen_plainly = |part| Images::new(part, plain.clone());
     let mut train = seen_plainly(train);
     let mut held = held.map(seen_plainly);
-    let mut test = test.filter(|t| t.labels().is_some()).map(seen_plainly);
+    let mut test = test
+        .filter(|t| gives_scores && t.labels().is_some())
+        .map(seen_plainly);
     let wanted = [Some(&mut train), held.as_mut(), test.as_mut()];
     let wanted = wanted.into_iter().flatten();
     let wanted = wanted

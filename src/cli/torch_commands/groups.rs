@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::robustness::{self, Attacks, Corruptions, Severities};
+use crate::blocks::samples;
 use crate::blocks::value::Per;
 use crate::cli::options::{self, Shard};
 use crate::data::Samples;
@@ -40,6 +41,10 @@ pub struct Scoring {
     /// Compare every block on every image, so that all similarities can be compared [default of score]
     #[arg(long, overrides_with = "race")]
     pub exact: bool,
+    /// Whether images are compared as wholes, or places in them, of which a few are drawn: those where the network answers
+    /// for places, as in segmentation and detection
+    #[arg(long, value_enum, value_name = "SAMPLES", default_value_t)]
+    pub representation: samples::Samples,
     /// Memory for scoring beyond the network itself, such as 2GB [default: half of what is free]
     #[arg(long, value_name = "AMOUNT")]
     pub memory: Option<Memory>,

@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
-use super::analyse;
 use super::classes::Classes;
 use super::memory_fit::{check_count, check_data};
 use super::unusable::{Wanted, examine};
+use super::{analyse, blame};
 use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
+use crate::blocks::representation::{NoRepresentation, Representation};
+use crate::blocks::samples;
 use crate::cli::{self, Data, Training};
 use crate::data::{
     self, Augment, ClassNames, DataSet, Images, Labelling, Loader, Normalisation, Part, PixelRange,
     Samples, Transform, synthetic,
 };
+use crate::program::interface::Interface;
 use crate::prune::Splits;
 use crate::report::progress::Progress;
 use crate::run::settings::Settings;
@@ -235,6 +238,8 @@ pub(super) struct Prepared {
     pub warnings: Vec<String>,
     /// Files that were left out.
     pub skipped: usize,
+    /// Places of each image that are compared; `None` where images are.
+    pub places: Option<usize>,
 }
 
 /// Part of the training images that is set aside to decide by where nobody says otherwise.
@@ -255,6 +260,7 @@ pub(super) struct Preparation<'a> {
     pub model: &'a cli::Model,
     pub data: &'a Data,
     pub search: Search,
+    pub representation: samples::Samples,
     /// `None`: the images serve for calibration alone.
     pub beyond: Option<BeyondScoring<'a>>,
     pub execution: Execution,
@@ -264,10 +270,25 @@ pub(super) struct Preparation<'a> {
 impl Preparation<'_> {
     /// The network, and images for calibration, and for training and measuring if they have a use beyond it.
     pub fn of(&self, archive: Archive) -> Result<Prepared> {
-        match OpenedData::open(self.data, &archive, self.progress)? {
-            Some(opened) => self.with_data(archive, opened),
-            None => self.with_noise(archive),
+        let mut prepared = match OpenedData::open(self.data, &archive, self.progress)? {
+            Some(opened) => self.with_data(archive, opened)?,
+            None => self.with_noise(archive)?,
+        };
+        let analysis = prepared.model.analysis_mut();
+        analysis.request.samples = self.representation;
+        // What else there may be to say of it is said where it is needed.
+        let compared = Representation::of(analysis);
+        if let Err(error @ NoRepresentation::NoPlaces) = compared {
+            return Err(blame(&self.model.model)(error.into()));
         }
+        prepared.places = compared.ok().map(|c| c.places).filter(|places| *places > 1);
+        if let Some(places) = prepared.places {
+            self.progress.note(format_args!(
+                "note: {}: {places} places of each image are compared (--representation)",
+                self.model.model.display()
+            ));
+        }
+        Ok(prepared)
     }
 
     fn with_noise(&self, archive: Archive) -> Result<Prepared> {
@@ -285,6 +306,7 @@ impl Preparation<'_> {
             classes: Classes::default(),
             warnings: Vec::new(),
             skipped: 0,
+            places: None,
         })
     }
 
@@ -294,6 +316,7 @@ impl Preparation<'_> {
         let images = Images::new(train, plain.clone());
         let analysis = opened.analyse(self.model, &archive, &images, self.search)?;
         let analysis = learned(&archive, analysis);
+        let (images, test) = self.labelled_for(&analysis, images, test)?;
         let (mut train, validation) = match self.beyond {
             Some(beyond) => {
                 let usual = beyond.decides.then_some(VALIDATED);
@@ -341,7 +364,40 @@ impl Preparation<'_> {
             classes: opened.classes,
             warnings,
             skipped: skipped.files,
+            places: None,
         })
+    }
+
+    /// The training images and the test part without labels, if those mean nothing to the network.
+    fn labelled_for(
+        &self,
+        analysis: &Analysis,
+        mut images: Images,
+        mut test: Option<Part>,
+    ) -> Result<(Images, Option<Part>)> {
+        let Some(Err(error)) = analysis
+            .interface
+            .as_ref()
+            .ok()
+            .map(Interface::check_scores)
+        else {
+            return Ok((images, test));
+        };
+        let asks = self.beyond.and_then(|beyond| beyond.training.teach);
+        if asks.is_some_and(|teach| teach.labels || teach.scores) {
+            return Err(blame(&self.model.model)(error.into()));
+        }
+        if self.beyond.is_some() && images.is_labelled() {
+            self.progress.note(format_args!(
+                "note: {}: {error}; labels are left alone",
+                self.model.model.display()
+            ));
+        }
+        images.part.forget_labels();
+        if let Some(test) = &mut test {
+            test.forget_labels();
+        }
+        Ok((images, test))
     }
 }
 

@@ -60,6 +60,20 @@ impl Subject {
         })
     }
 
+    /// Refuses a network to which classes of images mean nothing.
+    ///
+    /// # Errors
+    /// One that names the file.
+    pub fn gives_scores(&self) -> Result<()> {
+        match self.model.interface() {
+            Ok(interface) => interface
+                .check_scores()
+                .map_err(|error| blame(&self.path)(error.into())),
+            // Why it cannot be run is told where it is run.
+            Err(_) => Ok(()),
+        }
+    }
+
     fn scale(&self) -> Scale {
         let interface = self.model.interface();
         interface.map(|i| i.scale).unwrap_or_default()
@@ -74,6 +88,16 @@ impl Subject {
 }
 
 impl Measuring {
+    /// Leaves labels alone that mean nothing to a network, and says so, if there are any.
+    pub fn forget_labels(&mut self, why: &anyhow::Error, progress: Progress) {
+        if self.part.labels().is_some() {
+            let warning = format!("{why:#}: labels are left alone, and no accuracy is measured");
+            progress.warn(&warning);
+            self.warnings.push(warning);
+            self.part.forget_labels();
+        }
+    }
+
     /// Warns of networks that may number their classes otherwise than the data does; gives the first such doubt.
     ///
     /// # Errors
@@ -317,10 +341,10 @@ impl Measure<'_> {
         })
     }
 
-    /// Nothing is asked of noise.
+    /// Nothing is asked of noise, nor of a network that gives no class scores.
     fn predictions(&self, subject: &Subject) -> Result<Predictions> {
         let images = self.images;
-        if images.name == "noise" {
+        if images.name == "noise" || subject.gives_scores().is_err() {
             return Ok(Predictions::default());
         }
         // What was loaded is let go of at the end.

@@ -114,6 +114,7 @@ fn scoring_settings(
     let settings = [
         ("input-size", json!(analysis.input_shape)),
         ("output-key", text(&model.output_key)),
+        ("representation", json!(analysis.request.samples)),
         ("samples", json!(data.samples.to_string())),
         ("seed", json!(data.seed)),
         ("granularity", json!(search.granularity)),

@@ -105,7 +105,16 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// If a network cannot run on the images.
-    pub fn fit(self, subjects: &[Subject]) -> Result<(Self, Option<String>)> {
+    pub fn fit(mut self, subjects: &[Subject]) -> Result<(Self, Option<String>)> {
+        for subject in subjects {
+            let Err(error) = subject.gives_scores() else {
+                continue;
+            };
+            if self.protocol.is_some() {
+                return Err(error);
+            }
+            self.images.forget_labels(&error, self.progress);
+        }
         let (data, protocol, progress) = (self.options.data, self.protocol.as_ref(), self.progress);
         let mut images = self.images.fit(subjects, data, protocol, progress)?;
         let doubt = images.doubts(subjects, progress)?;

@@ -18,6 +18,9 @@ pub(super) struct Scored {
     pub input_shape: Vec<i64>,
     /// Calibration images.
     pub samples: usize,
+    /// Places of each of them that were compared; absent where images were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub places: Option<usize>,
     pub synthetic: bool,
     /// Image files that could not be used and were left out.
     #[serde(skip_serializing_if = "is_zero", default)]

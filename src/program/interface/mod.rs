@@ -1,4 +1,4 @@
-//! How a network is run: its input, and where the class scores are in its output.
+//! How a network is run: its input, and where its answer is in its output.
 
 mod batch;
 mod channels;
@@ -11,8 +11,10 @@ mod training_mode;
 use std::collections::HashSet;
 
 use crate::program::dtype::Dtype;
-use crate::program::output::{self, Outlet, OutputError, OutputKey};
-use crate::program::{ModuleTree, Network, Op, Program, Statement, TensorInfo, is_conversion};
+use crate::program::output::{self, Answer, OutputError, OutputKeys};
+use crate::program::{
+    ModuleTree, Network, Op, Program, Statement, TensorInfo, ValueId, is_conversion,
+};
 
 pub use batch::{FixedBatch, Followed};
 pub use channels::image_channels;
@@ -29,8 +31,8 @@ pub struct Interface {
     pub input: Input,
     /// Element type that it computes in, and that its input has to have unless that is of bytes.
     pub element: Dtype,
-    pub scores: Outlet,
-    /// What the class scores are.
+    pub answer: Answer,
+    /// What the class scores are, if it is asked for such.
     pub scale: Scale,
     /// Some of its layers compute with quantised weights.
     pub quantised: bool,
@@ -46,7 +48,7 @@ impl Default for Interface {
         Interface {
             input: Input::default(),
             element: Dtype::Float32,
-            scores: Outlet::default(),
+            answer: Answer::default(),
             scale: Scale::default(),
             quantised: false,
             autocast: false,
@@ -55,7 +57,7 @@ impl Default for Interface {
     }
 }
 
-/// Why a network cannot be run for its class scores.
+/// Why a network cannot be run for its answer, or not for what is asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InterfaceError {
     #[error(transparent)]
@@ -80,6 +82,11 @@ pub enum InterfaceError {
          compared with the whole; export it without that `with` statement"
     )]
     Autocast,
+    #[error(
+        "the network gives no class scores, a row for each image, but several tensors or maps; --output-key names the output \
+         that holds class scores, if one does"
+    )]
+    NotScores,
     #[error("{}", PACKED)]
     Packed,
     #[error(
@@ -109,11 +116,11 @@ impl Interface {
     /// The interface of this network.
     ///
     /// # Errors
-    /// If nobody can tell which output holds the class scores, or it holds tensors that are not real numbers.
+    /// If the outputs that are named are not there, or it holds tensors that are not real numbers.
     pub fn of(
         network: &Network,
         program: &Program,
-        key: Option<&OutputKey>,
+        keys: Option<&OutputKeys>,
     ) -> Result<Self, InterfaceError> {
         let odd = |t: &&TensorInfo| !is_usable(t.dtype);
         if let Some(tensor) = tensors(network).find(odd) {
@@ -125,16 +132,34 @@ impl Interface {
         if let Some(mode) = TrainingMode::traced(network, program) {
             return Err(InterfaceError::TracedInTraining(mode));
         }
-        let scores = output::choose(network, program, key)?;
+        let answer = output::choose(network, program, keys)?;
+        let scores = answer.scores().and_then(|scores| scores.value);
         Ok(Interface {
             input: Input::default(),
-            scale: Scale::of(network, program, scores.value),
+            scale: Scale::of(network, program, scores),
             quantised: is_quantised(network, program),
             autocast: program.autocast,
             batch: None,
             element: element(network, program),
-            scores,
+            answer,
         })
+    }
+
+    /// The class scores in the flat program; `None` where there are none, or it does not show them.
+    #[must_use]
+    pub fn scores(&self) -> Option<ValueId> {
+        self.answer.scores()?.value
+    }
+
+    /// Refuses a network of whose answers labels of images as wholes say nothing.
+    ///
+    /// # Errors
+    /// If it gives no class scores.
+    pub fn check_scores(&self) -> Result<(), InterfaceError> {
+        match self.answer.scores() {
+            Some(_) => Ok(()),
+            None => Err(InterfaceError::NotScores),
+        }
     }
 
     /// The same with images in this order and scale.

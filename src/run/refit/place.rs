@@ -1,5 +1,7 @@
 //! Linear maps that can be fitted anew, and the values that they end in.
 
+use std::ops::Range;
+
 use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId, is_activation};
 use crate::run::stops::Look;
 
@@ -32,6 +34,16 @@ impl Place {
             from: self.map,
             until: self.end,
             values: vec![self.input, self.value],
+        }
+    }
+
+    /// At the value.
+    #[must_use]
+    pub fn value_alone(&self) -> Look {
+        Look {
+            from: self.map,
+            until: self.end,
+            values: vec![self.value],
         }
     }
 
@@ -96,6 +108,12 @@ impl<'a> Maps<'a> {
             let is_it = found == name && self.network.modules.get(module).path == path;
             is_it.then(|| self.of_map(map)).flatten()
         })
+    }
+
+    /// The places whose maps are among these statements.
+    #[must_use]
+    pub fn between(self, maps: Range<usize>) -> Vec<Place> {
+        maps.filter_map(|map| self.of_map(map)).collect()
     }
 
     /// The columns of the matrix that a place's regression has.

@@ -232,16 +232,21 @@ impl Module {
             .inner
             .forward_is(&[IValue::Tensor(images.shallow_clone())])
             .map_err(explain)?;
-        let path = &self.interface.scores.path;
-        match path.iter().try_fold(output, taken) {
-            Some(IValue::Tensor(tensor)) => Ok(tensor),
-            Some(other) => bail!(
-                "the network gives {} where one tensor of class scores is expected; name another output with \
-                 --output-key",
-                kind_of(&other)
-            ),
-            None => bail!("the network does not give the output that --output-key names"),
-        }
+        let outlets = self.interface.answer.outlets.iter();
+        let parts = outlets.map(|outlet| tensor_at(shared(&output), &outlet.path));
+        side_by_side(parts.collect::<Result<_>>()?)
+    }
+
+    /// How many outputs make its answer.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.interface.answer.outlets.len()
+    }
+
+    /// Whether it answers with class scores, a row for each image.
+    #[must_use]
+    pub fn gives_scores(&self) -> bool {
+        self.interface.answer.scores().is_some()
     }
 
     /// Runs a method from one tensor to another; `weights`, if any, are its second argument.
@@ -294,6 +299,52 @@ impl Module {
             IValue::TensorList(tensors) => Ok(tensors),
             other => bail!("method {name} gives {}", kind_of(&other)),
         }
+    }
+}
+
+/// The outputs that make an answer: one as it is, several as rows of one tensor.
+///
+/// # Errors
+/// If one of them has nothing for each image.
+pub fn side_by_side(mut outputs: Vec<Tensor>) -> Result<Tensor> {
+    if outputs.len() == 1 {
+        return Ok(outputs.remove(0));
+    }
+    let rows: Result<Vec<Tensor>, TchError> = outputs.iter().map(|t| t.f_flatten(1, -1)).collect();
+    rows.and_then(|rows| Tensor::f_cat(&rows, 1))
+        .map_err(explain)
+}
+
+/// The tensor at the end of a path.
+fn tensor_at(output: IValue, path: &[Step]) -> Result<Tensor> {
+    match path.iter().try_fold(output, taken) {
+        Some(IValue::Tensor(tensor)) => Ok(tensor),
+        Some(other) => bail!(
+            "the network gives {} where one tensor is expected; name another output with --output-key",
+            kind_of(&other)
+        ),
+        None => bail!("the network does not give the output that --output-key names"),
+    }
+}
+
+/// The same value once more; tensors share their memory.
+fn shared(value: &IValue) -> IValue {
+    let all = |items: &[IValue]| items.iter().map(shared).collect();
+    match value {
+        IValue::Tensor(tensor) => IValue::Tensor(tensor.shallow_clone()),
+        IValue::Tuple(items) => IValue::Tuple(all(items)),
+        IValue::GenericList(items) => IValue::GenericList(all(items)),
+        IValue::TensorList(items) => {
+            IValue::TensorList(items.iter().map(Tensor::shallow_clone).collect())
+        }
+        IValue::GenericDict(pairs) => {
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| (shared(key), shared(value)));
+            IValue::GenericDict(pairs.collect())
+        }
+        IValue::String(text) => IValue::String(text.clone()),
+        _ => IValue::None,
     }
 }
 

@@ -190,6 +190,19 @@ impl Influence {
         }
     }
 
+    /// Of groups of so many samples, one after another.
+    #[must_use]
+    pub fn of_groups(self, samples: usize) -> Self {
+        if samples == 1 {
+            return self;
+        }
+        let groups = self.samples.exact_chunks(samples).into_iter();
+        Influence {
+            samples: groups.map(|group| group.sum()).collect(),
+            ..self
+        }
+    }
+
     /// Of the samples whose representations are the rows of `x` (reference) and `y` (candidate), on the CKA of all
     /// samples that the moments hold: the reference's, those of both, and the candidate's.
     ///

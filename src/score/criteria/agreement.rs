@@ -18,6 +18,7 @@ pub struct Agreement;
 impl Criterion for Agreement {
     fn measure(&mut self, context: &ScoringContext, _begun: Vec<Tally>) -> Result<Ended<Values>> {
         let job = context.job;
+        job.model.interface()?.check_scores()?;
         let engine = Engine::open(job.model, &first_look(job.images)?)?;
         let detours: Vec<&Detour> = context.detours(engine.pieces())?;
         let race = context.scoring.race;

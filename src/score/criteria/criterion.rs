@@ -70,7 +70,7 @@ impl<'a> ScoringContext<'a> {
                 tally.rows().context("a tally without representations")?;
             for (path, rows) in candidates {
                 let value = compare(path, reference, rows)?;
-                found.push((path.to_owned(), value, rows.nrows()));
+                found.push((path.to_owned(), value, rows.nrows() / tally.places));
             }
         }
         Ok(Some(found))

@@ -23,7 +23,7 @@ use crate::run::refit::{Maps, Place, Products, solution};
 use crate::run::segments::Detour;
 use crate::run::stops::Stops;
 use crate::run::torch::{Module, Workers};
-use crate::score::engine::{Engine, features};
+use crate::score::engine::Engine;
 use crate::score::{Ended, Tally, first_look};
 
 /// One pass for the fits, and one for the errors.
@@ -325,7 +325,7 @@ impl Runner<'_> {
             let seen = self.seen(&self.module.images(&batch.images)?)?;
             let boundaries = self.boundaries(&batch)?;
             let whole = boundaries.last().context("a network without pieces")?;
-            let whole = rows(whole, count)?;
+            let whole = rows(self.engine, whole, count)?;
             spread.add(&whole);
             let live = course.candidates.iter().zip(changes).enumerate();
             let live: Vec<(usize, Begin)> = live
@@ -338,7 +338,10 @@ impl Runner<'_> {
             let left = |(place, begin): (usize, Begin)| -> Result<(usize, Vec<f64>)> {
                 let candidate = &course.candidates[place];
                 let without = begin.run(candidate, course, module, engine)?;
-                Ok((place, below_zero(&rows(&without, count)?, &whole)))
+                Ok((
+                    place,
+                    below_zero(&rows(engine, &without, count)?, &whole, engine.places()),
+                ))
             };
             let found = self.workers.run(|| {
                 let each = live.into_par_iter();
@@ -383,9 +386,11 @@ impl Runner<'_> {
     }
 }
 
-/// Rows of features: images × features.
-fn rows(representation: &Tensor, images: usize) -> Result<Array2<f64>> {
-    let rows = features(&[representation.shallow_clone()], images)?.pop();
+/// Rows of features: samples × features.
+fn rows(engine: &Engine, representation: &Tensor, images: usize) -> Result<Array2<f64>> {
+    let rows = engine
+        .rows(&[representation.shallow_clone()], images)?
+        .pop();
     Ok(rows
         .context("a batch without a representation")?
         .mapv(f64::from))
@@ -408,24 +413,29 @@ fn step(map: &Tensor) -> i64 {
     (1..).find(|step| samples(*step) <= SAMPLES).unwrap_or(1)
 }
 
-/// For each image the squared error, below zero.
-fn below_zero(found: &Array2<f64>, expected: &Array2<f64>) -> Vec<f64> {
+/// For each image the mean squared error of its samples, below zero.
+fn below_zero(found: &Array2<f64>, expected: &Array2<f64>, places: usize) -> Vec<f64> {
     let rows = found.outer_iter().zip(expected.outer_iter());
-    rows.map(|(f, e)| -(&f - &e).mapv(|x| x * x).sum())
+    let of_samples: Vec<f64> = rows
+        .map(|(f, e)| -(&f - &e).mapv(|x| x * x).sum())
+        .collect();
+    let images = of_samples.chunks(places);
+    images
+        .map(|image| image.iter().sum::<f64>() / places as f64)
         .collect()
 }
 
-/// Sums over images that tell how much the representation varies from one to another.
+/// Sums over samples that tell how much the representation varies from one to another.
 #[derive(Default)]
 struct Spread {
-    images: usize,
+    samples: usize,
     sum: Option<Array1<f64>>,
     square: f64,
 }
 
 impl Spread {
     fn add(&mut self, rows: &Array2<f64>) {
-        self.images += rows.nrows();
+        self.samples += rows.nrows();
         self.square += rows.iter().map(|x| x * x).sum::<f64>();
         let of_rows = rows.sum_axis(Axis(0));
         self.sum = Some(match self.sum.take() {
@@ -434,9 +444,9 @@ impl Spread {
         });
     }
 
-    /// The mean squared distance from the mean; no number of no images.
+    /// The mean squared distance from the mean; no number of no samples.
     fn variance(&self) -> f64 {
-        let count = self.images as f64;
+        let count = self.samples as f64;
         let of_mean = |sum: &Array1<f64>| sum.dot(sum) / (count * count);
         self.square / count - self.sum.as_ref().map_or(0., of_mean)
     }

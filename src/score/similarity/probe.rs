@@ -57,10 +57,10 @@ impl Comparable {
         let path = "representation";
         match Representation::of(analysis) {
             Ok(compared) => {
-                for (number, (value, position)) in (1..).zip(compared.places()) {
+                for (number, (value, position)) in (1..).zip(compared.places_of_parts()) {
                     let layer = Layer {
                         kind: LayerKind::Representation,
-                        path: match compared.is_joined() {
+                        path: match compared.parts.len() > 1 {
                             true => format!("{path}.{number}"),
                             false => path.into(),
                         },

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::blocks::analysis::Analysis;
+use crate::blocks::answer::Answering;
 use crate::blocks::patch::unmoved_statistics;
 use crate::program::{ModuleId, ModuleTree, Operand, Statement};
 use crate::report::{counted, thousands};
@@ -56,18 +57,13 @@ fn elements(analysis: &Analysis, is: impl Fn(ModuleId, &str, bool) -> bool) -> i
         .sum()
 }
 
-/// The tensors that the class scores need and no gradient reaches.
+/// The tensors that the answer needs and no gradient reaches.
 fn cut_off(analysis: &Analysis) -> HashSet<(ModuleId, String)> {
-    let Some(scores) = analysis
-        .interface
-        .as_ref()
-        .ok()
-        .and_then(|i| i.scores.value)
-    else {
+    let Some(answering) = Answering::of(analysis) else {
         return HashSet::new();
     };
-    let needed = analysis.program.towards(scores);
-    let reached = read(needed.learns(&Operand::Value(scores)));
+    let needed = answering.program;
+    let reached = read(needed.learns(&Operand::Value(answering.value)));
     let mut cut_off = read(needed.statements.iter());
     cut_off.retain(|tensor| !reached.contains(tensor));
     cut_off

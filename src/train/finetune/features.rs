@@ -10,19 +10,19 @@ use crate::blocks::analysis::Analysis;
 use crate::blocks::representation::FeatureMap;
 use crate::program::ast::Function;
 use crate::program::{Emitter, ValueId};
-use crate::run::torch::{Model, Module, explain};
+use crate::run::torch::{Model, Module, explain, side_by_side};
 
-/// Name of the method that gives class scores and maps.
+/// Name of the method that gives the answer and maps.
 const METHOD: &str = "ckaprune_maps";
 
 /// What is looked at in a network.
 #[derive(Clone, Debug)]
 pub struct Maps {
-    scores: ValueId,
+    answer: Vec<ValueId>,
     maps: Vec<FeatureMap>,
 }
 
-/// Class scores, as softmax is taken of them, and maps.
+/// The answer of a network (class scores as softmax is taken of them), and maps.
 pub(super) struct Seen {
     pub scores: Tensor,
     pub maps: Vec<Tensor>,
@@ -32,17 +32,16 @@ impl Maps {
     /// # Errors
     /// If the network has none that can be looked at.
     pub fn of(model: &Model) -> Result<Self> {
-        let interface = model.interface()?;
-        if interface.batch.is_some() {
+        if model.interface()?.batch.is_some() {
             bail!(
                 "a network that takes batches of a fixed size cannot be imitated: leave features out of --teach"
             );
         }
-        let scores = model.analysis().interface.as_ref().ok();
-        let scores = scores.and_then(|interface| interface.scores.value);
         let maps = FeatureMap::all(model.analysis());
-        match scores {
-            Some(scores) if !maps.is_empty() => Ok(Maps { scores, maps }),
+        // Values of this very program: the model has the interface of that which it was made of.
+        let interface = model.analysis().interface.as_ref().ok();
+        match interface.and_then(|interface| interface.answer.values()) {
+            Some(answer) if !maps.is_empty() => Ok(Maps { answer, maps }),
             _ => bail!(
                 "the network has no maps of features that can be looked at: leave features out of --teach"
             ),
@@ -51,7 +50,7 @@ impl Maps {
 
     fn values(&self) -> Vec<ValueId> {
         let maps = self.maps.iter().map(|map| map.value);
-        [self.scores].into_iter().chain(maps).collect()
+        self.answer.iter().copied().chain(maps).collect()
     }
 
     /// The method that gives them in evaluation mode.
@@ -63,11 +62,9 @@ impl Maps {
 
 /// What a network is given and gives by [`METHOD`].
 pub(super) fn look(module: &Module, images: &Tensor) -> Result<Seen> {
-    let mut maps = module.list(METHOD, images)?;
-    if maps.is_empty() {
-        bail!("the network gives no class scores");
-    }
-    let scores = module.on_scale(maps.remove(0))?;
+    let mut answer = module.list(METHOD, images)?;
+    let maps = answer.split_off(module.outputs().min(answer.len()));
+    let scores = module.on_scale(side_by_side(answer)?)?;
     Ok(Seen { scores, maps })
 }
 
@@ -105,7 +102,7 @@ impl Student {
         })
     }
 
-    /// The method that gives its class scores and maps in training mode.
+    /// The method that gives its answer and maps in training mode.
     pub fn method(&self, analysis: &Analysis) -> Function {
         let program = analysis.program.in_training();
         Emitter::new(&analysis.network, &program).list_method(METHOD, &self.maps.values())

@@ -59,7 +59,13 @@ impl Judge<'_> {
             Judge::Labelled(_) => format!("validation accuracy {}", in_percent(verdict)),
             Judge::Answers(_) if verdict == NO_NUMBER => "answers that are no numbers".into(),
             // Without the minus of -0.
-            Judge::Answers(_) => format!("{:.4} nats from the teacher's answers", -verdict + 0.),
+            Judge::Answers(answers) => {
+                let unit = match answers.are_scores() {
+                    true => "nats",
+                    false => "of their variance",
+                };
+                format!("{:.4} {unit} from the teacher's answers", -verdict + 0.)
+            }
         }
     }
 }

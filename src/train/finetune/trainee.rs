@@ -106,7 +106,9 @@ impl Trainee<'_> {
                 let done = standing.steps as f64 / count.max(1) as f64;
                 let seen = self.forward(&images, standing)?;
                 let given = batch.labels.as_deref().unwrap_or_default();
-                check_scores(&seen.scores, batch.indices.len(), given, &train.part)?;
+                if self.module.gives_scores() {
+                    check_scores(&seen.scores, batch.indices.len(), given, &train.part)?;
+                }
                 let said = Said {
                     images,
                     seen,

@@ -202,7 +202,7 @@ mod tests {
 
     fn repair(before: f64, after: f64) -> Repair {
         let of = |closeness| Agreement {
-            same_class: 0.5,
+            same_class: Some(0.5),
             closeness,
         };
         Repair {

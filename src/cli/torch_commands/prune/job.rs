@@ -41,6 +41,8 @@ pub(super) struct Job<'a> {
     pub warnings: Vec<String>,
     /// Image files that were left out.
     pub skipped: usize,
+    /// Places of each image that are compared; `None` where images are.
+    pub places: Option<usize>,
 }
 
 impl From<&Selection> for Rules {
@@ -74,6 +76,7 @@ impl<'a> Job<'a> {
             model: &options.model,
             data: &options.data,
             search: options.search.into(),
+            representation: options.scoring.representation,
             beyond: Some(BeyondScoring {
                 training: &options.training,
                 teaching,
@@ -91,6 +94,7 @@ impl<'a> Job<'a> {
             classes,
             warnings,
             skipped,
+            places,
         } = preparation.of(archive)?;
         interface(path, model.analysis())?;
         let mut job = Job {
@@ -103,6 +107,7 @@ impl<'a> Job<'a> {
             synthetic,
             warnings,
             skipped,
+            places,
         };
         job.check()?;
         job.check_classes(&classes)?;
@@ -203,6 +208,7 @@ impl<'a> Job<'a> {
         }
         let has_labels = run.splits.has_labels();
         let was_left_out = !run.teaching.labels;
+        let gives_scores = self.model.interface()?.check_scores().is_ok();
         if self.synthetic {
             let calibration = &run.splits.calibration;
             let analysis = self.model.analysis();
@@ -217,8 +223,12 @@ impl<'a> Job<'a> {
                 Some(_) => "",
                 None => ", and no accuracy is measured",
             };
+            let why = match gives_scores {
+                true => "the images have no labels",
+                false => "the network gives no class scores",
+            };
             run.progress()
-                .warn(format_args!("the images have no labels: {tuned}{measured}"));
+                .warn(format_args!("{why}: {tuned}{measured}"));
         }
         for (option, asked) in [
             ("--max-drop", options.max_drop.is_some()),
@@ -227,6 +237,9 @@ impl<'a> Job<'a> {
         ] {
             if asked && !has_labels {
                 let cure = match was_left_out {
+                    _ if !gives_scores => {
+                        "the network gives no class scores to hold labels against"
+                    }
                     true => "leave labels in --teach, or set images aside with --val-split",
                     false => "name a data set with labels",
                 };

@@ -283,6 +283,7 @@ impl Job<'_> {
             output: self.output.display().to_string(),
             input_shape: analysis.input_shape.clone(),
             samples: run.splits.calibration.len(),
+            places: self.places,
             scores: self.model.interface()?.scale,
             criterion: run.criterion,
             per: run.per,

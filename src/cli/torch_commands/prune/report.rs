@@ -23,6 +23,9 @@ pub(super) struct PruneReport {
     pub input_shape: Vec<i64>,
     /// How many calibration images there were.
     pub samples: usize,
+    /// Places of each of them that were compared; absent where images were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub places: Option<usize>,
     /// What the network gives in place of scores before softmax; absent where it gives those.
     #[serde(skip_serializing_if = "Scale::is_usual")]
     pub scores: Scale,

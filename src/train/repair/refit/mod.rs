@@ -1,4 +1,5 @@
-//! The linear maps around a gap are fitted anew, in closed form, to what the unpruned network has in the same places.
+//! The linear map in front of a gap and all behind it are fitted anew, in closed form, to what the unpruned network has in
+//! the same places.
 //!
 //! For a place whose map is given `z`, with the normalisation behind it folded into its weights `W`, and whose value is
 //! to become `t` in place of `y`: `min over D of ‖z·D − (t − y)‖² + λ·‖D‖²`, then `W + D`. In front of the gap `t` is what
@@ -20,8 +21,6 @@ use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, explain};
 use track::{Batches, Track};
 
-/// Places that are fitted behind each gap, beside the one in front of it.
-const REACH: usize = 4;
 /// Sides of the matrix of a regression beyond which it takes too much memory and time.
 const WIDEST: i64 = 8192;
 
@@ -90,12 +89,27 @@ impl Repairer<'_> {
             let is_next = |gap: &usize| kept[i].0 < *gap && next.is_none_or(|next| next > *gap);
             gaps.iter().any(is_next)
         };
-        let is_behind = |i: usize| {
-            let between = |gap: usize| kept[..i].iter().filter(|(place, _)| *place > gap).count();
-            gaps.iter()
-                .any(|gap| kept[i].0 > *gap && between(*gap) < REACH)
-        };
+        let is_behind = |i: usize| gaps.iter().any(|gap| kept[i].0 > *gap);
         let shape = |value: ValueId| whole.program.shape(value);
+        // Between the end in front and this one: they are given what the gap changed.
+        let on_the_way = |i: usize| {
+            let from = i.checked_sub(1).map_or(0, |before| kept[before].1.end + 1);
+            mine.between(from..kept[i].1.map)
+        };
+        let inner = (0..kept.len())
+            .filter(|i| is_behind(*i))
+            .flat_map(on_the_way);
+        let inner = inner.filter_map(|place| {
+            let (module, name) = &place.weight;
+            let path = &pruned.network.modules.get(*module).path;
+            let same = theirs.of_weight(path, name)?;
+            let is_alike = pruned.program.shape(place.value) == shape(same.value);
+            (is_alike && shape(same.value).is_some()).then(|| Goal {
+                target: same.value_alone(),
+                place,
+                is_in_front: false,
+            })
+        });
         let near = (0..kept.len()).filter(|i| is_in_front(*i) || is_behind(*i));
         let mut goals: Vec<Goal> = near
             .map(|i| {
@@ -109,14 +123,11 @@ impl Repairer<'_> {
                 let target = behind.find(is_alike).unwrap_or(itself);
                 Goal {
                     place: own.clone(),
-                    target: Look {
-                        from: target.map,
-                        until: target.end,
-                        values: vec![target.value],
-                    },
+                    target: target.value_alone(),
                     is_in_front: is_in_front(i),
                 }
             })
+            .chain(inner)
             .collect();
         goals.retain(|goal| mine.columns(&goal.place) <= WIDEST);
         goals.sort_by_key(|goal| goal.place.map);

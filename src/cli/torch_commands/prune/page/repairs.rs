@@ -32,7 +32,8 @@ pub(super) fn section(report: &PruneReport) -> Option<Section> {
         ..Table::default()
     };
     let told = "How alike this network and the unpruned one answer calibration images that were held back, without labels: \
-        the part of them to which both give the same class, and the divergence of the class probabilities in nats. A step \
+        the part of them to which both give the same class, and the divergence of the class probabilities in nats; of a \
+        network that gives no class scores, the mean squared difference over the variance. A step \
         that brings the network no closer is undone.";
     let is_any = !table.rows.is_empty();
     is_any.then(|| Section::new("Repair").with(table).with(told))
@@ -40,6 +41,7 @@ pub(super) fn section(report: &PruneReport) -> Option<Section> {
 
 fn row(iteration: &Iteration, repair: &Repair) -> Vec<String> {
     let divergence = |closeness: f64| format!("{:.4}", -closeness + 0.);
+    let same = |part: Option<f64>| part.map_or_else(|| "-".to_owned(), in_percent);
     let name = match repair.step {
         Step::Refit => "linear maps fitted anew",
         Step::Channels => "channels scaled and shifted",
@@ -50,8 +52,8 @@ fn row(iteration: &Iteration, repair: &Repair) -> Vec<String> {
     vec![
         iteration.iteration.to_string(),
         name.to_owned(),
-        in_percent(before.same_class),
-        in_percent(after.same_class),
+        same(before.same_class),
+        same(after.same_class),
         divergence(before.closeness),
         divergence(after.closeness),
         if repair.pays() { "" } else { "undone" }.to_owned(),

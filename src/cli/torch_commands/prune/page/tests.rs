@@ -74,6 +74,7 @@ fn iteration(number: usize) -> Iteration {
 fn report() -> PruneReport {
     let iterations: Vec<Iteration> = (1..=8).map(iteration).collect();
     PruneReport {
+        places: None,
         schema: SCHEMA,
         command: "prune",
         model: "models/<b>resnet56.pt".into(),
@@ -191,7 +192,7 @@ fn without_labels_no_accuracy_is_drawn() {
 #[test]
 fn each_step_of_repair_is_shown_with_what_it_gave() {
     let agreement = |same_class, closeness| Agreement {
-        same_class,
+        same_class: Some(same_class),
         closeness,
     };
     let mut report = report();
