@@ -91,11 +91,25 @@ def own_entries() -> List[Entry]:
         "own_aggregation": own.AggregationTree,
         "own_in_place": own.InPlace,
         "own_walks": own.Walks,
+        "own_detector": own.Detector,
+        "own_embedding": own.Embedding,
+        "own_super_resolution": own.SuperResolution,
+        "own_towers": own.Towers,
     }
     return [Entry(name, make, side=32) for name, make in makers.items()]
 
 
-ENTRIES = {entry.name: entry for entry in [*own_entries(), *torchvision_entries()]}
+def segmentation_entries() -> List[Entry]:
+    names = "fcn_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large".split()
+    options = {"weights": None, "weights_backbone": None}
+    return [Entry(name, lambda name=name: getattr(tv.segmentation, name)(**options), side=64) for name in names]
+
+
+ENTRIES = {entry.name: entry for entry in [*own_entries(), *torchvision_entries(), *segmentation_entries()]}
+# They answer for places in images, with several outputs, or with rows that are no class scores.
+OTHER_ANSWERS = [
+    *(entry.name for entry in segmentation_entries()), "own_detector", "own_embedding", "own_super_resolution", "own_towers",
+]
 
 # Which instances of a class are `x + f(x)`, an activation behind the sum included.
 RESIDUAL = {
@@ -115,6 +129,7 @@ RESIDUAL = {
     own.PostActivationBlock: lambda b: b.shortcut is None,
     own.PreActivationBlock: lambda b: b.shortcut is None,
     own.InPlaceBlock: lambda b: b.shortcut is None,
+    own.PlainBlock: lambda b: True,
 }
 
 # Modules that are no residual blocks and end in a residual sum, by the module that begins it: what is left without it. The

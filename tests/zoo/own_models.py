@@ -1,6 +1,6 @@
 """Small residual networks of shapes that torchvision does not have. Inputs are 3×32×32, outputs 10 scores."""
 
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -253,3 +253,69 @@ class Walks(Staged):
             for stage in self.stages:
                 x = stage(x)
         return self.head(x)
+
+
+class Detector(Staged):
+    """One stage of detection: three heads of one kind over maps of three sizes."""
+
+    def __init__(self):
+        super().__init__(PostActivationBlock)
+        widths = [8, 12, 16]
+        self.lateral = nn.ModuleList([nn.Conv2d(width, 8, 1) for width in widths])
+        self.heads = nn.ModuleList([nn.Conv2d(8, 18, 3, padding=1) for _ in widths])
+
+    def forward(self, x: Tensor) -> List[Tensor]:
+        x = self.stem(x)
+        found = []
+        for stage, lateral, head in zip(self.stages, self.lateral, self.heads):
+            x = stage(x)
+            found.append(head(F.relu(lateral(x))))
+        return found
+
+
+class Embedding(Staged):
+    """Rows of length one, which are no class scores though they look like them."""
+
+    def __init__(self):
+        super().__init__(PostActivationBlock)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(self.head(self.features(x)), dim=1)
+
+
+class PlainBlock(nn.Module):
+    """`x + f(x)` without normalisation, as networks that restore images have it."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5 * self.conv2(F.relu(self.conv1(x)))
+
+
+class SuperResolution(nn.Module):
+    """Sixteen blocks and an image of twice the size."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.Sequential(*(PlainBlock(8) for _ in range(16)))
+        self.tail = nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.tail(x + self.body(x))
+
+
+class Towers(nn.Module):
+    """Two networks that look at an image each in its own way; their scores are added."""
+
+    def __init__(self):
+        super().__init__()
+        self.left = Staged(PostActivationBlock)
+        self.right = Staged(PostActivationBlock, widths=(8, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.left(x) + self.right(x)

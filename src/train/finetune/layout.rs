@@ -4,15 +4,14 @@ use tch::Device;
 
 use crate::program::{ModuleTree, Network, Operand, Program, Statement};
 
-/// Fewer channels than oneDNN's kernel writes at a time.
-const FEW: i64 = 8;
+/// Fewer channels than oneDNN's kernels write at a time: 8 with AVX2, 16 with AVX-512.
+const FEW: i64 = 16;
 
 /// Whether images may lie channels last while the network is trained: a CPU's convolutions are quicker so, but not
 /// all of them are right. A GPU's images stay as they come.
 ///
-/// On processors with AVX2 and without AVX-512 the gradient of the weights of a convolution of one pixel that leaves
-/// pixels out and has fewer than 8 input channels is written behind its buffer (uxlfoundation/oneDNN#6035, in the oneDNN
-/// 3.10 of libtorch 2.11). Groups and padding seem to spare it; they are not relied on. In the contiguous layout another
+/// The gradient of the weights of a convolution of one pixel that leaves pixels out and has fewer input channels than that
+/// is written behind its buffer (uxlfoundation/oneDNN#6035, in the oneDNN 3.10 of libtorch 2.11). Groups and padding seem to spare it; they are not relied on. In the contiguous layout another
 /// kernel runs.
 #[must_use]
 pub fn may_lie_channels_last(network: &Network, program: &Program, device: Device) -> bool {
