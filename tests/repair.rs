@@ -101,11 +101,18 @@ fn a_scale_and_a_shift_of_channels_are_taken_back() {
     }
 }
 
-/// The demo network with other weights in the convolutions that end some blocks, and what it is to be like again.
+/// The demo network with other weights in some convolutions: those that end blocks, one inside a block, and one far behind;
+/// and what it is to be like again.
 fn bent() -> (Archive, Archive) {
     let original = open(&demo());
     let network = original.network().unwrap();
-    let convolutions = ["stage2.2.conv2", "stage2.3.conv2"].map(|path| {
+    let convolutions = [
+        "stage2.2.conv2",
+        "stage2.3.conv1",
+        "stage2.3.conv2",
+        "stage3.3.conv2",
+    ]
+    .map(|path| {
         let mut modules = network.modules.iter();
         let (id, _) = modules.find(|(_, m)| m.path == path).unwrap();
         (id, "weight".to_owned())

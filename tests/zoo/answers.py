@@ -37,7 +37,7 @@ def check(name: str, program: Path, folder: Path) -> bool:
     pixels = np.random.default_rng(7).integers(0, 256, (IMAGES, entry.side, entry.side, 3), dtype=np.uint8)
     np.savez(data, images=pixels)
     options = ["--model", archive, "--data", data, "--device", "cpu"]
-    scored = ckaprune(program, "score", *options)
+    scored = ckaprune(program, "score", *options, "--min-blocks-per-stage", 0)
     removable = [block for block in scored["blocks"] if block["removable"]]
     unseen = [block["path"] for block in removable if not block.get("cka", 1) < 1]
     run = ckaprune(program, "prune", *options, "--iterations", 1, "--epochs", 1, "--lr", 1e-4, "--output", pruned, "--force")
