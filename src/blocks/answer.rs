@@ -13,7 +13,8 @@ pub struct Answering {
     pub program: Program,
     /// Its output: that which was asked for as it is, or several, a row for each image.
     pub value: ValueId,
-    is_joined: bool,
+    /// What was asked for.
+    pub values: Vec<ValueId>,
 }
 
 impl Answering {
@@ -28,25 +29,26 @@ impl Answering {
         Some(Answering {
             program,
             value,
-            is_joined: values.len() > 1,
+            values,
         })
     }
 
     /// Methods of the root class that the program calls.
     #[must_use]
     pub fn methods(&self, network: &Network) -> Vec<Function> {
-        if !self.is_joined {
-            return Vec::new();
+        match self.values.len() {
+            1 => Vec::new(),
+            _ => tensor_method(network, ROWS, "return torch.flatten(x, 1)"),
         }
-        let root = &network.modules.root().class;
-        let text = format!(
-            "\
-class Methods(Module):
-  def {ROWS}(self: {root},
-    x: Tensor) -> Tensor:
-    return torch.flatten(x, 1)
-"
-        );
-        methods_of(&text).unwrap_or_default()
     }
+}
+
+/// The method of the root class from a tensor `x` to another with this body.
+pub(super) fn tensor_method(network: &Network, name: &str, body: &str) -> Vec<Function> {
+    let root = &network.modules.root().class;
+    let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
+    let text = format!(
+        "class Methods(Module):\n  def {name}(self: {root},\n    x: Tensor) -> Tensor:\n{body}"
+    );
+    methods_of(&text).unwrap_or_default()
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Kind, TchError, Tensor};
 
 use crate::data::{Images, random_stream};
-use crate::run::torch::{FIRST_LOOK, Module, explain};
+use crate::run::torch::{self, FIRST_LOOK, Module, explain};
+use crate::train::distance::distance;
 
 /// How a network answers images beside another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,10 +84,11 @@ impl Answers {
             }
             Expected::Numbers { answers, places } => {
                 let found = numbers(module, &self.images, places)?;
-                let distance = distance(&found, answers).map_err(explain)?;
+                let distance = distance(&found, answers, 1, Kind::Double);
+                let distance = distance.and_then(|d| d.f_double_value(&[]));
                 Ok(Agreement {
                     same_class: None,
-                    closeness: -distance,
+                    closeness: -distance.map_err(explain)?,
                 })
             }
         }
@@ -104,25 +106,6 @@ fn of_probabilities(found: &Tensor, expected: &Tensor) -> Result<Agreement, TchE
         same_class: Some(same.f_double_value(&[])?),
         closeness: -divergence.f_double_value(&[])? / images,
     })
-}
-
-/// The mean squared difference of numbers, each over its own variance among images: 1 is as far as their means are.
-fn distance(found: &Tensor, expected: &Tensor) -> Result<f64, TchError> {
-    /// Of the mean variance: what numbers have at least that hardly vary.
-    const FLOOR: f64 = 0.01;
-    let (found, expected) = (
-        found.f_to_kind(Kind::Double)?,
-        expected.f_to_kind(Kind::Double)?,
-    );
-    let mean = |t: &Tensor| t.f_mean_dim(&[0i64][..], true, Kind::Double);
-    let variance = mean(&expected.f_sub(&mean(&expected)?)?.f_square()?)?;
-    let floor = variance.f_mean(Kind::Double)?.f_mul_scalar(FLOOR)?;
-    let variance = variance.f_add(&floor)?.f_clamp_min(1e-12)?;
-    let squares = mean(&found.f_sub(&expected)?.f_square()?)?;
-    squares
-        .f_div(&variance)?
-        .f_mean(Kind::Double)?
-        .f_double_value(&[])
 }
 
 /// Numbers of an image's answer that are looked at, at most: maps have millions.
@@ -143,7 +126,7 @@ fn drawn(module: &Module, images: &Images) -> Result<Tensor> {
         places.sort_unstable();
         places.dedup();
     }
-    crate::run::torch::numbers(&places, module.device())
+    torch::numbers(&places, module.device())
 }
 
 fn numbers(module: &Module, images: &Images, places: &Tensor) -> Result<Tensor> {
@@ -174,19 +157,4 @@ fn answered(
         answers.push(make(&answer).map_err(explain)?);
     }
     Tensor::f_cat(&answers, 0).map_err(explain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_measured_by_their_own_variance() {
-        let expected = Tensor::from_slice(&[1f32, 10., 3., 30.]).reshape([2, 2]);
-        assert_eq!(distance(&expected, &expected).unwrap(), 0.);
-        let means = Tensor::from_slice(&[2f32, 20., 2., 20.]).reshape([2, 2]);
-        let floor = 0.01 * (1. + 100.) / 2.;
-        let wanted = (1. / (1. + floor) + 100. / (100. + floor)) / 2.;
-        assert!((distance(&means, &expected).unwrap() - wanted).abs() < 1e-9);
-    }
 }

@@ -4,6 +4,7 @@
 //! rooms up to `score`.
 
 pub mod agreement;
+mod distance;
 pub mod eval;
 pub mod finetune;
 pub mod repair;

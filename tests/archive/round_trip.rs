@@ -1,22 +1,11 @@
 //! What is written: everything that was there, less what an edit made untrue.
 
-use std::io::{Cursor, Error, Read, Seek, SeekFrom, Write};
+use std::io::{Cursor, Error, Seek, SeekFrom, Write};
 
 use ckaprune::archive::{Adoption, Archive, ArchiveError, PickleError, Section};
 
 use super::build::*;
-
-fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-    let len = zip.len();
-    let read = |index| {
-        let mut file = zip.by_index(index).unwrap();
-        let mut content = Vec::new();
-        file.read_to_end(&mut content).unwrap();
-        (file.name().unwrap().into_owned(), content)
-    };
-    (0..len).map(read).collect()
-}
+use super::common::entries;
 
 fn names(archive: &Archive) -> Vec<String> {
     entries(&archive.to_bytes().unwrap())

@@ -8,11 +8,11 @@ use std::collections::HashSet;
 
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
-use crate::blocks::answer::Answering;
+use crate::blocks::answer::{Answering, tensor_method};
 use crate::blocks::samples::Samples;
 use crate::program::ast::Function;
 use crate::program::interface::InterfaceError;
-use crate::program::{Network, Program, ValueId, methods_of};
+use crate::program::{Network, Program, ValueId};
 
 pub use heads::representation;
 pub use maps::FeatureMap;
@@ -65,8 +65,7 @@ impl Representation {
         let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
         let network = &analysis.network;
         let answering = Answering::of(analysis).ok_or(NoRepresentation::NotFollowed)?;
-        let answer = interface.answer.values().unwrap_or_default();
-        let parts = representation(&answering.program, &answer);
+        let parts = representation(&answering.program, &answering.values);
         if parts.is_empty() {
             return Err(NoRepresentation::NoLayer);
         }
@@ -137,19 +136,12 @@ fn behind(program: &Program, value: ValueId) -> usize {
 /// Rows of features as [`crate::score`] makes them of one value: of feature maps the mean over their pixels, in single
 /// precision.
 fn features_method(network: &Network) -> Vec<Function> {
-    let root = &network.modules.root().class;
-    let text = format!(
-        "\
-class Methods(Module):
-  def {FEATURES}(self: {root},
-    x: Tensor) -> Tensor:
-    wide = torch.to(x, 6)
-    if torch.gt(torch.dim(wide), 2):
-      rows = torch.mean(torch.flatten(wide, 2), [2])
-    else:
-      rows = torch.reshape(wide, [torch.size(wide, 0), -1])
-    return rows
-"
-    );
-    methods_of(&text).unwrap_or_default()
+    let body = "\
+wide = torch.to(x, 6)
+if torch.gt(torch.dim(wide), 2):
+  rows = torch.mean(torch.flatten(wide, 2), [2])
+else:
+  rows = torch.reshape(wide, [torch.size(wide, 0), -1])
+return rows";
+    tensor_method(network, FEATURES, body)
 }

@@ -6,8 +6,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::blocks::answer::tensor_method;
 use crate::program::ast::Function;
-use crate::program::{Network, Program, ValueId, methods_of};
+use crate::program::{Network, Program, ValueId};
 
 /// Places of an image.
 pub(super) const COUNT: usize = 8;
@@ -50,9 +51,7 @@ impl Places {
 
     /// The methods that make rows of them, places of an image one after another.
     pub fn methods(&self, network: &Network) -> Vec<Function> {
-        let root = &network.modules.root().class;
-        let mut text = "class Methods(Module):\n".to_owned();
-        for (number, taken) in self.0.iter().enumerate() {
+        let of_part = |(number, taken): (usize, &Taken)| {
             let (arranged, at) = match taken {
                 Taken::Whole => ("wide", vec!["wide".to_owned(); COUNT]),
                 Taken::BehindChannels(places) => ("torch.flatten(wide, 2)", selected(2, places)),
@@ -60,19 +59,17 @@ impl Places {
                     ("torch.flatten(wide, 1, -2)", selected(1, places))
                 }
             };
-            text += &format!(
-                "  def {}(self: {root},
-    x: Tensor) -> Tensor:
-    wide = torch.to(x, 6)
-    flat = {arranged}
-    places = torch.stack([{}], 1)
-    return torch.flatten(places, 0, 1)
-",
-                name(number),
+            let body = format!(
+                "\
+wide = torch.to(x, 6)
+flat = {arranged}
+places = torch.stack([{}], 1)
+return torch.flatten(places, 0, 1)",
                 at.join(", ")
             );
-        }
-        methods_of(&text).unwrap_or_default()
+            tensor_method(network, &name(number), &body)
+        };
+        self.0.iter().enumerate().flat_map(of_part).collect()
     }
 }
 

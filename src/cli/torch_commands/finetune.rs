@@ -176,14 +176,13 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     interface
         .check_trainable()
         .map_err(|e| blame(path)(e.into()))?;
+    let scores = interface.check_scores();
+    let gives_scores = scores.is_ok();
     let teaching = teaching(options);
     if teaching.labels || teaching.scores.is_some() {
-        interface
-            .check_scores()
-            .map_err(|e| blame(path)(e.into()))?;
+        scores.map_err(|e| blame(path)(e.into()))?;
     }
     note_scale(path, interface.scale, progress);
-    let gives_scores = interface.check_scores().is_ok();
     note_caveats(&analysis, progress);
     let model = Model::new(archive, analysis, execution);
     let mut warnings = opened.warnings.clone();

@@ -64,7 +64,7 @@ impl Subject {
     ///
     /// # Errors
     /// One that names the file.
-    pub fn gives_scores(&self) -> Result<()> {
+    pub fn check_scores(&self) -> Result<()> {
         match self.model.interface() {
             Ok(interface) => interface
                 .check_scores()
@@ -344,7 +344,7 @@ impl Measure<'_> {
     /// Nothing is asked of noise, nor of a network that gives no class scores.
     fn predictions(&self, subject: &Subject) -> Result<Predictions> {
         let images = self.images;
-        if images.name == "noise" || subject.gives_scores().is_err() {
+        if images.name == "noise" || subject.check_scores().is_err() {
             return Ok(Predictions::default());
         }
         // What was loaded is let go of at the end.

@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
     /// If a network cannot run on the images.
     pub fn fit(mut self, subjects: &[Subject]) -> Result<(Self, Option<String>)> {
         for subject in subjects {
-            let Err(error) = subject.gives_scores() else {
+            let Err(error) = subject.check_scores() else {
                 continue;
             };
             if self.protocol.is_some() {

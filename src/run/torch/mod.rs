@@ -233,7 +233,7 @@ impl Module {
             .forward_is(&[IValue::Tensor(images.shallow_clone())])
             .map_err(explain)?;
         let outlets = self.interface.answer.outlets.iter();
-        let parts = outlets.map(|outlet| tensor_at(shared(&output), &outlet.path));
+        let parts = outlets.map(|outlet| tensor_at(&output, &outlet.path));
         side_by_side(parts.collect::<Result<_>>()?)
     }
 
@@ -316,64 +316,40 @@ pub fn side_by_side(mut outputs: Vec<Tensor>) -> Result<Tensor> {
 }
 
 /// The tensor at the end of a path.
-fn tensor_at(output: IValue, path: &[Step]) -> Result<Tensor> {
-    match path.iter().try_fold(output, taken) {
-        Some(IValue::Tensor(tensor)) => Ok(tensor),
-        Some(other) => bail!(
-            "the network gives {} where one tensor is expected; name another output with --output-key",
-            kind_of(&other)
-        ),
-        None => bail!("the network does not give the output that --output-key names"),
-    }
-}
-
-/// The same value once more; tensors share their memory.
-fn shared(value: &IValue) -> IValue {
-    let all = |items: &[IValue]| items.iter().map(shared).collect();
-    match value {
-        IValue::Tensor(tensor) => IValue::Tensor(tensor.shallow_clone()),
-        IValue::Tuple(items) => IValue::Tuple(all(items)),
-        IValue::GenericList(items) => IValue::GenericList(all(items)),
-        IValue::TensorList(items) => {
-            IValue::TensorList(items.iter().map(Tensor::shallow_clone).collect())
-        }
-        IValue::GenericDict(pairs) => {
-            let pairs = pairs
-                .iter()
-                .map(|(key, value)| (shared(key), shared(value)));
-            IValue::GenericDict(pairs.collect())
-        }
-        IValue::String(text) => IValue::String(text.clone()),
-        _ => IValue::None,
-    }
-}
-
-/// What lies behind one step.
-fn taken(value: IValue, step: &Step) -> Option<IValue> {
+fn tensor_at(value: &IValue, path: &[Step]) -> Result<Tensor> {
+    let missing = "the network does not give the output that --output-key names";
+    let Some((step, rest)) = path.split_first() else {
+        return match value {
+            IValue::Tensor(tensor) => Ok(tensor.shallow_clone()),
+            other => bail!(
+                "the network gives {} where one tensor is expected; name another output with --output-key",
+                kind_of(other)
+            ),
+        };
+    };
     let place = |count: usize| match step {
         Step::Item(i) if *i < 0 => usize::try_from(i + count as i64).ok(),
         Step::Item(i) => usize::try_from(*i).ok(),
         Step::Key(_) => None,
     };
-    match value {
+    let behind = match value {
         IValue::Tuple(items) | IValue::GenericList(items) => {
-            let at = place(items.len())?;
-            items.into_iter().nth(at)
+            place(items.len()).and_then(|at| items.get(at))
         }
         IValue::TensorList(items) => {
-            let at = place(items.len())?;
-            items.into_iter().nth(at).map(IValue::Tensor)
+            let item = place(items.len()).and_then(|at| items.get(at));
+            let item = item.context(missing)?.shallow_clone();
+            return tensor_at(&IValue::Tensor(item), rest);
         }
         IValue::GenericDict(pairs) => {
             let named =
                 |key: &IValue| matches!((key, step), (IValue::String(k), Step::Key(s)) if k == s);
-            pairs
-                .into_iter()
-                .find(|(key, _)| named(key))
-                .map(|(_, value)| value)
+            let mut pairs = pairs.iter();
+            pairs.find(|(key, _)| named(key)).map(|(_, value)| value)
         }
         _ => None,
-    }
+    };
+    tensor_at(behind.context(missing)?, rest)
 }
 
 /// libtorch's name of an element type.

@@ -4,13 +4,14 @@
 //! no labels (few images suffice: Wang et al., arXiv 2202.07861).
 
 use anyhow::{Context, Result, bail};
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::blocks::analysis::Analysis;
 use crate::blocks::representation::FeatureMap;
 use crate::program::ast::Function;
 use crate::program::{Emitter, ValueId};
 use crate::run::torch::{Model, Module, explain, side_by_side};
+use crate::train::distance::distance;
 
 /// Name of the method that gives the answer and maps.
 const METHOD: &str = "ckaprune_maps";
@@ -114,46 +115,9 @@ impl Student {
         let mut distances = Vec::new();
         for ((found, map), target) in found.iter().zip(&self.maps.maps).zip(&self.targets) {
             let target = theirs.get(*target).context("a map that is missing")?;
-            distances.push(distance(found, target, map.channels).map_err(explain)?);
+            distances.push(distance(found, target, map.channels, Kind::Float).map_err(explain)?);
         }
         let mean = Tensor::f_stack(&distances, 0).and_then(|t| t.f_mean(Kind::Float));
         mean.map_err(explain)
-    }
-}
-
-/// Mean squared difference of two maps of the same shape, images × …, over the variance of each of the second one's channels:
-/// 1 is as far as its means are.
-fn distance(found: &Tensor, target: &Tensor, channels: usize) -> Result<Tensor, TchError> {
-    /// Of the mean variance: what channels have at least that hardly vary.
-    const FLOOR: f64 = 0.01;
-    let wide = |t: &Tensor| t.f_to_kind(Kind::Float);
-    let (found, target) = (wide(found)?, wide(target)?);
-    let others: Vec<i64> = (0..target.dim())
-        .filter(|d| *d != channels)
-        .map(|d| d as i64)
-        .collect();
-    let mean = |t: &Tensor| t.f_mean_dim(&others[..], true, Kind::Float);
-    let variance = mean(&target.f_sub(&mean(&target)?)?.f_square()?)?;
-    let floor = variance.f_mean(Kind::Float)?.f_mul_scalar(FLOOR)?;
-    let variance = variance.f_add(&floor)?.f_clamp_min(1e-12)?;
-    let difference = found.f_sub(&target)?.f_square()?;
-    difference.f_div(&variance)?.f_mean(Kind::Float)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_channel_is_measured_by_its_own_variance() {
-        // Two images, two channels, the second of which varies ten times as much.
-        let target = Tensor::from_slice(&[1f32, 10., 3., 30.]).reshape([2, 2]);
-        let of = |found: &Tensor| distance(found, &target, 1).unwrap().double_value(&[]);
-        assert_eq!(of(&target), 0.);
-        let means = Tensor::from_slice(&[2f32, 20., 2., 20.]).reshape([2, 2]);
-        // The first has a variance of 1, the second one of 100; a hundredth of their mean is added to both.
-        let floor = 0.01 * (1. + 100.) / 2.;
-        let expected = (1. / (1. + floor) + 100. / (100. + floor)) / 2.;
-        assert!((of(&means) - expected).abs() < 1e-6, "{}", of(&means));
     }
 }

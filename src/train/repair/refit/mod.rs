@@ -91,25 +91,12 @@ impl Repairer<'_> {
         };
         let is_behind = |i: usize| gaps.iter().any(|gap| kept[i].0 > *gap);
         let shape = |value: ValueId| whole.program.shape(value);
-        // Between the end in front and this one: they are given what the gap changed.
-        let on_the_way = |i: usize| {
+        let inner = (0..kept.len()).filter(|i| is_behind(*i)).flat_map(|i| {
+            // Between the end in front and this one: they are given what the gap changed.
             let from = i.checked_sub(1).map_or(0, |before| kept[before].1.end + 1);
             mine.between(from..kept[i].1.map)
-        };
-        let inner = (0..kept.len())
-            .filter(|i| is_behind(*i))
-            .flat_map(on_the_way);
-        let inner = inner.filter_map(|place| {
-            let (module, name) = &place.weight;
-            let path = &pruned.network.modules.get(*module).path;
-            let same = theirs.of_weight(path, name)?;
-            let is_alike = pruned.program.shape(place.value) == shape(same.value);
-            (is_alike && shape(same.value).is_some()).then(|| Goal {
-                target: same.value_alone(),
-                place,
-                is_in_front: false,
-            })
         });
+        let inner = inner.filter_map(|place| inside(place, mine, theirs));
         let near = (0..kept.len()).filter(|i| is_in_front(*i) || is_behind(*i));
         let mut goals: Vec<Goal> = near
             .map(|i| {
@@ -173,6 +160,19 @@ impl Repairer<'_> {
             Ok(())
         })
     }
+}
+
+/// A place inside a block is to be like the same one of the unpruned network; `None` where that has another shape.
+fn inside(place: Place, mine: Maps, theirs: Maps) -> Option<Goal> {
+    let (module, name) = &place.weight;
+    let path = &mine.network.modules.get(*module).path;
+    let same = theirs.of_weight(path, name)?;
+    let shape = theirs.program.shape(same.value)?;
+    (mine.program.shape(place.value) == Some(shape)).then(|| Goal {
+        target: same.value_alone(),
+        place,
+        is_in_front: false,
+    })
 }
 
 /// The tensors of a network in memory.
