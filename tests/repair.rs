@@ -101,23 +101,24 @@ fn a_scale_and_a_shift_of_channels_are_taken_back() {
     }
 }
 
-/// The demo network with other weights in some convolutions: those that end blocks, one inside a block, and one far behind;
-/// and what it is to be like again.
+/// The demo network with other weights in some maps: those that end blocks, one inside a block, one far behind, and the
+/// classifier; and what it is to be like again.
 fn bent() -> (Archive, Archive) {
     let original = open(&demo());
     let network = original.network().unwrap();
-    let convolutions = [
+    let maps = [
         "stage2.2.conv2",
         "stage2.3.conv1",
         "stage2.3.conv2",
         "stage3.3.conv2",
+        "classifier",
     ]
     .map(|path| {
         let mut modules = network.modules.iter();
         let (id, _) = modules.find(|(_, m)| m.path == path).unwrap();
         (id, "weight".to_owned())
     });
-    let state = StateDict::of_tensors(convolutions.to_vec());
+    let state = StateDict::of_tensors(maps.to_vec());
     let listed = with_tensor_list(&original, &network, &state.operands());
     let module = Module::load(&listed, Device::Cpu, &Interface::default()).unwrap();
     tch::manual_seed(1);

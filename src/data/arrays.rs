@@ -1,12 +1,14 @@
 //! Images and labels from named arrays, in an archive or in files.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Ix3, Ix4};
 
 use super::Contents;
 use super::error::{Problem, Result, listed};
-use super::npy::Npy;
+use super::in_file::InFile;
+use super::npy::{Bytes, Npy};
 use super::part::{Part, Pixels, Store};
 
 /// Images and labels of a part, by the names of their arrays; upper and lower case are the same.
@@ -29,6 +31,8 @@ pub(super) trait Arrays {
     fn place(&self, name: &str) -> PathBuf;
     fn shape(&mut self, name: &str) -> Result<Vec<usize>>;
     fn read(&mut self, name: &str) -> Result<Npy>;
+    /// The bytes of an array, and the file that they lie in as they are; `None` of an array that has to be read.
+    fn in_file(&mut self, name: &str) -> Result<Option<(File, Bytes)>>;
 
     /// The name as it is spelled here.
     fn spelled(&self, name: &str) -> Option<String> {
@@ -170,9 +174,44 @@ pub(super) fn read_images(
     path: &Path,
     name: &str,
 ) -> Result<(usize, Store)> {
-    let images = arrays.read(name)?;
     let place = arrays.place(name);
     let located = |problem: Problem| problem.at(&place);
+    let (count, shape, pixels) = match arrays.in_file(name)? {
+        Some((file, bytes)) => in_file(file, &bytes).map_err(located)?,
+        None => in_memory(arrays.read(name)?, &place)?,
+    };
+    if shape.contains(&0) {
+        return Err(located(Problem::Empty));
+    }
+    let store = Store {
+        path: path.to_owned(),
+        shape,
+        pixels,
+    };
+    Ok((count, store))
+}
+
+/// The number of images, the shape of one, and their pixels.
+type Images = (usize, [usize; 3], Pixels);
+
+fn in_file(file: File, bytes: &Bytes) -> Result<Images, Problem> {
+    let (channels, sides) = match (channels(&bytes.shape), &bytes.shape[..]) {
+        (Some(Channels::One), &[n, h, w]) => (Channels::One, [n, 1, h, w]),
+        (Some(Channels::First), &[n, c, h, w]) => (Channels::First, [n, c, h, w]),
+        (Some(Channels::Last), &[n, h, w, c]) => (Channels::Last, [n, c, h, w]),
+        _ => return Err(not_images(bytes.shape.clone())),
+    };
+    let [count, shape @ ..] = sides;
+    let pixels = InFile {
+        file,
+        start: bytes.start,
+        channels_last: channels == Channels::Last,
+    };
+    Ok((count, shape, Pixels::InFile(pixels)))
+}
+
+fn in_memory(images: Npy, place: &Path) -> Result<Images> {
+    let located = |problem: Problem| problem.at(place);
     let (count, shape, pixels) = match images {
         Npy::Bytes(images) => {
             let images = channels_first(images).map_err(located)?;
@@ -184,7 +223,7 @@ pub(super) fn read_images(
             let (count, shape) = sizes(&images);
             for (image, pixels) in images.axis_iter(Axis(0)).enumerate() {
                 if let Some(&bad) = pixels.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-                    return Err(Problem::PixelRange(bad).at_image(&place, image));
+                    return Err(Problem::PixelRange(bad).at_image(place, image));
                 }
             }
             (count, shape, Pixels::Unit(flat(images)))
@@ -195,15 +234,7 @@ pub(super) fn read_images(
             return Err(located(Problem::Malformed(what.to_owned())));
         }
     };
-    if shape.contains(&0) {
-        return Err(located(Problem::Empty));
-    }
-    let store = Store {
-        path: path.to_owned(),
-        shape,
-        pixels,
-    };
-    Ok((count, store))
+    Ok((count, shape, pixels))
 }
 
 /// One class number an image.

@@ -369,6 +369,15 @@ impl Painter<'_> {
                     .map_err(stored)?;
                 self.write(index, &image, out, byte);
             }
+            Pixels::InFile(bytes) => {
+                let pixels = bytes.image(index, store.shape);
+                let image = Raster {
+                    shape: store.shape,
+                    pixels: Cow::Owned(pixels.map_err(|e| stored(e.into()))?),
+                };
+                let image = image.fit(self.shape, self.resizing).map_err(stored)?;
+                self.write(index, &image, out, byte);
+            }
             Pixels::Unit(floats) => {
                 let image = borrowed(store.shape, &floats[range])
                     .fit(self.shape, self.resizing)

@@ -16,6 +16,8 @@ mod error;
 mod folder;
 mod idx;
 mod images;
+mod in_file;
+mod in_memory;
 mod jpeg;
 mod loader;
 mod normalisation;
@@ -40,6 +42,7 @@ pub use augment::stream as random_stream;
 pub use classes::{ClassNames, Labelling, Numbered};
 pub use error::{DataError, Problem};
 pub use images::Images;
+pub use in_memory::size_in_memory;
 pub use loader::{Batch, Batches, Loader, ahead};
 pub use normalisation::{Normalisation, PixelRange};
 pub use part::{Part, Samples, synthetic};
@@ -135,7 +138,8 @@ struct Contents {
 }
 
 /// Opens the data set at `path`, a file or a folder, in the format it is recognised to have. Image folders
-/// are only listed, other formats are read into memory.
+/// are only listed, arrays of bytes that are not compressed stay in their `.npy` or `.npz` file, the rest is read into
+/// memory.
 ///
 /// # Errors
 ///
@@ -290,13 +294,6 @@ impl DataSet {
 fn are_numbers(names: &[String]) -> bool {
     let is_number = |(at, name): (usize, &String)| *name == at.to_string();
     names.iter().enumerate().all(is_number)
-}
-
-/// Whether a file of this name is read into memory as a part of a data set.
-#[must_use]
-pub fn is_array(name: &str) -> bool {
-    let stem = name.strip_suffix(".npy");
-    name.ends_with(".bin") || name.ends_with("ubyte") || stem.is_some_and(arrays::is_of_a_part)
 }
 
 fn recognise(path: &Path) -> Result<Format> {

@@ -4,6 +4,7 @@
 //! what is there, and the element type is learnt from the file. Format:
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
+use std::cmp::Ordering;
 use std::io::Read;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
@@ -21,9 +22,44 @@ pub(super) enum Npy {
 
 #[derive(Debug, PartialEq)]
 struct Header {
+    /// Of the header itself, in bytes.
+    size: u64,
     descr: String,
     fortran_order: bool,
     shape: Vec<usize>,
+}
+
+/// Where an array's elements are in its file, and their shape, where each is one byte without a sign and they lie in the
+/// order of their indices, the last of which runs fastest.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    pub start: u64,
+    pub shape: Vec<usize>,
+}
+
+impl Bytes {
+    /// How many they are.
+    pub fn size(&self) -> u64 {
+        self.shape.iter().map(|side| *side as u64).product()
+    }
+}
+
+/// The place of an array's bytes in the `size` bytes of a file; `None` where it is an array of another kind.
+pub(super) fn bytes(mut reader: impl Read, size: u64) -> Result<Option<Bytes>, Problem> {
+    let header = Header::read(&mut reader)?;
+    if header.fortran_order || !header.descr.ends_with("u1") {
+        return Ok(None);
+    }
+    let expected = announced(&header.shape, 1)?;
+    let found = size.saturating_sub(header.size);
+    match found.cmp(&expected) {
+        Ordering::Less => Err(Problem::Truncated { expected, found }),
+        Ordering::Greater => Err(Problem::TrailingBytes { expected }),
+        Ordering::Equal => Ok(Some(Bytes {
+            start: header.size,
+            shape: header.shape,
+        })),
+    }
 }
 
 /// The shape that an array announces.
@@ -120,16 +156,16 @@ impl Header {
         let [0x93, b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
             return Err(malformed("the magic bytes are missing"));
         };
-        let length = match major {
+        let (before, length) = match major {
             1 => {
                 let mut length = [0; 2];
                 read_header(&mut *reader, &mut length)?;
-                u16::from_le_bytes(length).into()
+                (10, u16::from_le_bytes(length).into())
             }
             2 | 3 => {
                 let mut length = [0; 4];
                 read_header(&mut *reader, &mut length)?;
-                u32::from_le_bytes(length) as usize
+                (12, u32::from_le_bytes(length) as usize)
             }
             _ => return Err(malformed(&format!("format version {major} is not known"))),
         };
@@ -139,11 +175,12 @@ impl Header {
         let mut text = vec![0; length];
         read_header(&mut *reader, &mut text)?;
         let text = String::from_utf8_lossy(&text);
-        Self::parse(&text).ok_or_else(|| malformed(&format!("its header reads {:?}", text.trim())))
+        Self::parse(&text, (before + length) as u64)
+            .ok_or_else(|| malformed(&format!("its header reads {:?}", text.trim())))
     }
 
     /// The header is a Python dict of exactly three keys, in any order.
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, size: u64) -> Option<Self> {
         let value = |key: &str| {
             Some(
                 text.split_once(key)?
@@ -161,6 +198,7 @@ impl Header {
             .map(str::trim)
             .filter(|side| !side.is_empty());
         Some(Self {
+            size,
             descr: descr.to_owned(),
             fortran_order: match order {
                 _ if order.starts_with("True") => true,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::arrays::{self, Arrays, Kinds};
 use super::error::{Problem, Result, listed};
-use super::npy::{self, Npy};
+use super::npy::{self, Bytes, Npy};
 use super::part::Part;
 use super::{Contents, file_names};
 
@@ -46,6 +46,18 @@ pub(super) fn open_folder(folder: &Path) -> Result<Contents> {
             Err(Problem::SeveralArrays { names, example }.at(folder))
         }
     }
+}
+
+/// Bytes of a file's array that stay in it; none of what cannot be read.
+pub(super) fn size_in_file(path: &Path) -> u64 {
+    let bytes = File::open(path).map_err(Problem::from).and_then(bytes);
+    bytes.map_or(0, |found| found.map_or(0, |(_, bytes)| bytes.size()))
+}
+
+fn bytes(file: File) -> Result<Option<(File, Bytes)>, Problem> {
+    let size = file.metadata()?.len();
+    let bytes = npy::bytes(BufReader::new(&file), size)?;
+    Ok(bytes.map(|bytes| (file, bytes)))
 }
 
 /// One array of images, with the labels that lie beside it.
@@ -150,15 +162,10 @@ impl<'a> Files<'a> {
         Ok(Files { folder, names })
     }
 
-    fn with<T>(
-        &self,
-        name: &str,
-        read: impl FnOnce(BufReader<File>) -> Result<T, Problem>,
-    ) -> Result<T> {
+    fn with<T>(&self, name: &str, read: impl FnOnce(File) -> Result<T, Problem>) -> Result<T> {
         let place = self.place(name);
         let file = File::open(&place).map_err(Problem::from);
-        let result = file.and_then(|file| read(BufReader::new(file)));
-        result.map_err(|problem| problem.at(place))
+        file.and_then(read).map_err(|problem| problem.at(place))
     }
 }
 
@@ -172,11 +179,15 @@ impl Arrays for Files<'_> {
     }
 
     fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
-        self.with(name, npy::shape)
+        self.with(name, |file| npy::shape(BufReader::new(file)))
     }
 
     fn read(&mut self, name: &str) -> Result<Npy> {
-        self.with(name, npy::read)
+        self.with(name, |file| npy::read(BufReader::new(file)))
+    }
+
+    fn in_file(&mut self, name: &str) -> Result<Option<(File, Bytes)>> {
+        self.with(name, bytes)
     }
 }
 

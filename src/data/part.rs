@@ -12,12 +12,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::error::{DataError, Problem, Result};
+use super::in_file::InFile;
 use super::sizes;
 
 /// Where pixels come from, image after image, each channels × height × width.
 #[derive(Debug)]
 pub(super) enum Pixels {
     Bytes(Vec<u8>),
+    /// Bytes that are not in memory.
+    InFile(InFile),
     /// In 0..1.
     Unit(Vec<f32>),
     /// Standard normal noise, made anew whenever it is read. The network sees it as it is, without normalisation.

@@ -2,7 +2,7 @@
 //! nothing but the time.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use tch::Device;
@@ -119,17 +119,18 @@ impl<'a> MemoryFit<'a> {
     }
 }
 
-/// Refuses a data set that is read into memory as a whole and is larger than that.
+/// Refuses a data set that is read into memory and is larger than that.
 ///
 /// # Errors
 /// One sentence that names it.
 pub(super) fn check_data(path: &Path) -> Result<()> {
-    let size = Memory(size_in_memory(path));
+    let size = Memory(data::size_in_memory(path));
     let free = Memory(known().unwrap_or(u64::MAX));
     if size.0 > free.0 {
         bail!(
             "{}: a data set of this format is read into memory as a whole, which takes {size} at least, and {free} are \
-             free; name a smaller one, or an image folder, which is read file by file",
+             free; name a smaller one, or an image folder or an array of uint8 that is not compressed, which are read \
+             image by image",
             path.display()
         );
     }
@@ -150,24 +151,4 @@ pub(super) fn check_count(images: usize) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Bytes of files that are kept in memory: those of arrays. Compressed ones come to more.
-fn size_in_memory(path: &Path) -> u64 {
-    let size = |file: &Path| std::fs::metadata(file).map_or(0, |m| m.len());
-    if path.is_file() {
-        return size(path);
-    }
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return 0;
-    };
-    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let is_array = |file: &PathBuf| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        file.is_file() && data::is_array(&name)
-    };
-    files
-        .filter(is_array)
-        .map(|file| size(&file))
-        .fold(0, u64::saturating_add)
 }

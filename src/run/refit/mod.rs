@@ -11,6 +11,7 @@ use crate::run::torch::explain;
 
 pub use place::{Maps, Named, Norm, Place, Windows};
 pub use ridge::{Products, solution};
+pub use samples::Grid;
 
 impl Place {
     /// What is missing in its value for it to be as good as `target`. Where a rectifier follows, all that is below zero is
@@ -31,14 +32,14 @@ impl Place {
     }
 
     /// Sums over images and pixels of what its map is given, and of what is `missing` in its value. A last column of ones
-    /// stands for a constant, where it can have one. Only every `step`th pixel is looked at, in both directions.
+    /// stands for a constant, where it can have one. Only the pixels of `grid` are looked at.
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn products(&self, input: &Tensor, missing: &Tensor, step: i64) -> Result<Products> {
+    pub fn products(&self, input: &Tensor, missing: &Tensor, grid: Grid) -> Result<Products> {
         let products = || -> Result<Products, TchError> {
-            let z = samples::of_input(self, input, step)?;
-            let r = samples::of_value(self, missing, step)?;
+            let z = samples::of_input(self, input, grid)?;
+            let r = samples::of_value(self, missing, grid)?;
             Products::of(&z, &r, self.has_shift())
         };
         products().map_err(explain)

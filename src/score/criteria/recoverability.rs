@@ -19,7 +19,7 @@ use crate::blocks::{self, Block, Cut};
 use crate::data::{Batch, Images};
 use crate::program::ast::Function;
 use crate::program::{Emitter, Span};
-use crate::run::refit::{Maps, Place, Products, solution};
+use crate::run::refit::{Grid, Maps, Place, Products, solution};
 use crate::run::segments::Detour;
 use crate::run::stops::Stops;
 use crate::run::torch::{Module, Workers};
@@ -35,6 +35,9 @@ const MOST_FITTED: usize = 512;
 const HELD: usize = 5;
 /// Sides of a regression's matrix beyond which a map is not fitted: one such matrix is kept for each candidate.
 const WIDEST: i64 = 2049;
+
+/// Pixels of a map for the fits, of each image.
+const PIXELS: i64 = 64;
 
 /// How the network runs without a block.
 struct Candidate {
@@ -188,7 +191,7 @@ impl Course {
         let [input, value, target] = tensors;
         let place = &self.places[front];
         let missing = place.missing(&value, &target)?;
-        let found = place.products(&input, &missing, step(&missing))?;
+        let found = place.products(&input, &missing, Grid::of_at_most(PIXELS, &missing))?;
         found.add_to(sums)
     }
 }
@@ -394,23 +397,6 @@ fn rows(engine: &Engine, representation: &Tensor, images: usize) -> Result<Array
     Ok(rows
         .context("a batch without a representation")?
         .mapv(f64::from))
-}
-
-/// Every how manieth pixel of a map is looked at in both directions, so that an image has few samples: neighbours say
-/// nearly the same.
-fn step(map: &Tensor) -> i64 {
-    const SAMPLES: i64 = 64;
-    let sides = match map.size()[..] {
-        [_, _, height, width] => [height, width],
-        _ => return 1,
-    };
-    let samples = |step: i64| {
-        sides
-            .iter()
-            .map(|side| (side + step - 1) / step)
-            .product::<i64>()
-    };
-    (1..).find(|step| samples(*step) <= SAMPLES).unwrap_or(1)
 }
 
 /// For each image the mean squared error of its samples, below zero.

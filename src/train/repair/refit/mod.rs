@@ -15,7 +15,7 @@ use tch::{Kind, TchError, Tensor};
 use super::{Attempt, Repairer, Step};
 use crate::program::ValueId;
 use crate::run::interrupt;
-use crate::run::refit::{Maps, Named, Norm, Place, Products, solution};
+use crate::run::refit::{Grid, Maps, Named, Norm, Place, Products, solution};
 use crate::run::stops::{Look, Stops};
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, explain};
@@ -24,10 +24,16 @@ use track::{Batches, Track};
 /// Sides of the matrix of a regression beyond which it takes too much memory and time.
 const WIDEST: i64 = 8192;
 
+/// Samples of a regression for each input of the map: neighbouring pixels say nearly the same, so that more of them only
+/// take time.
+const SAMPLES_AN_INPUT: i64 = 512;
+
 /// A place, and the value of the unpruned network that its own is to be like.
 struct Goal {
     place: Place,
     target: Look,
+    /// Inputs of its map.
+    columns: i64,
     /// A gap is right behind it.
     is_in_front: bool,
 }
@@ -91,12 +97,17 @@ impl Repairer<'_> {
         };
         let is_behind = |i: usize| gaps.iter().any(|gap| kept[i].0 > *gap);
         let shape = |value: ValueId| whole.program.shape(value);
-        let inner = (0..kept.len()).filter(|i| is_behind(*i)).flat_map(|i| {
-            // Between the end in front and this one: they are given what the gap changed.
-            let from = i.checked_sub(1).map_or(0, |before| kept[before].1.end + 1);
-            mine.between(from..kept[i].1.map)
-        });
-        let inner = inner.filter_map(|place| inside(place, mine, theirs));
+        // Maps inside the blocks, and those behind the last: they are given what the gap changed.
+        let first = (0..kept.len())
+            .find(|i| is_behind(*i))
+            .unwrap_or(kept.len());
+        let from = first
+            .checked_sub(1)
+            .map_or(0, |before| kept[before].1.end + 1);
+        let inner = mine.between(from..pruned.program.statements.len());
+        let is_end = |place: &Place| kept.iter().any(|(_, end)| end == place);
+        let inner = inner.into_iter().filter(|place| !is_end(place));
+        let inner = inner.filter_map(|place| elsewhere(place, mine, theirs));
         let near = (0..kept.len()).filter(|i| is_in_front(*i) || is_behind(*i));
         let mut goals: Vec<Goal> = near
             .map(|i| {
@@ -109,6 +120,7 @@ impl Repairer<'_> {
                     |p: &&Place| shape(p.value).is_some() && shape(p.value) == shape(itself.value);
                 let target = behind.find(is_alike).unwrap_or(itself);
                 Goal {
+                    columns: mine.columns(own),
                     place: own.clone(),
                     target: target.value_alone(),
                     is_in_front: is_in_front(i),
@@ -116,7 +128,7 @@ impl Repairer<'_> {
             })
             .chain(inner)
             .collect();
-        goals.retain(|goal| mine.columns(&goal.place) <= WIDEST);
+        goals.retain(|goal| goal.columns <= WIDEST);
         goals.sort_by_key(|goal| goal.place.map);
         goals
     }
@@ -147,7 +159,9 @@ impl Repairer<'_> {
                     let [input, value] = mine.look::<2>(number, batch)?;
                     let [target] = theirs.look::<1>(number, batch)?;
                     let missing = goal.place.missing(&value, &target)?;
-                    let found = goal.place.products(&input, &missing, 1)?;
+                    let pixels = SAMPLES_AN_INPUT * goal.columns / images.learned_from().max(1);
+                    let grid = Grid::of_at_most(pixels, &missing).turned(batch);
+                    let found = goal.place.products(&input, &missing, grid)?;
                     found.add_to(&mut products[usize::from(images.is_held(batch))])?;
                 }
                 if let [Some(learned), Some(held)] = products
@@ -162,14 +176,15 @@ impl Repairer<'_> {
     }
 }
 
-/// A place inside a block is to be like the same one of the unpruned network; `None` where that has another shape.
-fn inside(place: Place, mine: Maps, theirs: Maps) -> Option<Goal> {
+/// A place that is no block's end is to be like the same one of the unpruned network; `None` where that has another shape.
+fn elsewhere(place: Place, mine: Maps, theirs: Maps) -> Option<Goal> {
     let (module, name) = &place.weight;
     let path = &mine.network.modules.get(*module).path;
     let same = theirs.of_weight(path, name)?;
     let shape = theirs.program.shape(same.value)?;
     (mine.program.shape(place.value) == Some(shape)).then(|| Goal {
         target: same.value_alone(),
+        columns: mine.columns(&place),
         place,
         is_in_front: false,
     })

@@ -5,12 +5,13 @@ use tch::Tensor;
 
 use crate::data::Images;
 use crate::run::stops::Stops;
-use crate::run::torch::Module;
+use crate::run::torch::{Module, explain};
 
 /// Bytes of the tensors at a stop, of both networks and all images.
 const MEMORY: usize = 1 << 30;
 
-/// The images of a regression, batch by batch: those that are learned from, then those held back.
+/// The images of a regression, batch by batch: those that are learned from, each batch with its mirror images, then those
+/// held back.
 pub(super) struct Batches {
     images: Vec<Tensor>,
     learned: usize,
@@ -18,7 +19,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// As many of the images that are learned from, and of those held back, as memory is there for on these ways, in the
-    /// same proportion.
+    /// same proportion. Mirror images, which the unpruned network answers as well, come where there is room for all.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -30,7 +31,9 @@ impl Batches {
         let image: usize = parts[0].shape()?.iter().product();
         let elements = image + ways.iter().map(largest).sum::<usize>();
         let all = parts.iter().map(|images| images.len()).sum::<usize>();
-        let fit = (MEMORY / (elements * size_of::<f32>()).max(1)).min(all);
+        let room = MEMORY / (elements * size_of::<f32>()).max(1);
+        let are_mirrored = all + parts[0].len() <= room;
+        let fit = room.min(all);
         let mut batches = Batches {
             images: Vec::new(),
             learned: 0,
@@ -40,13 +43,25 @@ impl Batches {
             let part: Vec<usize> = (0..share.min(images.len())).collect();
             let part = images.subset(&part).suiting(module.batch_together());
             for batch in part.batches(0)? {
-                batches.images.push(module.images(&batch?.images)?);
+                let images = module.images(&batch?.images)?;
+                if number == 0 && are_mirrored {
+                    batches.images.push(images.f_flip([-1]).map_err(explain)?);
+                }
+                batches.images.push(images);
             }
             if number == 0 {
                 batches.learned = batches.images.len();
             }
         }
         Ok(batches)
+    }
+
+    /// How many images are learned from.
+    pub fn learned_from(&self) -> i64 {
+        self.images[..self.learned]
+            .iter()
+            .map(|batch| batch.size()[0])
+            .sum()
     }
 
     /// Whether a batch is held back.
