@@ -191,6 +191,18 @@ pub(super) fn read_images(
     Ok((count, store))
 }
 
+/// Bytes of an array that need not be in memory: those of images, but for what numbers them.
+pub(super) fn stays_in_file(bytes: &Bytes) -> u64 {
+    const NUMBERS: u64 = 2 * size_of::<usize>() as u64;
+    match (channels(&bytes.shape), bytes.shape.first()) {
+        (Some(_), Some(&count)) => {
+            let numbers = NUMBERS.saturating_mul(count as u64);
+            bytes.size().saturating_sub(numbers)
+        }
+        _ => 0,
+    }
+}
+
 /// The number of images, the shape of one, and their pixels.
 type Images = (usize, [usize; 3], Pixels);
 

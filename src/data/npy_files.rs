@@ -51,7 +51,9 @@ pub(super) fn open_folder(folder: &Path) -> Result<Contents> {
 /// Bytes of a file's array that stay in it; none of what cannot be read.
 pub(super) fn size_in_file(path: &Path) -> u64 {
     let bytes = File::open(path).map_err(Problem::from).and_then(bytes);
-    bytes.map_or(0, |found| found.map_or(0, |(_, bytes)| bytes.size()))
+    bytes.map_or(0, |found| {
+        found.map_or(0, |(_, bytes)| arrays::stays_in_file(&bytes))
+    })
 }
 
 fn bytes(file: File) -> Result<Option<(File, Bytes)>, Problem> {

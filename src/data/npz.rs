@@ -35,7 +35,7 @@ pub(super) fn size_in_file(path: &Path) -> u64 {
     };
     let sizes = arrays.names().into_iter().map(|name| {
         let place = arrays.with(&name, place);
-        place.map_or(0, |place| place.map_or(0, |bytes| bytes.size()))
+        place.map_or(0, |place| place.as_ref().map_or(0, arrays::stays_in_file))
     });
     sizes.fold(0, u64::saturating_add)
 }

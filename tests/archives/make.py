@@ -483,6 +483,50 @@ class Restored(nn.Module):
         return self.shuffle(self.head(self.body(self.stem(x))))
 
 
+# --- scaled: branches that are scaled on their way into the sum ---------------------------------------------------------
+
+
+class LayerScaled(nn.Module):
+    """The branch ends in a linear layer over the channels, which come last there."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, 2 * width)
+        self.fc2 = nn.Linear(2 * width, width)
+        self.layer_scale = nn.Parameter(torch.linspace(-0.5, 0.5, width).reshape(width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        out = self.fc2(F.gelu(self.fc1(out)))
+        return self.layer_scale * out.permute(0, 3, 1, 2) + x
+
+
+class Halved(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = conv(width, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5 * self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(conv(3, 4), nn.BatchNorm2d(4))
+        self.stage1 = nn.Sequential(LayerScaled(4), LayerScaled(4), LayerScaled(4))
+        self.stage2 = nn.Sequential(Halved(4), Halved(4), Halved(4))
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.stage2(self.stage1(self.stem(x))).mean([2, 3]))
+
+
 # --- outputs: several of them, with a normalisation of the pictures in front ----------------------------------------
 
 
@@ -684,6 +728,8 @@ def jobs() -> dict:
         "maps_scripted.pt": (save_scripted, randomised(Maps()), "maps_scripted.pt"),
         "maps_traced.pt": (save_traced, randomised(Maps()), "maps_traced.pt"),
         "restored_traced.pt": (save_traced, randomised(Restored()), "restored_traced.pt"),
+        "scaled_scripted.pt": (save_scripted, randomised(Scaled()), "scaled_scripted.pt"),
+        "scaled_traced.pt": (save_traced, randomised(Scaled()), "scaled_traced.pt"),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
         # Made as its family is: what the network begins with is not all replaced.
         "postnorm_frozen.pt": (save_family, "postnorm", Postnorm, SkippablePostnorm, "frozen"),

@@ -237,6 +237,28 @@ fn blocks_named_by_their_place_keep_their_names_through_a_run() {
     assert_eq!(run["blocks"], at_once["blocks"]);
 }
 
+/// Its batch norms are folded into its convolutions, whose weights are constants of its code.
+#[test]
+fn a_frozen_network_is_fitted_anew_and_keeps_its_constants_where_nothing_is() {
+    let place = Place::with_data(&["basic_frozen.pt"]);
+    let prune = format!(
+        "{} --epochs 0 --json",
+        PRUNE.replace("basic_scripted", "basic_frozen")
+    );
+    let report = place.json(&prune);
+    let repairs = strings(&report["iterations"][0]["repairs"], |r| &r["step"]);
+    assert_eq!(repairs, ["refit"]);
+    let has_constants = |file: &str| {
+        let archive = zip::ZipArchive::new(std::fs::File::open(place.path(file)).unwrap()).unwrap();
+        archive
+            .file_names()
+            .any(|name| name.unwrap().contains("/constants/"))
+    };
+    assert!(!has_constants("basic_frozen.pruned.pt"));
+    place.json(&format!("{prune} --repair none --force"));
+    assert!(has_constants("basic_frozen.pruned.pt"));
+}
+
 #[test]
 fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let place = Place::with_data(&["basic_scripted.pt"]);

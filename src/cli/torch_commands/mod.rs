@@ -37,6 +37,7 @@ use crate::cli::commands::{
 };
 use crate::cli::{Messages, Model};
 use crate::data::DataError;
+use crate::program::ModuleTree;
 use crate::program::interface::Interface;
 use crate::prune::Rules;
 use crate::report::Invocation;
@@ -182,6 +183,27 @@ fn in_evaluation_mode(
             "note: {}: saved in training mode; it is measured and written in evaluation mode",
             path.display()
         ));
+    }
+    Ok(archive)
+}
+
+/// The archive of a frozen network with its weights as parameters, which can be fitted; any other as it is.
+fn thawed(
+    path: &Path,
+    mut archive: Archive,
+    progress: crate::report::progress::Progress,
+) -> Result<Archive> {
+    let named = || path.display().to_string();
+    let network = archive.network().with_context(named)?;
+    if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
+        let constants = crate::blocks::patch::thaw(&mut archive, &network).with_context(named)?;
+        if constants > 0 {
+            progress.note(format_args!(
+                "note: {}: a frozen network: {constants} of its constants become parameters, so that they can be fitted \
+                 anew (--repair none leaves constants); with batch norm folded into them training needs a lower --lr",
+                path.display()
+            ));
+        }
     }
     Ok(archive)
 }

@@ -1,5 +1,6 @@
 //! Linear maps of a network fitted anew in closed form: where there are such maps, and the regression.
 
+mod passage;
 mod place;
 mod ridge;
 mod samples;
@@ -9,6 +10,7 @@ use tch::{TchError, Tensor};
 
 use crate::run::torch::explain;
 
+pub use passage::Passage;
 pub use place::{Maps, Named, Norm, Place, Windows};
 pub use ridge::{Products, solution};
 pub use samples::Grid;
@@ -45,8 +47,8 @@ impl Place {
         products().map_err(explain)
     }
 
-    /// Its value once `d`, inputs × outputs, is added to its map: what the map is given, and the value as it is, being
-    /// given.
+    /// Its value once `d`, inputs × outputs, is added to its map as the sum has it, scaled: what the map is given, and the
+    /// value as it is, being given.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -70,7 +72,8 @@ impl Place {
                     input.f_conv2d(&weight, bias.as_ref(), stride, padding, dilation, 1)?
                 }
             };
-            value.f_add(&more)
+            let mut passages = self.passages.iter();
+            value.f_add(&passages.try_fold(more, |more, passage| passage.forth(&more))?)
         };
         changed().map_err(explain)
     }

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use super::passage::{Passage, Way, may_be_passage};
 use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId, is_activation};
 use crate::run::stops::Look;
 
 /// A tensor of a network: the module that has it, and its name there.
 pub type Named = (ModuleId, String);
 
-/// A value `[other +] [norm of] map(input)`, of which nobody else reads the parts.
+/// A value `[other +] [scaled, permuted] [norm of] map(input)`, of which nobody else reads the parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     /// The statement of the map.
@@ -19,6 +20,8 @@ pub struct Place {
     /// `None`: the map is a linear layer.
     pub windows: Option<Windows>,
     pub norm: Option<Norm>,
+    /// The way into the sum, in the order in which it is gone.
+    pub passages: Vec<Passage>,
     pub value: ValueId,
     /// The statement that gives the value.
     pub end: usize,
@@ -91,7 +94,9 @@ impl<'a> Maps<'a> {
             _ => vec![value],
         };
         let mut places = terms.into_iter().filter_map(|term| {
-            let is_part = |s: &Statement| is_dropout(s) || s.operator() == Some("batch_norm");
+            let is_part = |s: &Statement| {
+                is_dropout(s) || may_be_passage(s) || s.operator() == Some("batch_norm")
+            };
             let (map, _) = self.maker(self.in_front_of(term, is_part))?;
             self.of_map(map)
         });
@@ -155,6 +160,7 @@ impl<'a> Maps<'a> {
             },
             windows,
             norm: None,
+            passages: Vec::new(),
             value: output,
             end: map,
             is_rectified: false,
@@ -164,28 +170,57 @@ impl<'a> Maps<'a> {
         Some(place)
     }
 
-    /// Takes in what alone reads a place's value: a normalisation, then a sum.
+    /// Takes in what alone reads a place's value: a normalisation, then a sum with the way there.
     fn follow(self, place: &mut Place) {
-        while let Some((end, statement)) = self.only_reader(place.value) {
+        let Some(rank) = self.program.shape(place.value).map(|shape| shape.len()) else {
+            return;
+        };
+        let mut tried = place.clone();
+        let mut channel = match place.windows {
+            Some(_) => 1,
+            None => rank.saturating_sub(1),
+        };
+        while let Some((end, statement)) = self.only_reader(tried.value) {
             let [output] = statement.outputs[..] else {
                 return;
             };
-            let is_first = statement.args.first().and_then(read) == Some(place.value);
+            let is_first = statement.args.first().and_then(read) == Some(tried.value);
+            let is_sum = matches!(statement.operator(), Some("add" | "add_"));
             match statement.operator() {
                 _ if is_dropout(statement) && is_first => {}
                 Some("batch_norm") if is_first && place.norm.is_none() => {
-                    let Some(norm) = self.norm(statement) else {
+                    let Some(norm) = self.norm(statement).filter(|_| tried.passages.is_empty())
+                    else {
                         return;
                     };
-                    place.norm = Some(norm);
+                    tried.norm = Some(norm);
                 }
-                Some("add" | "add_") if self.adds_whole(statement) => {
-                    (place.value, place.end) = (output, end);
-                    return;
+                _ if is_sum => {
+                    let Some(scale) = self.scale_in_sum(statement, tried.value) else {
+                        return;
+                    };
+                    tried.passages.extend(scale);
                 }
-                _ => return,
+                _ => {
+                    let way = Way {
+                        value: tried.value,
+                        channel,
+                    };
+                    let Some((passage, way)) = way.through(statement, self) else {
+                        return;
+                    };
+                    channel = way.channel;
+                    tried.passages.push(passage);
+                }
             }
-            (place.value, place.end) = (output, end);
+            (tried.value, tried.end) = (output, end);
+            // A way that leads nowhere is none.
+            if is_sum || tried.passages.is_empty() {
+                *place = tried.clone();
+            }
+            if is_sum {
+                return;
+            }
         }
     }
 
@@ -212,14 +247,25 @@ impl<'a> Maps<'a> {
         })
     }
 
-    /// Whether a statement adds two values of one shape.
-    fn adds_whole(self, statement: &Statement) -> bool {
+    /// What a sum of two values of one shape multiplies this one by, where it does so; `None` if it is no such sum.
+    fn scale_in_sum(self, statement: &Statement, value: ValueId) -> Option<Option<Passage>> {
         let [left, right, scale @ ..] = &statement.args[..] else {
-            return false;
+            return None;
         };
         let shape = |argument| self.program.shape(read(argument)?);
-        let is_plain = scale.iter().all(|alpha| alpha.value.int() == Some(1));
-        is_plain && shape(left).is_some() && shape(left) == shape(right)
+        if shape(left).is_none() || shape(left) != shape(right) {
+            return None;
+        }
+        match scale {
+            [alpha] if read(right) == Some(value) => match &alpha.value {
+                alpha if alpha.int() == Some(1) => Some(None),
+                Operand::Literal(text) => text.parse().ok().map(|by| Some(Passage::Scaled(by))),
+                _ => None,
+            },
+            // It multiplies the other one, which is there as it is.
+            [] | [_] => Some(None),
+            _ => None,
+        }
     }
 
     fn has_channels(self, statement: &Statement, channels: i64) -> Option<()> {
@@ -242,7 +288,8 @@ impl<'a> Maps<'a> {
     /// The value that one came of by statements of this kind.
     fn in_front_of(self, mut value: ValueId, passes: impl Fn(&Statement) -> bool) -> ValueId {
         while let Some((_, statement)) = self.maker(value).filter(|(_, s)| passes(s)) {
-            match statement.args.first().and_then(read) {
+            // A scale may be the first argument: it is no value.
+            match statement.args.iter().take(2).find_map(read) {
                 Some(before) => value = before,
                 None => break,
             }
@@ -298,14 +345,14 @@ fn is_dropout(statement: &Statement) -> bool {
     operator.trim_end_matches('_').ends_with("dropout")
 }
 
-fn read(argument: &crate::program::Argument) -> Option<ValueId> {
+pub(super) fn read(argument: &crate::program::Argument) -> Option<ValueId> {
     match argument.value {
         Operand::Value(value) => Some(value),
         _ => None,
     }
 }
 
-fn named(operand: &Operand) -> Option<Named> {
+pub(super) fn named(operand: &Operand) -> Option<Named> {
     match operand {
         Operand::Attribute { module, name } => Some((*module, name.clone())),
         _ => None,

@@ -14,7 +14,7 @@ use crate::cli::torch_commands::memory_fit::MemoryFit;
 use crate::cli::torch_commands::report_files::ReportFiles;
 use crate::cli::torch_commands::{
     blame, execution, free_output, in_evaluation_mode, interface, note_caveats, note_scale,
-    open_model, require_candidates,
+    open_model, require_candidates, thawed,
 };
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
@@ -61,7 +61,10 @@ impl<'a> Job<'a> {
         options.scoring.check()?;
         let progress = options.messages.progress();
         let path = &options.model.model;
-        let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
+        let mut archive = in_evaluation_mode(path, open_model(path)?, progress)?;
+        if options.repair == Repair::Refit && options.data.data.is_some() {
+            archive = thawed(path, archive, progress)?;
+        }
         let output = free_output(&options.output, path, &archive, "pruned")?;
         if let Some(folder) = &options.run_dir {
             check_free(options, folder)?;

@@ -15,7 +15,7 @@ use tch::{Kind, TchError, Tensor};
 use super::{Attempt, Repairer, Step};
 use crate::program::ValueId;
 use crate::run::interrupt;
-use crate::run::refit::{Grid, Maps, Named, Norm, Place, Products, solution};
+use crate::run::refit::{Grid, Maps, Named, Norm, Passage, Place, Products, solution};
 use crate::run::stops::{Look, Stops};
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, explain};
@@ -105,8 +105,12 @@ impl Repairer<'_> {
             .checked_sub(1)
             .map_or(0, |before| kept[before].1.end + 1);
         let inner = mine.between(from..pruned.program.statements.len());
-        let is_end = |place: &Place| kept.iter().any(|(_, end)| end == place);
-        let inner = inner.into_iter().filter(|place| !is_end(place));
+        // Beside a block's end there are its shortcut's maps, which are given what is no longer there then.
+        let is_at_end = |place: &Place| {
+            let mut ends = kept.iter();
+            ends.any(|(_, end)| (end.map..=end.end).contains(&place.map))
+        };
+        let inner = inner.into_iter().filter(|place| !is_at_end(place));
         let inner = inner.filter_map(|place| elsewhere(place, mine, theirs));
         let near = (0..kept.len()).filter(|i| is_in_front(*i) || is_behind(*i));
         let mut goals: Vec<Goal> = near
@@ -249,10 +253,10 @@ impl FoldedMap {
         fold().map_err(explain)
     }
 
-    /// Puts this map, changed by `d`, in the place of the network's own.
+    /// Puts this map, changed by `d` as the sum has it, in the place of the network's own.
     fn change(self, place: &Place, d: &Tensor, seen: &Products, weights: &Weights) -> Result<()> {
         let inputs = self.weight.size()[1];
-        let d = d.f_transpose(0, 1).map_err(explain)?;
+        let d = unscaled(d, place, weights)?;
         let put = |named: &Named, value: &Tensor| weights.put(named, value);
         let weight = d
             .f_narrow(1, 0, inputs)
@@ -278,6 +282,28 @@ impl FoldedMap {
         put(&norm.scale, &normalised.scale)?;
         put(&norm.shift, &normalised.shift)
     }
+}
+
+/// What a map, outputs × inputs, has to change by for the sum to change by `d`, inputs × outputs.
+fn unscaled(d: &Tensor, place: &Place, weights: &Weights) -> Result<Tensor> {
+    /// Next to nothing of a channel that is scaled by less reaches the sum.
+    const LEAST: f64 = 1e-6;
+    let mut d = d.f_transpose(0, 1).map_err(explain)?;
+    for passage in &place.passages {
+        let scale = match passage {
+            Passage::Permuted(_) => continue,
+            Passage::Scaled(by) => Tensor::from(*by),
+            Passage::ScaledBy(named) => weights.get(named)?.shallow_clone(),
+        };
+        let unscale = || -> Result<Tensor, TchError> {
+            let scale = scale.f_to_kind(Kind::Double)?.f_reshape([-1, 1])?;
+            let reaches = scale.f_abs()?.f_gt(LEAST)?;
+            let quotient = d.f_div(&scale)?;
+            quotient.f_where_self(&reaches, &quotient.f_zeros_like()?)
+        };
+        d = unscale().map_err(explain)?;
+    }
+    Ok(d)
 }
 
 /// A map and its normalisation, whose statistics are those of what it was given.
