@@ -1,0 +1,81 @@
+//! The options that `-h` shows; `--help` shows all.
+
+use clap::Command;
+
+/// What each of these commands is mostly used with. The others have few enough options to show them all.
+const FIRST: [(&str, &[&str]); 5] = [
+    (
+        "score",
+        &[
+            "model", "data", "mean", "std", "input-size", "samples", "keep", "criterion", "map", "output", "device",
+            "json",
+        ],
+    ),
+    (
+        "prune",
+        &[
+            "model", "config", "iterations", "target-macs", "max-drop", "data", "mean", "std", "input-size", "epochs",
+            "output", "run-dir", "dry-run", "resume", "report", "device",
+        ],
+    ),
+    (
+        "finetune",
+        &[
+            "model", "data", "mean", "std", "input-size", "epochs", "lr", "schedule", "teacher", "checkpoint",
+            "output", "device",
+        ],
+    ),
+    (
+        "eval",
+        &[
+            "model", "baseline", "data", "mean", "std", "input-size", "attacks", "corruptions", "min-accuracy",
+            "max-drop", "report", "device", "json",
+        ],
+    ),
+    (
+        "compare",
+        &[
+            "data", "mean", "std", "input-size", "attacks", "corruptions", "report", "force", "device", "json",
+        ],
+    ),
+];
+
+/// Lets `-h` show the options that matter first, and say where the others are.
+pub(super) fn with_short_help(known: Command) -> Command {
+    FIRST.into_iter().fold(known, |known, (name, first)| {
+        known.mut_subcommand(name, |command| shortened(command, first))
+    })
+}
+
+fn shortened(command: Command, first: &[&str]) -> Command {
+    let examples = command.get_after_help().cloned().unwrap_or_default();
+    let count = command.get_opts().count();
+    let more = format!(
+        "These are the options that matter first: --help explains all {count}, `ckaprune help` lists more to read."
+    );
+    let command = command.mut_args(|option| {
+        let is_other = option.get_long().is_some_and(|name| !first.contains(&name));
+        option.hide_short_help(is_other)
+    });
+    command
+        .after_help(format!("{examples}\n\n{more}"))
+        .after_long_help(examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FIRST;
+    use crate::cli::Cli;
+
+    #[test]
+    fn each_option_that_is_shown_first_is_one_of_its_command() {
+        let known = Cli::known();
+        for (name, first) in FIRST {
+            let command = known.find_subcommand(name).unwrap();
+            for option in first {
+                let mut options = command.get_arguments();
+                assert!(options.any(|o| o.get_long() == Some(option)), "{name}: {option}");
+            }
+        }
+    }
+}
