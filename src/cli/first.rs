@@ -7,35 +7,89 @@ const FIRST: [(&str, &[&str]); 5] = [
     (
         "score",
         &[
-            "model", "data", "mean", "std", "input-size", "samples", "keep", "criterion", "map", "output", "device",
+            "model",
+            "data",
+            "mean",
+            "std",
+            "input-size",
+            "samples",
+            "keep",
+            "criterion",
+            "map",
+            "output",
+            "device",
             "json",
         ],
     ),
     (
         "prune",
         &[
-            "model", "config", "iterations", "target-macs", "max-drop", "data", "mean", "std", "input-size", "epochs",
-            "output", "run-dir", "dry-run", "resume", "report", "device",
+            "model",
+            "config",
+            "iterations",
+            "target-macs",
+            "max-drop",
+            "data",
+            "mean",
+            "std",
+            "input-size",
+            "epochs",
+            "output",
+            "run-dir",
+            "dry-run",
+            "resume",
+            "report",
+            "device",
         ],
     ),
     (
         "finetune",
         &[
-            "model", "data", "mean", "std", "input-size", "epochs", "lr", "schedule", "teacher", "checkpoint",
-            "output", "device",
+            "model",
+            "data",
+            "mean",
+            "std",
+            "input-size",
+            "epochs",
+            "lr",
+            "schedule",
+            "teacher",
+            "checkpoint",
+            "output",
+            "device",
         ],
     ),
     (
         "eval",
         &[
-            "model", "baseline", "data", "mean", "std", "input-size", "attacks", "corruptions", "min-accuracy",
-            "max-drop", "report", "device", "json",
+            "model",
+            "baseline",
+            "data",
+            "mean",
+            "std",
+            "input-size",
+            "attacks",
+            "corruptions",
+            "min-accuracy",
+            "max-drop",
+            "report",
+            "device",
+            "json",
         ],
     ),
     (
         "compare",
         &[
-            "data", "mean", "std", "input-size", "attacks", "corruptions", "report", "force", "device", "json",
+            "data",
+            "mean",
+            "std",
+            "input-size",
+            "attacks",
+            "corruptions",
+            "report",
+            "force",
+            "device",
+            "json",
         ],
     ),
 ];
@@ -74,7 +128,10 @@ mod tests {
             let command = known.find_subcommand(name).unwrap();
             for option in first {
                 let mut options = command.get_arguments();
-                assert!(options.any(|o| o.get_long() == Some(option)), "{name}: {option}");
+                assert!(
+                    options.any(|o| o.get_long() == Some(option)),
+                    "{name}: {option}"
+                );
             }
         }
     }

@@ -61,7 +61,10 @@ fn a_summary_goes_where_it_is_told_and_where_github_shows_it() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     place.done(&format!("{PRUNE} --epochs 0 --summary report.md"));
     let summary = String::from_utf8(place.read("report.md")).unwrap();
-    assert!(summary.starts_with("## Pruning of basic\\_scripted.pt\n"), "{summary}");
+    assert!(
+        summary.starts_with("## Pruning of basic\\_scripted.pt\n"),
+        "{summary}"
+    );
     for part in ["\n### Iterations\n", "\n### Before and after\n"] {
         assert!(summary.contains(part), "{summary}");
     }

@@ -218,10 +218,8 @@ impl Run {
             })
             .into(),
             sections: vec![
-                Section::new("What went, and what it cost").with(Beside(vec![
-                    self.stages().into(),
-                    self.frontier().into(),
-                ])),
+                Section::new("What went, and what it cost")
+                    .with(Beside(vec![self.stages().into(), self.frontier().into()])),
                 Section::new("Blocks").with(self.heat_map()),
                 Section::new("How fast it is").with(latency(self.prefix)),
                 Section::new("How robust it is")

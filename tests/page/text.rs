@@ -53,7 +53,11 @@ fn names_cannot_end_the_place_they_stand_in() {
 #[test]
 fn the_page_asks_for_nothing() {
     let html = RESNET_56.page().html();
-    assert_eq!(count(&html, " href="), count(&html, " href=\"#"), "links lead to the page itself");
+    assert_eq!(
+        count(&html, " href="),
+        count(&html, " href=\"#"),
+        "links lead to the page itself"
+    );
     for outside in [" src=", "url(", "@import", "fetch("] {
         assert_eq!(count(&html, outside), 0, "{outside}");
     }
@@ -116,7 +120,11 @@ fn every_section_has_a_name_of_its_own_that_a_link_leads_to() {
     };
     let html = page.html();
     for name in ["speed", "speed-more", "-more", "h2"] {
-        assert_eq!(count(&html, &format!("<section id=\"{name}\">")), 1, "{name}");
+        assert_eq!(
+            count(&html, &format!("<section id=\"{name}\">")),
+            1,
+            "{name}"
+        );
         assert_eq!(count(&html, &format!("href=\"#{name}\"")), 1, "{name}");
     }
 }
@@ -142,7 +150,12 @@ fn a_row_that_belongs_to_the_one_above_is_indented_and_stays_there() {
     let html = page.html();
     assert!(html.contains("<td class=\"indented\">95 %</td>"));
     assert!(!html.contains("<table class=\"sortable\">"));
-    assert!(RESNET_56.page().html().contains("<table class=\"sortable\">"));
+    assert!(
+        RESNET_56
+            .page()
+            .html()
+            .contains("<table class=\"sortable\">")
+    );
 }
 
 #[test]

@@ -126,14 +126,20 @@ impl ReportFiles {
             Ok(files)
         };
         write_all(stage, self.force)?;
-        for file in self.summary.iter().chain(self.page.iter().map(|[html, _]| html)) {
+        for file in self
+            .summary
+            .iter()
+            .chain(self.page.iter().map(|[html, _]| html))
+        {
             progress.note(format_args!("report: {}", file.display()));
         }
         if let Some(file) = step_summary()
             && let Err(error) = add_to(&file, &page.markdown())
         {
             let shown = file.display();
-            progress.warn(format_args!("{shown}: the summary cannot be added to this file: {error}"));
+            progress.warn(format_args!(
+                "{shown}: the summary cannot be added to this file: {error}"
+            ));
         }
         Ok(())
     }

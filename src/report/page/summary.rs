@@ -59,7 +59,10 @@ impl Table {
                 .iter()
                 .map(|column| if column.number { "---:" } else { "---" }.into()),
         );
-        let rows = self.rows.iter().map(|row| line(row.iter().map(|cell| of_cell(cell))));
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| line(row.iter().map(|cell| of_cell(cell))));
         let table: Vec<String> = [titles, rule].into_iter().chain(rows).collect();
         match self.title.as_str() {
             "" => table.join("\n"),
@@ -70,7 +73,11 @@ impl Table {
 
 /// A cell; one that belongs to the row above is moved to the right.
 fn of_cell(cell: &str) -> String {
-    let indent = if super::is_indented(cell) { "&emsp;" } else { "" };
+    let indent = if super::is_indented(cell) {
+        "&emsp;"
+    } else {
+        ""
+    };
     format!("{indent}{}", plain(cell.trim()))
 }
 
