@@ -24,7 +24,8 @@ impl DeviceChoice {
             DeviceChoice::Cuda(index) => match gpus() {
                 0 => bail!(
                     "no CUDA device can be used: libtorch finds no GPU, or its CUDA library or the driver is missing; \
-                     run with --device cpu"
+                     run with --device cpu, or where this machine has a GPU get libtorch's CUDA half, by \
+                     `make libtorch CUDA=1` and a new build, or by `pip install torch==2.11.0` beside ckaprune's wheel"
                 ),
                 n if i64::try_from(index).is_ok_and(|i| i < n) => Ok(Device::Cuda(index)),
                 n => bail!("there is no device cuda:{index}: this machine has {n}, counted from 0"),
