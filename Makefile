@@ -42,7 +42,7 @@ wheel: $(if $(FULL),,build) ## Make the wheel that pip installs beside torch 2.1
 	@$(PYTHON) .ci/wheel.py $(FULL)
 
 release: wheel ## Make all files of a release: target/release-files
-	@$(PYTHON) .ci/release.py $(FULL)
+	@$(PYTHON) .ci/release.py
 
 deny: ## Check licences, duplicate versions and known faults of all dependencies (installs cargo-deny)
 	@.ci/deny.sh

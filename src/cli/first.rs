@@ -1,5 +1,7 @@
 //! The options that `-h` shows; `--help` shows all.
 
+use std::ffi::OsString;
+
 use clap::Command;
 
 /// What each of these commands is mostly used with. The others have few enough options to show them all.
@@ -94,7 +96,13 @@ const FIRST: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Lets `-h` show the options that matter first, and say where the others are.
+/// Whether the short help is asked for.
+pub(super) fn is_short_help(args: &[OsString]) -> bool {
+    args.iter().any(|word| word == "-h")
+}
+
+/// The command line with those options alone in its help, and with a word on where the others are. What it reads is the
+/// same.
 pub(super) fn with_short_help(known: Command) -> Command {
     FIRST.into_iter().fold(known, |known, (name, first)| {
         known.mut_subcommand(name, |command| shortened(command, first))
@@ -105,15 +113,13 @@ fn shortened(command: Command, first: &[&str]) -> Command {
     let examples = command.get_after_help().cloned().unwrap_or_default();
     let count = command.get_opts().count();
     let more = format!(
-        "These are the options that matter first: --help explains all {count}, `ckaprune help` lists more to read."
+        "These options matter first; --help explains all {count}, and `ckaprune help` lists more to read."
     );
     let command = command.mut_args(|option| {
         let is_other = option.get_long().is_some_and(|name| !first.contains(&name));
-        option.hide_short_help(is_other)
+        option.hide(is_other)
     });
-    command
-        .after_help(format!("{examples}\n\n{more}"))
-        .after_long_help(examples)
+    command.after_help(format!("{examples}\n\n{more}"))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 
 use crate::cli::commands::{Outcome, inspect, manual, remove};
 use crate::cli::error::BAD_INPUT;
-use crate::cli::first::with_short_help;
+use crate::cli::first::{is_short_help, with_short_help};
 use crate::report::Invocation;
 use crate::report::progress::say;
 
@@ -71,21 +71,24 @@ impl Cli {
             })
         });
         // These two commands calibrate nothing.
-        let known = ["eval", "compare"].into_iter().fold(known, |known, name| {
+        ["eval", "compare"].into_iter().fold(known, |known, name| {
             known.mut_subcommand(name, |command| {
                 command.mut_arg("samples", |samples| {
                     samples.help("Images to hold representations against each other on (CKA), drawn from those measured; or `all`")
                 })
             })
-        });
-        with_short_help(known)
+        })
     }
 
     /// Reads a command line as it was typed, and with the options from a file in it. What is wrong with it ends the
     /// process with a message, as clap does.
     #[must_use]
     pub fn read(typed: &[OsString], args: Vec<OsString>) -> Self {
-        let matches = Cli::known().try_get_matches_from(args);
+        let known = match is_short_help(&args) {
+            true => with_short_help(Cli::known()),
+            false => Cli::known(),
+        };
+        let matches = known.try_get_matches_from(args);
         let matches = matches.unwrap_or_else(|error| leave(&error));
         let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| leave(&error));
         let as_typed = Cli::known().ignore_errors(true).try_get_matches_from(typed);

@@ -136,7 +136,7 @@ pub(super) fn run(options: &Help) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The long help of a command, or of the program.
+/// The help of a command, or of the program.
 fn of_commands(name: Option<&str>) -> Result<String> {
     let mut program = Cli::known();
     program.build();
@@ -146,7 +146,7 @@ fn of_commands(name: Option<&str>) -> Result<String> {
             .find_subcommand_mut(name)
             .with_context(|| format!("there is no command {name}"))?,
     };
-    let help = command.render_long_help();
+    let help = command.render_help();
     Ok(if screen::has_colours() {
         help.ansi().to_string()
     } else {
