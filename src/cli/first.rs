@@ -14,11 +14,8 @@ const FIRST: [(&str, &[&str]); 5] = [
             "mean",
             "std",
             "input-size",
-            "samples",
             "keep",
             "criterion",
-            "map",
-            "output",
             "device",
             "json",
         ],
@@ -27,21 +24,16 @@ const FIRST: [(&str, &[&str]); 5] = [
         "prune",
         &[
             "model",
-            "config",
             "iterations",
             "target-macs",
             "max-drop",
             "data",
             "mean",
             "std",
-            "input-size",
             "epochs",
             "output",
             "run-dir",
-            "dry-run",
-            "resume",
             "report",
-            "device",
         ],
     ),
     (
@@ -110,7 +102,10 @@ pub(super) fn with_short_help(known: Command) -> Command {
 }
 
 fn shortened(command: Command, first: &[&str]) -> Command {
-    let examples = command.get_after_help().cloned().unwrap_or_default();
+    let examples = command.get_after_help().map(ToString::to_string);
+    let examples = examples.unwrap_or_default();
+    // The title and the first of them.
+    let example = examples.lines().take(2).collect::<Vec<_>>().join("\n");
     let count = command.get_opts().count();
     let more = format!(
         "These options matter first; --help explains all {count}, and `ckaprune help` lists more to read."
@@ -119,7 +114,7 @@ fn shortened(command: Command, first: &[&str]) -> Command {
         let is_other = option.get_long().is_some_and(|name| !first.contains(&name));
         option.hide(is_other)
     });
-    command.after_help(format!("{examples}\n\n{more}"))
+    command.after_help(format!("{example}\n\n{more}"))
 }
 
 #[cfg(test)]
