@@ -41,9 +41,17 @@ fn commands(markdown: &str) -> Vec<String> {
     let lines = joined
         .lines()
         .map(|line| line.trim().trim_start_matches("$ "));
-    let without_comments = lines.map(|line| line.split("  #").next().unwrap_or_default());
+    // Behind a command stands what it does, as a comment or far to the right.
+    let cut = |line: &'_ str| {
+        [" #", "        "]
+            .iter()
+            .fold(line.to_owned(), |line, mark| {
+                line.split(mark).next().unwrap_or_default().to_owned()
+            })
+    };
+    let without_comments = lines.map(cut);
     let ours = without_comments.filter(|line| line.starts_with("ckaprune "));
-    ours.map(str::to_owned).collect()
+    ours.collect()
 }
 
 #[test]
