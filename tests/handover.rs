@@ -65,7 +65,7 @@ fn a_torch_beside_it_is_taken_wherever_the_environment_lies() {
         PACKAGES,
         "local/lib/python3.11/dist-packages",
         "lib/python3/dist-packages",
-        "",
+        ".",
     ] {
         let mut environment = Environment::new(packages);
         torch(&environment.prefix.join(packages), "2.11.0+cu130");

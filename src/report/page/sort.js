@@ -8,13 +8,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
   // What is no number stands behind all numbers.
   const number = (text) => {
     const found = text.replace(/,/g, "").replace(/\u2212/g, "-").match(/[-+]?\d+(\.\d+)?(e[-+]?\d+)?/i);
-    return found ? Number(found[0]) : NaN;
+    return found ? Number(found[0]) : null;
   };
   const order = (column, way) => (a, b) => {
     const [left, right] = [a, b].map((row) => row.cells[column].textContent);
     if (!titles[column].classList.contains("number")) return way * left.localeCompare(right, "en", { numeric: true });
     const [x, y] = [number(left), number(right)];
-    if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
+    if (x === null || y === null) return (x === null) - (y === null);
     return way * (x - y);
   };
 
