@@ -6,13 +6,13 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch build test test-avx2 demo check deny fuzz zoo bench gpu-check fashion-mnist clean
+.PHONY: help libtorch build wheel release test test-avx2 demo check deny fuzz zoo bench gpu-check fashion-mnist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-libtorch: ## Find or install libtorch 2.11 (1 GB, once per user) and tell cargo where it is
-	@$(PYTHON) .ci/libtorch.py
+libtorch: ## Find or install libtorch 2.11 (1 GB, once per user; CUDA=1: all of CUDA, 6 GB) and tell cargo where it is
+	@$(PYTHON) .ci/libtorch.py $(if $(CUDA),--cuda)
 
 build: libtorch ## Build target/release/ckaprune
 	$(CARGO) build --locked --release
@@ -36,6 +36,13 @@ check: libtorch ## Check formatting and lints, with and without libtorch
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+# FULL names a program that is built already: no cargo is needed for it.
+wheel: $(if $(FULL),,build) ## Make the wheel that pip installs beside torch 2.11: target/wheel/dist
+	@$(PYTHON) .ci/wheel.py $(FULL)
+
+release: wheel ## Make all files of a release: target/release-files
+	@$(PYTHON) .ci/release.py
 
 deny: ## Check licences, duplicate versions and known faults of all dependencies (installs cargo-deny)
 	@.ci/deny.sh

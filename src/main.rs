@@ -8,6 +8,7 @@ use ckaprune::cli::Cli;
 use ckaprune::cli::commands::Outcome;
 use ckaprune::cli::error::{BAD_INPUT, one_message};
 use ckaprune::cli::fault::tell_in_our_words;
+use ckaprune::cli::handover;
 use ckaprune::cli::options::with_config;
 use ckaprune::report::progress::say;
 use ckaprune::run::export::survive_size_limits;
@@ -17,10 +18,15 @@ use ckaprune::run::memory::keep_freed;
 const MISSED: u8 = 1;
 
 fn main() -> ExitCode {
+    handover::take_back_library_path();
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(not(feature = "torch"))]
+    if let Err(error) = handover::hand_over(&typed) {
+        return fail(&error, false);
+    }
     keep_freed();
     survive_size_limits();
     interrupt::watch();
-    let typed: Vec<OsString> = std::env::args_os().collect();
     let args = match with_config(typed.clone()) {
         Ok(args) => args,
         Err(error) => return fail(&error, false),

@@ -107,6 +107,28 @@ impl Per {
     }
 }
 
+/// What candidates are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reference {
+    Current,
+    Original,
+}
+
+impl Reference {
+    /// In the order in which they are listed.
+    pub const ALL: [Reference; 2] = [Reference::Current, Reference::Original];
+
+    /// As options have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reference::Current => "current",
+            Reference::Original => "original",
+        }
+    }
+}
+
 /// A block's value by one criterion. In JSON its name is the key: `"cka": 0.98`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

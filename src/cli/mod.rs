@@ -8,12 +8,16 @@ mod arguments;
 pub mod commands;
 pub mod error;
 pub mod fault;
+mod first;
 mod groups;
+pub mod handover;
+pub mod help;
 pub mod idle;
 pub mod invocation;
 pub mod options;
 #[cfg(feature = "torch")]
 pub mod torch_commands;
+mod torch_options;
 mod values;
 
 use std::ffi::OsString;
@@ -21,18 +25,19 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::cli::commands::{Outcome, inspect, manual, remove};
 use crate::cli::error::BAD_INPUT;
+use crate::cli::first::{is_short_help, with_short_help};
 use crate::report::Invocation;
 use crate::report::progress::say;
 
 pub use arguments::*;
 pub use groups::*;
 use idle::idle_options;
-#[cfg(feature = "torch")]
-pub use torch_commands::*;
+pub use torch_options::*;
 pub use values::*;
 
 /// Prune whole layers from trained CNNs: a TorchScript archive or .pt2 in, a shallower one of the same accuracy out.
@@ -41,12 +46,8 @@ pub use values::*;
     name = "ckaprune",
     version,
     max_term_width = 100,
+    disable_help_subcommand = true,
     args_override_self = true
-)]
-#[command(
-    after_help = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input; 130 stopped with Ctrl-C; \
-    143 stopped by SIGTERM.\n\
-    Every option can stand in a JSON file named with --config (the same names, without dashes in front)."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -62,10 +63,7 @@ impl Cli {
     /// The command line as clap knows it.
     #[must_use]
     pub fn known() -> clap::Command {
-        let known = Cli::command();
-        if cfg!(not(feature = "torch")) {
-            return known;
-        }
+        let known = with_topics(Cli::command());
         // Merging statistics needs no model.
         let known = known.mut_subcommand("score", |score| {
             score.mut_arg("model", |model| {
@@ -86,7 +84,11 @@ impl Cli {
     /// process with a message, as clap does.
     #[must_use]
     pub fn read(typed: &[OsString], args: Vec<OsString>) -> Self {
-        let matches = Cli::known().try_get_matches_from(args);
+        let known = match is_short_help(&args) {
+            true => with_short_help(Cli::known()),
+            false => Cli::known(),
+        };
+        let matches = known.try_get_matches_from(args);
         let matches = matches.unwrap_or_else(|error| leave(&error));
         let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| leave(&error));
         let as_typed = Cli::known().ignore_errors(true).try_get_matches_from(typed);
@@ -121,8 +123,14 @@ impl Cli {
             Command::Remove(options) => remove::run(options),
             Command::Completions(options) => manual::completions(options),
             Command::Man(options) => manual::manual(options),
+            Command::Help(options) => help::run(options),
             #[cfg(feature = "torch")]
             Command::Torch(command) => torch_commands::run(command, &self.invocation),
+            #[cfg(not(feature = "torch"))]
+            Command::Torch(_) => anyhow::bail!(
+                "this ckaprune was built without libtorch and runs no networks; install its wheel, or build it with \
+                 `make build`"
+            ),
         }
     }
 }
@@ -134,11 +142,30 @@ impl Command {
         match self {
             Command::Inspect(options) => Some(options.messages),
             Command::Remove(options) => Some(options.messages),
-            #[cfg(feature = "torch")]
             Command::Torch(command) => Some(command.messages()),
-            Command::Completions(_) | Command::Man(_) => None,
+            Command::Completions(_) | Command::Man(_) | Command::Help(_) => None,
         }
     }
+}
+
+/// What is said below the commands of the program.
+const BELOW_COMMANDS: &str = "Exit codes: 0 done; 1 ran, but a target was missed; 2 bad usage or bad input; 130 stopped \
+    with Ctrl-C; 143 stopped by SIGTERM.\n\
+    Every option can stand in a JSON file named with --config (the same names, without dashes in front).";
+
+/// Lists the chapters, and lets `help` take their names and those of the commands.
+fn with_topics(known: clap::Command) -> clap::Command {
+    let topics = help::TOPICS.map(|topic| PossibleValue::new(topic.name).help(topic.about));
+    let commands = known.get_subcommands().map(|command| {
+        let about = command.get_about().map(ToString::to_string);
+        PossibleValue::new(command.get_name().to_owned()).help(about.unwrap_or_default())
+    });
+    let names = PossibleValuesParser::new(commands.chain(topics));
+    known
+        .after_help(format!("{}\n\n{BELOW_COMMANDS}", help::list()))
+        .mut_subcommand("help", |help| {
+            help.mut_arg("name", |name| name.value_parser(names))
+        })
 }
 
 /// Ends the process with what clap has to say: help, the version, or what is wrong with the command line.
@@ -166,7 +193,6 @@ pub enum Command {
     /// Remove blocks by name: the surgery alone, exact, without running the network
     #[command(display_order = 3)]
     Remove(Remove),
-    #[cfg(feature = "torch")]
     #[command(flatten)]
     Torch(Box<TorchCommand>),
     /// Print the completion script of a shell
@@ -175,6 +201,16 @@ pub enum Command {
     /// Print the manual page, or write those of all commands into a folder
     #[command(display_order = 9)]
     Man(Manual),
+    /// Explain a command, or one of the topics below
+    #[command(display_order = 10)]
+    Help(Help),
+}
+
+#[derive(Debug, Args)]
+pub struct Help {
+    /// A command, or a topic that `ckaprune help` lists
+    #[arg(value_name = "COMMAND|TOPIC", hide_possible_values = true)]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use crate::blocks::samples::Samples;
-use crate::blocks::value::{Name as Criterion, Per};
+use crate::blocks::value::{Name as Criterion, Per, Reference};
 use crate::blocks::{Candidates, Granularity};
 use crate::data::{Interpolation, PixelRange};
 
@@ -29,11 +29,9 @@ choices!(
     PixelRange,
     Criterion,
     Per,
+    Reference,
     Samples
 );
-
-#[cfg(feature = "torch")]
-pub(super) use choices;
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -113,6 +111,7 @@ mod tests {
         named_alike::<Removals>();
         named_alike::<Criterion>();
         named_alike::<Per>();
+        named_alike::<Reference>();
         named_alike::<Samples>();
     }
 }

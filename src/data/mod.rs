@@ -11,6 +11,7 @@ mod augment;
 mod bounded;
 mod cifar;
 mod classes;
+pub mod corruptions;
 mod decode;
 mod error;
 mod folder;

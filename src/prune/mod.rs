@@ -24,7 +24,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::blocks::lineage::Lineage;
-use crate::blocks::value::Per;
+use crate::blocks::value::{Per, Reference};
 use crate::report::in_percent;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
@@ -37,10 +37,8 @@ use recovery::Recovery;
 use scorer::Scorer;
 
 pub use iteration::{Figures, Iteration};
-pub use pick::Pick;
 pub use recovery::Tune;
 pub use rules::Rules;
-pub use scorer::Reference;
 pub use splits::Splits;
 pub use state::{Begun, Phase, State};
 pub use targets::{MaxDrop, Stop, Targets};

@@ -4,34 +4,12 @@ use anyhow::{Result, bail};
 
 use super::{Run, State};
 use crate::blocks::Block;
-use crate::blocks::value::Per;
+use crate::blocks::value::{Per, Reference};
 use crate::data::Images;
 use crate::run::interrupt::{self, Stopped};
 use crate::run::torch::Model;
 use crate::score::criteria::{Criterion, Score, ScoringContext, Values, ranking};
 use crate::score::{Against, Ended, Job, Reuse, Savings, Scoring, Tally, representation};
-
-/// What candidates are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reference {
-    Current,
-    Original,
-}
-
-impl Reference {
-    /// In the order in which they are listed.
-    pub const ALL: [Reference; 2] = [Reference::Current, Reference::Original];
-
-    /// As options have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Reference::Current => "current",
-            Reference::Original => "original",
-        }
-    }
-}
 
 /// Scores the candidates of each iteration.
 pub(super) struct Scorer<'a> {

@@ -11,6 +11,7 @@ pub mod page;
 pub mod picture;
 pub mod plan;
 pub mod progress;
+pub mod screen;
 pub mod tree;
 
 use std::borrow::Cow;

@@ -5,11 +5,13 @@
 
 pub mod admission;
 pub mod class_scores;
+pub mod device;
 pub mod export;
 pub mod failure;
 pub mod inference;
 pub mod interrupt;
 pub mod memory;
+pub mod pick;
 #[cfg(feature = "torch")]
 pub mod refit;
 pub mod segments;

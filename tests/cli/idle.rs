@@ -23,6 +23,7 @@ const READ: &[&str] = &[
     "plan",
     "thaw",
     "output",
+    "summary",
     "export-weights",
     "force",
     "data",

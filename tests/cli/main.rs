@@ -1,5 +1,6 @@
 //! The command line as other programs and people see it: what it prints, writes, refuses, and exits with.
 
+mod chapters;
 mod config;
 #[cfg(feature = "torch")]
 mod criteria;

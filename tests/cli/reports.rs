@@ -57,6 +57,32 @@ fn a_report_goes_where_it_is_told() {
 }
 
 #[test]
+fn a_summary_goes_where_it_is_told_and_where_github_shows_it() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    place.done(&format!("{PRUNE} --epochs 0 --summary report.md"));
+    let summary = String::from_utf8(place.read("report.md")).unwrap();
+    assert!(
+        summary.starts_with("## Pruning of basic\\_scripted.pt\n"),
+        "{summary}"
+    );
+    for part in ["\n### Iterations\n", "\n### Before and after\n"] {
+        assert!(summary.contains(part), "{summary}");
+    }
+
+    place.write("step.md", "before\n");
+    let status = place
+        .command()
+        .args(format!("{PRUNE} --epochs 0 --output other.pt").split_whitespace())
+        .env("GITHUB_STEP_SUMMARY", place.path("step.md"))
+        .output()
+        .unwrap()
+        .status;
+    assert!(status.success());
+    let added = String::from_utf8(place.read("step.md")).unwrap();
+    assert!(added.starts_with("before\n## Pruning of "), "{added}");
+}
+
+#[test]
 fn reports_that_cannot_be_written() {
     let place = Place::with_data(&["basic_scripted.pt"]);
     place.write("old.html", "mine");

@@ -44,10 +44,28 @@ const [first] = document.querySelector('.heat-map').querySelectorAll('.mark');
 first.focus();
 document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
 const arrow = document.activeElement !== first && seen(document.activeElement);
+const sorted = (() => {
+  const table = document.querySelector('table.sortable');
+  const column = [...table.tHead.rows[0].cells].findIndex((cell) => cell.classList.contains('number'));
+  const title = table.tHead.rows[0].cells[column];
+  const values = () => [...table.tBodies[0].rows].map((row) => parseFloat(row.cells[column].textContent.replace(/,/g, '')));
+  const first = values();
+  const told = [];
+  for (const way of ['ascending', 'descending', null]) {
+    title.querySelector('button').click();
+    const now = values();
+    const wanted = way ? [...first].sort((a, b) => way === 'ascending' ? a - b : b - a) : first;
+    told.push(title.getAttribute('aria-sort') === way && now.join() === wanted.join());
+  }
+  return told;
+})();
+const links = [...document.querySelectorAll('h2 a.anchor')].filter((link) =>
+  document.getElementById(decodeURIComponent(link.hash.slice(1)))?.contains(link)).length;
+const sections = document.querySelectorAll('section').length;
 const charts = document.querySelectorAll('svg.chart').length;
 const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 document.body.dataset.found = JSON.stringify({ title: document.title, wrong: window.wrong, points, marks: marks.length,
-  pointer, keyboard, charts, stops, arrow, wide });
+  pointer, keyboard, charts, stops, arrow, wide, sorted, links, sections });
 ";
 
 /// The browser to test with, if there is one.
@@ -146,6 +164,12 @@ fn check(found: &Value) {
         "one stop of the Tab key a chart"
     );
     assert_eq!(found["arrow"], true, "arrow keys lead to the next mark");
+    assert_eq!(
+        found["sorted"],
+        serde_json::json!([true, true, true]),
+        "a click sorts, one more turns it round, a third gives the order back"
+    );
+    assert_eq!(found["links"], found["sections"], "a link to each section");
     assert_eq!(
         found["wide"], 0,
         "nothing but charts in their boxes scrolls sideways"

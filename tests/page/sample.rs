@@ -4,7 +4,7 @@ use ckaprune::report::page::charts::{
     Axis, Bar, Bars, Bin, Block, BlockKind, Frontier, Group, HeatMap, Level, Mark, Point,
     Reliability, Series, Shape, Stage, Stages, Tone, Unit,
 };
-use ckaprune::report::page::{Code, Column, Fact, Facts, Headline, Page, Section, Table};
+use ckaprune::report::page::{Beside, Code, Column, Fact, Facts, Headline, Page, Section, Table};
 
 /// What a run is like.
 pub struct Run {
@@ -218,10 +218,9 @@ impl Run {
             })
             .into(),
             sections: vec![
-                Section::new("What it cost").with(self.frontier()),
-                Section::new("What went")
-                    .with(self.stages())
-                    .with(self.heat_map()),
+                Section::new("What went, and what it cost")
+                    .with(Beside(vec![self.stages().into(), self.frontier().into()])),
+                Section::new("Blocks").with(self.heat_map()),
                 Section::new("How fast it is").with(latency(self.prefix)),
                 Section::new("How robust it is")
                     .with(robustness())

@@ -1,7 +1,7 @@
 //! The page as text.
 
 use ckaprune::report::page::charts::{Bars, Frontier, HeatMap, Reliability, Stages};
-use ckaprune::report::page::{Page, Section};
+use ckaprune::report::page::{Code, Column, Headline, Page, Section, Table};
 
 use crate::sample::{HOSTILE, HOSTILE_RUN, RESNET_56, Run};
 
@@ -53,7 +53,12 @@ fn names_cannot_end_the_place_they_stand_in() {
 #[test]
 fn the_page_asks_for_nothing() {
     let html = RESNET_56.page().html();
-    for outside in [" src=", " href=", "url(", "@import", "fetch("] {
+    assert_eq!(
+        count(&html, " href="),
+        count(&html, " href=\"#"),
+        "links lead to the page itself"
+    );
+    for outside in [" src=", "url(", "@import", "fetch("] {
         assert_eq!(count(&html, outside), 0, "{outside}");
     }
     // The name of SVG is no address that anything is loaded from.
@@ -105,4 +110,93 @@ fn large_runs_scroll_in_their_own_box() {
     let html = large.page().html();
     assert!(html.contains("<div class=\"scroll\"><svg"));
     assert!(!html.contains("NaN"));
+}
+
+#[test]
+fn every_section_has_a_name_of_its_own_that_a_link_leads_to() {
+    let page = Page {
+        sections: ["Speed", "Speed", "", "</h2>"].map(Section::new).into(),
+        ..Page::default()
+    };
+    let html = page.html();
+    for name in ["speed", "speed-more", "-more", "h2"] {
+        assert_eq!(
+            count(&html, &format!("<section id=\"{name}\">")),
+            1,
+            "{name}"
+        );
+        assert_eq!(count(&html, &format!("href=\"#{name}\"")), 1, "{name}");
+    }
+}
+
+/// Rows of different quantities, some of which belong to the one above.
+fn nested() -> Table {
+    Table {
+        columns: vec![Column::words(""), Column::numbers("A|B")],
+        rows: [["accuracy", "93.26 %"], ["  95 %", "91.4 to 94.8"]]
+            .map(|row| row.map(str::to_owned).into())
+            .into(),
+        ..Table::default()
+    }
+}
+
+#[test]
+fn a_row_that_belongs_to_the_one_above_is_indented_and_stays_there() {
+    let section = Section::new("Networks").with(nested());
+    let page = Page {
+        sections: vec![section],
+        ..Page::default()
+    };
+    let html = page.html();
+    assert!(html.contains("indented\">95 %</td>"));
+    assert!(!html.contains("<table class=\"sortable\">"));
+    assert!(
+        RESNET_56
+            .page()
+            .html()
+            .contains("<table class=\"sortable\">")
+    );
+}
+
+#[test]
+fn a_summary_has_the_figures_and_tables() {
+    let page = Page {
+        title: "Pruning of a_b.pt".into(),
+        subtitle: "8 of 27 blocks".into(),
+        headlines: vec![Headline {
+            label: "accuracy".into(),
+            value: "92.91 %".into(),
+            note: "-0.35 points".into(),
+        }],
+        sections: vec![
+            Section::new("Networks").with(nested()),
+            Section::new("Command").with(Code("ckaprune".into())),
+        ],
+    };
+    insta::assert_snapshot!(page.markdown(), @r"
+    ## Pruning of a\_b.pt
+
+    8 of 27 blocks
+
+    | accuracy |
+    | --- |
+    | **92.91 %** (-0.35 points) |
+
+    ### Networks
+
+    |  | A\|B |
+    | --- | ---: |
+    | accuracy | 93.26 % |
+    | &emsp;95 % | 91.4 to 94.8 |
+    ");
+}
+
+#[test]
+fn names_are_no_markdown() {
+    let summary = HOSTILE_RUN.page().markdown();
+    for active in ["<script", "<img", "</title", "\u{202e}", "\u{1b}"] {
+        assert!(!summary.contains(active), "{active}");
+    }
+    let rows = summary.lines().filter(|line| line.starts_with("| "));
+    assert!(rows.count() > 2);
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap_mangen::Man;
 
 use super::Outcome;
+use crate::cli::help::TOPICS;
 use crate::cli::{Cli, Completions, Manual};
 use crate::report;
 use crate::run::export::{NewFolder, Staged, write_all};
@@ -31,11 +32,15 @@ pub(in crate::cli) fn manual(options: &Manual) -> Result<Outcome> {
         let shown = folder.display();
         anyhow!("{shown}: this folder cannot be made ({error}); name another with --output")
     })?;
-    let mut command = command.disable_help_subcommand(true);
+    let mut command = command;
     command.build();
     let stage = || {
         let mut files = Vec::new();
         pages(command, folder, &mut files)?;
+        for topic in TOPICS {
+            let page = folder.join(topic.manual_name());
+            files.push(Staged::bytes(&page, topic.manual_page().as_bytes())?);
+        }
         Ok(files)
     };
     write_all(stage, true)?;

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::Demo;
-use crate::cli::Cli;
 use crate::cli::commands::Outcome;
 use crate::cli::options::with_config;
+use crate::cli::{Cli, Demo};
 use crate::run::export::write_whole;
 
 /// Files of `configs/demo`, by their names in the demo's folder.

@@ -1,6 +1,5 @@
 //! The commands that run networks.
 
-mod arguments;
 mod classes;
 mod compare;
 mod demo;
@@ -8,7 +7,6 @@ mod eval;
 mod figures;
 mod finetune;
 mod from_options;
-mod groups;
 mod images;
 mod map;
 mod measure;
@@ -17,7 +15,6 @@ mod memory_fit;
 mod predictions;
 mod prune;
 mod report_files;
-mod robustness;
 mod score;
 mod session;
 mod statistics;
@@ -27,7 +24,6 @@ mod unusable;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
 
 use crate::archive::Archive;
 use crate::blocks::Block;
@@ -35,7 +31,7 @@ use crate::blocks::analysis::Analysis;
 use crate::cli::commands::{
     Outcome, analyse, free_output, open_archive, open_model, require_blocks, save, show,
 };
-use crate::cli::{Messages, Model};
+use crate::cli::{Model, TorchCommand};
 use crate::data::DataError;
 use crate::program::ModuleTree;
 use crate::program::interface::Interface;
@@ -44,44 +40,6 @@ use crate::report::Invocation;
 use crate::run::export::WriteError;
 use crate::run::settings::Settings;
 use crate::run::torch::Execution;
-
-pub use arguments::*;
-pub use groups::*;
-
-#[derive(Debug, Subcommand)]
-pub enum TorchCommand {
-    /// Rank the removable blocks by how little the network changes without them
-    #[command(display_order = 1)]
-    Score(Score),
-    /// Score, remove, fine-tune; several times; then export
-    #[command(display_order = 2)]
-    Prune(Box<Prune>),
-    /// Train an archive on labelled images
-    #[command(display_order = 4)]
-    Finetune(Finetune),
-    /// Measure accuracy, calibration, speed and memory; hold them against limits
-    #[command(display_order = 5)]
-    Eval(Box<Eval>),
-    /// Measure several networks side by side
-    #[command(display_order = 6)]
-    Compare(Compare),
-    /// See it work: prune a small network that the program carries, in about a minute
-    #[command(display_order = 7)]
-    Demo(Demo),
-}
-
-impl TorchCommand {
-    pub(super) fn messages(&self) -> Messages {
-        match self {
-            TorchCommand::Score(options) => options.messages,
-            TorchCommand::Prune(options) => options.messages,
-            TorchCommand::Finetune(options) => options.messages,
-            TorchCommand::Eval(options) => options.messages,
-            TorchCommand::Compare(options) => options.messages,
-            TorchCommand::Demo(options) => options.messages,
-        }
-    }
-}
 
 pub(super) fn run(command: &TorchCommand, invocation: &Invocation) -> Result<Outcome> {
     match command {

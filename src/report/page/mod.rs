@@ -4,6 +4,9 @@
 //! is not data, axes as long as the data, words beside what they speak of.
 
 pub mod charts;
+mod summary;
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +18,7 @@ use crate::report::Invocation;
 use charts::{Bars, Frontier, HeatMap, Reliability, Stages};
 
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("hover.js");
+const SCRIPT: &str = concat!(include_str!("hover.js"), include_str!("sort.js"));
 
 /// A page of results. Every text may be anything: none is read as HTML.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +77,12 @@ pub enum Content {
     Facts(Facts),
     Table(Table),
     Code(Code),
+    Beside(Beside),
 }
+
+/// Contents that stand side by side where there is room, and else one below the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside(pub Vec<Content>);
 
 /// Names and what they stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,7 +163,8 @@ content_of!(
     Stages,
     Facts,
     Table,
-    Code
+    Code,
+    Beside
 );
 
 impl From<String> for Content {
@@ -174,6 +183,7 @@ impl Page {
     /// The page as a file.
     #[must_use]
     pub fn html(&self) -> String {
+        let names = names_of(&self.sections);
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -195,7 +205,7 @@ impl Page {
                         @if !self.headlines.is_empty() {
                             dl.headlines { @for headline in &self.headlines { (headline.markup()) } }
                         }
-                        @for section in &self.sections { (section.markup()) }
+                        @for (section, name) in self.sections.iter().zip(&names) { (section.markup(name)) }
                     }
                     footer { p { "Written by " (GENERATOR) "." } }
                     script { (PreEscaped(SCRIPT)) }
@@ -219,6 +229,21 @@ fn policy() -> String {
     )
 }
 
+/// A name for each section, of the letters and digits of its title; no two are the same.
+fn names_of(sections: &[Section]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let name = |section: &Section| {
+        let words = section.title.split(|c: char| !c.is_alphanumeric());
+        let words = words.filter(|word| !word.is_empty()).map(str::to_lowercase);
+        let mut name = words.collect::<Vec<_>>().join("-");
+        while name.is_empty() || !taken.insert(name.clone()) {
+            name.push_str("-more");
+        }
+        name
+    };
+    sections.iter().map(name).collect()
+}
+
 impl Headline {
     fn markup(&self) -> Markup {
         html! {
@@ -232,10 +257,14 @@ impl Headline {
 }
 
 impl Section {
-    fn markup(&self) -> Markup {
+    /// `name` is what links to the section end in.
+    fn markup(&self, name: &str) -> Markup {
         html! {
-            section {
-                h2 { (self.title) }
+            section id=(name) {
+                h2 {
+                    (self.title)
+                    a.anchor href={ "#" (name) } aria-label="link to this section" { "#" }
+                }
                 @for content in &self.contents { (content.markup()) }
             }
         }
@@ -262,6 +291,9 @@ impl Content {
             Content::Facts(facts) => facts.markup(),
             Content::Table(table) => table.markup(),
             Content::Code(code) => code.markup(),
+            Content::Beside(contents) => html! {
+                div.beside { @for content in &contents.0 { div { (content.markup()) } } }
+            },
         }
     }
 }
@@ -311,19 +343,32 @@ impl From<&Invocation> for Facts {
     }
 }
 
+/// Whether a cell belongs to the row above.
+fn is_indented(cell: &str) -> bool {
+    cell.starts_with("  ")
+}
+
 impl Table {
+    /// Whether its rows may stand in another order: none belongs to the one above it.
+    fn is_sortable(&self) -> bool {
+        let mut cells = self.rows.iter().flatten();
+        self.rows.len() > 1 && !cells.any(|cell| is_indented(cell))
+    }
+
     fn markup(&self) -> Markup {
         let number = |i: usize| self.columns.get(i).is_some_and(|c| c.number);
         html! {
             div.scroll {
-                table {
+                table.sortable[self.is_sortable()] {
                     @if !self.title.is_empty() { caption { (self.title) } }
                     thead { tr {
                         @for column in &self.columns { th.number[column.number] scope="col" { (column.title) } }
                     } }
                     tbody {
                         @for row in &self.rows {
-                            tr { @for (i, cell) in row.iter().enumerate() { td.number[number(i)] { (cell) } } }
+                            tr { @for (i, cell) in row.iter().enumerate() {
+                                td.number[number(i)].indented[is_indented(cell)] { (cell.trim_start()) }
+                            } }
                         }
                     }
                 }

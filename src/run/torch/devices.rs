@@ -5,34 +5,8 @@ use std::sync::Once;
 use anyhow::{Result, bail};
 use tch::Device;
 
+use crate::run::device::DeviceChoice;
 use crate::run::failure::Failure;
-
-/// Where to run, as the user says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The first GPU if there is one, else the CPU.
-    #[default]
-    Auto,
-    Cpu,
-    Cuda(usize),
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "auto" => Ok(DeviceChoice::Auto),
-            "cpu" => Ok(DeviceChoice::Cpu),
-            "cuda" => Ok(DeviceChoice::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|n| n.parse().ok())
-                .map(DeviceChoice::Cuda)
-                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
-        }
-    }
-}
 
 impl DeviceChoice {
     /// The device to use.
@@ -50,7 +24,8 @@ impl DeviceChoice {
             DeviceChoice::Cuda(index) => match gpus() {
                 0 => bail!(
                     "no CUDA device can be used: libtorch finds no GPU, or its CUDA library or the driver is missing; \
-                     run with --device cpu"
+                     run with --device cpu, or where this machine has a GPU get libtorch's CUDA half, by \
+                     `make libtorch CUDA=1` and a new build, or by `pip install torch==2.11.0` beside ckaprune's wheel"
                 ),
                 n if i64::try_from(index).is_ok_and(|i| i < n) => Ok(Device::Cuda(index)),
                 n => bail!("there is no device cuda:{index}: this machine has {n}, counted from 0"),

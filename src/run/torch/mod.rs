@@ -31,7 +31,7 @@ use crate::run::segments::TENSOR_LIST;
 use predictor::Quick;
 use tensors::{logarithms, sent};
 
-pub use devices::{DeviceChoice, free_gpu_memory, has_bfloat16, pci_bus_id};
+pub use devices::{free_gpu_memory, has_bfloat16, pci_bus_id};
 pub use layers::PreparedLayers;
 pub use model::{Execution, Model};
 pub use peak::Peak;

@@ -4,8 +4,6 @@
 //! same images, and can be compared.
 
 pub mod attacks;
-pub mod corruptions;
-mod epsilon;
 mod ood;
 mod result;
 mod table;
@@ -22,10 +20,9 @@ use crate::report::progress::{Bar, Progress};
 use crate::run::torch::{self, Module, Predictor, explain};
 use crate::train::eval::{check_scores, unlabelled};
 
+pub use crate::data::corruptions::{Corruption, Epsilon, Severity};
 pub use attacks::Attack;
 use attacks::{Pixels, Targets};
-pub use corruptions::{Corruption, Severity};
-pub use epsilon::Epsilon;
 pub use ood::{Foreign, Ood, auroc, same_classes};
 pub use result::{Condition, Hits, Predicted, Predictions, Robustness, Row};
 

@@ -5,9 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::cli::torch_commands::images::Measuring;
-use crate::cli::torch_commands::robustness::AttackName;
 use crate::cli::torch_commands::unusable::{Wanted, examine};
-use crate::cli::{Data, Robustness};
+use crate::cli::{AttackName, Data, Robustness};
 use crate::data;
 use crate::report::progress::Progress;
 use crate::run::export::check_file;

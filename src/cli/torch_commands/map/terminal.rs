@@ -1,37 +1,26 @@
 //! A map in a terminal: colours where there are some, else numbers.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
 
 use colorous::{CIVIDIS, Color};
 use comfy_table::Cell;
 
-use crate::report::{self, number};
+use crate::report::{self, number, screen};
 use crate::score::similarity::{Layer, Map};
 
 /// The most rows and columns of numbers that are shown. If there are more, so many of them are picked.
 const MOST_NUMBERS: usize = 32;
 /// The most rows of colours that are shown.
 const MOST_COLOURS: usize = 64;
-/// Width of a terminal that does not tell its own, in characters.
-const USUAL_WIDTH: usize = 80;
 /// Width of a coloured cell, in characters.
 const CELL: usize = 2;
 
 /// The map as stdout can show it. `other`: the columns are the blocks of another network.
 pub(super) fn heat_map(map: &Map, other: bool) -> String {
-    if !has_colours() {
+    if !screen::has_colours() {
         return numbers(map, other);
     }
-    let width = terminal_size::terminal_size().map_or(USUAL_WIDTH, |(width, _)| width.0.into());
-    colours(map, other, width)
-}
-
-/// Whether stdout can show colours, and the user wants them (<https://no-color.org>).
-fn has_colours() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|v| v == "dumb");
-    io::stdout().is_terminal() && !unwanted && !dumb
+    colours(map, other, screen::width())
 }
 
 /// At most `most` of `count` places. They are evenly spread, and both ends are among them.

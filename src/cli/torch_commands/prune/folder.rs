@@ -9,9 +9,10 @@ use super::RACES;
 use crate::cli::Prune;
 use crate::cli::torch_commands::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
-use crate::prune::{Pick, State, Targets};
+use crate::prune::{State, Targets};
 use crate::report::plan::Plan;
 use crate::run::export::advise;
+use crate::run::pick::Pick;
 use crate::run::settings::{Settings, fingerprint};
 use crate::run::torch::Model;
 

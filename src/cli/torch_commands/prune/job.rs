@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::RACES;
 use super::folder::{check_apart, check_free};
+use crate::blocks::value::Reference;
 use crate::cli::options::Teach;
 use crate::cli::torch_commands::classes::{Classes, Knows, LEARNS};
 use crate::cli::torch_commands::images::{BeyondScoring, Preparation, Prepared, warn_synthetic};
@@ -18,9 +19,10 @@ use crate::cli::torch_commands::{
 };
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
-use crate::prune::{MaxDrop, Pick, Reference, Rules, Run, Splits, Targets, Trainer};
+use crate::prune::{MaxDrop, Rules, Run, Splits, Targets, Trainer};
 use crate::report::{counted, thousands};
 use crate::run::memory::Work;
+use crate::run::pick::Pick;
 use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
 use crate::train::finetune::{Teaching, Training};

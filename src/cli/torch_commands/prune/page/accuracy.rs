@@ -2,17 +2,16 @@
 
 use super::PruneReport;
 use crate::prune::{Figures, Iteration};
-use crate::report::page::Section;
+use crate::report::page::Content;
 use crate::report::page::charts::{Axis, Frontier, Level, Point, Series, Shape, Tone, Unit};
 
 /// The chart, or why there is none.
-pub(super) fn section(report: &PruneReport) -> Section {
-    let section = Section::new("Accuracy and size");
+pub(super) fn content(report: &PruneReport) -> Content {
     let tested = report.before.accuracy.is_some();
     if !tested && report.before.validation_accuracy.is_none() {
-        return section.with("There are no labelled images, so no accuracy was measured.");
+        return "There are no labelled images, so no accuracy was measured.".into();
     }
-    section.with(Chart { report, tested }.frontier())
+    Chart { report, tested }.frontier().into()
 }
 
 /// The networks of a run as points.

@@ -14,7 +14,7 @@ use crate::prune::Iteration;
 use crate::report::page::charts::{
     Bar, Bars, Block, BlockKind, Group, HeatMap, Mark, Stage, Stages, Unit,
 };
-use crate::report::page::{Headline, Page, Section, how_to_repeat};
+use crate::report::page::{Beside, Headline, Page, Section, how_to_repeat};
 use crate::report::{
     BlockReport, calibration_images, change, milliseconds, points, thousands, true_minus,
 };
@@ -24,7 +24,7 @@ use crate::score::criteria::{Score, Value};
 pub(super) fn page(document: &Document<PruneReport>) -> Page {
     let report = document.result;
     let mut sections = vec![
-        accuracy::section(report),
+        at_a_glance(report, document.blocks),
         blocks(report, document.blocks),
         Section::new("Iterations").with(report.iteration_table(false)),
         Section::new("Before and after").with(report.comparison()),
@@ -38,6 +38,13 @@ pub(super) fn page(document: &Document<PruneReport>) -> Page {
         headlines: headlines(report),
         sections,
     }
+}
+
+/// The network as it was and is beside what each step cost and gave back.
+fn at_a_glance(report: &PruneReport, blocks: &[BlockReport]) -> Section {
+    let network = stages(report, blocks).into();
+    let steps = accuracy::content(report);
+    Section::new("What went, and what it cost").with(Beside(vec![network, steps]))
 }
 
 fn subtitle(report: &PruneReport) -> String {
@@ -106,7 +113,6 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
 
 fn blocks(report: &PruneReport, blocks: &[BlockReport]) -> Section {
     let section = Section::new("Blocks")
-        .with(stages(report, blocks))
         .with(meaning(report))
         .with(scores(report, blocks));
     let raced = report

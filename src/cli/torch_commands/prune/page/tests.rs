@@ -106,8 +106,12 @@ fn report() -> PruneReport {
 }
 
 fn chart<'a, T>(page: &'a Page, is: impl Fn(&'a Content) -> Option<&'a T>) -> &'a T {
-    let mut contents = page.sections.iter().flat_map(|s| &s.contents);
-    contents.find_map(is).unwrap()
+    let contents = page.sections.iter().flat_map(|s| &s.contents);
+    let mut single = contents.flat_map(|content| match content {
+        Content::Beside(beside) => beside.0.as_slice(),
+        content => std::slice::from_ref(content),
+    });
+    single.find_map(is).unwrap()
 }
 
 fn page_of(report: &PruneReport) -> Page {

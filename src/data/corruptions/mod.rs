@@ -18,6 +18,7 @@
 //! (its number in the data), corruption and severity, so batches and their order change nothing.
 
 mod blur;
+mod epsilon;
 pub mod jpeg;
 
 use std::fmt;
@@ -26,6 +27,8 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::data::random_stream;
+
+pub use epsilon::Epsilon;
 
 /// What is done to an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::groups::*;
+use crate::blocks::value::Reference;
 use crate::cli::options;
-use crate::cli::values::choices;
 use crate::cli::*;
 use crate::program::output::OutputKeys;
-use crate::prune::{Pick, Reference};
-
-choices!(Reference);
+use crate::run::pick::Pick;
 
 #[derive(Debug, Args)]
 #[command(
@@ -240,22 +238,6 @@ pub struct Compare {
     pub machine: Machine,
     #[command(flatten)]
     pub messages: Messages,
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::ValueEnum;
-
-    use super::*;
-
-    #[test]
-    fn a_reference_has_one_name_on_the_command_line_and_in_documents() {
-        for reference in Reference::ALL {
-            let typed = reference.to_possible_value().unwrap();
-            let written = serde_json::to_value(reference).unwrap();
-            assert_eq!(written, typed.get_name(), "{reference:?}");
-        }
-    }
 }
 
 #[derive(Debug, Args)]

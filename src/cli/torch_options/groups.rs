@@ -7,12 +7,11 @@ use clap::{Args, ValueHint};
 
 use super::robustness::{self, Attacks, Corruptions, Severities};
 use crate::blocks::samples;
-use crate::blocks::value::Per;
+use crate::blocks::value::{self, Per};
 use crate::cli::options::{self, Shard};
 use crate::data::Samples;
+use crate::data::corruptions::Epsilon;
 use crate::run::memory::Memory;
-use crate::score::criteria;
-use crate::train::robustness::Epsilon;
 
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Speed")]
@@ -27,7 +26,7 @@ pub struct Speed {
 pub struct Scoring {
     /// What tells how redundant a block is
     #[arg(long, value_enum, default_value_t)]
-    pub criterion: criteria::Name,
+    pub criterion: value::Name,
     /// Weigh what a removal costs by the criterion against the part of the network's MACs, parameters or time (of one image,
     /// measured here) that it saves
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -155,6 +154,9 @@ pub struct ReportFile {
     /// in --run-dir]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = options::report_file, help_heading = "Output")]
     pub report: Option<PathBuf>,
+    /// Write the figures and tables of the page as Markdown as well, for pull requests; a job on GitHub shows them anyhow
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub summary: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -162,7 +164,7 @@ pub struct ReportFile {
 pub struct Machine {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
-    pub device: crate::run::torch::DeviceChoice,
+    pub device: crate::run::device::DeviceChoice,
     /// CPU threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = options::threads)]
     pub threads: Option<NonZeroUsize>,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use crate::train::robustness::{Corruption, Epsilon, Severity};
+use crate::data::corruptions::{Corruption, Epsilon, Severity};
 
 /// An attack without its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
