@@ -12,6 +12,7 @@ pub mod picture;
 pub mod plan;
 pub mod progress;
 pub mod tree;
+pub mod yardstick;
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};

@@ -5,6 +5,10 @@
 
 pub mod admission;
 pub mod class_scores;
+#[cfg(feature = "torch")]
+pub mod command;
+#[cfg(feature = "torch")]
+pub mod distance;
 pub mod export;
 pub mod failure;
 pub mod inference;
