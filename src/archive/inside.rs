@@ -4,13 +4,14 @@
 //! the module is edited in the whole, whose rest nobody sees.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::network::module_name;
+use super::network::{module_name, source_file};
 use super::{Archive, ArchiveError, Node, NodeId, SourceFile, network::NetworkError};
-use crate::program::{Sources, reachable};
+use crate::program::{Sources, print, reachable};
 
 /// What is around a module that is an archive of its own.
 #[derive(Debug)]
@@ -18,8 +19,10 @@ pub(super) struct Surroundings {
     /// Where the module hangs.
     path: String,
     root: NodeId,
-    /// The files of which the module needs nothing.
+    /// The files of which the module does not need everything, as they were.
     sources: IndexMap<String, SourceFile>,
+    /// What the module was left of them.
+    shortened: HashMap<String, String>,
 }
 
 impl Archive {
@@ -49,22 +52,31 @@ impl Archive {
                 })?;
             }
         }
+        let mut left = sources.clone();
         let needed = reachable(&sources, &class(object).unwrap_or_default());
-        let is_needed = |file: &str| {
-            let module = module_name(file).unwrap_or_default();
-            let mut items = needed.iter();
-            items.any(|item| item.rsplit_once('.').is_some_and(|(of, _)| of == module))
-        };
+        left.retain(|item| needed.contains(item));
         let mut inner = whole.into_owned();
-        let (own, others) = std::mem::take(&mut inner.sources)
-            .into_iter()
-            .partition(|(file, _)| is_needed(file));
-        inner.sources = own;
-        inner.surroundings = Some(Arc::new(Surroundings {
+        let mut around = Surroundings {
             path: path.to_owned(),
             root: inner.data.root(),
-            sources: others,
-        }));
+            sources: IndexMap::new(),
+            shortened: HashMap::new(),
+        };
+        for (module, before) in sources.files() {
+            let (file, left) = (source_file(module), left.file(module));
+            if left == Some(before) {
+                continue;
+            }
+            if let Some(original) = inner.sources.shift_remove(&file) {
+                around.sources.insert(file.clone(), original);
+            }
+            if let Some(left) = left {
+                let (text, edited) = (print(left), true);
+                around.shortened.insert(file.clone(), text.clone());
+                inner.sources.insert(file, SourceFile { text, edited });
+            }
+        }
+        inner.surroundings = Some(Arc::new(around));
         inner.data.set_root(object);
         Ok(inner)
     }
@@ -86,10 +98,16 @@ impl Archive {
         let mut whole = self.clone();
         whole.surroundings = None;
         whole.data.set_root(around.root);
-        let others = around.sources.iter();
-        whole
-            .sources
-            .extend(others.map(|(name, file)| (name.clone(), file.clone())));
+        for (name, original) in &around.sources {
+            let now = self.source(name);
+            let changed =
+                now.filter(|now| around.shortened.get(name).map(String::as_str) != Some(*now));
+            let file = match changed.and_then(|now| merged(name, &original.text, now)) {
+                Some(text) => SourceFile { text, edited: true },
+                None => original.clone(),
+            };
+            whole.sources.insert(name.clone(), file);
+        }
         Cow::Owned(whole)
     }
 
@@ -131,4 +149,23 @@ impl Archive {
             },
         }
     }
+}
+
+/// A source file with the classes and functions of another in place of its own of the same names.
+fn merged(name: &str, original: &str, changed: &str) -> Option<String> {
+    let module = module_name(name)?;
+    let parsed = |text: &str| {
+        let mut sources = Sources::default();
+        sources.add(module.clone(), text).ok()?;
+        sources.file(&module).cloned()
+    };
+    let mut file = parsed(original)?;
+    for item in parsed(changed)?.items {
+        let mut own = file.items.iter_mut();
+        match own.find(|own| own.name().is_some() && own.name() == item.name()) {
+            Some(own) => *own = item,
+            None => file.items.push(item),
+        }
+    }
+    Some(print(&file))
 }

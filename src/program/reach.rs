@@ -11,7 +11,7 @@ pub fn reachable(sources: &Sources, root: &str) -> HashSet<String> {
     let mut mentioned: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (module, file) in sources.files() {
         for item in &file.items {
-            if let Some(name) = item_name(item) {
+            if let Some(name) = item.name() {
                 mentioned.insert(format!("{module}.{name}"), names_in(item));
             }
         }
@@ -26,14 +26,6 @@ pub fn reachable(sources: &Sources, root: &str) -> HashSet<String> {
         }
     }
     found
-}
-
-fn item_name(item: &Item) -> Option<&str> {
-    match item {
-        Item::Class(class) => Some(&class.name),
-        Item::Function(function) => Some(&function.name),
-        Item::Statement(_) => None,
-    }
 }
 
 /// Every dotted name in an item, with all its prefixes: `__torch__.Colour.RED` needs `__torch__.Colour`.

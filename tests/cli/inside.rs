@@ -55,7 +55,6 @@ fn a_module_that_is_not_there_or_takes_no_images_is_told() {
         "inspect --model inside/lists_scripted.pt",
         "inspect --model inside/lists_scripted.pt --inside towers.middle",
         "inspect --model inside/lists_scripted.pt --inside fc --input-size 8",
-        "remove --model inside/lists_scripted.pt --inside towers.left.blocks --blocks 0 --input-size 8 --output own.pt",
         "inspect --model exported/basic_exported.pt2 --inside stage1",
     ]));
 }

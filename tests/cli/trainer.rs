@@ -101,14 +101,16 @@ fn weights_that_are_no_numbers_are_refused() {
         "nan.pt",
         with_tensor(&place.read("basic_scripted.pt"), f32::NAN),
     );
-    let said = with(&place, "cp nan.pt {output}; : {model}", "--output own.pt");
+    // What is trained before the first removal is the network as it was given.
+    let options = "--pretrain 1 --epochs 0 --output own.pt";
+    let said = with(&place, "cp nan.pt {output}; : {model}", options);
     assert_eq!(said.code, 2, "{said:#?}");
     assert!(
         said.stderr.contains("some of its weights are no numbers"),
         "{said:#?}"
     );
     place.write("one.pt", with_tensor(&place.read("basic_scripted.pt"), 1.));
-    let said = with(&place, "cp one.pt {output}; : {model}", "--output own.pt");
+    let said = with(&place, "cp one.pt {output}; : {model}", options);
     assert_eq!(said.code, 0, "{said:#?}");
 }
 
@@ -120,12 +122,13 @@ fn with_tensor(archive: &[u8], value: f32) -> Vec<u8> {
         let mut entry = from.by_index(at).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        if entry.name().ends_with("/data/3") {
+        let name = entry.name().unwrap().into_owned();
+        if name.ends_with("/data/3") {
             bytes = value.to_le_bytes().repeat(bytes.len() / 4);
         }
         let stored = zip::write::SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Stored);
-        to.start_file(entry.name(), stored).unwrap();
+        to.start_file(name, stored).unwrap();
         to.write_all(&bytes).unwrap();
     }
     to.finish().unwrap().into_inner()
@@ -141,7 +144,7 @@ fn one_that_hangs_is_ended_and_the_run_goes_on_with_more_patience() {
     assert_eq!(said.code, 2, "{said:#?}");
     assert!(
         said.stderr
-            .contains("error: the trainer took longer than 500ms (--timeout) and was ended"),
+            .contains("the trainer took longer than 500ms (--timeout) and was ended"),
         "{said:#?}"
     );
     assert!(said.stderr.contains("\n  loading"), "{said:#?}");

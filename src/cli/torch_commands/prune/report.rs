@@ -147,7 +147,11 @@ impl PruneReport {
             let steps = [self.measure.name(), "repaired", "fine-tuned"];
             columns.extend(steps.map(Column::numbers));
         }
-        columns.extend(validated.then(|| Column::numbers("validation")));
+        let validation = match self.measure.is_accuracy() {
+            true => "validation",
+            false => "validation accuracy",
+        };
+        columns.extend(validated.then(|| Column::numbers(validation)));
         columns.extend(barred.then(|| Column::words("")));
         let mut rows = Vec::new();
         for (iteration, undone) in attempts {
