@@ -70,6 +70,8 @@ zoo: build $(if $(filter $(TARGET)/zoo/bin/python,$(ZOO_PYTHON)),$(TARGET)/zoo/i
 	$(ZOO_PYTHON) tests/zoo/shapes.py --ckaprune $(TARGET)/release/ckaprune
 	$(ZOO_PYTHON) tests/zoo/exported_run.py --ckaprune $(TARGET)/release/ckaprune
 	$(ZOO_PYTHON) tests/zoo/answers.py --ckaprune $(TARGET)/release/ckaprune
+	$(ZOO_PYTHON) tests/zoo/trainers.py --ckaprune $(TARGET)/release/ckaprune
+	$(ZOO_PYTHON) tests/zoo/inside.py --ckaprune $(TARGET)/release/ckaprune
 	$(if $(if $(ZOO),,$(FAMILIES)),,$(ZOO_PYTHON) tests/zoo/zoo.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(ZOO))
 	$(if $(if $(FAMILIES),,$(ZOO)),,$(ZOO_PYTHON) tests/zoo/sweep.py --ckaprune $(TARGET)/release/ckaprune --jobs $(ZOO_JOBS) $(FAMILIES))
 

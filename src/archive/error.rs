@@ -43,6 +43,23 @@ pub enum ArchiveError {
     )]
     OldLayout,
 
+    // A module inside.
+    /// A program of `torch.export` is one graph.
+    #[error(
+        "--inside names a module of a TorchScript archive; a program of torch.export has none: export the module alone"
+    )]
+    InsideExported,
+    /// There is no module at a path.
+    #[error("--inside: there is no module {path}; {within} has {modules}")]
+    NoModule {
+        /// The path.
+        path: String,
+        /// The module that is there as far as the path goes.
+        within: String,
+        /// What hangs in that.
+        modules: String,
+    },
+
     // The zip container.
     /// The file begins like a zip and ends before the central directory does.
     #[error("the file is cut short: its zip directory is missing; copy or download it again")]

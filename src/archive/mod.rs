@@ -21,6 +21,7 @@ mod constants;
 mod container;
 mod error;
 pub mod exported;
+mod inside;
 mod limits;
 pub mod network;
 pub mod pickle;
@@ -101,6 +102,8 @@ pub struct Archive {
     new_storages: BTreeMap<(Section, String), NewStorage>,
     /// What it was derived from, if it is no TorchScript archive itself.
     exported: Option<Arc<ExportedProgram>>,
+    /// What it is a module of, if it is one.
+    surroundings: Option<Arc<inside::Surroundings>>,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +179,7 @@ impl Archive {
             constants,
             new_storages: BTreeMap::new(),
             exported: None,
+            surroundings: None,
         })
     }
 
@@ -201,6 +205,7 @@ impl Archive {
             constants,
             new_storages,
             exported: Some(Arc::new(program)),
+            surroundings: None,
         })
     }
 

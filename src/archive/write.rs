@@ -48,7 +48,7 @@ impl Archive {
         Ok(bytes.into_inner())
     }
 
-    /// Writes the whole archive, starting where `out` stands, which should be its beginning.
+    /// Writes the whole archive, of which this may be a module, starting where `out` stands, which should be its beginning.
     ///
     /// Entries keep their order and the root folder its name; new source files follow the old ones, new storages stand
     /// before `data.pkl`. Storages that no tensor uses any more are left out. Equal archives give equal bytes: nothing
@@ -58,7 +58,8 @@ impl Archive {
     /// [`ArchiveError::Write`] from `out`; [`ArchiveError::Pickle`] for a graph that edits made unwritable; and
     /// what [`storage`](Self::storage) gives for entries that cannot be read.
     pub fn write_to(&self, out: impl Write + Seek) -> Result<(), ArchiveError> {
-        self.write(&Plan::of(self, Scope::All)?, out)
+        let whole = self.whole();
+        whole.write(&Plan::of(&whole, Scope::All)?, out)
     }
 
     fn write(&self, plan: &Plan<'_>, out: impl Write + Seek) -> Result<(), ArchiveError> {

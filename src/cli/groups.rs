@@ -11,12 +11,15 @@ use crate::data::{Interpolation, PixelRange, ResizeTo, Samples};
 use crate::program::output::OutputKeys;
 use crate::report::progress::Progress;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Model {
     /// TorchScript archive (torch.jit.script(model).save("model.pt"), or of torch.jit.trace), or program of
     /// torch.export.save(torch.export.export(model, (images,)), "model.pt2")
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
+    /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
+    #[arg(long, value_name = "PATH")]
+    pub inside: Option<String>,
     /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
     /// all]
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]

@@ -166,6 +166,18 @@ pub const IDLE: &[Idle] = &[
         "without --data: noise is taken as it is",
     ),
     idle(
+        &["prune"],
+        &["timeout"],
+        |o| o.has("tune-with") || o.has("measure-with"),
+        "without --tune-with or --measure-with",
+    ),
+    idle(
+        MEASURES,
+        &["timeout"],
+        |o| o.has("measure-with"),
+        "without --measure-with",
+    ),
+    idle(
         MEASURES,
         &["epsilon"],
         |o| o.has("attacks"),

@@ -6,6 +6,7 @@ use crate::blocks::samples::Samples;
 use crate::blocks::value::{Name as Criterion, Per, Reference};
 use crate::blocks::{Candidates, Granularity};
 use crate::data::{Interpolation, PixelRange};
+use crate::report::yardstick::Goal;
 
 /// Lets options choose from types of other rooms, which know nothing of clap: each value has the name it has there.
 macro_rules! choices {
@@ -24,6 +25,7 @@ macro_rules! choices {
 
 choices!(
     Candidates,
+    Goal,
     Granularity,
     Interpolation,
     PixelRange,
@@ -112,6 +114,7 @@ mod tests {
         named_alike::<Criterion>();
         named_alike::<Per>();
         named_alike::<Reference>();
+        named_alike::<Goal>();
         named_alike::<Samples>();
     }
 }

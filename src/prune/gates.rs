@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::report::yardstick::Yardstick;
 use crate::report::{in_percent, thousands};
 
 /// What must hold, as far as anything was asked.
@@ -10,7 +11,7 @@ use crate::report::{in_percent, thousands};
 pub struct Limits {
     /// A fraction.
     pub min_accuracy: Option<f64>,
-    /// Points of accuracy less than the baseline, on the same images.
+    /// Points of accuracy less than the baseline, on the same images; or by how much worse it is by the user's own measure.
     pub max_drop: Option<f64>,
     pub max_macs: Option<f64>,
     pub max_params: Option<f64>,
@@ -18,6 +19,9 @@ pub struct Limits {
     pub max_latency_ratio: Option<f64>,
     /// Under each attack, and on average under corruptions; a fraction.
     pub min_robust_accuracy: Option<f64>,
+    /// By the user's own measure.
+    pub min_metric: Option<f64>,
+    pub max_metric: Option<f64>,
 }
 
 /// One kind of limit.
@@ -30,6 +34,8 @@ pub enum Gate {
     MaxParams,
     MaxLatencyRatio,
     MinRobustAccuracy,
+    MinMetric,
+    MaxMetric,
 }
 
 impl Gate {
@@ -43,15 +49,18 @@ impl Gate {
             Gate::MaxParams => "max-params",
             Gate::MaxLatencyRatio => "max-latency-ratio",
             Gate::MinRobustAccuracy => "min-robust-accuracy",
+            Gate::MinMetric => "min-metric",
+            Gate::MaxMetric => "max-metric",
         }
     }
 
-    /// A value of its kind, for people.
+    /// A value of its kind, for people; networks were measured by `yardstick`.
     #[must_use]
-    pub fn show(self, value: f64) -> String {
+    pub fn show(self, value: f64, yardstick: &Yardstick) -> String {
         match self {
             Gate::MinAccuracy | Gate::MinRobustAccuracy => in_percent(value),
-            Gate::MaxDrop => format!("{value:.2} points"),
+            Gate::MaxDrop => yardstick.loss(value),
+            Gate::MinMetric | Gate::MaxMetric => yardstick.show(value),
             Gate::MaxMacs | Gate::MaxParams => thousands(value.round() as i64),
             Gate::MaxLatencyRatio => format!("×{value:.3}"),
         }
@@ -59,15 +68,19 @@ impl Gate {
 
     /// Whether what it is about means nothing if labels have other numbers than the network's classes.
     #[must_use]
-    pub fn rests_on_labels(self) -> bool {
-        matches!(
-            self,
-            Gate::MinAccuracy | Gate::MaxDrop | Gate::MinRobustAccuracy
-        )
+    pub fn rests_on_labels(self, yardstick: &Yardstick) -> bool {
+        match self {
+            Gate::MinAccuracy | Gate::MinRobustAccuracy => true,
+            Gate::MaxDrop => yardstick.is_accuracy(),
+            _ => false,
+        }
     }
 
     fn is_least(self) -> bool {
-        matches!(self, Gate::MinAccuracy | Gate::MinRobustAccuracy)
+        matches!(
+            self,
+            Gate::MinAccuracy | Gate::MinRobustAccuracy | Gate::MinMetric
+        )
     }
 }
 
@@ -92,6 +105,8 @@ impl Limits {
             (Gate::MaxParams, self.max_params),
             (Gate::MaxLatencyRatio, self.max_latency_ratio),
             (Gate::MinRobustAccuracy, self.min_robust_accuracy),
+            (Gate::MinMetric, self.min_metric),
+            (Gate::MaxMetric, self.max_metric),
         ];
         all.into_iter()
             .filter_map(|(gate, limit)| Some((gate, limit?)))

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::Block;
 use crate::blocks::analysis::Analysis;
 use crate::score::criteria::{Distribution, Score, Value};
-use crate::train::eval::Metrics;
 use crate::train::repair::Repair;
 
 /// Size and quality of a network.
@@ -20,6 +19,9 @@ pub struct Figures {
     pub accuracy: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// By the user's own measure, which takes accuracy's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
     /// Fraction of the images set aside to decide by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
@@ -32,16 +34,27 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// The size of a network.
     #[must_use]
-    pub fn new(analysis: &Analysis, metrics: Option<&Metrics>) -> Self {
+    pub fn of(analysis: &Analysis) -> Self {
         Figures {
             params: analysis.params(),
             macs: analysis.macs().count,
             blocks: analysis.blocks.len(),
-            accuracy: metrics.map(|m| m.accuracy),
-            loss: metrics.map(|m| m.loss),
             ..Figures::default()
         }
+    }
+
+    /// What is shown of its quality: by the user's own measure, or else the accuracy on test images.
+    #[must_use]
+    pub fn quality(&self) -> Option<f64> {
+        self.measured.or(self.accuracy)
+    }
+
+    /// What a run decides by: the user's own measure, or else the accuracy on images set aside.
+    #[must_use]
+    pub fn decisive(&self) -> Option<f64> {
+        self.measured.or(self.validation_accuracy)
     }
 
     /// Of the network without these blocks, as far as their own figures tell.
@@ -79,6 +92,11 @@ pub struct Iteration {
     /// Of the network without the blocks, repaired, before fine-tuning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_before_finetuning: Option<f64>,
+    /// The same two by the user's own measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_before_repair: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_before_finetuning: Option<f64>,
     /// Mean loss of the last fine-tuning epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
@@ -104,6 +122,8 @@ impl Iteration {
             repairs: Vec::new(),
             accuracy_before_repair: None,
             accuracy_before_finetuning: None,
+            measured_before_repair: None,
+            measured_before_finetuning: None,
             train_loss: None,
             after: Figures::default(),
             seconds: 0.,
@@ -116,13 +136,15 @@ impl Iteration {
         self.repairs.iter().any(Repair::pays)
     }
 
-    /// Accuracy after the removal, after repairs that were kept, and after fine-tuning, where there were any.
+    /// Quality after the removal, after repairs that were kept, and after fine-tuning, where there were any.
     #[must_use]
-    pub fn accuracies(&self) -> [Option<f64>; 3] {
-        let tuned = self.accuracy_before_finetuning.and(self.after.accuracy);
-        let untuned = self.accuracy_before_finetuning.or(self.after.accuracy);
+    pub fn qualities(&self) -> [Option<f64>; 3] {
+        let before_repair = self.measured_before_repair.or(self.accuracy_before_repair);
+        let before_tuning = (self.measured_before_finetuning).or(self.accuracy_before_finetuning);
+        let after = self.after.quality();
+        let (tuned, untuned) = (before_tuning.and(after), before_tuning.or(after));
         match self.is_repaired() {
-            true => [self.accuracy_before_repair, untuned, tuned],
+            true => [before_repair, untuned, tuned],
             false => [untuned, None, tuned],
         }
     }

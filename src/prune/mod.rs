@@ -25,13 +25,13 @@ use anyhow::Result;
 
 use crate::blocks::lineage::Lineage;
 use crate::blocks::value::{Per, Reference};
-use crate::report::in_percent;
 use crate::report::progress::Progress;
 use crate::run::interrupt;
 use crate::run::torch::Model;
 use crate::score::Scoring;
 use crate::score::criteria;
 use crate::train::finetune::{Teaching, Training};
+use crate::train::measure::Measure;
 use crate::train::repair::Step;
 use recovery::Recovery;
 use scorer::Scorer;
@@ -60,6 +60,8 @@ pub struct Run {
     pub training: Training,
     /// What trains in place of this program, if it is not to do so itself.
     pub trainer: Option<Trainer>,
+    /// What networks are measured by in place of accuracy.
+    pub measure: Option<Measure>,
     /// Of each training the weights that do best are kept, those it began with among them; else the last ones.
     pub keeps_best: bool,
     /// What is learned from; the other network is the unpruned one.
@@ -218,11 +220,10 @@ impl<'a> PruningLoop<'a> {
             .recovery
             .tuned(removed.model, &mut iteration, latency)?;
         iteration.seconds += begun.elapsed().as_secs_f64();
-        let before = self.whole.validation_accuracy;
-        let after = iteration.after.validation_accuracy;
+        let (before, after) = (self.whole.decisive(), iteration.after.decisive());
         let max_drop = self.run.max_drop;
         let too_much = max_drop.is_some_and(|m| m.exceeded(before, after));
-        let line = progress_line(&iteration, self.run.targets.iterations, too_much);
+        let line = self.run.progress_line(&iteration, too_much);
         self.run.progress().note(line);
         if too_much {
             self.state.rolled_back.push(iteration);
@@ -237,30 +238,34 @@ impl<'a> PruningLoop<'a> {
     }
 }
 
-fn progress_line(iteration: &Iteration, of: Option<usize>, rolled_back: bool) -> String {
-    let of = of.map_or(String::new(), |of| format!("/{of}"));
-    let steps: Vec<String> = iteration
-        .accuracies()
-        .into_iter()
-        .flatten()
-        .map(in_percent)
-        .collect();
-    let quality = match steps[..] {
-        [] => String::new(),
-        _ => format!(", accuracy {}", steps.join(" → ")),
-    };
-    let done = if rolled_back {
-        "rolled back"
-    } else {
-        "removed"
-    };
-    format!(
-        "[{}{of}] {done} {}: {} {:.6} (of {} candidates){quality}, {:.0} s",
-        iteration.iteration,
-        iteration.removed.join(", "),
-        iteration.value.word(),
-        iteration.value.number(),
-        iteration.candidates.len(),
-        iteration.seconds
-    )
+impl Run {
+    fn progress_line(&self, iteration: &Iteration, rolled_back: bool) -> String {
+        let of = self.targets.iterations;
+        let of = of.map_or(String::new(), |of| format!("/{of}"));
+        let yardstick = self.yardstick();
+        let steps: Vec<String> = iteration
+            .qualities()
+            .into_iter()
+            .flatten()
+            .map(|quality| yardstick.show(quality))
+            .collect();
+        let quality = match steps[..] {
+            [] => String::new(),
+            _ => format!(", {} {}", yardstick.name(), steps.join(" → ")),
+        };
+        let done = if rolled_back {
+            "rolled back"
+        } else {
+            "removed"
+        };
+        format!(
+            "[{}{of}] {done} {}: {} {:.6} (of {} candidates){quality}, {:.0} s",
+            iteration.iteration,
+            iteration.removed.join(", "),
+            iteration.value.word(),
+            iteration.value.number(),
+            iteration.candidates.len(),
+            iteration.seconds
+        )
+    }
 }

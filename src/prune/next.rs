@@ -80,7 +80,7 @@ impl Run {
             .iter()
             .filter_map(|s| analysis.block(&s.path))
             .filter(is_candidate);
-        let now = Figures::new(analysis, None);
+        let now = Figures::of(analysis);
         let enough = |gone: &[&Block]| self.targets.met(0, whole, &now.without(gone)).is_some();
         let chosen = self.rules.choose(
             &analysis.blocks,

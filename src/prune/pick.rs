@@ -3,10 +3,12 @@
 use anyhow::{Result, bail};
 
 use super::{Figures, Iteration, Targets};
+use crate::report::yardstick::Goal;
 use crate::run::pick::Pick;
 
 impl Pick {
-    /// The number of the iteration, counted from 1; 0 for the original, where nothing was removed.
+    /// The number of the iteration, counted from 1; 0 for the original, where nothing was removed. `goal` says which
+    /// values are better of what the run decides by.
     ///
     /// # Errors
     /// If there is no such iteration.
@@ -15,6 +17,7 @@ impl Pick {
         iterations: &[Iteration],
         original: &Figures,
         targets: &Targets,
+        goal: Goal,
     ) -> Result<usize> {
         match self {
             Pick::Last => Ok(iterations.len()),
@@ -33,10 +36,13 @@ impl Pick {
                     false => within,
                 };
                 // Of equal ones `max_by` takes the last, which is the smallest.
-                let accuracy = |i: &Iteration| i.after.validation_accuracy.unwrap_or(0.);
+                let worth = |i: &Iteration| {
+                    let decisive = i.after.decisive();
+                    decisive.map_or(f64::NEG_INFINITY, |decisive| goal.gain(0., decisive))
+                };
                 let best = eligible
                     .into_iter()
-                    .max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
+                    .max_by(|a, b| worth(a).total_cmp(&worth(b)));
                 Ok(best.map_or(0, |i| i.iteration))
             }
         }
@@ -66,7 +72,9 @@ mod tests {
             macs: Some(macs),
             ..Targets::default()
         };
-        Pick::Best.of(&run(of), &original, &targets).unwrap()
+        Pick::Best
+            .of(&run(of), &original, &targets, Goal::Max)
+            .unwrap()
     }
 
     #[test]
@@ -84,10 +92,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_measure_that_is_to_be_low_the_lowest_is_best() {
+        let mut run = run(&[(90, 0.9), (70, 0.9), (50, 0.9)]);
+        for (iteration, measured) in run.iter_mut().zip([3., 2., 4.]) {
+            iteration.after.measured = Some(measured);
+        }
+        let best = |goal| {
+            let (whole, targets) = (Figures::default(), Targets::default());
+            Pick::Best.of(&run, &whole, &targets, goal).unwrap()
+        };
+        assert_eq!([best(Goal::Min), best(Goal::Max)], [2, 3]);
+    }
+
+    #[test]
     fn an_iteration_that_was_not_reached_cannot_be_picked() {
         let pick: Pick = "3".parse().unwrap();
         let error = pick
-            .of(&run(&[(90, 0.9)]), &Figures::default(), &Targets::default())
+            .of(
+                &run(&[(90, 0.9)]),
+                &Figures::default(),
+                &Targets::default(),
+                Goal::Max,
+            )
             .unwrap_err();
         assert_eq!(
             error.to_string(),

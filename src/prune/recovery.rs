@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Figures, Iteration, Phase, Run};
 use crate::data::Images;
+use crate::report::yardstick::Yardstick;
 use crate::run::interrupt;
 use crate::run::settings::fingerprint;
 use crate::run::torch::Model;
@@ -13,6 +14,7 @@ use crate::train::eval::{Metrics, evaluate, throughput};
 use crate::train::finetune::{
     Checkpoint, Judge, Lessons, Session, Teacher, Trained, Training, Tuning, finetune,
 };
+use crate::train::measure::Measure;
 use crate::train::repair::{Repair, Repairer, Step, held_back};
 
 /// Gives networks without some blocks their accuracy back, as far as it goes.
@@ -57,11 +59,15 @@ impl<'a> Recovery<'a> {
             model = repaired.model;
             iteration.repairs = repaired.steps;
             if iteration.is_repaired() {
-                iteration.accuracy_before_repair = self.run.accuracy(&unrepaired)?;
+                let figures = self.run.figures(&unrepaired)?;
+                iteration.accuracy_before_repair = figures.accuracy;
+                iteration.measured_before_repair = figures.measured;
             }
         }
         if self.run.trains() {
-            iteration.accuracy_before_finetuning = self.run.accuracy(&model)?;
+            let figures = self.run.figures(&model)?;
+            iteration.accuracy_before_finetuning = figures.accuracy;
+            iteration.measured_before_finetuning = figures.measured;
         }
         Ok(model)
     }
@@ -82,7 +88,7 @@ impl<'a> Recovery<'a> {
         } else {
             (model, None)
         };
-        let metrics = self.run.measure(&model)?;
+        let figures = self.run.figures(&model)?;
         let validation_accuracy = match validation {
             Some(accuracy) => Some(accuracy),
             None => self.run.validate(&model)?,
@@ -90,7 +96,7 @@ impl<'a> Recovery<'a> {
         iteration.after = Figures {
             validation_accuracy,
             latency: self.latency(&model, original_latency)?,
-            ..Figures::new(model.analysis(), metrics.as_ref())
+            ..figures
         };
         Ok(model)
     }
@@ -165,7 +171,7 @@ impl Run {
         tune: &Tune,
     ) -> Result<Trained> {
         if let Some(trainer) = &self.trainer {
-            return trainer.tuned(&model, tune, self.folder.as_deref());
+            return trainer.tuned(&model, tune, self.folder.as_deref(), self.progress());
         }
         let train = self.splits.train.as_ref();
         let validation = self.splits.validation.as_ref();
@@ -211,20 +217,34 @@ impl Run {
         }
     }
 
-    /// How a network does on the test images, if there are labelled ones.
+    /// How large a network is, and how it does: by the user's own measure, or else on the test images, if there are
+    /// labelled ones.
     ///
     /// # Errors
-    /// If it cannot run.
-    pub fn measure(&self, model: &Model) -> Result<Option<Metrics>> {
-        self.evaluated(model, self.splits.test.as_ref(), "measuring")
+    /// If it cannot run, or not be measured.
+    pub fn figures(&self, model: &Model) -> Result<Figures> {
+        let size = Figures::of(model.analysis());
+        if let Some(measure) = &self.measure {
+            let measured = measure.of_model(model, self.folder.as_deref(), self.progress())?;
+            return Ok(Figures {
+                measured: Some(measured),
+                ..size
+            });
+        }
+        let metrics = self.evaluated(model, self.splits.test.as_ref(), "measuring")?;
+        Ok(Figures {
+            accuracy: metrics.map(|m| m.accuracy),
+            loss: metrics.map(|m| m.loss),
+            ..size
+        })
     }
 
-    /// Accuracy on the test images, if there are labelled ones.
-    ///
-    /// # Errors
-    /// If the network cannot run.
-    pub fn accuracy(&self, model: &Model) -> Result<Option<f64>> {
-        Ok(self.measure(model)?.map(|m| m.accuracy))
+    /// What its networks are measured by.
+    #[must_use]
+    pub fn yardstick(&self) -> Yardstick {
+        self.measure
+            .as_ref()
+            .map_or(Yardstick::Accuracy, Measure::yardstick)
     }
 
     /// Accuracy on the validation images, if there are any.

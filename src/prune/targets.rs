@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Figures;
+use crate::report::yardstick::Goal;
 
 /// Where a run stops: at the first of these that is met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,8 +20,11 @@ pub struct Targets {
 /// What a removal may cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaxDrop {
-    /// Fraction of the validation images that may be lost against the original; what costs more is rolled back.
+    /// How much of what a run decides by may be lost against the original: a fraction of the validation images, or in the
+    /// unit of the user's own measure. What costs more is rolled back.
     pub drop: f64,
+    /// Which values of it are better.
+    pub goal: Goal,
     /// Next best blocks that are tried after a removal was rolled back.
     pub retries: usize,
 }
@@ -31,7 +35,7 @@ impl MaxDrop {
     pub fn exceeded(&self, original: Option<f64>, now: Option<f64>) -> bool {
         // Accuracies are fractions of the same images: what is beyond rounding is an image.
         const ROUNDING: f64 = 1e-9;
-        matches!((original, now), (Some(before), Some(now)) if before - now > self.drop + ROUNDING)
+        matches!((original, now), (Some(before), Some(now)) if self.goal.gain(now, before) > self.drop + ROUNDING)
     }
 }
 
@@ -157,10 +161,18 @@ mod tests {
     fn a_drop_of_exactly_what_is_allowed_is_allowed() {
         let most = MaxDrop {
             drop: 0.01,
+            goal: Goal::Max,
             retries: 0,
         };
         assert!(!most.exceeded(Some(0.92), Some(0.91)));
         assert!(most.exceeded(Some(0.92), Some(0.909)));
         assert!(!most.exceeded(None, Some(0.1)));
+        let least = MaxDrop {
+            goal: Goal::Min,
+            ..most
+        };
+        assert!(!least.exceeded(Some(0.91), Some(0.92)));
+        assert!(least.exceeded(Some(0.91), Some(0.9201)));
+        assert!(!least.exceeded(Some(0.91), Some(0.1)));
     }
 }

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod progress;
 pub mod screen;
 pub mod tree;
+pub mod yardstick;
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};

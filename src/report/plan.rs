@@ -15,6 +15,9 @@ pub struct Plan {
     pub schema: u32,
     /// The shape of one input: channels, height, width.
     pub input_shape: Vec<i64>,
+    /// The module of the network that was pruned; absent where it was the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
     pub granularity: Granularity,
     pub candidates: Candidates,
     /// The paths of the blocks, in the order of removal.
@@ -27,10 +30,11 @@ pub struct Plan {
 impl Plan {
     /// A plan that removes nothing yet.
     #[must_use]
-    pub fn new(input_shape: &[i64], search: Search) -> Self {
+    pub fn new(input_shape: &[i64], inside: Option<&str>, search: Search) -> Self {
         Plan {
             schema: SCHEMA,
             input_shape: input_shape.to_vec(),
+            inside: inside.map(str::to_owned),
             granularity: search.granularity,
             candidates: search.candidates,
             blocks: Vec::new(),

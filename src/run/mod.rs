@@ -5,7 +5,11 @@
 
 pub mod admission;
 pub mod class_scores;
+#[cfg(feature = "torch")]
+pub mod command;
 pub mod device;
+#[cfg(feature = "torch")]
+pub mod distance;
 pub mod export;
 pub mod failure;
 pub mod inference;

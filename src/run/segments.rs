@@ -71,10 +71,22 @@ impl Pieces {
     /// # Errors
     /// If there is no representation to compare.
     pub fn of(analysis: &Analysis, form: Form) -> Result<Self, NoRepresentation> {
+        Ok(Self::towards(Representation::of(analysis)?, analysis, form))
+    }
+
+    /// The same where what the network answers is compared itself.
+    ///
+    /// # Errors
+    /// If it cannot be followed.
+    pub fn of_answer(analysis: &Analysis, form: Form) -> Result<Self, NoRepresentation> {
+        let answer = Representation::of_answer(analysis)?;
+        Ok(Self::towards(answer, analysis, form))
+    }
+
+    fn towards(compared: Representation, analysis: &Analysis, form: Form) -> Self {
         let Analysis {
             network, blocks, ..
         } = analysis;
-        let compared = Representation::of(analysis)?;
         let program = &compared.program;
         let cuts = blocks::cuts(program);
         let removable: Vec<&Block> = blocks
@@ -105,7 +117,7 @@ impl Pieces {
             .collect();
         let whole = writer.whole();
         let is_cut = !compared.is_joined() && cuts.iter().any(|c| c.value == compared.value);
-        Ok(Pieces {
+        Pieces {
             segments,
             detours,
             whole,
@@ -113,7 +125,7 @@ impl Pieces {
             places: compared.places,
             layers: writer.methods.layers,
             functions: writer.methods.functions,
-        })
+        }
     }
 
     /// The tensors of the archive that the layers are made of, each once.

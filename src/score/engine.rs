@@ -22,12 +22,31 @@ pub struct Engine {
     features: usize,
 }
 
+/// What the pieces lead to.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Representation,
+    Answer,
+}
+
 impl Engine {
     /// Loads a network in the quickest form that gives the same representation of these images, up to rounding.
     ///
     /// # Errors
     /// If libtorch refuses the network, or its pieces, as written, do not add up to it.
     pub fn open(model: &Model, sample: &Batch) -> Result<Self> {
+        Self::towards(End::Representation, model, sample)
+    }
+
+    /// The same with what the network answers in place of the representation.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn answering(model: &Model, sample: &Batch) -> Result<Self> {
+        Self::towards(End::Answer, model, sample)
+    }
+
+    fn towards(end: End, model: &Model, sample: &Batch) -> Result<Self> {
         let (analysis, device) = (model.analysis(), model.device());
         let interface = model.interface()?;
         interface.check_batch()?;
@@ -36,7 +55,7 @@ impl Engine {
             false => kernel_sets(analysis, interface.element, device),
         };
         for set in sets {
-            let engine = Self::of(model, Form::Inference(*set));
+            let engine = Self::of(end, model, Form::Inference(*set));
             // What libtorch cannot run in this form it may well run as it is written.
             if let Ok(engine) = engine
                 && let Some(engine) = engine.checked(sample)?
@@ -44,7 +63,7 @@ impl Engine {
                 return Ok(engine);
             }
         }
-        Self::as_written(model, sample)
+        Self::written(end, model, sample)
     }
 
     /// Loads a network in the form in which it is written: on a CPU it computes the same bits in pieces as in one go.
@@ -52,7 +71,11 @@ impl Engine {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn as_written(model: &Model, sample: &Batch) -> Result<Self> {
-        let engine = Self::of(model, Form::AsWritten)?;
+        Self::written(End::Representation, model, sample)
+    }
+
+    fn written(end: End, model: &Model, sample: &Batch) -> Result<Self> {
+        let engine = Self::of(end, model, Form::AsWritten)?;
         if let Some(engine) = engine.checked(sample)? {
             return Ok(engine);
         }
@@ -75,12 +98,15 @@ impl Engine {
         );
     }
 
-    fn of(model: &Model, form: Form) -> Result<Self> {
+    fn of(end: End, model: &Model, form: Form) -> Result<Self> {
         let (analysis, device) = (model.analysis(), model.device());
         if form == Form::Inference(Kernels::Ours) {
             kernels::operator::register()?;
         }
-        let pieces = Pieces::of(analysis, form)?;
+        let pieces = match end {
+            End::Representation => Pieces::of(analysis, form),
+            End::Answer => Pieces::of_answer(analysis, form),
+        }?;
         let instrumented = pieces.instrument(model.archive(), &analysis.network);
         let module = Module::load(&instrumented, device, model.interface()?)?;
         let channels_last = form != Form::AsWritten && device == Device::Cpu;

@@ -1,13 +1,12 @@
 //! How alike two networks answer: what a network is judged by where there are no labels.
 
-use anyhow::{Context, Result};
-use rand::RngExt;
+use anyhow::Result;
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-use crate::data::{Images, random_stream};
-use crate::run::torch::{self, FIRST_LOOK, Module, explain};
-use crate::train::distance::distance;
+use crate::data::Images;
+use crate::run::distance::{self, distance, drawn};
+use crate::run::torch::{Module, explain};
 
 /// How a network answers images beside another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,34 +107,8 @@ fn of_probabilities(found: &Tensor, expected: &Tensor) -> Result<Agreement, TchE
     })
 }
 
-/// Numbers of an image's answer that are looked at, at most: maps have millions.
-const NUMBERS: usize = 4096;
-
-/// Places of numbers in an image's answer, drawn once for all images.
-fn drawn(module: &Module, images: &Images) -> Result<Tensor> {
-    let first = images.in_batches_of(FIRST_LOOK).first_batch()?;
-    let first = first.context("no images to ask the network for")?;
-    let answer = tch::no_grad(|| module.forward(&module.images(&first.images)?))?;
-    let all = answer.numel() / answer.size().first().map_or(1, |n| (*n).max(1) as usize);
-    let mut places: Vec<i64> = (0..all as i64).collect();
-    if all > NUMBERS {
-        let mut random = random_stream(*b"numbers\0", 0, 0, 0);
-        places = (0..NUMBERS)
-            .map(|_| random.random_range(0..all as i64))
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-    }
-    torch::numbers(&places, module.device())
-}
-
 fn numbers(module: &Module, images: &Images, places: &Tensor) -> Result<Tensor> {
-    answered(module, images, |answer| {
-        answer
-            .f_flatten(1, -1)?
-            .f_index_select(1, places)?
-            .f_to_kind(Kind::Float)
-    })
+    answered(module, images, |answer| distance::numbers(answer, places))
 }
 
 fn log_probabilities(module: &Module, images: &Images) -> Result<Tensor> {

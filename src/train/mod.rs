@@ -4,8 +4,8 @@
 //! rooms up to `score`.
 
 pub mod agreement;
-mod distance;
 pub mod eval;
 pub mod finetune;
+pub mod measure;
 pub mod repair;
 pub mod robustness;

@@ -527,6 +527,63 @@ class Scaled(nn.Module):
         return self.fc(self.stage2(self.stage1(self.stem(x))).mean([2, 3]))
 
 
+# --- lists: towers inside a network that takes no batch of pictures ---------------------------------------------------
+
+
+class Tower(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.blocks = nn.Sequential(BasicBlock(4, 4), BasicBlock(4, 4), BasicBlock(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(F.relu(self.stem(x)))
+
+
+class SkippableTower(Tower):
+    def forward(self, x: Tensor, skip: List[int]) -> Tensor:
+        x = F.relu(self.stem(x))
+        for number, block in enumerate(self.blocks):
+            if number not in skip:
+                x = block(x)
+        return x
+
+
+class Towers(nn.Module):
+    def __init__(self, tower: type):
+        super().__init__()
+        # Of one class: what is removed from one has to stay in the other.
+        self.left = tower()
+        self.right = tower()
+
+
+class Lists(nn.Module):
+    """Takes lists of pictures and gives dictionaries, as detectors do."""
+
+    def __init__(self, tower: type = Tower):
+        super().__init__()
+        self.towers = Towers(tower)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, images: List[Tensor]) -> Dict[str, Tensor]:
+        batch = torch.stack(images)
+        return {"left": self.score(self.towers.left(batch)), "right": self.score(self.towers.right(batch))}
+
+    def score(self, maps: Tensor) -> Tensor:
+        return self.fc(maps.mean([2, 3]))
+
+
+class SkippableLists(Lists):
+    """Leaves out blocks of the left tower."""
+
+    def __init__(self):
+        super().__init__(SkippableTower)
+
+    def forward(self, images: List[Tensor], skip: List[int]) -> Dict[str, Tensor]:
+        batch = torch.stack(images)
+        return {"left": self.score(self.towers.left(batch, skip)), "right": self.score(self.towers.right(batch, []))}
+
+
 # --- outputs: several of them, with a normalisation of the pictures in front ----------------------------------------
 
 
@@ -670,6 +727,14 @@ def save_skippable(network: nn.Module, skippable: nn.Module, name: str) -> None:
     torch.jit.save(scripted, HERE / name)
 
 
+def save_lists(name: str, skippable: bool) -> None:
+    (HERE / name).parent.mkdir(exist_ok=True)
+    network, images = randomised(Lists()), list(example())
+    scripted = torch.jit.script(same_weights(SkippableLists(), network) if skippable else network)
+    check(network(images), scripted(images, []) if skippable else scripted(images), name)
+    torch.jit.save(scripted, HERE / name)
+
+
 def save_frozen(network: nn.Module, name: str) -> None:
     frozen = torch.jit.freeze(torch.jit.script(network))
     # Folding batch normalisation into the convolutions rounds differently.
@@ -706,7 +771,8 @@ def shrink(path: Path) -> None:
 
 def example_inputs(path: Path) -> tuple:
     picture = example().to(ELEMENT_TYPES.get(path.stem.split("_")[0], torch.float32))
-    return (picture, [1]) if "skippable" in path.name else (picture,)
+    given = list(picture) if path.name.startswith("lists") else picture
+    return (given, [1]) if "skippable" in path.name else (given,)
 
 
 def jobs() -> dict:
@@ -730,6 +796,8 @@ def jobs() -> dict:
         "restored_traced.pt": (save_traced, randomised(Restored()), "restored_traced.pt"),
         "scaled_scripted.pt": (save_scripted, randomised(Scaled()), "scaled_scripted.pt"),
         "scaled_traced.pt": (save_traced, randomised(Scaled()), "scaled_traced.pt"),
+        "inside/lists_scripted.pt": (save_lists, "inside/lists_scripted.pt", False),
+        "inside/lists_skippable.pt": (save_lists, "inside/lists_skippable.pt", True),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
         # Made as its family is: what the network begins with is not all replaced.
         "postnorm_frozen.pt": (save_family, "postnorm", Postnorm, SkippablePostnorm, "frozen"),

@@ -9,6 +9,7 @@ use crate::prune::PRUNE;
 /// Options that do what they say wherever a command has them, unless [`IDLE`] knows when not.
 const READ: &[&str] = &[
     "model",
+    "inside",
     "output-key",
     "representation",
     "config",
@@ -104,6 +105,11 @@ const READ: &[&str] = &[
     "max-params",
     "max-latency-ratio",
     "min-robust-accuracy",
+    "min-metric",
+    "max-metric",
+    "measure-with",
+    "metric",
+    "metric-goal",
 ];
 
 #[test]

@@ -41,9 +41,13 @@ mod images;
 #[cfg(feature = "torch")]
 mod inputs;
 #[cfg(feature = "torch")]
+mod inside;
+#[cfg(feature = "torch")]
 mod kills;
 #[cfg(feature = "torch")]
 mod map;
+#[cfg(feature = "torch")]
+mod measure;
 #[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]

@@ -117,7 +117,6 @@ fn what_needs_class_scores_says_so() {
         &format!("prune --iterations 1 --model restored_traced.pt --teach labels {data}"),
         &format!("prune --iterations 1 --model restored_traced.pt --max-drop 1 {data}"),
         &format!("finetune --model restored_traced.pt {data}"),
-        &format!("score --criterion agreement --model restored_traced.pt {data}"),
         &format!("score --representation places --model basic_scripted.pt {data}"),
     ]));
 }

@@ -57,7 +57,7 @@ fn force_and_resuming_go_on_where_files_lie_and_others_are_nobodys_concern() {
 }
 
 /// Options that a run may be resumed with others of, and why.
-const FREE: [(&str, &str); 20] = [
+const FREE: [(&str, &str); 21] = [
     ("allow-class-mismatch", "lets a run begin"),
     ("config", "the options in it are looked at one by one"),
     ("iterations", "a run may go on further"),
@@ -67,6 +67,7 @@ const FREE: [(&str, &str); 20] = [
     ("baseline", "trains beside the run, after its end"),
     ("final-epochs", "train after the last removal"),
     ("exact", "`race` is the other name of it"),
+    ("timeout", "ends a command, and changes nothing of it"),
     ("memory", "divides the work, up to rounding"),
     ("device", "where, not what"),
     ("threads", "where, not what"),

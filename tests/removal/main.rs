@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod elsewhere;
+mod inside;
 mod names;
 
 use std::collections::BTreeSet;

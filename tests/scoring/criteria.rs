@@ -173,19 +173,22 @@ fn more_is_left_of_the_representation_with_a_fit_than_without() {
     assert!(gains.iter().sum::<f64>() > 0.1, "{gains:?}");
 }
 
+/// What a network answers to all images of a case.
+fn answers(case: &Case, archive: &Archive) -> Tensor {
+    let model = model(archive, case.input);
+    let module = model.module().unwrap();
+    let batches = case.images.batches(0).unwrap();
+    let answers = batches.map(|batch| {
+        let images = module.images(&batch.unwrap().images).unwrap();
+        tch::no_grad(|| module.forward(&images)).unwrap()
+    });
+    Tensor::cat(&answers.collect::<Vec<_>>(), 0)
+}
+
 #[test]
 fn agreement_is_the_divergence_from_the_answers_of_the_whole_network() {
     let case = demo_case(&open(&demo()));
-    let answers = |archive: &Archive| {
-        let model = model(archive, case.input);
-        let module = model.module().unwrap();
-        let batches = case.images.batches(0).unwrap();
-        let scores = batches.map(|batch| {
-            let images = module.images(&batch.unwrap().images).unwrap();
-            tch::no_grad(|| module.forward(&images)).unwrap()
-        });
-        Tensor::cat(&scores.collect::<Vec<_>>(), 0).log_softmax(-1, Kind::Double)
-    };
+    let answers = |archive: &Archive| answers(&case, archive).log_softmax(-1, Kind::Double);
     let whole = answers(case.model.archive());
     for score in scores(&case, Name::Agreement) {
         let found = answers(&without(&case, &score.path));
@@ -195,5 +198,26 @@ fn agreement_is_the_divergence_from_the_answers_of_the_whole_network() {
         let expected = -divergence / 32.;
         let off = (score.number() - expected).abs();
         assert!(off < 1e-4 * expected.abs().max(1.), "{score:?}: {expected}");
+    }
+}
+
+#[test]
+fn of_answers_that_are_no_class_scores_agreement_is_the_distance_over_the_variance() {
+    let archive = open(&common::fixture("restored_traced.pt"));
+    let case = Case::of(&archive, 12);
+    assert!(case.model.interface().unwrap().check_scores().is_err());
+    let mean = |t: &Tensor| t.mean_dim(0, true, Kind::Double);
+    let answers = |archive: &Archive| answers(&case, archive).flatten(1, -1).to_kind(Kind::Double);
+    let whole = answers(&archive);
+    let variance = mean(&(&whole - mean(&whole)).square());
+    let variance = &variance + variance.mean(Kind::Double) * 0.01;
+    let found = scores(&case, Name::Agreement);
+    assert!(!found.is_empty());
+    for score in found {
+        let off = answers(&without(&case, &score.path)) - &whole;
+        let expected = (off.square() / &variance).mean(Kind::Double);
+        let expected = -expected.double_value(&[]);
+        let off = (score.number() - expected).abs();
+        assert!(off < 1e-4 * expected.abs(), "{score:?}: {expected}");
     }
 }

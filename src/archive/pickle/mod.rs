@@ -145,6 +145,12 @@ impl Pickle {
         self.root
     }
 
+    /// Lets another node stand for the whole.
+    pub fn set_root(&mut self, root: NodeId) {
+        self.original = None;
+        self.root = root;
+    }
+
     /// The node named `id`.
     pub fn get(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]

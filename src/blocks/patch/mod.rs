@@ -124,7 +124,7 @@ impl Patch {
         } = analysis;
         let (patched, constants) = match archive.is_exported() {
             true => (self.cut(archive, program)?, BTreeSet::new()),
-            false => self.edit(archive, network)?,
+            false => self.edit_whole(archive, network)?,
         };
         let reread = patched.network()?;
         resolve(&reread)?;
@@ -159,6 +159,53 @@ impl Patch {
             .without(&cuts)
             .unwrap_or_else(|| Ok(archive.clone()));
         without.map_err(PatchError::Cut)
+    }
+
+    /// Edits the archive, or, where it is a module of another, that one: what shares classes with it or speaks of it is
+    /// there.
+    fn edit_whole(
+        &self,
+        archive: &Archive,
+        network: &Network,
+    ) -> Result<(Archive, BTreeSet<usize>), PatchError> {
+        let Some(path) = archive.path_inside() else {
+            return self.edit(archive, network);
+        };
+        let whole = archive.whole();
+        let around = whole.network()?;
+        let (edited, constants) = self.placed(network, &around, path)?.edit(&whole, &around)?;
+        Ok((edited.inside(path)?, constants))
+    }
+
+    /// The same removal in a network in which this one is the module at `path`.
+    fn placed(&self, network: &Network, around: &Network, path: &str) -> Result<Self, PatchError> {
+        let place = |module: ModuleId| {
+            let below = &network.modules.get(module).path;
+            around.modules.find(&format!("{path}.{below}"))
+        };
+        let placed = |removal: &Removal| -> Option<Removal> {
+            let bypass = |bypass: &Bypass| -> Option<Bypass> {
+                Some(Bypass {
+                    module: place(bypass.module)?,
+                    ..bypass.clone()
+                })
+            };
+            let attributes = removal.attributes.iter();
+            let elsewhere = removal.elsewhere.iter();
+            Some(Removal {
+                own: bypass(&removal.own)?,
+                elsewhere: elsewhere.map(bypass).collect::<Option<_>>()?,
+                attributes: attributes
+                    .map(|(owner, name)| Some((place(*owner)?, name.clone())))
+                    .collect::<Option<_>>()?,
+                ..removal.clone()
+            })
+        };
+        let removals = self.removals.iter();
+        let removals = removals.map(|r| placed(r).ok_or_else(|| r.call_not_found()));
+        Ok(Patch {
+            removals: removals.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The edited archive, and the constants that are left in it, by their old numbers.

@@ -95,16 +95,39 @@ impl Representation {
                 (program, value, features_method(network))
             }
         };
+        let places = drawn.map_or(1, |_| places::COUNT);
+        Ok(Self::new(program, value, parts, places, methods))
+    }
+
+    /// What the network answers, in place of what its last layers are given.
+    ///
+    /// # Errors
+    /// If it cannot be followed.
+    pub fn of_answer(analysis: &Analysis) -> Result<Self, NoRepresentation> {
+        analysis.interface.as_ref().map_err(Clone::clone)?;
+        let answering = Answering::of(analysis).ok_or(NoRepresentation::NotFollowed)?;
+        let methods = answering.methods(&analysis.network);
+        let value = answering.value;
+        Ok(Self::new(answering.program, value, vec![value], 1, methods))
+    }
+
+    fn new(
+        program: Program,
+        value: ValueId,
+        parts: Vec<ValueId>,
+        places: usize,
+        methods: Vec<Function>,
+    ) -> Self {
         let made = program.statements.iter().flat_map(|s| s.outputs.clone());
-        Ok(Representation {
+        Representation {
             made: made.collect(),
             end: behind(&program, value),
             program,
             value,
             parts,
-            places: drawn.map_or(1, |_| places::COUNT),
+            places,
             methods,
-        })
+        }
     }
 
     /// Whether its features depend on a block. They do not if the block comes later, or only leads to another output.

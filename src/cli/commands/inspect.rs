@@ -79,7 +79,7 @@ struct NotFollowedReport {
 
 pub(in crate::cli) fn run(options: &Inspect) -> Result<Outcome> {
     let path = &options.model.model;
-    let archive = open_model(path)?;
+    let archive = open_model(&options.model)?;
     let analysis = analyse(
         &options.model,
         &archive,

@@ -30,8 +30,15 @@ pub enum Outcome {
     Interrupted,
 }
 
-pub(super) fn open_model(path: &Path) -> Result<Archive> {
-    open_archive(path, "--model")
+/// The network, or the module in it, that the options name.
+pub(super) fn open_model(model: &Model) -> Result<Archive> {
+    let archive = open_archive(&model.model, "--model")?;
+    match &model.inside {
+        Some(path) => archive
+            .inside(path)
+            .with_context(|| model.model.display().to_string()),
+        None => Ok(archive),
+    }
 }
 
 /// The archive that an option names.
@@ -81,7 +88,8 @@ pub(super) fn save(archive: &Archive, output: &Path, options: &Output) -> Result
     let stage = || {
         let mut files = vec![Staged::loaded_archive(output, archive)?];
         if let Some(file) = &options.export_weights {
-            let weights = to_safetensors(archive).with_context(|| output.display().to_string())?;
+            let weights =
+                to_safetensors(&archive.whole()).with_context(|| output.display().to_string())?;
             files.push(Staged::bytes(file, &weights)?);
         }
         Ok(files)

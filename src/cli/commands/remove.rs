@@ -8,7 +8,7 @@ use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::lineage::Lineage;
 use crate::blocks::patch::thaw;
-use crate::cli::Remove;
+use crate::cli::{Model, Remove};
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
 
@@ -43,9 +43,15 @@ impl Size {
 
 pub(in crate::cli) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
-    let archive = open_model(path)?;
-    let output = free_output(&options.output, path, &archive, "pruned")?;
     let plan = options.plan.as_deref().map(Plan::read).transpose()?;
+    let archive = match plan.as_ref().and_then(|plan| plan.inside.as_ref()) {
+        Some(inside) if options.model.inside.is_none() => open_model(&Model {
+            inside: Some(inside.clone()),
+            ..options.model.clone()
+        })?,
+        _ => open_model(&options.model)?,
+    };
+    let output = free_output(&options.output, path, &archive, "pruned")?;
     let before = match &plan {
         Some(plan) if options.input_size.is_none() => {
             let request = Request {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+#[cfg(feature = "torch")]
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -303,6 +305,28 @@ pub fn count(text: &str) -> Result<f64, String> {
     power
         .and_then(|power| number_in(&format!("{digits}e{power}"), |x| x >= 0.))
         .ok_or_else(|| "expected a number such as 850000 or 70M (k, M, G, T)".into())
+}
+
+/// Any number but NaN and the infinite ones.
+///
+/// # Errors
+/// What was expected instead.
+pub fn number(text: &str) -> Result<f64, String> {
+    number_in(text, |_| true).ok_or_else(|| "expected a number".into())
+}
+
+/// A time above 0: seconds, or with units as in `1h 30m`.
+///
+/// # Errors
+/// What was expected instead.
+#[cfg(feature = "torch")]
+pub fn time(text: &str) -> Result<Duration, String> {
+    let time = match text.trim().parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| "expected a time such as 90, 90s, 45m or 2h".into())
 }
 
 /// A number above 0.

@@ -39,6 +39,7 @@ pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome>
     };
     let first = Model {
         model: first.clone(),
+        inside: None,
         output_key: options.output_key.clone(),
         config: None,
     };
@@ -88,6 +89,7 @@ impl CompareReport {
             names: (0..self.models.len()).map(letter).collect(),
             profiles: models.clone().map(|e| &e.profile).collect(),
             versus: models.filter_map(|e| e.versus.as_ref()).collect(),
+            measure: &self.head.measure,
         }
     }
 }
@@ -112,7 +114,7 @@ impl Report for CompareReport {
                 measure_page::warned(&self.foot.warnings),
             ),
             headlines: last.map_or_else(Vec::new, |e| {
-                measure_page::headlines(&e.profile, e.versus.as_ref())
+                measure_page::headlines(&e.profile, e.versus.as_ref(), &self.head.measure)
             }),
             sections,
         }

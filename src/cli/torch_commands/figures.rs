@@ -32,6 +32,14 @@ impl Measurements<'_> {
 
     fn accuracy(&self, rows: &mut Vec<(String, Cells)>, first: &str) {
         let mut row = |word: &str, cells| rows.push((word.to_owned(), cells));
+        if !self.measure.is_accuracy() {
+            let show = |value| self.measure.show(value);
+            row(self.measure.name(), self.each(|p| Some(show(p.measured?))));
+            row(
+                &format!("  more than {first}"),
+                self.others(|v| Some(self.measure.change(0., v.measured_difference?))),
+            );
+        }
         row(
             "accuracy",
             self.each(|p| Some(in_percent(p.quality.as_ref()?.rate.accuracy))),

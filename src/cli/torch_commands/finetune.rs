@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::memory_fit::MemoryFit;
 use super::unusable::{Wanted, examine};
 use super::{
     Outcome, blame, execution, free_output, in_evaluation_mode, interface, note_caveats,
-    note_scale, open_model, save, show,
+    note_scale, open_archive, open_model, save, show,
 };
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -60,7 +60,7 @@ struct FinetuneReport {
 pub(super) fn run(options: &Finetune) -> Result<Outcome> {
     let progress = options.messages.progress();
     let path = &options.model.model;
-    let archive = in_evaluation_mode(path, open_model(path)?, progress)?;
+    let archive = in_evaluation_mode(path, open_model(&options.model)?, progress)?;
     let output = free_output(&options.output, path, &archive, "finetuned")?;
     check_checkpoint(options, &output)?;
     if let (Some(teach), None) = (options.training.teach, &options.teacher)
@@ -129,7 +129,8 @@ pub(super) fn run(options: &Finetune) -> Result<Outcome> {
         checkpoint.remove()?;
     }
     drop(heeded);
-    let written = trained.model.with_archive(open_model(&output)?);
+    let written = open_archive(&output, "--output")?.like(trained.model.archive())?;
+    let written = trained.model.with_archive(written);
     let after = measure(&written)?;
     let report = FinetuneReport {
         schema: SCHEMA,
@@ -266,7 +267,8 @@ struct TaughtBy {
 
 impl TaughtBy {
     fn open(file: &Path, student: &Model) -> Result<Self> {
-        let archive = open_model(file)?;
+        let archive = open_archive(file, "--teacher")?.like(student.archive());
+        let archive = archive.with_context(|| file.display().to_string())?;
         let fingerprint = fingerprint(&archive)?;
         let request = &student.analysis().request;
         let mut analysis = Analysis::of(&archive, request).map_err(|e| blame(file)(e.into()))?;

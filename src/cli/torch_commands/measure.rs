@@ -30,6 +30,7 @@ use crate::train::eval::{
     Energy, Latency, Meter, Passes, Predictions, Quality, Ratio, in_turn, paired_difference,
     predict,
 };
+use crate::train::measure::Measure as OwnCommand;
 use crate::train::robustness::{self, Protocol, Robustness};
 
 /// Time that each network is timed for with each size of batch.
@@ -181,6 +182,9 @@ pub(super) struct Profile {
     /// What the network gives in place of scores before softmax; absent where it gives those.
     #[serde(default, skip_serializing_if = "Scale::is_usual")]
     pub scores: Scale,
+    /// By the user's own measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
     /// Absent without labels.
     #[serde(flatten)]
     pub quality: Option<Quality>,
@@ -201,6 +205,9 @@ pub(super) struct Profile {
 pub(super) struct Versus {
     /// The network it is compared with.
     pub with: String,
+    /// By how much more the user's own measure gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_difference: Option<f64>,
     /// By how much the accuracy is higher, as a fraction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_difference: Option<f64>,
@@ -260,6 +267,8 @@ pub(super) struct Measure<'a> {
     pub device: Device,
     /// What else to look at the images under, and on how many of them.
     pub robustness: Option<(&'a Protocol, Samples)>,
+    /// The user's own measure, if there is one.
+    pub own: Option<&'a OwnCommand>,
     /// `None`: as many as a given time holds.
     pub passes: Option<usize>,
     /// Images for CKA.
@@ -309,6 +318,10 @@ impl Measure<'_> {
             peaks.push(peak);
         }
         let times = self.times(&modules)?;
+        let mut measured = Vec::new();
+        for subject in subjects {
+            measured.push(self.measured(subject).map_err(blame(&subject.path))?);
+        }
         let mut profiles = Vec::new();
         for (at, subject) in subjects.iter().enumerate() {
             let energy = self.energy(&modules[at]).map_err(blame(&subject.path))?;
@@ -326,6 +339,7 @@ impl Measure<'_> {
                 macs_exact: macs.exact,
                 blocks: analysis.blocks.len(),
                 scores: subject.scale(),
+                measured: measured[at],
                 quality: predictions[at].is_labelled().then(quality),
                 robustness: robust.get(at).cloned(),
                 latency: latency.collect(),
@@ -355,6 +369,13 @@ impl Measure<'_> {
             self.progress,
             "measuring",
         )
+    }
+
+    /// By the user's own measure, of the network's file as it is.
+    fn measured(&self, subject: &Subject) -> Result<Option<f64>> {
+        let own = self.own;
+        own.map(|own| own.of_file(&subject.path, None, self.progress))
+            .transpose()
     }
 
     /// Under attack, corrupted, and out of distribution, as far as it was asked for.
@@ -475,6 +496,7 @@ impl Measure<'_> {
             let ratio = |t: &Times| Ratio::of(t.batch, &t.seconds[at], &t.seconds[0]);
             all.push(Versus {
                 with: first.path.display().to_string(),
+                measured_difference: measured_difference(&profiles[0], &profiles[at]),
                 accuracy_difference: labelled.then_some(difference),
                 accuracy_difference_interval: labelled.then_some(interval),
                 agreement: (!predictions[at].is_empty()).then_some(agreement),
@@ -489,6 +511,10 @@ impl Measure<'_> {
         }
         Ok(all)
     }
+}
+
+fn measured_difference(first: &Profile, other: &Profile) -> Option<f64> {
+    Some(other.measured? - first.measured?)
 }
 
 /// Says once that a network is run in batches of one size, whatever the size of batch is.

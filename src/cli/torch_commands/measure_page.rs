@@ -4,6 +4,7 @@ use super::measure::{Profile, Versus};
 use crate::prune::gates::Verdict;
 use crate::report::page::charts::{Bar, Bars, Bin, Group, Reliability, Unit};
 use crate::report::page::{Column, Headline, Section, Table};
+use crate::report::yardstick::Yardstick;
 use crate::report::{in_percent, milliseconds, off_by, points, thousands};
 use crate::train::eval::Rate;
 use crate::train::robustness::Row;
@@ -21,12 +22,15 @@ pub(super) struct Measurements<'a> {
     pub profiles: Vec<&'a Profile>,
     /// What each but the first is against the first.
     pub versus: Vec<&'a Versus>,
+    /// What `measured` is of each; accuracy where nothing is.
+    pub measure: &'a Yardstick,
 }
 
 impl Measurements<'_> {
     /// Everything that was measured, in sections by subject.
     pub fn sections(&self) -> Vec<Section> {
         let mut sections = vec![Section::new("Networks").with(self.table())];
+        sections.extend(self.own());
         sections.extend(self.quality());
         sections.extend(self.robustness());
         sections.extend(self.speed());
@@ -68,6 +72,18 @@ impl Measurements<'_> {
         let files = std::iter::once("network".to_owned()).chain(files);
         table.rows.insert(0, files.collect());
         table
+    }
+
+    /// By the user's own measure.
+    fn own(&self) -> Option<Section> {
+        self.profiles.iter().find_map(|p| p.measured)?;
+        let name = self.measure.title();
+        let group = self.group("", |p| Some(Bar::of(p.measured?)));
+        let (title, unit) = (
+            format!("{name} by a measure of your own"),
+            self.measure.unit(),
+        );
+        Some(Section::new(name).with(self.bars(&title, name, unit, [group])))
     }
 
     fn quality(&self) -> Option<Section> {
@@ -204,8 +220,20 @@ fn rate(rate: &Rate) -> Bar {
 }
 
 /// What a reader in a hurry wants to know of one network.
-pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headline> {
+pub(super) fn headlines(
+    profile: &Profile,
+    versus: Option<&Versus>,
+    measure: &Yardstick,
+) -> Vec<Headline> {
     let mut headlines = Vec::new();
+    if let Some(measured) = profile.measured {
+        let difference = versus.and_then(|v| v.measured_difference);
+        headlines.push(Headline {
+            label: measure.name().into(),
+            value: measure.show(measured),
+            note: difference.map_or(String::new(), |difference| measure.change(0., difference)),
+        });
+    }
     if let Some(quality) = &profile.quality {
         let difference = versus.and_then(|v| v.accuracy_difference);
         headlines.push(Headline {
@@ -240,12 +268,12 @@ pub(super) fn headlines(profile: &Profile, versus: Option<&Versus>) -> Vec<Headl
 }
 
 /// Which limits were kept.
-pub(super) fn gates(verdicts: &[Verdict]) -> Option<Section> {
-    (!verdicts.is_empty()).then(|| Section::new("Gates").with(gates_table(verdicts)))
+pub(super) fn gates(verdicts: &[Verdict], measure: &Yardstick) -> Option<Section> {
+    (!verdicts.is_empty()).then(|| Section::new("Gates").with(gates_table(verdicts, measure)))
 }
 
-/// A table with a row for each gate.
-pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
+/// A table with a row for each gate; networks were measured by `measure`.
+pub(super) fn gates_table(verdicts: &[Verdict], measure: &Yardstick) -> Table {
     let columns = vec![
         Column::words("gate"),
         Column::numbers("limit"),
@@ -254,7 +282,7 @@ pub(super) fn gates_table(verdicts: &[Verdict]) -> Table {
         Column::words(""),
     ];
     let row = |v: &Verdict| {
-        let values = [v.limit, v.measured, v.margin.abs()].map(|value| v.gate.show(value));
+        let values = [v.limit, v.measured, v.margin.abs()].map(|value| v.gate.show(value, measure));
         let met = if v.met { "met" } else { "MISSED" };
         let words = [v.gate.name().to_owned()].into_iter().chain(values);
         words.chain([met.to_owned()]).collect()

@@ -159,7 +159,7 @@ pub(super) fn run(options: &Score) -> Result<Outcome> {
     check(options)?;
     let progress = options.messages.progress();
     let path = &model.model;
-    let archive = open_model(path)?;
+    let archive = open_model(model)?;
     if let Some(output) = &options.statistics.output {
         check_output(output, options.statistics.force)?;
     }

@@ -9,11 +9,15 @@ use super::measure::{Measure, Measured, Subject};
 use super::report_files::{Document, ReportFiles};
 use super::{execution, show};
 use crate::archive::Archive;
-use crate::cli::{Compare, Data, Eval, Machine, Messages, Model, ReportFile, Robustness, Speed};
+use crate::cli::{
+    Compare, Data, Eval, Machine, Messages, Model, OwnMeasure, ReportFile, Robustness, Speed,
+};
 use crate::report::page::Page;
 use crate::report::progress::Progress;
+use crate::report::yardstick::Yardstick;
 use crate::report::{Invocation, SCHEMA, counted, is_zero};
 use crate::run::torch::Execution;
+use crate::train::measure::Measure as OwnCommand;
 use crate::train::robustness::Protocol;
 
 /// The options that both commands have.
@@ -21,6 +25,7 @@ use crate::train::robustness::Protocol;
 pub(super) struct SharedOptions<'a> {
     data: &'a Data,
     speed: Speed,
+    measure: &'a OwnMeasure,
     robustness: &'a Robustness,
     report: &'a ReportFile,
     force: bool,
@@ -33,6 +38,7 @@ impl<'a> From<&'a Eval> for SharedOptions<'a> {
         SharedOptions {
             data: &options.data,
             speed: options.speed,
+            measure: &options.measure,
             robustness: &options.robustness,
             report: &options.report,
             force: options.force,
@@ -47,6 +53,7 @@ impl<'a> From<&'a Compare> for SharedOptions<'a> {
         SharedOptions {
             data: &options.data,
             speed: options.speed,
+            measure: &options.measure,
             robustness: &options.robustness,
             report: &options.report,
             force: options.force,
@@ -65,6 +72,8 @@ pub(super) struct Session<'a> {
     pub images: Measuring,
     /// What is measured beyond plain accuracy, if anything.
     protocol: Option<Protocol>,
+    /// The user's own measure, if there is one.
+    own: Option<OwnCommand>,
 }
 
 impl<'a> Session<'a> {
@@ -86,6 +95,7 @@ impl<'a> Session<'a> {
             files,
             execution,
             protocol: None,
+            own: options.measure.measure()?,
         })
     }
 
@@ -131,12 +141,19 @@ impl<'a> Session<'a> {
             images: &self.images,
             device: self.execution.device,
             robustness: self.protocol.as_ref().map(|protocol| (protocol, samples)),
+            own: self.own.as_ref(),
             passes: self.options.speed.passes,
             samples: self.options.data.samples,
             seed: self.options.data.seed,
             progress: self.progress,
         };
         measure.run(subjects)
+    }
+
+    /// What the user's own measure measures, where there is one; else accuracy.
+    pub fn yardstick(&self) -> Yardstick {
+        let own = self.own.as_ref();
+        own.map_or(Yardstick::Accuracy, OwnCommand::yardstick)
     }
 
     /// Warns of what has to be known beside the figures.
@@ -154,6 +171,7 @@ impl<'a> Session<'a> {
             schema: SCHEMA,
             command,
             part: self.images.name,
+            measure: self.yardstick(),
             images: None,
             device: format!("{:?}", self.execution.device).to_lowercase(),
             threads: crate::run::torch::threads(),
@@ -207,6 +225,9 @@ pub(super) struct Head {
     command: &'static str,
     /// The part of the data set that was measured: `test` or `train`; `noise` without data.
     pub part: &'static str,
+    /// What `measured` is of each network; absent where nothing is.
+    #[serde(skip_serializing_if = "Yardstick::is_accuracy")]
+    pub measure: Yardstick,
     /// How many images there are, if the figures of a network do not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<usize>,

@@ -60,7 +60,8 @@ pub struct Prune {
     /// Stop once a forward pass of one image takes no more milliseconds, measured in turn with the original
     #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = options::positive)]
     pub target_latency: Option<f64>,
-    /// Roll back a removal that costs more points of accuracy than this, on training images set aside, and stop
+    /// Roll back a removal that costs more points of accuracy than this, on training images set aside, and stop; with
+    /// --measure-with, one that is worse by more than this by that measure
     #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
     pub max_drop: Option<f64>,
     /// Try so many next best blocks after a removal was rolled back, before stopping
@@ -73,8 +74,8 @@ pub struct Prune {
     /// Blocks to remove together before the network is fine-tuned and scored again
     #[arg(long, value_name = "N", default_value = "1")]
     pub blocks_per_iteration: NonZeroUsize,
-    /// Iteration whose network is exported: best (by accuracy on training images set aside, within the targets), last,
-    /// or its number
+    /// Iteration whose network is exported: best (by accuracy on training images set aside or by --measure-with, within the
+    /// targets), last, or its number
     #[arg(long, value_name = "WHICH", default_value_t)]
     pub pick: Pick,
     /// Representation that candidates are compared with: of the network as pruned so far, or of the original
@@ -129,6 +130,8 @@ pub struct Prune {
     /// Learning rate of --pretrain, at its highest [default: that of --lr]
     #[arg(long, value_name = "RATE", requires = "pretrain", allow_negative_numbers = true, value_parser = options::non_negative, help_heading = "Fine-tuning")]
     pub pretrain_lr: Option<f64>,
+    #[command(flatten)]
+    pub measure: OwnMeasure,
     #[command(flatten)]
     pub output: Output,
     /// Keep every iteration's archive and figures in this folder, and what a run needs to go on after it was stopped
@@ -193,6 +196,8 @@ pub struct Eval {
     #[command(flatten)]
     pub speed: Speed,
     #[command(flatten)]
+    pub measure: OwnMeasure,
+    #[command(flatten)]
     pub robustness: Robustness,
     #[command(flatten)]
     pub gates: Gates,
@@ -227,6 +232,8 @@ pub struct Compare {
     pub data: Data,
     #[command(flatten)]
     pub speed: Speed,
+    #[command(flatten)]
+    pub measure: OwnMeasure,
     #[command(flatten)]
     pub robustness: Robustness,
     #[command(flatten)]

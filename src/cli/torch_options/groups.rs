@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
@@ -11,6 +12,7 @@ use crate::blocks::value::{self, Per};
 use crate::cli::options::{self, Shard};
 use crate::data::Samples;
 use crate::data::corruptions::Epsilon;
+use crate::report::yardstick::Goal;
 use crate::run::memory::Memory;
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -131,7 +133,8 @@ pub struct Gates {
     /// Accuracy at least, as a fraction
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
     pub min_accuracy: Option<f64>,
-    /// Points of accuracy less than --baseline at most, on the same images
+    /// Points of accuracy less than --baseline at most, on the same images; with --measure-with, by how much worse it may be
+    /// by that
     #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = options::non_negative)]
     pub max_drop: Option<f64>,
     /// MACs at most, such as 70M
@@ -146,6 +149,37 @@ pub struct Gates {
     /// Lowest accuracy under --attacks, and on average under --corruptions, as a fraction
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = options::fraction)]
     pub min_robust_accuracy: Option<f64>,
+    /// What --measure-with measures at least
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true, value_parser = options::number)]
+    pub min_metric: Option<f64>,
+    /// What --measure-with measures at most
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true, value_parser = options::number)]
+    pub max_metric: Option<f64>,
+}
+
+/// A measure of the user's own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Your own measure")]
+pub struct OwnMeasure {
+    /// Measure networks by this command of yours, run in a shell, in place of accuracy: it reads the network from {model},
+    /// and the last line of its output is a number, or a JSON object with it
+    #[arg(long, value_name = "COMMAND")]
+    pub measure_with: Option<String>,
+    /// What it measures, and of a JSON object the entry that counts [default: the only number]
+    #[arg(long, value_name = "NAME", requires = "measure_with")]
+    pub metric: Option<String>,
+    /// Whether more of it is better, or less
+    #[arg(
+        long,
+        value_name = "GOAL",
+        value_enum,
+        default_value_t,
+        requires = "measure_with"
+    )]
+    pub metric_goal: Goal,
+    /// End a command of yours that takes longer, such as 90s or 2h; seconds without a unit
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = options::time)]
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,18 @@ pub enum Item {
     Statement(Stmt),
 }
 
+impl Item {
+    /// Of a class or a function, within its file.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Item::Class(class) => Some(&class.name),
+            Item::Function(function) => Some(&function.name),
+            Item::Statement(_) => None,
+        }
+    }
+}
+
 /// `class Name(Base):` with its fields and methods in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Class {

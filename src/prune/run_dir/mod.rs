@@ -236,9 +236,13 @@ impl RunDir {
         }
     }
 
-    /// Removes a file of this folder. One that stays is in nobody's way.
+    /// Removes a file of this folder, or a folder of a command's files. One that stays is in nobody's way.
     fn forget(&self, name: &str) {
-        let _ = fs::remove_file(self.folder.join(name));
+        let path = self.folder.join(name);
+        let _ = match path.is_dir() {
+            true => fs::remove_dir_all(path),
+            false => fs::remove_file(path),
+        };
     }
 
     /// What an earlier start of this run made of the original before the first removal.

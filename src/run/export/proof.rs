@@ -17,12 +17,15 @@ pub(super) fn resolves(file: &Path) -> Result<()> {
     resolve(&network).context("libtorch could not load the network that would be written")
 }
 
-/// libtorch loads this file, if it may be given to it.
+/// libtorch loads this file, if it may be given to it; else the module in it that `written` is.
 ///
 /// # Errors
 /// What libtorch has against it.
-pub(super) fn loads(file: &Path) -> Result<()> {
-    let archive = Archive::open(file)?;
+pub(super) fn loads(file: &Path, written: &Archive) -> Result<()> {
+    let mut archive = Archive::open(file)?;
+    if admit(&archive).is_err() {
+        archive = archive.like(written)?;
+    }
     // What is not admitted is never given to libtorch, here no more than anywhere.
     if admit(&archive).is_ok() {
         #[cfg(feature = "torch")]

@@ -56,7 +56,7 @@ impl Staged {
     /// Those of [`Staged::archive`], and if libtorch refuses it.
     pub fn loaded_archive(path: &Path, archive: &Archive) -> Result<Self> {
         let staged = Staged::archive(path, archive)?;
-        proof::loads(staged.file.path()).with_context(|| path.display().to_string())?;
+        proof::loads(staged.file.path(), archive).with_context(|| path.display().to_string())?;
         Ok(staged)
     }
 

@@ -84,11 +84,13 @@ impl Model {
         self.execution.as_written
     }
 
-    /// A network made of this one, whose code is another: analysed and run alike.
+    /// A network made of this one, whose code is another: analysed and run alike. Where this one is a module of an archive,
+    /// so is the other.
     ///
     /// # Errors
     /// If it cannot be analysed.
     pub fn changed_into(&self, archive: Archive) -> Result<Self, AnalysisError> {
+        let archive = archive.like(&self.archive)?;
         let analysis = Analysis::of(&archive, &self.analysis.request)?;
         Ok(Model {
             analysis: Rc::new(analysis),

@@ -10,8 +10,8 @@ use crate::blocks::analysis::Analysis;
 use crate::blocks::representation::FeatureMap;
 use crate::program::ast::Function;
 use crate::program::{Emitter, ValueId};
+use crate::run::distance::distance;
 use crate::run::torch::{Model, Module, explain, side_by_side};
-use crate::train::distance::distance;
 
 /// Name of the method that gives the answer and maps.
 const METHOD: &str = "ckaprune_maps";

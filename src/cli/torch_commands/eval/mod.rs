@@ -2,7 +2,7 @@
 
 mod text;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::images::Measuring;
@@ -14,6 +14,7 @@ use crate::archive::Archive;
 use crate::cli::{Eval, Robustness};
 use crate::prune::gates::{Gate, Limits, Verdict};
 use crate::report::page::{Page, how_to_repeat};
+use crate::report::yardstick::Yardstick;
 use crate::report::{Invocation, text_of};
 use crate::train::eval::points_lost;
 use text::{profile_text, versus_text};
@@ -40,15 +41,16 @@ struct EvalReport {
 pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let path = &options.model.model;
     let limits = options.gates.limits()?;
-    let archive = open_model(path)?;
+    let archive = open_model(&options.model)?;
     let mut session = Session::open(options.into(), &options.model, &archive)?;
     session.plan()?;
     limits.require(|gate| obstacle(gate, options, &session.images))?;
     let subjects = subjects(options, archive, &session)?;
     let (mut session, doubt) = session.fit(&subjects)?;
-    check_labels(&limits, &session.images, doubt.as_ref())?;
+    check_labels(&limits, &session, doubt.as_ref())?;
     let found = session.measure(&subjects)?;
-    let gates = limits.check(|gate| measured(gate, &found))?;
+    let yardstick = session.yardstick();
+    let gates = limits.check(|gate| measured(gate, &found, &yardstick))?;
     session.warn(&found);
     let file = options.robustness.predictions.as_deref();
     let file = file.zip(found.predictions.last());
@@ -71,20 +73,23 @@ fn subjects(options: &Eval, archive: Archive, session: &Session) -> Result<Vec<S
     let model = Subject::of(&options.model.model, archive, &request, execution)?;
     let mut subjects = Vec::new();
     if let Some(baseline) = &options.baseline {
-        let archive = open_archive(baseline, "--baseline")?;
-        subjects.push(Subject::of(baseline, archive, &request, execution)?);
+        let other = open_archive(baseline, "--baseline")?.like(model.model.archive());
+        let other = other.with_context(|| baseline.display().to_string())?;
+        subjects.push(Subject::of(baseline, other, &request, execution)?);
     }
     subjects.push(model);
     Ok(subjects)
 }
 
 /// Refuses limits that rest on labels which may not be those of the networks.
-fn check_labels(limits: &Limits, images: &Measuring, doubt: Option<&String>) -> Result<()> {
-    let Some((gate, _)) = limits.asked().find(|(gate, _)| gate.rests_on_labels()) else {
+fn check_labels(limits: &Limits, session: &Session, doubt: Option<&String>) -> Result<()> {
+    let yardstick = session.yardstick();
+    let rests = |(gate, _): &(Gate, f64)| gate.rests_on_labels(&yardstick);
+    let Some((gate, _)) = limits.asked().find(rests) else {
         return Ok(());
     };
     let what = format!("The gate {} cannot be checked by such numbers", gate.name());
-    images.classes.check(doubt, &what)
+    session.images.classes.check(doubt, &what)
 }
 
 /// Why the figure that a gate limits will not be measured. This is known before anything runs.
@@ -98,9 +103,14 @@ fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static s
         Some(_) => None,
         None => Some("there is nothing to compare with; name a network with --baseline"),
     };
+    let is_measured = options.measure.measure_with.is_some();
     match gate {
         Gate::MinAccuracy => no_labels,
+        Gate::MaxDrop if is_measured => no_baseline,
         Gate::MaxDrop => no_baseline.or(no_labels),
+        Gate::MinMetric | Gate::MaxMetric => (!is_measured).then_some(
+            "nothing but accuracy is measured; name a measure of your own with --measure-with",
+        ),
         Gate::MaxMacs | Gate::MaxParams => None,
         Gate::MaxLatencyRatio => no_baseline.or(match options.speed.passes {
             Some(0) => Some("no passes are timed; leave --passes 0 out"),
@@ -122,7 +132,7 @@ fn obstacle(gate: Gate, options: &Eval, images: &Measuring) -> Option<&'static s
 }
 
 /// The measured figure that a gate limits.
-fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
+fn measured(gate: Gate, found: &Measured, yardstick: &Yardstick) -> Result<f64, String> {
     let own = found.profiles.last();
     let versus = found.versus.last();
     let number = match gate {
@@ -130,6 +140,12 @@ fn measured(gate: Gate, found: &Measured) -> Result<f64, String> {
             .and_then(|p| p.quality.as_ref())
             .filter(|quality| quality.rate.images > 0)
             .map(|quality| quality.rate.accuracy),
+        Gate::MinMetric | Gate::MaxMetric => own.and_then(|p| p.measured),
+        Gate::MaxDrop if !yardstick.is_accuracy() => {
+            let first = found.profiles.first().and_then(|p| p.measured);
+            let both = first.zip(own.and_then(|p| p.measured));
+            both.map(|(first, own)| yardstick.goal().gain(own, first))
+        }
         Gate::MaxDrop => {
             let rate = |profile: &Profile| Some(profile.quality.as_ref()?.rate);
             let both = found
@@ -183,8 +199,11 @@ impl Report for EvalReport {
             },
             profiles: self.baseline.iter().chain([&self.profile]).collect(),
             versus: self.versus.iter().collect(),
+            measure: &self.head.measure,
         };
-        let mut sections: Vec<_> = measure_page::gates(&self.gates).into_iter().collect();
+        let mut sections: Vec<_> = measure_page::gates(&self.gates, &self.head.measure)
+            .into_iter()
+            .collect();
         sections.extend(measurements.sections());
         sections.extend(how_to_repeat(invocation));
         Page {
@@ -195,24 +214,28 @@ impl Report for EvalReport {
                 self.head.machine(),
                 measure_page::warned(&self.foot.warnings)
             ),
-            headlines: measure_page::headlines(&self.profile, self.versus.as_ref()),
+            headlines: measure_page::headlines(
+                &self.profile,
+                self.versus.as_ref(),
+                &self.head.measure,
+            ),
             sections,
         }
     }
 
     fn text(&self) -> String {
-        let mut text = profile_text(&self.profile, self.head.part, &self.head.machine());
+        let mut text = profile_text(&self.profile, &self.head);
         if let Some(robustness) = &self.profile.robustness {
             text += "\n";
             text += &robustness.text();
         }
         if let (Some(baseline), Some(versus)) = (&self.baseline, &self.versus) {
             text += &format!("\nagainst {}\n", baseline.model);
-            text += &versus_text(versus);
+            text += &versus_text(versus, &self.head.measure);
         }
         if !self.gates.is_empty() {
             text += "\n";
-            text += &text_of(&measure_page::gates_table(&self.gates));
+            text += &text_of(&measure_page::gates_table(&self.gates, &self.head.measure));
         }
         text
     }

@@ -1,6 +1,8 @@
 //! What `eval` says to people.
 
 use crate::cli::torch_commands::measure::{Profile, Versus};
+use crate::cli::torch_commands::session::Head;
+use crate::report::yardstick::Yardstick;
 use crate::report::{
     self, bar, in_percent, interval, milliseconds, number, off_by, points, thousands,
 };
@@ -8,8 +10,12 @@ use crate::run::memory::Memory;
 use crate::train::eval::{Latency, Quality, Rate};
 
 /// The figures of one network, a line for each.
-pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> String {
+pub(super) fn profile_text(profile: &Profile, head: &Head) -> String {
+    let (part, machine) = (head.part, head.machine());
     let mut lines = Vec::new();
+    if let Some(measured) = profile.measured {
+        lines.push((head.measure.name(), head.measure.show(measured)));
+    }
     if let Some(quality) = &profile.quality {
         let of = |rate: &Rate| {
             format!(
@@ -39,7 +45,7 @@ pub(super) fn profile_text(profile: &Profile, part: &str, machine: &str) -> Stri
         } else {
             "throughput"
         };
-        lines.push((word, latency_text(latency, machine)));
+        lines.push((word, latency_text(latency, &machine)));
     }
     if let Some(peak) = profile.peak_memory {
         lines.push(("peak memory", format!("{} for a batch", Memory(peak))));
@@ -123,8 +129,11 @@ fn latency_text(latency: &Latency, machine: &str) -> String {
 }
 
 /// The figures of a network against another one, a line for each.
-pub(super) fn versus_text(versus: &Versus) -> String {
+pub(super) fn versus_text(versus: &Versus, measure: &Yardstick) -> String {
     let mut lines = Vec::new();
+    if let Some(difference) = versus.measured_difference {
+        lines.push((measure.name(), measure.change(0., difference)));
+    }
     if let (Some(difference), Some([low, high])) = (
         versus.accuracy_difference,
         versus.accuracy_difference_interval,

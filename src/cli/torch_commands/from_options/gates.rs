@@ -27,6 +27,8 @@ impl Gates {
             max_params: self.max_params.or(policy.max_params),
             max_latency_ratio: self.max_latency_ratio.or(policy.max_latency_ratio),
             min_robust_accuracy: self.min_robust_accuracy.or(policy.min_robust_accuracy),
+            min_metric: self.min_metric.or(policy.min_metric),
+            max_metric: self.max_metric.or(policy.max_metric),
         })
     }
 }
@@ -77,7 +79,11 @@ mod tests {
 
     #[test]
     fn every_gate_opens_at_its_limit_and_closes_beyond_it() {
-        for argument in ["--min-accuracy=0.9", "--min-robust-accuracy=0.9"] {
+        for argument in [
+            "--min-accuracy=0.9",
+            "--min-robust-accuracy=0.9",
+            "--min-metric=0.9",
+        ] {
             assert_eq!(
                 kept(argument, [0.8999, 0.9, 0.9001]),
                 [false, true, true],
@@ -89,6 +95,7 @@ mod tests {
             "--max-macs=1",
             "--max-params=1",
             "--max-latency-ratio=1",
+            "--max-metric=1",
         ] {
             assert_eq!(
                 kept(argument, [0.9999, 1., 1.0001]),
@@ -126,6 +133,8 @@ mod tests {
             "--max-params=1T",
             "--max-latency-ratio=100",
             "--min-robust-accuracy=0",
+            "--min-metric=-1",
+            "--max-metric=100",
         ];
         for argument in all {
             let name = argument.trim_start_matches("--").split('=').next().unwrap();

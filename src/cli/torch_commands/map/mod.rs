@@ -28,9 +28,12 @@ use report::MapReport;
 pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     let progress = options.messages.progress();
     let path = &model.model;
-    let archive = open_model(path)?;
+    let archive = open_model(model)?;
     let other = match &options.map.against {
-        Some(path) => Some((path, open_archive(path, "--against")?)),
+        Some(path) => {
+            let other = open_archive(path, "--against")?.like(&archive);
+            Some((path, other.with_context(|| path.display().to_string())?))
+        }
         None => None,
     };
     let files = Files::of(path, &options.statistics)?;

@@ -119,7 +119,7 @@ fn removals(run: &Run, analysis: &Analysis) -> usize {
     let best_first = run.rules.candidates(analysis).into_iter();
     let most = run.targets.iterations.unwrap_or(usize::MAX);
     let most = most.saturating_mul(run.blocks_per_iteration);
-    let whole = Figures::new(analysis, None);
+    let whole = Figures::of(analysis);
     let enough = |gone: &[&Block]| run.targets.met(0, &whole, &whole.without(gone)).is_some();
     let chosen = run.rules.choose(&analysis.blocks, best_first, most, enough);
     chosen.len()

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::RACES;
+use super::job::decides_by_accuracy;
 use crate::cli::Prune;
 use crate::cli::torch_commands::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
@@ -65,7 +66,11 @@ pub(super) fn open_run_dir(
         Ok(Asked {
             settings: settings(options, model)?,
             targets,
-            plan: Plan::new(&analysis.input_shape, analysis.request.search),
+            plan: Plan::new(
+                &analysis.input_shape,
+                model.archive().path_inside(),
+                analysis.request.search,
+            ),
             is_exported: model.archive().is_exported(),
         })
     };
@@ -105,6 +110,9 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
         ("max-drop", json!(options.max_drop)),
         ("retries", json!(options.retries)),
         ("tune-with", json!(options.tune_with)),
+        ("measure-with", json!(options.measure.measure_with)),
+        ("metric", json!(options.measure.metric)),
+        ("metric-goal", json!(options.measure.metric_goal)),
         ("pretrain", json!(options.pretrain)),
         ("pretrain-lr", json!(options.pretrain_lr)),
     ];
@@ -118,7 +126,9 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
 
 /// Whether images are set aside for `--pick` alone.
 fn sets_images_aside(options: &Prune) -> bool {
-    options.pick == Pick::Best && options.max_drop.is_none() && options.training.val_split.is_none()
+    decides_by_accuracy(options)
+        && options.max_drop.is_none()
+        && options.training.val_split.is_none()
 }
 
 /// Refuses to go on with a run that went further than is asked for.

@@ -20,12 +20,14 @@ use crate::cli::torch_commands::{
 use crate::cli::{Prune, Removals, Repair, Selection};
 use crate::data::Images;
 use crate::prune::{MaxDrop, Rules, Run, Splits, Targets, Trainer};
+use crate::report::yardstick::Goal;
 use crate::report::{counted, thousands};
 use crate::run::memory::Work;
 use crate::run::pick::Pick;
 use crate::run::torch::Model;
 use crate::score::{Race, Scoring};
 use crate::train::finetune::{Teaching, Training};
+use crate::train::measure::Measure;
 use crate::train::repair::Step;
 
 pub(super) struct Job<'a> {
@@ -63,7 +65,7 @@ impl<'a> Job<'a> {
         options.scoring.check()?;
         let progress = options.messages.progress();
         let path = &options.model.model;
-        let mut archive = in_evaluation_mode(path, open_model(path)?, progress)?;
+        let mut archive = in_evaluation_mode(path, open_model(&options.model)?, progress)?;
         if options.repair == Repair::Refit && options.data.data.is_some() {
             archive = thawed(path, archive, progress)?;
         }
@@ -85,9 +87,7 @@ impl<'a> Job<'a> {
             beyond: Some(BeyondScoring {
                 training: &options.training,
                 teaching,
-                decides: options.max_drop.is_some()
-                    || options.pick == Pick::Best
-                    || teaching.labels && options.asks_to_train(),
+                decides: decides_by_accuracy(options) || teaching.labels && options.asks_to_train(),
             }),
             execution: execution(&options.machine)?,
             progress,
@@ -224,9 +224,9 @@ impl<'a> Job<'a> {
             } else {
                 "nothing is fine-tuned (--teach features lets the unpruned network teach)"
             };
-            let measured = match run.splits.test {
-                Some(_) => "",
-                None => ", and no accuracy is measured",
+            let measured = match run.splits.test.is_some() || run.measure.is_some() {
+                true => "",
+                false => ", and no accuracy is measured",
             };
             let why = match gives_scores {
                 true => "the images have no labels",
@@ -235,10 +235,11 @@ impl<'a> Job<'a> {
             run.progress()
                 .warn(format_args!("{why}: {tuned}{measured}"));
         }
+        let by_accuracy = run.measure.is_none();
         for (option, asked) in [
-            ("--max-drop", options.max_drop.is_some()),
-            ("--pick best", options.pick == Pick::Best),
-            ("--pretrain", options.pretrain > 0),
+            ("--max-drop", options.max_drop.is_some() && by_accuracy),
+            ("--pick best", options.pick == Pick::Best && by_accuracy),
+            ("--pretrain", options.pretrain > 0 && run.trainer.is_none()),
         ] {
             if asked && !has_labels {
                 let cure = match was_left_out {
@@ -317,6 +318,12 @@ fn teaching(options: &Prune) -> Teaching {
     })
 }
 
+/// Whether labels decide what is kept or exported.
+pub(super) fn decides_by_accuracy(options: &Prune) -> bool {
+    let decides = options.max_drop.is_some() || options.pick == Pick::Best;
+    decides && options.measure.measure_with.is_none()
+}
+
 /// Epochs after each removal, and after the last.
 fn epochs(options: &Prune) -> [usize; 2] {
     let epochs = options.training.epochs;
@@ -347,6 +354,9 @@ fn run(
         ..Race::default()
     };
     let progress = options.messages.progress();
+    let trainer =
+        (options.tune_with.as_deref()).map(|command| Trainer::of(command, options.measure.timeout));
+    let measure = options.measure.measure()?;
     Ok(Run {
         targets: Targets {
             iterations: options.iterations.map(|n| n as usize),
@@ -354,8 +364,13 @@ fn run(
             params: options.target_params,
             latency: options.target_latency.map(|ms| ms / 1e3),
         },
-        max_drop: options.max_drop.map(|points| MaxDrop {
-            drop: points / 100.,
+        max_drop: options.max_drop.map(|drop| MaxDrop {
+            drop: match measure {
+                Some(_) => drop,
+                // Given in points.
+                None => drop / 100.,
+            },
+            goal: measure.as_ref().map_or(Goal::Max, Measure::goal),
             retries: options.retries,
         }),
         blocks_per_iteration: options.blocks_per_iteration.get(),
@@ -368,7 +383,8 @@ fn run(
             epochs: epochs(options)[0],
             ..options.training.parameters(options.data.seed)
         },
-        trainer: options.tune_with.as_deref().map(Trainer::of).transpose()?,
+        trainer: trainer.transpose()?,
+        measure,
         keeps_best: options.training.keeps_best(),
         teaching,
         repair,
@@ -386,6 +402,7 @@ fn rests_on_labels(options: &Prune) -> Option<&'static str> {
     let learns = teaching(options).labels && options.asks_to_train();
     match (options.max_drop, options.pick) {
         _ if learns => Some(LEARNS),
+        _ if !decides_by_accuracy(options) => None,
         (Some(_), _) => Some("--max-drop would decide by such numbers"),
         (_, Pick::Best) => Some("--pick best would decide by such numbers"),
         _ => None,

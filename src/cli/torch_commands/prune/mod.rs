@@ -9,12 +9,13 @@ mod report;
 use anyhow::{Context, Result, bail};
 
 use super::report_files::Document;
-use super::{Outcome, blame, open_model, save, show};
+use super::{Outcome, blame, open_archive, save, show};
 use crate::cli::Prune;
 use crate::prune::run_dir::{self, RunDir};
 use crate::prune::{Figures, Phase, State, Stop, Tune};
 use crate::report::Invocation;
 use crate::report::{BlockReport, SCHEMA};
+use crate::run::command::Failed;
 use crate::run::interrupt::{self, Interrupt, Stopped};
 use crate::run::torch;
 use crate::run::torch::Model;
@@ -34,7 +35,12 @@ pub(super) fn run(options: &Prune, invocation: &Invocation) -> Result<Outcome> {
         }
         // Where nothing better was said of a file that could not be written.
         ended => ended.map_err(|error| match &options.run_dir {
-            Some(folder) if run_dir::holds_run(folder) => to_go_on(options, error, "--resume"),
+            Some(folder) if run_dir::holds_run(folder) => {
+                if error.is::<Failed>() {
+                    options.messages.progress().note(how_to_go_on(options));
+                }
+                to_go_on(options, error, "--resume")
+            }
             _ => error,
         }),
     }
@@ -99,7 +105,9 @@ impl Job<'_> {
         let (mut state, stopped_by) = run
             .carry_on(&original, &whole, begin, &mut keep)
             .map_err(blame(path))?;
-        let picked = options.pick.of(&state.iterations, &whole, &run.targets)?;
+        let goal = run.yardstick().goal();
+        let picked = options.pick;
+        let picked = picked.of(&state.iterations, &whole, &run.targets, goal)?;
         let model = match &run_dir {
             _ if picked == state.iterations.len() => {
                 std::mem::replace(&mut state.model, original.clone())
@@ -164,7 +172,7 @@ impl Job<'_> {
     fn figures(&self, original: &Model) -> Result<Figures> {
         Ok(Figures {
             validation_accuracy: self.run.validate(original)?,
-            ..Figures::new(self.model.analysis(), self.run.measure(original)?.as_ref())
+            ..self.run.figures(original)?
         })
     }
 
@@ -200,7 +208,8 @@ impl Job<'_> {
         if !self.options.baseline {
             return Ok(None);
         }
-        if !run.splits.has_labels() {
+        let is_own = run.trainer.is_some() && run.measure.is_some();
+        if !run.splits.has_labels() && !is_own {
             run.progress()
                 .warn("--baseline needs labelled images; there is none");
             return Ok(None);
@@ -219,15 +228,14 @@ impl Job<'_> {
         let mut teacher = run.teacher(original)?;
         let answers = run.answers(original)?;
         let tuned = run.tuned(original.clone(), teacher.as_mut(), answers.as_ref(), &tune)?;
-        let metrics = run.measure(&tuned.model)?;
-        Ok(Some(Figures::new(self.model.analysis(), metrics.as_ref())))
+        run.figures(&tuned.model).map(Some)
     }
 
     /// Reads the exported file back, compares its outputs with the network's in memory, and measures both.
     fn exported(&self, pruned: &Pruned) -> Result<Exported> {
         let (run, output) = (&self.run, &self.output);
         let named = || output.display().to_string();
-        let exported = pruned.model.changed_into(open_model(output)?);
+        let exported = pruned.model.changed_into(open_archive(output, "--output")?);
         let exported = exported.with_context(named)?;
         let calibration = &run.splits.calibration;
         let suits = pruned.model.batch_together();
@@ -244,7 +252,7 @@ impl Job<'_> {
                 output.display()
             );
         }
-        let metrics = run.measure(&exported)?;
+        let figures = run.figures(&exported)?;
         let [pace_before, pace_after] = run.pace([&pruned.original, &exported])?;
         let state = &pruned.state;
         let before = Figures {
@@ -254,7 +262,7 @@ impl Job<'_> {
         };
         let mut after = Figures {
             images_per_second: Some(pace_after),
-            ..Figures::new(exported.analysis(), metrics.as_ref())
+            ..figures
         };
         if let Some(last) = pruned.picked.checked_sub(1) {
             let measured = &state.iterations[last].after;
@@ -287,6 +295,7 @@ impl Job<'_> {
             scores: self.model.interface()?.scale,
             criterion: run.criterion,
             per: run.per,
+            measure: run.yardstick(),
             synthetic: self.synthetic,
             seed: options.data.seed,
             removed: kept.iter().flat_map(|i| i.removed.clone()).collect(),

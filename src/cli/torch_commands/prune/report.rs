@@ -8,8 +8,9 @@ use crate::blocks::value::Per;
 use crate::program::interface::Scale;
 use crate::prune::{Figures, Iteration, Stop};
 use crate::report::page::{Column, Table};
+use crate::report::yardstick::Yardstick;
 use crate::report::{
-    bar, change, counted, in_percent, is_zero, milliseconds, percent, points, text_of, thousands,
+    bar, change, counted, in_percent, is_zero, milliseconds, percent, text_of, thousands,
 };
 use crate::score::criteria;
 use crate::train::finetune::Tuning;
@@ -33,6 +34,9 @@ pub(super) struct PruneReport {
     /// What its values are weighed against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per: Option<Per>,
+    /// What takes accuracy's place; absent where nothing does.
+    #[serde(skip_serializing_if = "Yardstick::is_accuracy")]
+    pub measure: Yardstick,
     /// The calibration images were random noise.
     pub synthetic: bool,
     pub seed: u64,
@@ -74,12 +78,12 @@ impl PruneReport {
         let _ = writeln!(out, "{}", text_of(&self.iteration_table(true)));
         let _ = writeln!(out, "{}", text_of(&self.comparison()));
         if let Some(baseline) = &self.baseline
-            && let (Some(pruned), Some(full)) = (self.after.accuracy, baseline.accuracy)
+            && let (Some(pruned), Some(full)) = (self.after.quality(), baseline.quality())
         {
             let _ = writeln!(
                 out,
-                "{} points against the unpruned network fine-tuned for the same {} epochs",
-                points(pruned - full),
+                "{} against the unpruned network fine-tuned for the same {} epochs",
+                self.measure.change(full, pruned),
                 self.epochs
             );
         }
@@ -122,11 +126,12 @@ impl PruneReport {
 
     /// A table with every removal. On a terminal accuracies have `bars`, if they are asked for.
     pub fn iteration_table(&self, bars: bool) -> Table {
-        let measured = self.before.accuracy.is_some();
+        let measured = self.before.quality().is_some();
         let validated = self.before.validation_accuracy.is_some();
         let timed = self.iterations.iter().any(|i| i.after.latency.is_some());
         let bar_of = |after: &Figures| match after.accuracy.or(after.validation_accuracy) {
-            Some(accuracy) if bars => bar(accuracy, 1., BAR_WIDTH),
+            // The ends of another measure are not known.
+            Some(accuracy) if bars && self.measure.is_accuracy() => bar(accuracy, 1., BAR_WIDTH),
             _ => String::new(),
         };
         let attempts = self.attempts();
@@ -139,9 +144,14 @@ impl PruneReport {
         ];
         columns.extend(timed.then(|| Column::numbers("ms")));
         if measured {
-            columns.extend(["accuracy", "repaired", "fine-tuned"].map(Column::numbers));
+            let steps = [self.measure.name(), "repaired", "fine-tuned"];
+            columns.extend(steps.map(Column::numbers));
         }
-        columns.extend(validated.then(|| Column::numbers("validation")));
+        let validation = match self.measure.is_accuracy() {
+            true => "validation",
+            false => "validation accuracy",
+        };
+        columns.extend(validated.then(|| Column::numbers(validation)));
         columns.extend(barred.then(|| Column::words("")));
         let mut rows = Vec::new();
         for (iteration, undone) in attempts {
@@ -155,7 +165,8 @@ impl PruneReport {
             ];
             row.extend(timed.then(|| or_dash(after.latency, milliseconds)));
             if measured {
-                row.extend(iteration.accuracies().map(|a| or_dash(a, in_percent)));
+                let show = |quality| or_dash(quality, |value| self.measure.show(value));
+                row.extend(iteration.qualities().map(show));
             }
             row.extend(validated.then(|| or_dash(after.validation_accuracy, in_percent)));
             row.extend(barred.then(|| bar_of(after)));
@@ -177,7 +188,7 @@ impl PruneReport {
         let sizes = self.sizes().into_iter();
         let rows = sizes.chain(self.quality()).chain(self.speed());
         let rows = rows.map(|row| {
-            let mut cells = vec![row.name.to_owned(), row.before, row.after, row.change];
+            let mut cells = vec![row.name, row.before, row.after, row.change];
             cells.extend(tuned.then_some(row.full));
             cells
         });
@@ -195,15 +206,15 @@ impl PruneReport {
 
     fn sizes(&self) -> [Compared; 3] {
         let (before, after, full) = (&self.before, &self.after, self.full());
-        let counts = |name, of: fn(&Figures) -> i64| Compared {
-            name,
+        let counts = |name: &str, of: fn(&Figures) -> i64| Compared {
+            name: name.into(),
             before: thousands(of(before)),
             after: thousands(of(after)),
             change: format!("{:+.2} %", change(of(before), of(after))),
             full: thousands(of(&full)),
         };
         let blocks = Compared {
-            name: "blocks",
+            name: "blocks".into(),
             before: before.blocks.to_string(),
             after: after.blocks.to_string(),
             change: format!("{:+}", after.blocks as i64 - before.blocks as i64),
@@ -219,19 +230,20 @@ impl PruneReport {
     fn quality(&self) -> Vec<Compared> {
         let (before, after, full) = (&self.before, &self.after, self.full());
         let mut rows = Vec::new();
-        if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+        if let (Some(a), Some(b)) = (before.quality(), after.quality()) {
+            let show = |value| self.measure.show(value);
             rows.push(Compared {
-                name: "accuracy",
-                before: in_percent(a),
-                after: in_percent(b),
-                change: format!("{} points", points(b - a)),
-                full: or_dash(full.accuracy, in_percent),
+                name: self.measure.name().into(),
+                before: show(a),
+                after: show(b),
+                change: self.measure.change(a, b),
+                full: or_dash(full.quality(), show),
             });
         }
         if let (Some(a), Some(b)) = (before.loss, after.loss) {
             let loss = |loss: f64| format!("{loss:.4}");
             rows.push(Compared {
-                name: "loss",
+                name: "loss".into(),
                 before: loss(a),
                 after: loss(b),
                 change: format!("{:+.4}", b - a),
@@ -245,10 +257,10 @@ impl PruneReport {
     fn speed(&self) -> Vec<Compared> {
         let (before, after) = (&self.before, &self.after);
         let mut rows = Vec::new();
-        let mut row = |name, values: [Option<f64>; 2], show: fn(f64) -> String| {
+        let mut row = |name: &str, values: [Option<f64>; 2], show: fn(f64) -> String| {
             if let [Some(a), Some(b)] = values {
                 rows.push(Compared {
-                    name,
+                    name: name.into(),
                     before: show(a),
                     after: show(b),
                     change: format!("×{:.2}", b / a),
@@ -268,7 +280,7 @@ impl PruneReport {
 
 /// One figure of the network before and after, and of the unpruned one.
 struct Compared {
-    name: &'static str,
+    name: String,
     before: String,
     after: String,
     change: String,

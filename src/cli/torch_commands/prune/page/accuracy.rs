@@ -1,4 +1,4 @@
-//! Accuracy over MACs: what each removal cost and saved.
+//! Accuracy, or what takes its place, over MACs: what each removal cost and saved.
 
 use super::PruneReport;
 use crate::prune::{Figures, Iteration};
@@ -7,7 +7,7 @@ use crate::report::page::charts::{Axis, Frontier, Level, Point, Series, Shape, T
 
 /// The chart, or why there is none.
 pub(super) fn content(report: &PruneReport) -> Content {
-    let tested = report.before.accuracy.is_some();
+    let tested = report.before.quality().is_some();
     if !tested && report.before.validation_accuracy.is_none() {
         return "There are no labelled images, so no accuracy was measured.".into();
     }
@@ -17,32 +17,34 @@ pub(super) fn content(report: &PruneReport) -> Content {
 /// The networks of a run as points.
 struct Chart<'a> {
     report: &'a PruneReport,
-    /// Accuracies are those on test images. Otherwise there are none, and accuracies are those on images set aside.
+    /// Values are those of test images, or of the user's own measure. Otherwise there are none, and they are accuracies on
+    /// images set aside.
     tested: bool,
 }
 
 impl Chart<'_> {
     fn frontier(&self) -> Frontier {
-        let images = if self.tested {
-            "test images"
-        } else {
-            "training images set aside"
+        let measure = &self.report.measure;
+        let what = match (measure.is_accuracy(), self.tested) {
+            (true, true) => "Accuracy on test images",
+            (true, false) => "Accuracy on training images set aside",
+            (false, _) => measure.name(),
         };
-        let level = self.accuracy(&self.report.before).map(|y| Level {
+        let level = self.quality(&self.report.before).map(|y| Level {
             name: "original".into(),
             y,
         });
         let mut series = self.series();
         series.retain(|one| !one.points.is_empty());
         Frontier {
-            title: format!("Accuracy on {images}, over what is left of the network"),
+            title: format!("{what}, over what is left of the network"),
             x: Axis {
                 label: "MACs".into(),
                 unit: Unit::Count,
             },
             y: Axis {
-                label: "accuracy".into(),
-                unit: Unit::Percent,
+                label: measure.name().into(),
+                unit: measure.unit(),
             },
             series,
             levels: level.into_iter().collect(),
@@ -51,9 +53,9 @@ impl Chart<'_> {
         }
     }
 
-    fn accuracy(&self, figures: &Figures) -> Option<f64> {
+    fn quality(&self, figures: &Figures) -> Option<f64> {
         if self.tested {
-            figures.accuracy
+            figures.quality()
         } else {
             figures.validation_accuracy
         }
@@ -104,11 +106,11 @@ impl Chart<'_> {
         let attempts = self.report.attempts().into_iter();
         let attempts = attempts.filter(|(_, was_undone)| *was_undone == undone);
         let point = |(iteration, _): (&Iteration, bool)| {
-            let [untuned, ..] = iteration.accuracies();
+            let [untuned, ..] = iteration.qualities();
             Some(Point {
                 label: iteration.iteration.to_string(),
                 note: told(iteration),
-                from: untuned.filter(|_| self.tested && untuned != iteration.after.accuracy),
+                from: untuned.filter(|_| self.tested && untuned != iteration.after.quality()),
                 chosen: !undone && iteration.iteration == self.report.picked,
                 ..self.point(&iteration.after)?
             })
@@ -119,7 +121,7 @@ impl Chart<'_> {
     fn point(&self, figures: &Figures) -> Option<Point> {
         Some(Point {
             x: figures.macs as f64,
-            y: self.accuracy(figures)?,
+            y: self.quality(figures)?,
             ..Point::default()
         })
     }

@@ -15,9 +15,7 @@ use crate::report::page::charts::{
     Bar, Bars, Block, BlockKind, Group, HeatMap, Mark, Stage, Stages, Unit,
 };
 use crate::report::page::{Beside, Headline, Page, Section, how_to_repeat};
-use crate::report::{
-    BlockReport, calibration_images, change, milliseconds, points, thousands, true_minus,
-};
+use crate::report::{BlockReport, calibration_images, change, milliseconds, thousands, true_minus};
 use crate::score::criteria::{Score, Value};
 
 /// The report as a page.
@@ -82,14 +80,15 @@ fn headlines(report: &PruneReport) -> Vec<Headline> {
         ),
     };
     let mut headlines = Vec::new();
-    if let (Some(a), Some(b)) = (before.accuracy, after.accuracy) {
+    if let (Some(a), Some(b)) = (before.quality(), after.quality()) {
+        let measure = &report.measure;
         headlines.push(Headline {
-            label: "accuracy".into(),
-            value: Unit::Percent.exact(b),
+            label: measure.name().into(),
+            value: measure.show(b),
             note: format!(
-                "{} points of {}",
-                true_minus(&points(b - a)),
-                Unit::Percent.exact(a)
+                "{} of {}",
+                true_minus(&measure.change(a, b)),
+                measure.show(a)
             ),
         });
     }
@@ -148,8 +147,9 @@ fn meaning(report: &PruneReport) -> String {
                 .into()
         }
         Some(Value::Agreement(_)) => {
-            "Closeness is how far the class probabilities move without a block, a divergence in \
-            nats below 0: 0 means not at all. "
+            "Closeness is how far the network's answers move without a block, below 0: class \
+            probabilities by a divergence in nats, other answers by the squared difference over \
+            their variance; 0 means not at all. "
                 .into()
         }
         _ => String::new(),

@@ -4,6 +4,7 @@ use crate::prune::{Figures, Stop};
 use crate::report::Invocation;
 use crate::report::SCHEMA;
 use crate::report::page::Content;
+use crate::report::yardstick::Yardstick;
 use crate::score::criteria;
 use crate::train::agreement::Agreement;
 use crate::train::repair::{Repair, Step};
@@ -75,6 +76,7 @@ fn report() -> PruneReport {
     let iterations: Vec<Iteration> = (1..=8).map(iteration).collect();
     PruneReport {
         places: None,
+        measure: Yardstick::Accuracy,
         schema: SCHEMA,
         command: "prune",
         model: "models/<b>resnet56.pt".into(),
