@@ -6,7 +6,6 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
-#[cfg(feature = "torch")]
 use std::time::Duration;
 
 use serde::Serialize;
@@ -319,7 +318,6 @@ pub fn number(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// What was expected instead.
-#[cfg(feature = "torch")]
 pub fn time(text: &str) -> Result<Duration, String> {
     let time = match text.trim().parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
