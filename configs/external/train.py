@@ -63,6 +63,10 @@ def main() -> None:
     data = images(options.data)
     loader = DataLoader(data, options.batch_size, sampler=DistributedSampler(data, seed=0))
     network = torch.jit.load(options.model)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        # It was saved for inference alone; where some are to be trained, the others stay.
+        for parameter in network.parameters():
+            parameter.requires_grad_()
     train(DistributedDataParallel(network), loader, options.epochs, options.lr, is_first)
     if is_first:
         torch.jit.save(network.eval(), options.output)

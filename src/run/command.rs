@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -138,7 +138,10 @@ impl UserCommand {
             ),
         };
         let last = listener.said.last_lines();
-        bail!(Failed(format!("the {what} {how}: {line}{last}")))
+        let all = folder.map_or(String::new(), |folder| {
+            format!("; all it said is in {}", log_in(folder, what).display())
+        });
+        bail!(Failed(format!("the {what} {how}: {line}{all}{last}")))
     }
 }
 
@@ -167,9 +170,13 @@ pub fn scratch(folder: Option<&Path>) -> Result<TempDir> {
     made.context("no folder can be made for the files of a command")
 }
 
+fn log_in(folder: &Path, what: &str) -> PathBuf {
+    folder.join(format!("{what}.log"))
+}
+
 /// The file in a run's folder that keeps what a command says.
 fn opened(folder: &Path, what: &str) -> Result<File> {
-    let log = folder.join(format!("{what}.log"));
+    let log = log_in(folder, what);
     let file = OpenOptions::new().create(true).append(true).open(&log);
     file.with_context(|| format!("{}: cannot be written", log.display()))
 }

@@ -55,7 +55,11 @@ fn a_failure_is_told_with_its_last_words_and_the_run_goes_on_from_there() {
         said.stderr.contains("the trainer ended with exit code 3"),
         "{said:#?}"
     );
-    assert!(said.stderr.contains("\n  out of luck"), "{said:#?}");
+    assert!(
+        said.stderr
+            .contains("; all it said is in run/trainer.log\n  loading\n  out of luck"),
+        "{said:#?}"
+    );
     // The removal is kept: only its training is done again. The command is one of the options that decide.
     let said = with(&place, failing, "--run-dir run --resume --output own.pt");
     assert_eq!(said.code, 2, "{said:#?}");
