@@ -14,7 +14,7 @@ fn place() -> Place {
     let place = Place::with_data(&["basic_scripted.pt"]);
     place.done(&format!(
         "finetune --model basic_scripted.pt {DATA} --batch-size 20 --device cpu --threads 1 --quiet --epochs 6 \
-         --lr 0.05 --augment none --output better.pt"
+         --lr 0.05 --augment none --val-split 0 --output better.pt"
     ));
     place
 }

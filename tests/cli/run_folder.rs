@@ -57,7 +57,7 @@ fn force_and_resuming_go_on_where_files_lie_and_others_are_nobodys_concern() {
 }
 
 /// Options that a run may be resumed with others of, and why.
-const FREE: [(&str, &str); 21] = [
+const FREE: [(&str, &str); 22] = [
     ("allow-class-mismatch", "lets a run begin"),
     ("config", "the options in it are looked at one by one"),
     ("iterations", "a run may go on further"),
@@ -74,6 +74,7 @@ const FREE: [(&str, &str); 21] = [
     ("output", "where the result goes"),
     ("export-weights", "where the result goes"),
     ("report", "where the result goes"),
+    ("summary", "where the result goes"),
     ("force", "where the result goes"),
     ("run-dir", "is the run"),
     ("resume", "says to go on"),
