@@ -5,10 +5,17 @@ use serde_json::json;
 use crate::cli;
 use crate::cli::options::Teach;
 use crate::run::memory::Work;
+use crate::run::pick::Pick;
 use crate::run::settings::Settings;
 use crate::train::finetune::{Distillation, Method, Mixing, Schedule, Shape, Teaching, Training};
 
 impl cli::Prune {
+    /// Whether labels decide what is kept or exported.
+    pub(super) fn decides_by_accuracy(&self) -> bool {
+        let decides = self.max_drop.is_some() || self.pick == Pick::Best;
+        decides && self.measure.measure_with.is_none()
+    }
+
     /// Whether any training is asked for: first, after a removal, or last.
     pub(super) fn asks_to_train(&self) -> bool {
         self.training.epochs + self.pretrain + self.final_epochs > 0

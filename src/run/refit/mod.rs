@@ -1,5 +1,6 @@
 //! Linear maps of a network fitted anew in closed form: where there are such maps, and the regression.
 
+mod operand;
 mod passage;
 mod place;
 mod ridge;
@@ -10,8 +11,9 @@ use tch::{TchError, Tensor};
 
 use crate::run::torch::explain;
 
+pub use operand::Named;
 pub use passage::Passage;
-pub use place::{Maps, Named, Norm, Place, Windows};
+pub use place::{Maps, Norm, Place, Windows};
 pub use ridge::{Products, solution};
 pub use samples::Grid;
 

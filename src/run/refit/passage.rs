@@ -2,8 +2,8 @@
 
 use tch::{TchError, Tensor};
 
-use super::place::{Maps, Named, named, read};
-use crate::program::{Operand, Statement, ValueId};
+use super::operand::{Named, named, read};
+use crate::program::{Network, Operand, Program, Shape, Statement, ValueId};
 
 /// A step on the way from a map into a sum.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,11 +55,17 @@ pub(super) struct Way {
 
 impl Way {
     /// The passage that a statement, which alone reads the value, is, and where it leads.
-    pub fn through(self, statement: &Statement, maps: Maps) -> Option<(Passage, Way)> {
+    pub fn through(
+        self,
+        statement: &Statement,
+        network: &Network,
+        program: &Program,
+    ) -> Option<(Passage, Way)> {
         let [value] = statement.outputs[..] else {
             return None;
         };
-        let rank = maps.program.shape(self.value)?.len();
+        let shape = program.shape(self.value)?;
+        let rank = shape.len();
         let is_first = statement.args.first().and_then(read) == Some(self.value);
         let passage = match statement.operator()? {
             "permute" if is_first => {
@@ -74,7 +80,7 @@ impl Way {
                 order.swap(a? as usize, b? as usize);
                 Passage::Permuted(order)
             }
-            "mul" | "mul_" => self.scaling(statement, maps, rank)?,
+            "mul" | "mul_" => self.scaling(statement, network, shape)?,
             _ => return None,
         };
         let channel = match &passage {
@@ -87,7 +93,7 @@ impl Way {
         Some((passage, Way { value, channel }))
     }
 
-    fn scaling(self, statement: &Statement, maps: Maps, rank: usize) -> Option<Passage> {
+    fn scaling(self, statement: &Statement, network: &Network, value: &Shape) -> Option<Passage> {
         let [left, right] = &statement.args[..] else {
             return None;
         };
@@ -99,10 +105,12 @@ impl Way {
         if let Operand::Literal(text) = by {
             return text.parse().ok().map(Passage::Scaled);
         }
-        let shape = &maps.network.tensor(by)?.shape;
-        let channels = maps.program.shape(self.value)?.get(self.channel)?.known()?;
+        let shape = &network.tensor(by)?.shape;
+        let channels = value.get(self.channel)?.known()?;
         // Its last dimension is that of the value.
-        let at = self.channel.checked_sub(rank.checked_sub(shape.len())?)?;
+        let at = self
+            .channel
+            .checked_sub(value.len().checked_sub(shape.len())?)?;
         let is_of_channels = |(i, side): (usize, &i64)| *side == if i == at { channels } else { 1 };
         let fits = at < shape.len() && shape.iter().enumerate().all(is_of_channels);
         fits.then(|| named(by).map(Passage::ScaledBy)).flatten()

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
+use super::operand::{Named, named, read};
 use super::passage::{Passage, Way, may_be_passage};
-use crate::program::{ModuleId, Network, Operand, Program, Statement, ValueId, is_activation};
+use crate::program::{Network, Operand, Program, Statement, ValueId, is_activation};
 use crate::run::stops::Look;
-
-/// A tensor of a network: the module that has it, and its name there.
-pub type Named = (ModuleId, String);
 
 /// A value `[other +] [scaled, permuted] [norm of] map(input)`, of which nobody else reads the parts.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +204,8 @@ impl<'a> Maps<'a> {
                         value: tried.value,
                         channel,
                     };
-                    let Some((passage, way)) = way.through(statement, self) else {
+                    let Some((passage, way)) = way.through(statement, self.network, self.program)
+                    else {
                         return;
                     };
                     channel = way.channel;
@@ -343,20 +342,6 @@ fn passes_on(statement: &Statement) -> bool {
 fn is_dropout(statement: &Statement) -> bool {
     let operator = statement.operator().unwrap_or_default();
     operator.trim_end_matches('_').ends_with("dropout")
-}
-
-pub(super) fn read(argument: &crate::program::Argument) -> Option<ValueId> {
-    match argument.value {
-        Operand::Value(value) => Some(value),
-        _ => None,
-    }
-}
-
-pub(super) fn named(operand: &Operand) -> Option<Named> {
-    match operand {
-        Operand::Attribute { module, name } => Some((*module, name.clone())),
-        _ => None,
-    }
 }
 
 fn is(operand: Option<&Operand>, number: i64) -> bool {

@@ -6,7 +6,6 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::RACES;
-use super::job::decides_by_accuracy;
 use crate::cli::Prune;
 use crate::cli::torch_commands::scoring_settings;
 use crate::prune::run_dir::{self, Asked, RunDir, resumption, stopped};
@@ -126,7 +125,7 @@ fn settings(options: &Prune, network: &Model) -> Result<Settings> {
 
 /// Whether images are set aside for `--pick` alone.
 fn sets_images_aside(options: &Prune) -> bool {
-    decides_by_accuracy(options)
+    options.decides_by_accuracy()
         && options.max_drop.is_none()
         && options.training.val_split.is_none()
 }

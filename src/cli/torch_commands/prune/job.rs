@@ -87,7 +87,8 @@ impl<'a> Job<'a> {
             beyond: Some(BeyondScoring {
                 training: &options.training,
                 teaching,
-                decides: decides_by_accuracy(options) || teaching.labels && options.asks_to_train(),
+                decides: options.decides_by_accuracy()
+                    || teaching.labels && options.asks_to_train(),
             }),
             execution: execution(&options.machine)?,
             progress,
@@ -318,12 +319,6 @@ fn teaching(options: &Prune) -> Teaching {
     })
 }
 
-/// Whether labels decide what is kept or exported.
-pub(super) fn decides_by_accuracy(options: &Prune) -> bool {
-    let decides = options.max_drop.is_some() || options.pick == Pick::Best;
-    decides && options.measure.measure_with.is_none()
-}
-
 /// Epochs after each removal, and after the last.
 fn epochs(options: &Prune) -> [usize; 2] {
     let epochs = options.training.epochs;
@@ -402,7 +397,7 @@ fn rests_on_labels(options: &Prune) -> Option<&'static str> {
     let learns = teaching(options).labels && options.asks_to_train();
     match (options.max_drop, options.pick) {
         _ if learns => Some(LEARNS),
-        _ if !decides_by_accuracy(options) => None,
+        _ if !options.decides_by_accuracy() => None,
         (Some(_), _) => Some("--max-drop would decide by such numbers"),
         (_, Pick::Best) => Some("--pick best would decide by such numbers"),
         _ => None,
