@@ -48,7 +48,8 @@ fn it_is_given_the_network_after_each_removal_and_gives_it_back() {
 #[test]
 fn a_failure_is_told_with_its_last_words_and_the_run_goes_on_from_there() {
     let place = Place::with_data(&["basic_scripted.pt"]);
-    let failing = "echo loading; echo out of luck >&2; exit 3; : {model} {output}";
+    // All on one stream: two are read as they come.
+    let failing = "echo loading >&2; echo out of luck >&2; exit 3; : {model} {output}";
     let said = with(&place, failing, "--run-dir run --output own.pt");
     assert_eq!(said.code, 2, "{said:#?}");
     assert!(
