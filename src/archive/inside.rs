@@ -42,16 +42,7 @@ impl Archive {
         let (Some(object), false) = (object, path.is_empty()) else {
             return Err(whole.no_module(path).into());
         };
-        let mut sources = Sources::default();
-        for (file, text) in whole.sources() {
-            if let Some(module) = module_name(file) {
-                let added = sources.add(module, text);
-                added.map_err(|error| NetworkError::Source {
-                    file: file.to_owned(),
-                    error,
-                })?;
-            }
-        }
+        let sources = whole.parsed_sources()?;
         let mut left = sources.clone();
         let needed = reachable(&sources, &class(object).unwrap_or_default());
         left.retain(|item| needed.contains(item));

@@ -22,21 +22,30 @@ pub enum NetworkError {
 }
 
 impl Archive {
-    /// Reads module tree, source code and constants, without any tensor's data.
+    /// The code of all source files, parsed.
     ///
     /// # Errors
-    /// A tensor that is not described properly, or a source file that is not TorchScript.
-    pub fn network(&self) -> Result<Network, NetworkError> {
+    /// A source file that is not TorchScript.
+    pub(super) fn parsed_sources(&self) -> Result<Sources, NetworkError> {
         let mut sources = Sources::default();
         for (file, text) in self.sources() {
             if let Some(module) = module_name(file) {
-                let add = sources.add(module, text);
-                add.map_err(|error| NetworkError::Source {
+                let added = sources.add(module, text);
+                added.map_err(|error| NetworkError::Source {
                     file: file.to_owned(),
                     error,
                 })?;
             }
         }
+        Ok(sources)
+    }
+
+    /// Reads module tree, source code and constants, without any tensor's data.
+    ///
+    /// # Errors
+    /// A tensor that is not described properly, or a source file that is not TorchScript.
+    pub fn network(&self) -> Result<Network, NetworkError> {
+        let sources = self.parsed_sources()?;
         let mut reader = TreeReader {
             pickle: self.data(),
             sources: &sources,

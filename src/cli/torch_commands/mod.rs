@@ -33,7 +33,6 @@ use crate::cli::commands::{
 };
 use crate::cli::{Model, TorchCommand};
 use crate::data::DataError;
-use crate::program::ModuleTree;
 use crate::program::interface::Interface;
 use crate::prune::Rules;
 use crate::report::Invocation;
@@ -154,7 +153,7 @@ fn thawed(
 ) -> Result<Archive> {
     let named = || path.display().to_string();
     let network = archive.network().with_context(named)?;
-    if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
+    if network.is_frozen() {
         let constants = crate::blocks::patch::thaw(&mut archive, &network).with_context(named)?;
         if constants > 0 {
             progress.note(format_args!(

@@ -61,10 +61,8 @@ pub(super) fn of_input(place: &Place, input: &Tensor, grid: Grid) -> Result<Tens
 
 /// A tensor of the shape of a place's value, in f64; the pixels that `grid` names.
 pub(super) fn of_value(place: &Place, value: &Tensor, grid: Grid) -> Result<Tensor, TchError> {
-    let passages = place.passages.iter().rev();
-    let value = passages
-        .into_iter()
-        .try_fold(value.shallow_clone(), |value, passage| passage.back(&value))?;
+    let mut passages = place.passages.iter().rev();
+    let value = passages.try_fold(value.shallow_clone(), |value, passage| passage.back(&value))?;
     let samples = match place.windows {
         None => of_tokens(&value)?,
         Some(_) => grid.of(&value)?.f_flatten(2, -1)?,

@@ -16,7 +16,7 @@ use crate::blocks::patch::{
 };
 use crate::program::ast::Function;
 use crate::program::interface::{Interface, InterfaceError};
-use crate::program::{Emitter, ModuleTree, ValueId};
+use crate::program::{Emitter, ValueId};
 use crate::report::progress::Progress;
 use crate::run::class_scores::ClassScores;
 use crate::run::segments::{tensors_method, with_root_methods};
@@ -308,7 +308,7 @@ impl Model {
         let mut archive = self.archive.clone();
         let network = &self.analysis.network;
         let mut thawed = None;
-        if network.modules.parameter_count(ModuleTree::ROOT) == 0 {
+        if network.is_frozen() {
             let constants = thaw(&mut archive, network)?;
             if constants > 0 {
                 progress.note(format_args!(
