@@ -4,7 +4,6 @@
 //! else names libtorch's modules. Imports from the rooms that read files, and from `report` what it says to people.
 
 pub mod admission;
-pub mod class_scores;
 #[cfg(feature = "torch")]
 pub mod command;
 pub mod device;
@@ -16,6 +15,7 @@ pub mod inference;
 pub mod interrupt;
 pub mod memory;
 pub mod pick;
+pub mod quick_forms;
 #[cfg(feature = "torch")]
 pub mod refit;
 pub mod segments;

@@ -4,6 +4,8 @@ use crate::blocks::analysis::Analysis;
 use crate::blocks::{self, Cut};
 use crate::program::ast::Function;
 use crate::program::{Emitter, Span, ValueId};
+use crate::run::inference::Kernels;
+use crate::run::quick_forms::QuickForms;
 
 /// Values to look at on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Stops {
     /// In the order of the looks.
     stops: Vec<Stop>,
     functions: Vec<Function>,
+    /// From the images to the first stop.
+    begin: Option<Span>,
 }
 
 /// The methods of one stop, by name.
@@ -46,18 +50,22 @@ impl Stops {
             value: program.input,
         };
         let (mut stops, mut functions) = (Vec::new(), Vec::new());
+        let mut begin = None;
         for (number, look) in looks.iter().enumerate() {
             let cut = cuts.iter().rfind(|cut| cut.position <= look.from);
             let next = cut.map_or(at, |cut| *cut);
             let lead = (next != at).then(|| {
-                let code = emitter.code(&Span {
+                let span = Span {
                     input: at.value,
                     output: next.value,
                     statements: at.position..next.position,
                     without: Vec::new(),
-                });
+                };
                 let name = format!("ckaprune_lead_{number}");
-                functions.push(emitter.method(&name, &code, None));
+                functions.push(emitter.method(&name, &emitter.code(&span), None));
+                if number == 0 {
+                    begin = Some(span);
+                }
                 name
             });
             let span = Span {
@@ -76,12 +84,26 @@ impl Stops {
             });
             at = next;
         }
-        Stops { stops, functions }
+        Stops {
+            stops,
+            functions,
+            begin,
+        }
     }
 
     #[must_use]
     pub fn stops(&self) -> &[Stop] {
         &self.stops
+    }
+
+    /// The way from the images to the first stop of the same network, in quick forms with these sets of kernels.
+    #[must_use]
+    pub fn quick_begin(&self, analysis: &Analysis, sets: &[Kernels]) -> QuickForms {
+        let emitter = Emitter::new(&analysis.network, &analysis.program);
+        let begin = self.begin.as_ref();
+        begin.map_or_else(QuickForms::default, |span| {
+            QuickForms::of(emitter, "begin", span, sets)
+        })
     }
 
     /// The methods of the root class that they are.

@@ -21,6 +21,16 @@ pub struct Agreement {
     pub closeness: f64,
 }
 
+impl Agreement {
+    /// Whether this network answers more like the other than the network of `before` does. The divergence decides: of few
+    /// images, classes are too coarse a measure.
+    #[must_use]
+    pub fn is_closer_than(self, before: Agreement) -> bool {
+        let (before, after) = (before.closeness, self.closeness);
+        after.is_finite() && (!before.is_finite() || after > before)
+    }
+}
+
 fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let number: Option<f64> = Deserialize::deserialize(from)?;
     Ok(number.unwrap_or(f64::NAN))

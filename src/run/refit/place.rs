@@ -48,6 +48,13 @@ impl Place {
         }
     }
 
+    /// The tensors of the network that fitting the map may change.
+    pub fn tensors(&self) -> impl Iterator<Item = &Named> {
+        let norm = self.norm.iter();
+        let norm = norm.flat_map(|norm| [&norm.scale, &norm.shift, &norm.mean, &norm.variance]);
+        std::iter::once(&self.weight).chain(&self.bias).chain(norm)
+    }
+
     /// Whether a constant can be added to what the map gives.
     #[must_use]
     pub fn has_shift(&self) -> bool {

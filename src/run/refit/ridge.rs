@@ -25,7 +25,7 @@ pub struct Products {
 }
 
 impl Products {
-    /// Of samples, images × features × pixels; with a last column of ones in `Z` if so asked.
+    /// Of samples, features × samples; with a last column of ones in `Z` if so asked.
     pub(super) fn of(z: &Tensor, r: &Tensor, with_ones: bool) -> Result<Self, TchError> {
         let products = Self::of_samples(z, r)?;
         match with_ones {
@@ -35,18 +35,17 @@ impl Products {
     }
 
     fn of_samples(z: &Tensor, r: &Tensor) -> Result<Self, TchError> {
-        let (images, _, pixels) = z.size3()?;
         Ok(Products {
-            rows: (images * pixels) as f64,
+            rows: z.size2()?.1 as f64,
             gram: gram(z)?,
-            cross: summed(z, r)?,
+            cross: z.f_matmul(&r.f_transpose(0, 1)?)?,
             square: r.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?,
         })
     }
 
     /// As if a last column of `Z` were of ones.
     fn with_ones(self, z: &Tensor, r: &Tensor) -> Result<Self, TchError> {
-        let sum = |t: &Tensor| t.f_sum_dim_intlist(&[0i64, 2][..], false, Kind::Double);
+        let sum = |t: &Tensor| t.f_sum_dim_intlist(1, false, Kind::Double);
         let (of_inputs, of_outputs) = (sum(z)?.f_unsqueeze(1)?, sum(r)?.f_unsqueeze(0)?);
         let count = of_inputs.f_new_full([1, 1], self.rows, (Kind::Double, z.device()))?;
         let last = Tensor::f_cat(&[of_inputs.f_transpose(0, 1)?, count], 1)?;
@@ -128,24 +127,17 @@ impl Products {
     }
 }
 
-/// The products of the features of both, summed over images and pixels.
-fn summed(a: &Tensor, b: &Tensor) -> Result<Tensor, TchError> {
-    let size = [a.size3()?.1, b.size3()?.1];
-    let zeros = a.f_new_zeros(size, (Kind::Double, a.device()))?;
-    zeros.f_addbmm(a, &b.f_transpose(1, 2)?)
-}
-
-/// The same of one with itself. A strip of rows is multiplied from the diagonal on alone: what is left of it is known.
+/// The products of all pairs of features, summed over the samples. A strip of rows is multiplied from the diagonal on alone: what is left of it is known.
 fn gram(z: &Tensor) -> Result<Tensor, TchError> {
     /// Narrower ones are not multiplied as fast.
-    const STRIP: i64 = 64;
-    let inputs = z.size3()?.1;
+    const STRIP: i64 = 128;
+    let inputs = z.size2()?.0;
     let gram = z.f_new_zeros([inputs, inputs], (Kind::Double, z.device()))?;
     for from in (0..inputs).step_by(STRIP as usize) {
         let rest = inputs - from;
         let height = STRIP.min(rest);
-        let strip = z.f_narrow(1, from, height)?;
-        let products = summed(&strip, &z.f_narrow(1, from, rest)?)?;
+        let strip = z.f_narrow(0, from, height)?;
+        let products = strip.f_matmul(&z.f_narrow(0, from, rest)?.f_transpose(0, 1)?)?;
         let rows = gram.f_narrow(0, from, height)?;
         let mut right = rows.f_narrow(1, from, rest)?;
         right.f_copy_(&products)?;
@@ -243,7 +235,7 @@ mod tests {
     }
 
     fn products(z: &Array2<f64>, r: &Array2<f64>) -> Products {
-        let samples = |rows: &Array2<f64>| tensor(rows).transpose(0, 1).unsqueeze(0);
+        let samples = |rows: &Array2<f64>| tensor(rows).transpose(0, 1);
         Products::of_samples(&samples(z), &samples(r)).unwrap()
     }
 
@@ -251,12 +243,7 @@ mod tests {
     fn a_column_of_ones_is_as_good_as_written_out() {
         let (z, r) = (random(40, 7, 1), random(40, 3, 2));
         let ones = ndarray::concatenate![ndarray::Axis(1), z, Array2::ones((40, 1))];
-        let samples = |rows: &Array2<f64>| {
-            tensor(rows)
-                .transpose(0, 1)
-                .reshape([-1, 4, 10])
-                .transpose(0, 1)
-        };
+        let samples = |rows: &Array2<f64>| tensor(rows).transpose(0, 1);
         let (z, expected) = (samples(&z), products(&ones, &r));
         let r = samples(&r);
         let found = Products::of_samples(&z, &r)

@@ -1,5 +1,4 @@
-//! The samples of a regression, one for each image and pixel, as columns of matrices: images × features × pixels. Maps of
-//! features lie so already.
+//! The samples of a regression, one for each image and pixel, as columns of a matrix: features × samples.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -54,7 +53,7 @@ impl Grid {
 pub(super) fn of_input(place: &Place, input: &Tensor, grid: Grid) -> Result<Tensor, TchError> {
     let samples = match &place.windows {
         None => of_tokens(input)?,
-        Some(windows) => windows.samples(input, grid)?,
+        Some(windows) => side_by_side(&windows.samples(input, grid)?)?,
     };
     samples.f_to_kind(Kind::Double)
 }
@@ -65,7 +64,7 @@ pub(super) fn of_value(place: &Place, value: &Tensor, grid: Grid) -> Result<Tens
     let value = passages.try_fold(value.shallow_clone(), |value, passage| passage.back(&value))?;
     let samples = match place.windows {
         None => of_tokens(&value)?,
-        Some(_) => grid.of(&value)?.f_flatten(2, -1)?,
+        Some(_) => side_by_side(&grid.of(&value)?.f_flatten(2, -1)?)?,
     };
     samples.f_to_kind(Kind::Double)
 }
@@ -73,11 +72,18 @@ pub(super) fn of_value(place: &Place, value: &Tensor, grid: Grid) -> Result<Tens
 /// The features of all tokens, which are the last dimension.
 fn of_tokens(t: &Tensor) -> Result<Tensor, TchError> {
     let features = t.size().last().copied().unwrap_or(1);
-    t.f_reshape([1, -1, features])?.f_transpose(1, 2)
+    t.f_reshape([-1, features])?.f_transpose(0, 1)
+}
+
+/// The pixels of all images, images × features × pixels, beside one another: one product of large matrices is quicker than
+/// many of small ones.
+fn side_by_side(samples: &Tensor) -> Result<Tensor, TchError> {
+    let features = samples.size3()?.1;
+    samples.f_transpose(0, 1)?.f_reshape([features, -1])
 }
 
 impl Windows {
-    /// What the kernel sees at pixels of the output.
+    /// What the kernel sees at pixels of the output: images × features × pixels.
     fn samples(&self, input: &Tensor, grid: Grid) -> Result<Tensor, TchError> {
         if self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] {
             return grid.of(input)?.f_flatten(2, -1);

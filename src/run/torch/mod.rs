@@ -13,7 +13,6 @@ pub mod state_dict;
 mod tensors;
 mod workers;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -25,17 +24,18 @@ use crate::program::dtype::Dtype;
 use crate::program::interface::{Input, Interface, Layout, Scale};
 use crate::program::output::Step;
 use crate::run::admission::admit;
-use crate::run::class_scores::SOURCES;
 use crate::run::failure::Failure;
+use crate::run::quick_forms::QuickForms;
 use crate::run::segments::TENSOR_LIST;
-use predictor::Quick;
 use tensors::{logarithms, sent};
 
 pub use devices::{free_gpu_memory, has_bfloat16, pci_bus_id};
 pub use layers::PreparedLayers;
 pub use model::{Execution, Model};
 pub use peak::Peak;
-pub use predictor::{FIRST_LOOK, Predictor, images_at_once, images_together, kernel_sets};
+pub use predictor::{
+    FIRST_LOOK, Predictor, Quickest, images_at_once, images_together, kernel_sets,
+};
 pub use tensors::{channels_last, copy, numbers, to_array, to_bytes, to_doubles};
 pub use workers::Workers;
 
@@ -85,9 +85,9 @@ pub struct Module {
     device: Device,
     interface: Interface,
     /// Other ways to its class scores; none if it runs as it is written.
-    quick: Option<Quick>,
-    /// Images that cores best run at once that work together.
-    together: NonZeroUsize,
+    quick: QuickForms,
+    /// Bytes of its largest tensor, for one image.
+    largest: usize,
 }
 
 impl Module {
@@ -102,8 +102,8 @@ impl Module {
             inner,
             device,
             interface: interface.clone(),
-            quick: None,
-            together: images_together(0),
+            quick: QuickForms::default(),
+            largest: 0,
         };
         module.set_training(false)?;
         Ok(module)
@@ -287,11 +287,6 @@ impl Module {
     /// The tensors of [`TENSOR_LIST`]. They share memory with the network's own.
     pub fn tensors(&self) -> Result<Vec<Tensor>> {
         self.tensors_of(TENSOR_LIST, &[])
-    }
-
-    /// The tensors of [`SOURCES`], likewise.
-    fn sources(&self) -> Result<Vec<Tensor>> {
-        self.tensors_of(SOURCES, &[])
     }
 
     fn tensors_of(&self, name: &str, args: &[IValue]) -> Result<Vec<Tensor>> {

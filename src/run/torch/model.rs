@@ -18,7 +18,8 @@ use crate::program::ast::Function;
 use crate::program::interface::{Interface, InterfaceError};
 use crate::program::{Emitter, ValueId};
 use crate::report::progress::Progress;
-use crate::run::class_scores::ClassScores;
+use crate::run::inference::Kernels;
+use crate::run::quick_forms::QuickForms;
 use crate::run::segments::{tensors_method, with_root_methods};
 
 /// A network. It is analysed once, and loaded into libtorch once it has to run.
@@ -168,7 +169,7 @@ impl Model {
             return Ok(&memory.module);
         }
         let memory = InMemory {
-            module: self.loaded(&self.archive, Vec::new())?,
+            module: self.loaded(&self.archive, Vec::new(), &QuickForms::default())?,
             tensors: None,
         };
         Ok(&self.memory.get_or_init(|| memory).module)
@@ -195,7 +196,15 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Module::load`].
-    pub fn load_with_methods(&mut self, mut methods: Vec<Function>) -> Result<()> {
+    pub fn load_with_methods(&mut self, methods: Vec<Function>) -> Result<()> {
+        self.load_with_quick(methods, &QuickForms::default())
+    }
+
+    /// The same with these forms of one of its spans, where libtorch takes them.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn load_with_quick(&mut self, mut methods: Vec<Function>, span: &QuickForms) -> Result<()> {
         self.unload();
         let Analysis {
             network, program, ..
@@ -205,42 +214,52 @@ impl Model {
             with_usual_momentum(&mut archive)?;
         }
         methods.push(tensors_method(network, &StateDict::of(network).operands()));
-        let module = self.loaded(&archive, methods)?;
+        let module = self.loaded(&archive, methods, span)?;
         let tensors = Some(module.tensors()?);
         self.memory = OnceCell::from(InMemory { module, tensors });
         Ok(())
     }
 
-    /// Loads an archive of this network with more methods, and with the quick forms of its class scores.
-    fn loaded(&self, archive: &Archive, methods: Vec<Function>) -> Result<Module> {
+    /// Loads an archive of this network with more methods, and with the quick forms of its class scores and of a span.
+    fn loaded(
+        &self,
+        archive: &Archive,
+        methods: Vec<Function>,
+        span: &QuickForms,
+    ) -> Result<Module> {
         let interface = self.interface()?;
         let network = &self.analysis.network;
         let load = |methods: &[Function]| {
             let instrumented = with_root_methods(archive, network, methods);
             Module::load(&instrumented, self.device(), interface)
         };
-        let scores = self.quick_forms(interface);
+        let scores = QuickForms::of_class_scores(&self.analysis, self.kernel_sets());
         let largest = self.largest_tensor();
-        if !scores.forms.is_empty() && kernels::operator::register().is_ok() {
-            let all: Vec<Function> = methods
-                .iter()
-                .cloned()
-                .chain(scores.methods(network))
-                .collect();
+        let quick: Vec<Function> = [&scores, span]
+            .into_iter()
+            .flat_map(|forms| forms.methods(network))
+            .collect();
+        if !quick.is_empty() && kernels::operator::register().is_ok() {
+            let all: Vec<Function> = methods.iter().cloned().chain(quick).collect();
             // Where libtorch does not take the quick forms, the network runs as it is written.
             if let Ok(module) = load(&all) {
                 return Ok(module.with_quick(scores, largest));
             }
         }
-        Ok(load(&methods)?.with_quick(ClassScores::default(), largest))
+        Ok(load(&methods)?.with_quick(QuickForms::default(), largest))
     }
 
-    fn quick_forms(&self, interface: &Interface) -> ClassScores {
+    /// The sets of kernels for quick forms of this network, the quickest first; none where it has to run as it is written.
+    #[must_use]
+    pub fn kernel_sets(&self) -> &'static [Kernels] {
+        let Ok(interface) = &self.interface else {
+            return &[];
+        };
         // What is quantised on the way depends on all of a batch, and rounding may take it a step further; batches of a
         // fixed size cannot be divided.
         let depends_on_batch = interface.quantised || interface.batch.is_some();
         if self.execution.as_written || depends_on_batch {
-            return ClassScores::default();
+            return &[];
         }
         let mut sets = kernel_sets(&self.analysis, interface.element, self.device());
         // Without optimisation kernels of ours are slower than any of libtorch's. Scoring has them all the same, so that
@@ -248,7 +267,7 @@ impl Model {
         if cfg!(debug_assertions) {
             sets = &sets[sets.len().saturating_sub(1)..];
         }
-        ClassScores::of(&self.analysis, sets)
+        sets
     }
 
     /// The network in memory, to be changed, and its parameters and buffers in the order of [`StateDict::of`].

@@ -12,8 +12,8 @@ use crate::blocks::analysis::Analysis;
 use crate::data::Images;
 use crate::program::Op;
 use crate::program::dtype::Dtype;
-use crate::run::class_scores::{ClassScores, QuickForm};
 use crate::run::inference::Kernels;
+use crate::run::quick_forms::{QuickForm, QuickForms};
 
 /// Bytes of the largest tensor in a batch up to which a core's caches help; measured on convolutional networks.
 const CACHED: usize = 2 << 20;
@@ -61,41 +61,31 @@ pub fn kernel_sets(analysis: &Analysis, element: Dtype, device: Device) -> &'sta
     }
 }
 
-/// The quick forms of a module's network, whose methods it has.
-#[derive(Debug)]
-pub(super) struct Quick {
-    pub scores: ClassScores,
-    /// Images that a worker runs at once.
-    pub at_once: usize,
-}
-
 /// A network that is asked for class scores, with the weights that it had when this was made.
 #[derive(Debug)]
 pub struct Predictor<'a> {
     module: &'a Module,
     /// `None`: as it is written.
-    quick: Option<Ready<'a>>,
+    quick: Option<Quickest<'a>>,
 }
 
-/// A form that was found to give the same.
+/// The quickest form of a span of a network that was found to give the same, with the weights that the network had then.
 #[derive(Debug)]
-struct Ready<'a> {
+pub struct Quickest<'a> {
+    module: &'a Module,
     form: &'a QuickForm,
     layers: PreparedLayers,
     workers: Workers,
+    /// Images that a worker runs at once.
     at_once: usize,
 }
 
 impl Module {
     /// This module, which has the methods of these forms, and whose largest tensor has so many bytes for one image.
-    pub(super) fn with_quick(self, scores: ClassScores, largest: usize) -> Self {
-        let quick = (!scores.forms.is_empty()).then(|| Quick {
-            scores,
-            at_once: images_at_once(largest),
-        });
+    pub(super) fn with_quick(self, quick: QuickForms, largest: usize) -> Self {
         Module {
             quick,
-            together: images_together(largest),
+            largest,
             ..self
         }
     }
@@ -105,32 +95,40 @@ impl Module {
     /// # Errors
     /// If the network cannot run.
     pub fn predictor(&self, sample: &Tensor) -> Result<Predictor<'_>> {
-        let mut predictor = Predictor {
+        Ok(Predictor {
             module: self,
-            quick: None,
-        };
-        let Some(quick) = &self.quick else {
-            return Ok(predictor);
-        };
-        let expected = tch::no_grad(|| self.output(sample))?;
-        for form in &quick.scores.forms {
-            // What libtorch cannot run in this form it may well run as it is written.
-            let Ok(ready) = self.ready(quick, form) else {
-                continue;
-            };
-            let scores = self.run_quick(&ready, sample);
-            if scores.is_ok_and(|scores| self.agree(&scores, &expected).unwrap_or(false)) {
-                predictor.quick = Some(ready);
-                break;
-            }
+            quick: self.quickest(&self.quick, sample, |sample| self.output(sample))?,
+        })
+    }
+
+    /// The quickest form of a span, whose methods this module has, that gives the same for these images up to rounding;
+    /// `None` where none does.
+    ///
+    /// # Errors
+    /// If the span cannot run as it is written.
+    pub fn quickest<'a>(
+        &'a self,
+        forms: &'a QuickForms,
+        sample: &Tensor,
+        as_written: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<Quickest<'a>>> {
+        if forms.forms.is_empty() {
+            return Ok(None);
         }
-        Ok(predictor)
+        let expected = tch::no_grad(|| as_written(sample))?;
+        Ok(forms.forms.iter().find_map(|form| {
+            // What libtorch cannot run in this form it may well run as it is written.
+            let quickest = self.prepared(forms, form).ok()?;
+            let found = quickest.run_at_once(sample).ok()?;
+            let is_same = self.agree(&found, &expected).unwrap_or(false);
+            is_same.then_some(quickest)
+        }))
     }
 
     /// Images that are best given at once where all cores work together on each operator.
     #[must_use]
     pub fn batch_together(&self) -> NonZeroUsize {
-        self.together
+        images_together(self.largest)
     }
 
     /// The same, checked on the first of these images.
@@ -143,29 +141,16 @@ impl Module {
         self.predictor(&self.images(&first.images)?)
     }
 
-    fn ready<'a>(&self, quick: &'a Quick, form: &'a QuickForm) -> Result<Ready<'a>> {
-        let scores = &quick.scores;
-        let tensors = self.sources()?;
-        let sources: Vec<_> = scores.sources.iter().cloned().zip(&tensors).collect();
-        Ok(Ready {
+    fn prepared<'a>(&'a self, forms: &QuickForms, form: &'a QuickForm) -> Result<Quickest<'a>> {
+        let tensors = self.tensors_of(&forms.sources_method, &[])?;
+        let sources: Vec<_> = forms.sources.iter().cloned().zip(&tensors).collect();
+        Ok(Quickest {
+            module: self,
             form,
             layers: PreparedLayers::of(&form.layers, &sources, self.device == Device::Cpu)?,
             workers: Workers::of(self.device)?,
-            at_once: quick.at_once,
+            at_once: images_at_once(self.largest),
         })
-    }
-
-    /// Class scores as the network gives them.
-    fn run_quick(&self, ready: &Ready, images: &Tensor) -> Result<Tensor> {
-        let method = &ready.form.method;
-        let weights = ready.layers.tensors(&method.layers);
-        let images = match self.device {
-            Device::Cpu => channels_last(images)?,
-            _ => images.shallow_clone(),
-        };
-        let scores = tch::no_grad(|| self.method(&method.name, &images, weights));
-        kernels::operator::check()?;
-        scores
     }
 
     /// Whether two tensors are the same up to the rounding of this network's numbers.
@@ -201,7 +186,7 @@ impl Predictor<'_> {
         let images = match &self.quick {
             _ if self.module.device != Device::Cpu => GPU_BATCH,
             Some(quick) => quick.at_once * quick.workers.count(),
-            None => return self.module.together,
+            None => return self.module.batch_together(),
         };
         NonZeroUsize::new(images).unwrap_or(NonZeroUsize::MIN)
     }
@@ -214,27 +199,44 @@ impl Predictor<'_> {
         let Some(quick) = &self.quick else {
             return tch::no_grad(|| self.module.forward(images));
         };
-        let scores = tch::no_grad(|| self.divided(quick, images))?;
+        let scores = tch::no_grad(|| quick.run(images))?;
         self.module.on_scale(scores)
     }
+}
 
-    /// Divides images among the workers.
-    fn divided(&self, quick: &Ready, images: &Tensor) -> Result<Tensor> {
+impl Quickest<'_> {
+    /// What the span gives for these images, which are divided among the workers.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn run(&self, images: &Tensor) -> Result<Tensor> {
         let all = images.size().first().copied().unwrap_or_default() as usize;
-        let workers = quick.workers.count();
+        let workers = self.workers.count();
         if self.module.device != Device::Cpu {
-            return self.module.run_quick(quick, images);
+            return self.run_at_once(images);
         }
-        let share = all.div_ceil(workers).clamp(1, quick.at_once);
+        let share = all.div_ceil(workers).clamp(1, self.at_once);
         let parts: Result<Vec<Tensor>, TchError> = (0..all)
             .step_by(share)
             .map(|start| images.f_narrow(0, start as i64, share.min(all - start) as i64))
             .collect();
         let parts = parts.map_err(explain)?;
-        let scores: Result<Vec<Tensor>> = quick.workers.run(|| {
-            let run = |part: Tensor| self.module.run_quick(quick, &part);
+        let found: Result<Vec<Tensor>> = self.workers.run(|| {
+            let run = |part: Tensor| self.run_at_once(&part);
             parts.into_par_iter().map(run).collect()
         });
-        Tensor::f_cat(&scores?, 0).map_err(explain)
+        Tensor::f_cat(&found?, 0).map_err(explain)
+    }
+
+    fn run_at_once(&self, images: &Tensor) -> Result<Tensor> {
+        let method = &self.form.method;
+        let weights = self.layers.tensors(&method.layers);
+        let images = match self.module.device {
+            Device::Cpu => channels_last(images)?,
+            _ => images.shallow_clone(),
+        };
+        let found = tch::no_grad(|| self.module.method(&method.name, &images, weights));
+        kernels::operator::check()?;
+        found
     }
 }

@@ -44,12 +44,10 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Whether the step brought the network closer, and so was kept. The divergence decides: of few images, classes are
-    /// too coarse a measure.
+    /// Whether the step brought the network closer, and so was kept.
     #[must_use]
     pub fn pays(&self) -> bool {
-        let (before, after) = (self.before.closeness, self.after.closeness);
-        after.is_finite() && (!before.is_finite() || after > before)
+        self.after.is_closer_than(self.before)
     }
 }
 

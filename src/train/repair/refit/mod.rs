@@ -6,6 +6,7 @@
 //! the unpruned network has behind the removed block, elsewhere what it has in the same place. One place comes after
 //! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
 //! chosen for each on images held back, where no change at all is among the choices; the solution is then that for all.
+//! What is nearer in its own place may take the answers further away: block by block, only what brings these closer stays.
 
 mod track;
 
@@ -16,10 +17,11 @@ use super::{Attempt, Repairer, Step};
 use crate::program::ValueId;
 use crate::run::interrupt;
 use crate::run::refit::{Grid, Maps, Named, Norm, Passage, Place, Products, solution};
-use crate::run::stops::{Look, Stops};
+use crate::run::stops::Look;
 use crate::run::torch::state_dict::StateDict;
-use crate::run::torch::{Model, explain};
-use track::{Batches, Track};
+use crate::run::torch::{Model, copy, explain};
+use crate::train::agreement::Agreement;
+use track::{Batches, Track, Way};
 
 /// Sides of the matrix of a regression beyond which it takes too much memory and time.
 const WIDEST: i64 = 8192;
@@ -34,8 +36,8 @@ struct Goal {
     target: Look,
     /// Inputs of its map.
     columns: i64,
-    /// A gap is right behind it.
-    is_in_front: bool,
+    /// It is a block's last.
+    is_at_end: bool,
 }
 
 impl Attempt<'_> {
@@ -45,15 +47,10 @@ impl Attempt<'_> {
         if goals.is_empty() || self.repairer.learned_from.len() < 2 {
             return Ok(());
         }
-        if self.change(Step::Refit, |repairer, model| repairer.refit(model, &goals))? {
-            return Ok(());
-        }
-        // What each map behind the gap takes up on its own may be too much together.
-        let in_front: Vec<Goal> = goals.into_iter().filter(|goal| goal.is_in_front).collect();
-        if !in_front.is_empty() {
-            self.change(Step::Refit, |repairer, model| {
-                repairer.refit(model, &in_front)
-            })?;
+        let before = self.agreement()?;
+        let after = self.repairer.refit(&mut self.model, &goals, before)?;
+        if self.note(Step::Refit, before, after) {
+            self.model.keep_weights()?;
         }
         Ok(())
     }
@@ -127,7 +124,7 @@ impl Repairer<'_> {
                     columns: mine.columns(own),
                     place: own.clone(),
                     target: target.value_alone(),
-                    is_in_front: is_in_front(i),
+                    is_at_end: true,
                 }
             })
             .chain(inner)
@@ -137,46 +134,72 @@ impl Repairer<'_> {
         goals
     }
 
-    fn refit(&self, model: &mut Model, goals: &[Goal]) -> Result<()> {
+    /// Fits these places of a network that agrees so far with the original; how far it does then.
+    fn refit(&self, model: &mut Model, goals: &[Goal], before: Agreement) -> Result<Agreement> {
         let looks: Vec<Look> = goals.iter().map(|goal| goal.place.look()).collect();
         let targets: Vec<Look> = goals.iter().map(|goal| goal.target.clone()).collect();
         let state = StateDict::of(&model.analysis().network);
         let mut original = self.original.clone();
-        let ways = [
-            Stops::of(model.analysis(), &looks),
-            Stops::of(original.analysis(), &targets),
-        ];
-        model.load_with_methods(ways[0].functions())?;
-        original.load_with_methods(ways[1].functions())?;
+        let ways = [Way::of(model, &looks)?, Way::of(&mut original, &targets)?];
         let (pruned, tensors) = model.in_memory()?;
         let weights = Weights { state, tensors };
         let images = Batches::of([&self.learned_from, self.answers.images()], &ways, pruned)?;
-        tch::no_grad(|| -> Result<()> {
-            let mut mine = Track::begin(pruned, &ways[0], &images);
-            let mut theirs = Track::begin(original.module()?, &ways[1], &images);
-            for (number, goal) in goals.iter().enumerate() {
+        let mut tracks = Tracks {
+            mine: Track::begin(pruned, &ways[0], &images)?,
+            theirs: Track::begin(original.module()?, &ways[1], &images)?,
+            images: &images,
+        };
+        let mut closest = before;
+        let mut number = 0;
+        for block in goals.split_inclusive(|goal| goal.is_at_end) {
+            let kept = weights.copies(block)?;
+            let start = tracks.mine.clone();
+            for goal in block {
                 interrupt::check()?;
-                mine.advance(number)?;
-                theirs.advance(number)?;
-                let mut products = [None, None];
-                for batch in 0..mine.batches() {
-                    let [input, value] = mine.look::<2>(number, batch)?;
-                    let [target] = theirs.look::<1>(number, batch)?;
-                    let missing = goal.place.missing(&value, &target)?;
-                    let pixels = SAMPLES_AN_INPUT * goal.columns / images.learned_from().max(1);
-                    let grid = Grid::of_at_most(pixels, &missing).turned(batch);
-                    let found = goal.place.products(&input, &missing, grid)?;
-                    found.add_to(&mut products[usize::from(images.is_held(batch))])?;
-                }
-                if let [Some(learned), Some(held)] = products
-                    && let Some((d, all)) = solution(learned, &held)?
-                {
-                    let map = FoldedMap::of(&goal.place, &weights)?;
-                    map.change(&goal.place, &d, &all, &weights)?;
-                }
+                tch::no_grad(|| tracks.fit(number, goal, &weights))?;
+                number += 1;
             }
-            Ok(())
-        })
+            let agreement = self.answers.agreement(pruned)?;
+            if agreement.is_closer_than(closest) {
+                closest = agreement;
+            } else {
+                weights.put_back(kept)?;
+                tracks.mine = start;
+            }
+        }
+        Ok(closest)
+    }
+}
+
+/// Both networks on their ways through the same images.
+struct Tracks<'a> {
+    mine: Track<'a>,
+    theirs: Track<'a>,
+    images: &'a Batches,
+}
+
+impl Tracks<'_> {
+    /// Fits the place with this number.
+    fn fit(&mut self, number: usize, goal: &Goal, weights: &Weights) -> Result<()> {
+        self.mine.advance_to(number)?;
+        self.theirs.advance_to(number)?;
+        let mut products = [None, None];
+        for batch in 0..self.mine.batches() {
+            let [input, value] = self.mine.look::<2>(number, batch)?;
+            let [target] = self.theirs.look::<1>(number, batch)?;
+            let missing = goal.place.missing(&value, &target)?;
+            let pixels = SAMPLES_AN_INPUT * goal.columns / self.images.learned_from().max(1);
+            let grid = Grid::of_at_most(pixels, &missing).turned(batch);
+            let found = goal.place.products(&input, &missing, grid)?;
+            found.add_to(&mut products[usize::from(self.images.is_held(batch))])?;
+        }
+        if let [Some(learned), Some(held)] = products
+            && let Some((d, all)) = solution(learned, &held)?
+        {
+            let map = FoldedMap::of(&goal.place, weights)?;
+            map.change(&goal.place, &d, &all, weights)?;
+        }
+        Ok(())
     }
 }
 
@@ -190,7 +213,7 @@ fn elsewhere(place: Place, mine: Maps, theirs: Maps) -> Option<Goal> {
         target: same.value_alone(),
         columns: mine.columns(&place),
         place,
-        is_in_front: false,
+        is_at_end: false,
     })
 }
 
@@ -204,6 +227,18 @@ impl Weights<'_> {
     fn get(&self, (module, name): &Named) -> Result<&Tensor> {
         let place = self.state.place(*module, name);
         Ok(&self.tensors[place.context("a tensor that is gone")?])
+    }
+
+    /// Of all that fitting these places may change.
+    fn copies<'g>(&self, goals: &'g [Goal]) -> Result<Vec<(&'g Named, Tensor)>> {
+        let changed = goals.iter().flat_map(|goal| goal.place.tensors());
+        let copied = |named: &'g Named| Ok((named, copy(self.get(named)?)?));
+        changed.map(copied).collect()
+    }
+
+    fn put_back(&self, copies: Vec<(&Named, Tensor)>) -> Result<()> {
+        let mut copies = copies.iter();
+        tch::no_grad(|| copies.try_for_each(|(named, copy)| self.put(named, copy)))
     }
 
     /// Puts values in the place of a tensor's, whatever their shape.

@@ -4,10 +4,11 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use crate::data::Images;
-use crate::run::stops::Stops;
-use crate::run::torch::{Module, explain};
+use crate::run::quick_forms::QuickForms;
+use crate::run::stops::{Look, Stop, Stops};
+use crate::run::torch::{FIRST_LOOK, Model, Module, explain};
 
-/// Bytes of the tensors at a stop, of both networks and all images.
+/// Bytes of the images and of the tensors at a stop, of both networks.
 const MEMORY: usize = 1 << 30;
 
 /// The images of a regression, batch by batch: those that are learned from, each batch with its mirror images, then those
@@ -23,13 +24,9 @@ impl Batches {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn of(parts: [&Images; 2], ways: &[Stops; 2], module: &Module) -> Result<Self> {
-        let largest = |stops: &Stops| {
-            let elements = stops.stops().iter().filter_map(|stop| stop.elements);
-            elements.max().unwrap_or(0) as usize
-        };
+    pub fn of(parts: [&Images; 2], ways: &[Way; 2], module: &Module) -> Result<Self> {
         let image: usize = parts[0].shape()?.iter().product();
-        let elements = image + ways.iter().map(largest).sum::<usize>();
+        let elements = image + ways.iter().map(Way::largest).sum::<usize>();
         let all = parts.iter().map(|images| images.len()).sum::<usize>();
         let room = MEMORY / (elements * size_of::<f32>()).max(1);
         let are_mirrored = all + parts[0].len() <= room;
@@ -70,38 +67,98 @@ impl Batches {
     }
 }
 
+/// The way through a network from stop to stop.
+pub(super) struct Way {
+    stops: Stops,
+    /// From the images to the first stop: nothing in front of that changes.
+    begin: QuickForms,
+}
+
+impl Way {
+    /// Past these looks; the network is loaded with the methods for it.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub fn of(model: &mut Model, looks: &[Look]) -> Result<Self> {
+        let stops = Stops::of(model.analysis(), looks);
+        let begin = stops.quick_begin(model.analysis(), model.kernel_sets());
+        model.load_with_quick(stops.functions(), &begin)?;
+        Ok(Way { stops, begin })
+    }
+
+    /// Elements of the largest tensor at a stop, for one image.
+    fn largest(&self) -> usize {
+        let elements = self.stops.stops().iter().filter_map(|stop| stop.elements);
+        elements.max().unwrap_or(0) as usize
+    }
+}
+
 /// A network, and where it is.
 pub(super) struct Track<'a> {
     module: &'a Module,
-    stops: &'a Stops,
+    stops: &'a [Stop],
+    /// Number of the stop.
+    at: usize,
     /// Batch by batch.
     states: Vec<Tensor>,
 }
 
-impl<'a> Track<'a> {
-    /// At the images.
-    pub fn begin(module: &'a Module, stops: &'a Stops, batches: &Batches) -> Self {
+impl Clone for Track<'_> {
+    /// At the same stop, with the same memory.
+    fn clone(&self) -> Self {
         Track {
-            module,
-            stops,
-            states: batches.images.iter().map(Tensor::shallow_clone).collect(),
+            states: self.states.iter().map(Tensor::shallow_clone).collect(),
+            ..*self
         }
+    }
+}
+
+impl<'a> Track<'a> {
+    /// At the first stop.
+    ///
+    /// # Errors
+    /// If the network cannot run.
+    pub fn begin(module: &'a Module, way: &'a Way, batches: &Batches) -> Result<Self> {
+        let mut track = Track {
+            module,
+            stops: way.stops.stops(),
+            at: 0,
+            states: batches.images.iter().map(Tensor::shallow_clone).collect(),
+        };
+        let lead = track.stops.first().and_then(|stop| stop.lead.as_ref());
+        let (Some(lead), Some(first)) = (lead, track.states.first()) else {
+            return Ok(track);
+        };
+        let as_written = |images: &Tensor| module.method(lead, images, Vec::new());
+        let sample = first.f_narrow(0, 0, first.size()[0].min(FIRST_LOOK.get() as i64));
+        let quickest = module.quickest(&way.begin, &sample.map_err(explain)?, as_written)?;
+        for state in &mut track.states {
+            *state = match &quickest {
+                // What follows is written for channels one after another.
+                Some(quickest) => quickest.run(state)?.f_contiguous().map_err(explain)?,
+                None => tch::no_grad(|| as_written(state))?,
+            };
+        }
+        Ok(track)
     }
 
     pub fn batches(&self) -> usize {
         self.states.len()
     }
 
-    /// Goes on to a stop from the one in front of it.
+    /// Goes on to a stop.
     ///
     /// # Errors
     /// If the network cannot run.
-    pub fn advance(&mut self, stop: usize) -> Result<()> {
-        let Some(lead) = &self.stops.stops()[stop].lead else {
-            return Ok(());
-        };
-        for state in &mut self.states {
-            *state = self.module.method(lead, state, Vec::new())?;
+    pub fn advance_to(&mut self, stop: usize) -> Result<()> {
+        while self.at < stop {
+            self.at += 1;
+            let Some(lead) = &self.stops[self.at].lead else {
+                continue;
+            };
+            for state in &mut self.states {
+                *state = self.module.method(lead, state, Vec::new())?;
+            }
         }
         Ok(())
     }
@@ -111,8 +168,11 @@ impl<'a> Track<'a> {
     /// # Errors
     /// If the network cannot run.
     pub fn look<const N: usize>(&self, stop: usize, batch: usize) -> Result<[Tensor; N]> {
-        let look = &self.stops.stops()[stop].look;
-        match self.module.list(look, &self.states[batch])?.try_into() {
+        match self
+            .module
+            .list(&self.stops[stop].look, &self.states[batch])?
+            .try_into()
+        {
             Ok(values) => Ok(values),
             Err(_) => bail!("a look that gives other values than were asked for"),
         }
