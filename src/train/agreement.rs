@@ -81,6 +81,23 @@ impl Answers {
         matches!(self.expected, Expected::Probabilities(_))
     }
 
+    /// How alike another network answers them once its class scores are multiplied by the number that suits best, and that
+    /// number: what is sure of everything a little less than it should be may well be right. Of what gives no class scores it
+    /// is 1.
+    ///
+    /// # Errors
+    /// If the network cannot run.
+    pub fn agreement_scaled(&self, module: &Module) -> Result<(Agreement, f64)> {
+        let Expected::Probabilities(expected) = &self.expected else {
+            return Ok((self.agreement(module)?, 1.));
+        };
+        let found = log_probabilities(module, &self.images)?;
+        let scale = best_scale(&found, expected).map_err(explain)?;
+        let scaled = scaled(&found, scale).map_err(explain)?;
+        let agreement = of_probabilities(&scaled, expected).map_err(explain)?;
+        Ok((agreement, scale))
+    }
+
     /// How alike another network answers them.
     ///
     /// # Errors
@@ -102,6 +119,36 @@ impl Answers {
             }
         }
     }
+}
+
+/// The factor of class scores, of which these are the log-probabilities, with which they diverge least from what is expected.
+/// In the factor the divergence is convex, so that a golden section finds it.
+fn best_scale(found: &Tensor, expected: &Tensor) -> Result<f64, TchError> {
+    const WIDEST: [f64; 2] = [0.25, 4.];
+    const SHARE: f64 = 0.618_033_988_749_895;
+    const STEPS: usize = 20;
+    let divergence = |scale: f64| {
+        let scaled = scaled(found, scale)?;
+        let sum = scaled.f_kl_div(expected, tch::Reduction::Sum, true)?;
+        sum.f_double_value(&[])
+    };
+    let [mut low, mut high] = WIDEST;
+    let inner = |low: f64, high: f64| [high - SHARE * (high - low), low + SHARE * (high - low)];
+    for _ in 0..STEPS {
+        let [left, right] = inner(low, high);
+        match divergence(left)? <= divergence(right)? {
+            true => high = right,
+            false => low = left,
+        }
+    }
+    let best = f64::midpoint(low, high);
+    let pays = divergence(best)? < divergence(1.)?;
+    Ok(if pays { best } else { 1. })
+}
+
+/// The log-probabilities once the class scores are multiplied.
+fn scaled(found: &Tensor, scale: f64) -> Result<Tensor, TchError> {
+    found.f_mul_scalar(scale)?.f_log_softmax(-1, Kind::Float)
 }
 
 fn of_probabilities(found: &Tensor, expected: &Tensor) -> Result<Agreement, TchError> {
@@ -140,4 +187,30 @@ fn answered(
         answers.push(make(&answer).map_err(explain)?);
     }
     Tensor::f_cat(&answers, 0).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores() -> Tensor {
+        let scores = Tensor::arange(60, (Kind::Float, tch::Device::Cpu)).view([12, 5]);
+        (scores * 7.3).sin() * 3.
+    }
+
+    #[test]
+    fn scores_that_came_out_too_small_or_too_large_are_known_by_their_scale() {
+        let expected = scores().log_softmax(-1, Kind::Float);
+        for factor in [0.4, 0.9, 2.5] {
+            let found = (scores() * factor).log_softmax(-1, Kind::Float);
+            let scale = best_scale(&found, &expected).unwrap();
+            assert!((scale * factor - 1.).abs() < 1e-3, "{factor}: {scale}");
+        }
+    }
+
+    #[test]
+    fn scores_of_the_right_size_are_not_scaled_at_all() {
+        let expected = scores().log_softmax(-1, Kind::Float);
+        assert_eq!(best_scale(&expected, &expected).unwrap(), 1.);
+    }
 }
