@@ -45,7 +45,7 @@ pub struct Answers {
 
 #[derive(Debug)]
 enum Expected {
-    /// Log-probabilities: images × classes.
+    /// Log-probabilities, in f64: images × classes.
     Probabilities(Tensor),
     /// Numbers of each image's answer (images × numbers), those at these places in it.
     Numbers { answers: Tensor, places: Tensor },
@@ -148,7 +148,7 @@ fn best_scale(found: &Tensor, expected: &Tensor) -> Result<f64, TchError> {
 
 /// The log-probabilities once the class scores are multiplied.
 fn scaled(found: &Tensor, scale: f64) -> Result<Tensor, TchError> {
-    found.f_mul_scalar(scale)?.f_log_softmax(-1, Kind::Float)
+    found.f_mul_scalar(scale)?.f_log_softmax(-1, Kind::Double)
 }
 
 fn of_probabilities(found: &Tensor, expected: &Tensor) -> Result<Agreement, TchError> {
@@ -170,7 +170,7 @@ fn numbers(module: &Module, images: &Images, places: &Tensor) -> Result<Tensor> 
 
 fn log_probabilities(module: &Module, images: &Images) -> Result<Tensor> {
     answered(module, images, |scores| {
-        scores.f_log_softmax(-1, Kind::Float)
+        scores.f_log_softmax(-1, Kind::Double)
     })
 }
 
@@ -195,14 +195,14 @@ mod tests {
 
     fn scores() -> Tensor {
         let scores = Tensor::arange(60, (Kind::Float, tch::Device::Cpu)).view([12, 5]);
-        (scores * 7.3).sin() * 3.
+        ((scores * 7.3).sin() * 3.).to_kind(Kind::Double)
     }
 
     #[test]
     fn scores_that_came_out_too_small_or_too_large_are_known_by_their_scale() {
-        let expected = scores().log_softmax(-1, Kind::Float);
+        let expected = scores().log_softmax(-1, Kind::Double);
         for factor in [0.4, 0.9, 2.5] {
-            let found = (scores() * factor).log_softmax(-1, Kind::Float);
+            let found = (scores() * factor).log_softmax(-1, Kind::Double);
             let scale = best_scale(&found, &expected).unwrap();
             assert!((scale * factor - 1.).abs() < 1e-3, "{factor}: {scale}");
         }
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn scores_of_the_right_size_are_not_scaled_at_all() {
-        let expected = scores().log_softmax(-1, Kind::Float);
+        let expected = scores().log_softmax(-1, Kind::Double);
         assert_eq!(best_scale(&expected, &expected).unwrap(), 1.);
     }
 }

@@ -78,3 +78,5 @@ mod trainer;
 mod training;
 #[cfg(feature = "torch")]
 mod training_modes;
+#[cfg(feature = "torch")]
+mod transcripts;

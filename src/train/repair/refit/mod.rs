@@ -6,7 +6,8 @@
 //! the unpruned network has behind the removed block, elsewhere what it has in the same place. One place comes after
 //! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
 //! chosen for each on images held back, where no change at all is among the choices; the solution is then that for all.
-//! What is nearer in its own place may take the answers further away: block by block, only what brings these closer stays.
+//! What is nearer in its own place may take the answers further away: where all maps together bring these little, only what
+//! brings them closer stays, block by block.
 //! A regression errs towards the mean, so that class scores come out too small; the last map is scaled to make up for it.
 
 mod track;
@@ -22,6 +23,7 @@ use crate::run::refit::{Grid, Maps, Named, Norm, Passage, Place, Products, solut
 use crate::run::stops::Look;
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, copy, explain};
+use crate::train::agreement::Agreement;
 use track::{Batches, Track, Way};
 
 /// Sides of the matrix of a regression beyond which it takes too much memory and time.
@@ -30,6 +32,9 @@ const WIDEST: i64 = 8192;
 /// Samples of a regression for each input of the map: neighbouring pixels say nearly the same, so that more of them only
 /// take time.
 const SAMPLES_AN_INPUT: i64 = 128;
+
+/// Part of the divergence of the answers that may be left for it to be enough to fit all places together.
+const ENOUGH: f64 = 0.5;
 
 /// A place, and the value of the unpruned network that its own is to be like.
 struct Goal {
@@ -151,57 +156,71 @@ impl Repairer<'_> {
             Some(_) => self.answers.agreement_scaled(pruned),
             None => Ok((self.answers.agreement(pruned)?, 1.)),
         };
+        let before = agreement()?;
+        let (start, unchanged) = (tracks.clone(), weights.copies(goals)?);
+        tracks.fit(0, goals, &weights)?;
         let mut closest = agreement()?;
-        let mut number = 0;
-        for block in goals.split_inclusive(|goal| goal.is_at_end) {
-            let kept = weights.copies(block)?;
-            let start = tracks.mine.clone();
-            for goal in block {
-                interrupt::check()?;
-                tch::no_grad(|| tracks.fit(number, goal, &weights))?;
-                number += 1;
-            }
-            let found = agreement()?;
-            if found.0.is_closer_than(closest.0) {
-                closest = found;
-            } else {
-                weights.put_back(kept)?;
-                tracks.mine = start;
+        let is_enough = closest.0.closeness >= ENOUGH * before.0.closeness;
+        if !is_enough {
+            let together = (closest, weights.copies(goals)?);
+            weights.put_back(unchanged)?;
+            closest = start.fit_by_blocks(goals, &weights, before, &agreement)?;
+            if together.0.0.is_closer_than(closest.0) {
+                weights.put_back(together.1)?;
+                closest = together.0;
             }
         }
         last.map_or(Ok(()), |place| weights.scale(place, closest.1))
     }
 }
 
-/// Whether the network answers with the class scores that this place's map gives.
-fn gives_scores(model: &Model, place: &Place) -> bool {
-    let Analysis {
-        network,
-        program,
-        interface,
-        ..
-    } = model.analysis();
-    let answer = interface.as_ref().ok().map(|interface| &interface.answer);
-    let values = answer.and_then(|answer| answer.values());
-    let maps = Maps { network, program };
-    let is_map_alone = place.norm.is_none() && place.passages.is_empty();
-    let is_it = |scores: &[ValueId]| match scores {
-        [scores] => maps.behind(*scores).is_some_and(|last| last == *place),
-        _ => false,
-    };
-    is_map_alone && values.is_some_and(|values| is_it(&values))
-}
-
 /// Both networks on their ways through the same images.
+#[derive(Clone)]
 struct Tracks<'a> {
     mine: Track<'a>,
     theirs: Track<'a>,
     images: &'a Batches,
 }
 
+/// How close the answers are once scaled, and that scale.
+type Scaled = (Agreement, f64);
+
 impl Tracks<'_> {
-    /// Fits the place with this number.
-    fn fit(&mut self, number: usize, goal: &Goal, weights: &Weights) -> Result<()> {
+    /// Fits these places, the first of which has this number.
+    fn fit(&mut self, first: usize, goals: &[Goal], weights: &Weights) -> Result<()> {
+        for (number, goal) in (first..).zip(goals) {
+            interrupt::check()?;
+            tch::no_grad(|| self.fit_one(number, goal, weights))?;
+        }
+        Ok(())
+    }
+
+    /// Fits all places, block by block, and leaves each block's as they were where the answers are no closer with them.
+    fn fit_by_blocks(
+        mut self,
+        goals: &[Goal],
+        weights: &Weights,
+        before: Scaled,
+        agreement: impl Fn() -> Result<Scaled>,
+    ) -> Result<Scaled> {
+        let mut closest = before;
+        let mut first = 0;
+        for block in goals.split_inclusive(|goal| goal.is_at_end) {
+            let (start, unchanged) = (self.mine.clone(), weights.copies(block)?);
+            self.fit(first, block, weights)?;
+            first += block.len();
+            let found = agreement()?;
+            if found.0.is_closer_than(closest.0) {
+                closest = found;
+            } else {
+                weights.put_back(unchanged)?;
+                self.mine = start;
+            }
+        }
+        Ok(closest)
+    }
+
+    fn fit_one(&mut self, number: usize, goal: &Goal, weights: &Weights) -> Result<()> {
         self.mine.advance_to(number)?;
         self.theirs.advance_to(number)?;
         let mut products = [None, None];
@@ -222,6 +241,25 @@ impl Tracks<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the network answers with the class scores that this place's map gives.
+fn gives_scores(model: &Model, place: &Place) -> bool {
+    let Analysis {
+        network,
+        program,
+        interface,
+        ..
+    } = model.analysis();
+    let answer = interface.as_ref().ok().map(|interface| &interface.answer);
+    let values = answer.and_then(|answer| answer.values());
+    let maps = Maps { network, program };
+    let is_map_alone = place.norm.is_none() && place.passages.is_empty();
+    let is_it = |scores: &[ValueId]| match scores {
+        [scores] => maps.behind(*scores).is_some_and(|last| last == *place),
+        _ => false,
+    };
+    is_map_alone && values.is_some_and(|values| is_it(&values))
 }
 
 /// A place that is no block's end is to be like the same one of the unpruned network; `None` where that has another shape.
