@@ -137,12 +137,25 @@ impl<'a, 't> Epochs<'a, 't> {
         verdict.transpose()
     }
 
+    /// Whether an epoch's weights are better than those kept so far.
+    fn is_better(&self, verdict: Option<Verdict>) -> bool {
+        let (Some(judge), Some(verdict), Some(best)) =
+            (self.lessons.judge, verdict, self.standing.best)
+        else {
+            return true;
+        };
+        match self.standing.kept {
+            0 => judge.is_clearly_better(verdict, best),
+            _ => verdict > best,
+        }
+    }
+
     fn note_what_is_kept(&self) {
         if let (Some(judge), Some(before)) = (self.lessons.judge, self.standing.before)
             && self.standing.kept == 0
         {
             self.session.progress.note(format_args!(
-                "no epoch did better than the weights that training began with ({}): they are kept",
+                "no epoch did clearly better than the weights that training began with ({}): they are kept",
                 judge.say(before)
             ));
         }
@@ -218,7 +231,7 @@ impl<'a, 't> Epochs<'a, 't> {
         self.session.progress.step(format_args!(
             "epoch {epoch} of {epochs}: training loss {loss:.4}{judged}"
         ));
-        if self.standing.best.is_none_or(|best| verdict > Some(best)) {
+        if self.is_better(verdict) {
             self.standing.kept = epoch;
             self.standing.best = verdict;
             self.kept = copies(self.tensors)?;

@@ -52,6 +52,20 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether weights did better than those that training began with. Of accuracies the difference has to be more than the
+    /// standard error on so many images: among several epochs one does a little better by chance, and then the weights that
+    /// were there are the better choice.
+    pub(super) fn is_clearly_better(self, verdict: Verdict, before: Verdict) -> bool {
+        let margin = match self {
+            Judge::Labelled(images) => {
+                let accuracy = before.value.clamp(0., 1.);
+                (accuracy * (1. - accuracy) / images.len().max(1) as f64).sqrt()
+            }
+            Judge::Answers(_) => 0.,
+        };
+        verdict > before && verdict.value >= before.value + margin
+    }
+
     /// A verdict in words.
     pub(super) fn say(self, verdict: Verdict) -> String {
         let verdict = verdict.value;
@@ -79,4 +93,25 @@ pub struct Verdicts {
     pub before: f64,
     /// After each epoch.
     pub after: Vec<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::data::{Loader, Transform, synthetic};
+
+    #[test]
+    fn of_few_images_one_that_is_answered_better_does_not_tell() {
+        let verdict = |value| Verdict { value, then: 0. };
+        for (count, found, tells) in [(300, 0.94, false), (300, 0.96, true), (30_000, 0.94, true)] {
+            let count = NonZeroUsize::new(count).unwrap();
+            let images = synthetic([1, 1, 1], count, 0).unwrap();
+            let images = Images::new(images, Loader::new(count, Transform::default()));
+            let judge = Judge::Labelled(&images);
+            let better = judge.is_clearly_better(verdict(found), verdict(0.9367));
+            assert_eq!(better, tells, "{found} of {count}");
+        }
+    }
 }

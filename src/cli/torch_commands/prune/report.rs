@@ -93,7 +93,7 @@ impl PruneReport {
         if let Some(tuning) = &self.final_tuning {
             let epochs = counted(tuning.train_losses.len().max(tuning.kept_epoch), "epoch");
             let came_of_it = match tuning.kept_epoch {
-                0 => "none of which did better than the weights before, which are written",
+                0 => "none of which did clearly better than the weights before, which are written",
                 _ => "before it was written",
             };
             let _ = writeln!(out, "fine-tuned for {epochs} more, {came_of_it}");
