@@ -29,7 +29,8 @@ fn form(line: &str) -> String {
     for word in line.split_whitespace() {
         let word = match word {
             "-" => "0",
-            "→" | "%" | "%," => continue,
+            "→" | "%" | "%," | "KB" | "MB" => continue,
+            file if file.ends_with(".pt") => "0",
             rule if rule.starts_with('─') => "─",
             number if number.contains(|c: char| c.is_ascii_digit()) => "0",
             word => word,
@@ -76,10 +77,13 @@ fn the_demo_prints_what_the_readme_shows() {
     let end = recorded.iter().position(|form| form == "What to try next:");
     recorded.truncate(end.unwrap());
     let place = Place::with_data(&["basic_scripted.pt"]);
+    place.write(
+        "target/demo/demo.json",
+        fs::read(config("demo/demo.json")).unwrap(),
+    );
     let said = place.done(&format!(
-        "prune --config {} {DATA} --model basic_scripted.pt --output pruned.pt --report r.html --iterations 1 \\
-         --val-split 0.2 --final-epochs 2",
-        config("demo/demo.json")
+        "prune --config target/demo/demo.json {DATA} --model basic_scripted.pt --iterations 1 --epochs 2 \
+         --output target/demo/pruned.pt --report target/demo/report.html"
     ));
     assert_prints(&said, &recorded);
 }
@@ -109,9 +113,11 @@ fn the_recipes_print_what_their_chapter_shows() {
 
 #[test]
 fn compare_prints_what_its_chapter_shows() {
-    let place = Place::with_data(&["basic_scripted.pt", "basic_traced.pt"]);
+    let place = Place::with(&[]);
+    place.write("model.pt", fs::read(config("demo/model.pt")).unwrap());
     let said = place.done(&format!(
-        "compare basic_scripted.pt basic_traced.pt {DATA} --passes 9"
+        "compare model.pt model.pt --data {} --mean 0.286 --std 0.353 --device cpu --threads 2 --passes 3",
+        config("demo/fashion-mnist")
     ));
     let recorded = transcript("src/cli/help/measuring.md", "$ ckaprune compare");
     assert_prints(&said, &recorded);
