@@ -22,6 +22,8 @@ pub struct Epochs<'a, 't> {
     standing: TrainingState,
     /// The best weights so far: by the judge, or the last ones. Empty before there are any.
     kept: Vec<Tensor>,
+    /// Those it began with, where a judge may find none better.
+    begun: Vec<Tensor>,
     /// Of this sitting's epochs.
     busy: Duration,
     /// When the training was kept last.
@@ -59,17 +61,18 @@ impl<'a, 't> Epochs<'a, 't> {
             ..TrainingState::default()
         };
         let is_judged = lessons.judge.is_some() && trainee.training.epochs > 0;
+        let begun = match is_judged {
+            true => copies(tensors)?,
+            false => Vec::new(),
+        };
         Ok(Epochs {
             trainee,
             tensors,
             lessons,
             session,
             standing,
-            kept: if is_judged {
-                copies(tensors)?
-            } else {
-                Vec::new()
-            },
+            kept: begun.iter().map(Tensor::shallow_clone).collect(),
+            begun,
             busy: Duration::ZERO,
             kept_at: Instant::now(),
         })
@@ -125,6 +128,7 @@ impl<'a, 't> Epochs<'a, 't> {
                 break;
             }
         }
+        self.drop_what_is_chance();
         self.note_what_is_kept();
         self.standing.is_over = true;
         self.keep()
@@ -137,16 +141,16 @@ impl<'a, 't> Epochs<'a, 't> {
         verdict.transpose()
     }
 
-    /// Whether an epoch's weights are better than those kept so far.
-    fn is_better(&self, verdict: Option<Verdict>) -> bool {
-        let (Some(judge), Some(verdict), Some(best)) =
-            (self.lessons.judge, verdict, self.standing.best)
-        else {
-            return true;
-        };
-        match self.standing.kept {
-            0 => judge.is_clearly_better(verdict, best),
-            _ => verdict > best,
+    /// Goes back to what training began with if the best epoch did no better than chance would.
+    fn drop_what_is_chance(&mut self) {
+        let TrainingState { before, best, .. } = self.standing;
+        if let (Some(judge), Some(before), Some(best)) = (self.lessons.judge, before, best)
+            && self.standing.kept > 0
+            && !judge.is_clearly_better(best, before)
+        {
+            self.standing.kept = 0;
+            self.standing.best = Some(before);
+            self.kept = std::mem::take(&mut self.begun);
         }
     }
 
@@ -231,7 +235,7 @@ impl<'a, 't> Epochs<'a, 't> {
         self.session.progress.step(format_args!(
             "epoch {epoch} of {epochs}: training loss {loss:.4}{judged}"
         ));
-        if self.is_better(verdict) {
+        if self.standing.best.is_none_or(|best| verdict > Some(best)) {
             self.standing.kept = epoch;
             self.standing.best = verdict;
             self.kept = copies(self.tensors)?;
