@@ -164,7 +164,7 @@ impl Repairer<'_> {
         if !is_enough {
             let together = (closest, weights.copies(goals)?);
             weights.put_back(unchanged)?;
-            closest = start.fit_by_blocks(goals, &weights, before, &agreement)?;
+            closest = start.fit_by_blocks(goals, &weights, before, agreement)?;
             if together.0.0.is_closer_than(closest.0) {
                 weights.put_back(together.1)?;
                 closest = together.0;
