@@ -162,12 +162,12 @@ impl Repairer<'_> {
         let mut closest = agreement()?;
         let is_enough = closest.0.closeness >= ENOUGH * before.0.closeness;
         if !is_enough {
-            let together = (closest, weights.copies(goals)?);
+            let (together, fitted) = (closest, weights.copies(goals)?);
             weights.put_back(unchanged)?;
             closest = start.fit_by_blocks(goals, &weights, before, agreement)?;
-            if together.0.0.is_closer_than(closest.0) {
-                weights.put_back(together.1)?;
-                closest = together.0;
+            if together.0.is_closer_than(closest.0) {
+                weights.put_back(fitted)?;
+                closest = together;
             }
         }
         last.map_or(Ok(()), |place| weights.scale(place, closest.1))
