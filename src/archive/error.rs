@@ -49,6 +49,9 @@ pub enum ArchiveError {
         "--inside names a module of a TorchScript archive; a program of torch.export has none: export the module alone"
     )]
     InsideExported,
+    /// Something is wrong with what `forward` is to be given beside images.
+    #[error(transparent)]
+    Argument(crate::program::interface::arguments::ArgumentError),
     /// There is no module at a path.
     #[error("--inside: there is no module {path}; {within} has {modules}")]
     NoModule {

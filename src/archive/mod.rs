@@ -21,7 +21,7 @@ mod constants;
 mod container;
 mod error;
 pub mod exported;
-mod inside;
+mod focus;
 mod limits;
 pub mod network;
 pub mod pickle;
@@ -41,6 +41,7 @@ pub use constants::Adoption;
 use container::{Container, Source};
 pub use error::ArchiveError;
 use exported::{Cut, ExportedProgram};
+pub use focus::Focus;
 pub use limits::Limits;
 pub use network::NetworkError;
 pub use pickle::{Node, NodeId, Pickle, PickleError};
@@ -103,7 +104,7 @@ pub struct Archive {
     /// What it was derived from, if it is no TorchScript archive itself.
     exported: Option<Arc<ExportedProgram>>,
     /// What it is a module of, if it is one.
-    surroundings: Option<Arc<inside::Surroundings>>,
+    surroundings: Option<Arc<focus::Surroundings>>,
 }
 
 #[derive(Debug, Clone)]
@@ -234,7 +235,7 @@ impl Archive {
         match self.exported {
             None => Ok(self.clone()),
             // It was checked against the limits when it was read.
-            Some(_) => Self::from_bytes(self.to_runnable_bytes()?, &Limits::unbounded()),
+            Some(_) => Self::from_bytes(self.whole().to_runnable_bytes()?, &Limits::unbounded()),
         }
     }
 

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::*;
+use crate::archive::Focus;
 use crate::blocks::{Candidates, Globs, Granularity};
 use crate::cli::options::{self, Augmentation, ChannelValues, Milestones, Sides, Size, Teach};
 use crate::data::{Interpolation, PixelRange, ResizeTo, Samples};
+use crate::program::interface::arguments::Argument;
 use crate::program::output::OutputKeys;
 use crate::report::progress::Progress;
 
@@ -20,6 +22,9 @@ pub struct Model {
     /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
     #[arg(long, value_name = "PATH")]
     pub inside: Option<String>,
+    /// Constant for an argument of forward beside the images, such as step=500; for each a --argument
+    #[arg(long = "argument", value_name = "NAME=VALUE")]
+    pub arguments: Vec<Argument>,
     /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
     /// all]
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
@@ -27,6 +32,14 @@ pub struct Model {
     /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or here]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+}
+
+impl Model {
+    /// What of the archive counts.
+    #[must_use]
+    pub fn focus(&self) -> Focus {
+        Focus::of(self.inside.as_deref(), &self.arguments)
+    }
 }
 
 #[derive(Debug, Args)]

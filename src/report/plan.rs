@@ -7,7 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::SCHEMA;
+use crate::archive::Focus;
 use crate::blocks::{Candidates, Granularity, Search};
+use crate::program::interface::arguments::Argument;
 
 /// The removals of a run, and what is needed to find the blocks by their paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Plan {
     /// The module of the network that was pruned; absent where it was the whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,
+    /// What it was given beside images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<Argument>,
     pub granularity: Granularity,
     pub candidates: Candidates,
     /// The paths of the blocks, in the order of removal.
@@ -30,11 +35,12 @@ pub struct Plan {
 impl Plan {
     /// A plan that removes nothing yet.
     #[must_use]
-    pub fn new(input_shape: &[i64], inside: Option<&str>, search: Search) -> Self {
+    pub fn new(input_shape: &[i64], focus: &Focus, search: Search) -> Self {
         Plan {
             schema: SCHEMA,
             input_shape: input_shape.to_vec(),
-            inside: inside.map(str::to_owned),
+            inside: focus.inside.clone(),
+            arguments: focus.arguments.clone(),
             granularity: search.granularity,
             candidates: search.candidates,
             blocks: Vec::new(),
@@ -85,6 +91,15 @@ impl Plan {
             bail!("{shown}: its steps are not those of its blocks");
         }
         Ok(plan)
+    }
+
+    /// What of the archive is meant.
+    #[must_use]
+    pub fn focus(&self) -> Focus {
+        Focus {
+            inside: self.inside.clone(),
+            arguments: self.arguments.clone(),
+        }
     }
 
     #[must_use]

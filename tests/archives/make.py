@@ -584,6 +584,80 @@ class SkippableLists(Lists):
         return {"left": self.score(self.towers.left(batch, skip)), "right": self.score(self.towers.right(batch, []))}
 
 
+# --- steps: arguments beside the pictures ------------------------------------------------------------------------------
+
+
+class Guide(nn.Module):
+    """What every block adds, of the number of a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, step: Tensor) -> Tensor:
+        angles = step.float()[:, None] * torch.exp(torch.arange(2, device=step.device) * -0.5)
+        return F.relu(self.fc(torch.cat([angles.sin(), angles.cos()], 1)))
+
+
+class Guided(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = conv(4, 4), conv(4, 4)
+        self.bn1, self.bn2 = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)) + guide[:, :, None, None])
+        return F.relu(x + self.bn2(self.conv2(out)))
+
+
+class Body(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.first, self.second, self.third = Guided(), Guided(), Guided()
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        x = self.first(F.relu(self.stem(x)), guide)
+        return self.third(self.second(x, guide), guide)
+
+
+class SkippableBody(Body):
+    def forward(self, x: Tensor, guide: Tensor, skip: List[int]) -> Tensor:
+        x = F.relu(self.stem(x))
+        if 0 not in skip:
+            x = self.first(x, guide)
+        if 1 not in skip:
+            x = self.second(x, guide)
+        if 2 not in skip:
+            x = self.third(x, guide)
+        return x
+
+
+class Steps(nn.Module):
+    def __init__(self, body: type = Body):
+        super().__init__()
+        self.guide = Guide()
+        self.body = body()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, sign: int, images: Tensor, step: Tensor, scale: float, mask: Optional[Tensor] = None) -> Tensor:
+        maps = self.body(images, self.guide(step))
+        if mask is not None:
+            maps = maps * mask
+        return self.fc(maps.mean([2, 3])) * sign * scale
+
+
+class SkippableSteps(Steps):
+    """With the arguments `sign=-1`, `step=[3]`, `scale=2` and no mask."""
+
+    def __init__(self):
+        super().__init__(SkippableBody)
+
+    def forward(self, images: Tensor, skip: List[int]) -> Tensor:
+        maps = self.body(images, self.guide(torch.tensor([3])), skip)
+        return self.fc(maps.mean([2, 3])) * -1 * 2.0
+
+
 # --- outputs: several of them, with a normalisation of the pictures in front ----------------------------------------
 
 
@@ -735,6 +809,17 @@ def save_lists(name: str, skippable: bool) -> None:
     torch.jit.save(scripted, HERE / name)
 
 
+def steps_given(images: Tensor) -> tuple:
+    return -1, images, torch.tensor([3]), 2.0
+
+
+def save_steps(name: str, skippable: bool) -> None:
+    network, given = randomised(Steps()), steps_given(example())
+    scripted = torch.jit.script(same_weights(SkippableSteps(), network) if skippable else network)
+    check(network(*given), scripted(example(), []) if skippable else scripted(*given), name)
+    torch.jit.save(scripted, HERE / name)
+
+
 def save_frozen(network: nn.Module, name: str) -> None:
     frozen = torch.jit.freeze(torch.jit.script(network))
     # Folding batch normalisation into the convolutions rounds differently.
@@ -771,6 +856,8 @@ def shrink(path: Path) -> None:
 
 def example_inputs(path: Path) -> tuple:
     picture = example().to(ELEMENT_TYPES.get(path.stem.split("_")[0], torch.float32))
+    if path.name == "steps_scripted.pt":
+        return steps_given(picture)
     given = list(picture) if path.name.startswith("lists") else picture
     return (given, [1]) if "skippable" in path.name else (given,)
 
@@ -798,6 +885,8 @@ def jobs() -> dict:
         "scaled_traced.pt": (save_traced, randomised(Scaled()), "scaled_traced.pt"),
         "inside/lists_scripted.pt": (save_lists, "inside/lists_scripted.pt", False),
         "inside/lists_skippable.pt": (save_lists, "inside/lists_skippable.pt", True),
+        "inside/steps_scripted.pt": (save_steps, "inside/steps_scripted.pt", False),
+        "inside/steps_skippable.pt": (save_steps, "inside/steps_skippable.pt", True),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),
         # Made as its family is: what the network begins with is not all replaced.
         "postnorm_frozen.pt": (save_family, "postnorm", Postnorm, SkippablePostnorm, "frozen"),

@@ -10,6 +10,7 @@ use crate::prune::PRUNE;
 const READ: &[&str] = &[
     "model",
     "inside",
+    "argument",
     "output-key",
     "representation",
     "config",

@@ -50,11 +50,93 @@ fn it_is_inspected_scored_and_pruned_and_the_rest_stays() {
 
 #[test]
 fn a_module_that_is_not_there_or_takes_no_images_is_told() {
-    let place = Place::with_unlabelled(&[MODEL, "exported/basic_exported.pt2"]);
+    let place = Place::with_unlabelled(&[
+        MODEL,
+        "exported/basic_exported.pt2",
+        "inside/steps_scripted.pt",
+    ]);
     assert_snapshot!(place.all_refused(&[
         "inspect --model inside/lists_scripted.pt",
         "inspect --model inside/lists_scripted.pt --inside towers.middle",
         "inspect --model inside/lists_scripted.pt --inside fc --input-size 8",
         "inspect --model exported/basic_exported.pt2 --inside stage1",
+        "inspect --model inside/steps_scripted.pt --input-size 8",
+        "inspect --model inside/steps_scripted.pt --argument sign=1 --input-size 8",
+        "inspect --model inside/steps_scripted.pt --argument steps=1 --input-size 8",
+        "inspect --model inside/steps_scripted.pt --argument steps",
     ]));
+}
+
+const STEPS: &str =
+    "--model inside/steps_scripted.pt --argument sign=-1 --argument step=[3] --argument scale=2";
+
+#[test]
+fn a_network_of_several_arguments_is_pruned_with_constants_for_them() {
+    let place = Place::with_unlabelled(&["inside/steps_scripted.pt"]);
+    let inspected = |model: &str| {
+        let line = format!("inspect {model} --input-size 8 --json");
+        strings(&place.json(&line)["blocks"], |block| &block["path"])
+    };
+    assert_eq!(
+        inspected(STEPS),
+        ["body.first", "body.second", "body.third"]
+    );
+    place.done(&format!("score {STEPS} {DATA} --quiet"));
+    let line = format!(
+        "prune {STEPS} {DATA} --iterations 1 --epochs 1 --lr 0.001 --run-dir run --output out.pt --json --quiet"
+    );
+    let report: Value = place.json(&line);
+    let removed = strings(&report["removed"], |path| path);
+    let pruned = STEPS.replace("inside/steps_scripted.pt", "out.pt");
+    let left = inspected(&pruned);
+    assert_eq!((left.len(), left.contains(&removed[0])), (2, false));
+    // The plan knows the arguments, and so does a run that goes on.
+    place.done(
+        "remove --model inside/steps_scripted.pt --plan run/plan.json --output again.pt --quiet",
+    );
+    assert_eq!(
+        inspected(&STEPS.replace("inside/steps_scripted.pt", "again.pt")),
+        left
+    );
+    let other = line.replace("step=[3]", "step=[4]");
+    let said = place.refused(&format!("{other} --resume --force"));
+    assert!(said.contains("`argument`"), "{said}");
+    let images = DATA
+        .replace(" --min-blocks-per-stage 0", "")
+        .replace("--samples 40 ", "");
+    let steps = "--argument sign=-1 --argument step=[3] --argument scale=2";
+    place.done(&format!(
+        "eval {pruned} --baseline inside/steps_scripted.pt {images} --passes 1 --quiet"
+    ));
+    place.done(&format!(
+        "compare inside/steps_scripted.pt out.pt {steps} {images} --passes 1 --quiet"
+    ));
+    place.done(&format!(
+        "finetune {pruned} {images} --teacher inside/steps_scripted.pt --teach features --epochs 1 --output tuned.pt --quiet"
+    ));
+    assert_eq!(
+        inspected(&STEPS.replace("inside/steps_scripted.pt", "tuned.pt")),
+        left
+    );
+}
+
+#[test]
+fn arguments_come_from_a_file_of_options_too_and_those_typed_win() {
+    let place = Place::with_unlabelled(&["inside/steps_scripted.pt"]);
+    place.write(
+        "options.json",
+        r#"{"argument": ["sign=-1", "step=[3]", "scale=x"]}"#,
+    );
+    let line = "inspect --model inside/steps_scripted.pt --config options.json --input-size 8";
+    let said = place.refused(line);
+    assert!(
+        said.contains("options.json: argument \"scale=x\""),
+        "{said}"
+    );
+    place.write(
+        "options.json",
+        r#"{"argument": ["sign=-1", "step=[3]", "scale=2"]}"#,
+    );
+    place.done(line);
+    place.done(&format!("{line} --argument scale=3"));
 }

@@ -30,7 +30,7 @@ pub use error::ExportedError;
 use modules::{Stored, Tree};
 pub use removal::Cut;
 use schema::{Document, Weights};
-pub use text::value_of;
+pub use text::{value_of, variable};
 
 /// The version of the schema that is read.
 const MAJOR: u64 = 8;

@@ -11,6 +11,7 @@ mod constants;
 mod evaluation;
 mod exported;
 mod momentum;
+mod placed;
 mod thaw;
 mod unbake;
 
@@ -33,6 +34,7 @@ use crate::program::rewrite::{self, Before};
 use crate::program::{Emitter, ModuleId, Network, Program, ProgramError, Skip, Usage};
 use classes::ClassEditor;
 use constants::{read_by, renumber, renumbered_text};
+use placed::Placing;
 
 /// Why blocks cannot be removed.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +160,7 @@ impl Patch {
         let without = archive
             .without(&cuts)
             .unwrap_or_else(|| Ok(archive.clone()));
-        without.map_err(PatchError::Cut)
+        Ok(without.map_err(PatchError::Cut)?.like(archive)?)
     }
 
     /// Edits the archive, or, where it is a module of another, that one: what shares classes with it or speaks of it is
@@ -168,44 +170,18 @@ impl Patch {
         archive: &Archive,
         network: &Network,
     ) -> Result<(Archive, BTreeSet<usize>), PatchError> {
-        let Some(path) = archive.path_inside() else {
+        let Some(focus) = archive.focus() else {
             return self.edit(archive, network);
         };
         let whole = archive.whole();
         let around = whole.network()?;
-        let (edited, constants) = self.placed(network, &around, path)?.edit(&whole, &around)?;
-        Ok((edited.inside(path)?, constants))
-    }
-
-    /// The same removal in a network in which this one is the module at `path`.
-    fn placed(&self, network: &Network, around: &Network, path: &str) -> Result<Self, PatchError> {
-        let place = |module: ModuleId| {
-            let below = &network.modules.get(module).path;
-            around.modules.find(&format!("{path}.{below}"))
+        let placing = Placing {
+            inner: network,
+            whole: &around,
+            path: focus.inside.as_deref().unwrap_or_default(),
         };
-        let placed = |removal: &Removal| -> Option<Removal> {
-            let bypass = |bypass: &Bypass| -> Option<Bypass> {
-                Some(Bypass {
-                    module: place(bypass.module)?,
-                    ..bypass.clone()
-                })
-            };
-            let attributes = removal.attributes.iter();
-            let elsewhere = removal.elsewhere.iter();
-            Some(Removal {
-                own: bypass(&removal.own)?,
-                elsewhere: elsewhere.map(bypass).collect::<Option<_>>()?,
-                attributes: attributes
-                    .map(|(owner, name)| Some((place(*owner)?, name.clone())))
-                    .collect::<Option<_>>()?,
-                ..removal.clone()
-            })
-        };
-        let removals = self.removals.iter();
-        let removals = removals.map(|r| placed(r).ok_or_else(|| r.call_not_found()));
-        Ok(Patch {
-            removals: removals.collect::<Result<_, _>>()?,
-        })
+        let (edited, constants) = placing.patch(self)?.edit(&whole, &around)?;
+        Ok((edited.focused(focus)?, constants))
     }
 
     /// The edited archive, and the constants that are left in it, by their old numbers.

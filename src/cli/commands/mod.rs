@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::archive::Archive;
 use crate::archive::weights::to_safetensors;
+use crate::archive::{Archive, Focus};
 use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::verdict::why_nothing_is_removable;
@@ -32,13 +32,13 @@ pub enum Outcome {
 
 /// The network, or the module in it, that the options name.
 pub(super) fn open_model(model: &Model) -> Result<Archive> {
-    let archive = open_archive(&model.model, "--model")?;
-    match &model.inside {
-        Some(path) => archive
-            .inside(path)
-            .with_context(|| model.model.display().to_string()),
-        None => Ok(archive),
-    }
+    open_focused(&model.model, &model.focus())
+}
+
+/// What of an archive counts, as `--model` names it.
+pub(super) fn open_focused(path: &Path, focus: &Focus) -> Result<Archive> {
+    let archive = open_archive(path, "--model")?.focused(focus);
+    archive.with_context(|| path.display().to_string())
 }
 
 /// The archive that an option names.

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::{Outcome, analyse, free_output, open_model, require_blocks, save, show};
-use crate::archive::Archive;
+use super::{Outcome, analyse, free_output, open_focused, require_blocks, save, show};
+use crate::archive::{Archive, Focus};
 use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::lineage::Lineage;
 use crate::blocks::patch::thaw;
-use crate::cli::{Model, Remove};
+use crate::cli::Remove;
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
 
@@ -44,13 +44,18 @@ impl Size {
 pub(in crate::cli) fn run(options: &Remove) -> Result<Outcome> {
     let path = &options.model.model;
     let plan = options.plan.as_deref().map(Plan::read).transpose()?;
-    let archive = match plan.as_ref().and_then(|plan| plan.inside.as_ref()) {
-        Some(inside) if options.model.inside.is_none() => open_model(&Model {
-            inside: Some(inside.clone()),
-            ..options.model.clone()
-        })?,
-        _ => open_model(&options.model)?,
-    };
+    let planned = plan.as_ref().map(Plan::focus).unwrap_or_default();
+    let asked = options.model.focus();
+    let archive = open_focused(
+        path,
+        &Focus {
+            inside: asked.inside.or(planned.inside),
+            arguments: match asked.arguments.is_empty() {
+                true => planned.arguments,
+                false => asked.arguments,
+            },
+        },
+    )?;
     let output = free_output(&options.output, path, &archive, "pruned")?;
     let before = match &plan {
         Some(plan) if options.input_size.is_none() => {

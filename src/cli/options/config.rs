@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::error::ErrorKind;
-use clap::{Arg, ValueHint};
+use clap::{Arg, ArgAction, ValueHint};
 use serde_json::Value;
 
 use crate::cli::Cli;
@@ -106,15 +106,26 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
             .find_subcommand(command)
             .and_then(|c| Some((c, option(c)?)))
         {
-            let text = text_of(&value).with_context(|| format!("{shown}: {key}"))?;
-            let named = || format!("{shown}: {key} {value}");
-            if let Some(argument) = argument(&option, &key, text, folder).with_context(named)? {
-                check(command, &argument).with_context(named)?;
-                options.push(argument);
+            for value in typed_one_by_one(&option, &value) {
+                let text = text_of(value).with_context(|| format!("{shown}: {key}"))?;
+                let named = || format!("{shown}: {key} {value}");
+                if let Some(argument) = argument(&option, &key, text, folder).with_context(named)? {
+                    check(command, &argument).with_context(named)?;
+                    options.push(argument);
+                }
             }
         }
     }
     Ok(options)
+}
+
+/// A list of what is typed behind an option each, or the value of any other option.
+fn typed_one_by_one<'a>(option: &Arg, value: &'a Value) -> &'a [Value] {
+    let is_repeated = matches!(option.get_action(), ArgAction::Append);
+    match value {
+        Value::Array(items) if is_repeated && option.get_value_delimiter().is_none() => items,
+        one => std::slice::from_ref(one),
+    }
 }
 
 /// The option as one would type it; `None` for a switch that is off.

@@ -1,12 +1,15 @@
 //! `ckaprune compare`: networks side by side on the same images.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::measure::{Measured, Profile, Subject, Versus};
 use super::measure_page::{self, Measurements};
 use super::session::{Foot, Head, Report, Session};
 use super::{Outcome, file_name, open_archive, predictions};
+use crate::archive::Archive;
 use crate::cli::{Compare, Model};
 use crate::report::page::{Page, how_to_repeat};
 use crate::report::{self, Invocation, thousands};
@@ -30,20 +33,22 @@ struct Entry {
 }
 
 pub(super) fn run(options: &Compare, invocation: &Invocation) -> Result<Outcome> {
-    let mut archives = Vec::new();
-    for path in &options.models {
-        archives.push(open_archive(path, "each FILE")?);
-    }
-    let (Some(first), Some(archive)) = (options.models.first(), archives.first()) else {
+    let Some(first) = options.models.first() else {
         bail!("name at least two archives to compare")
     };
     let first = Model {
         model: first.clone(),
-        inside: None,
+        inside: options.inside.clone(),
+        arguments: options.arguments.clone(),
         output_key: options.output_key.clone(),
         config: None,
     };
-    let mut session = Session::open(options.into(), &first, archive)?;
+    let open = |path: &PathBuf| {
+        let archive = open_archive(path, "each FILE")?.focused(&first.focus());
+        archive.with_context(|| path.display().to_string())
+    };
+    let archives: Vec<Archive> = options.models.iter().map(open).collect::<Result<_>>()?;
+    let mut session = Session::open(options.into(), &first, &archives[0])?;
     let request = session.images.request(&first);
     let opened = options.models.iter().zip(archives);
     let subjects: Vec<Subject> = opened

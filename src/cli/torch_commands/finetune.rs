@@ -345,14 +345,16 @@ fn settings(
     [model, teacher]: [Option<String>; 2],
     input_shape: &[i64],
 ) -> Result<Settings> {
-    let data = &options.data;
+    let (data, network) = (&options.data, &options.model);
     let settings = [
         ("model", json!(model)),
         ("teacher", json!(teacher)),
         ("input-size", json!(input_shape)),
+        ("inside", json!(network.inside)),
+        ("argument", json!(network.focus().arguments)),
         (
             "output-key",
-            json!(options.model.output_key.as_ref().map(ToString::to_string)),
+            json!(network.output_key.as_ref().map(ToString::to_string)),
         ),
         ("batch-size", json!(data.batch_size)),
         ("seed", json!(data.seed)),

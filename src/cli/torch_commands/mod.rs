@@ -72,6 +72,7 @@ fn scoring_settings(
     let settings = [
         ("input-size", json!(analysis.input_shape)),
         ("inside", json!(model.inside)),
+        ("argument", json!(model.focus().arguments)),
         ("output-key", text(&model.output_key)),
         ("representation", json!(analysis.request.samples)),
         ("samples", json!(data.samples.to_string())),

@@ -9,6 +9,7 @@ use super::groups::*;
 use crate::blocks::value::Reference;
 use crate::cli::options;
 use crate::cli::*;
+use crate::program::interface::arguments::Argument;
 use crate::program::output::OutputKeys;
 use crate::run::pick::Pick;
 
@@ -221,6 +222,12 @@ pub struct Compare {
     /// TorchScript archives or .pt2; the others are held against the first
     #[arg(value_name = "FILE", num_args = 2.., required = true, value_hint = ValueHint::FilePath)]
     pub models: Vec<PathBuf>,
+    /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
+    #[arg(long, value_name = "PATH")]
+    pub inside: Option<String>,
+    /// Constant for an argument of forward beside the images, such as step=500; for each a --argument
+    #[arg(long = "argument", value_name = "NAME=VALUE")]
+    pub arguments: Vec<Argument>,
     /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
     /// all]
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]

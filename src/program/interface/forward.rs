@@ -3,21 +3,25 @@
 use crate::program::ast::{Arg, Expr, Function, Param, Stmt};
 use crate::program::{ModuleTree, Network};
 
+const PLAIN: &str = "a plain value";
+const CONSTANT: &str = "; --argument NAME=VALUE makes a constant of such";
+
 /// Why `forward` cannot be given a tensor of images alone; `None` if it can, or is not there.
 #[must_use]
 pub fn refusal(network: &Network) -> Option<String> {
     let forward = forward(network)?;
     let mut params = forward.params.iter().skip(1);
-    let takes = |what: String| {
+    let takes = |what: String, way_out: &str| {
         Some(format!(
-            "`forward` has to take one tensor of images; this one takes {what}"
+            "`forward` has to take one tensor of images; this one takes {what}{way_out}"
         ))
     };
     let Some(images) = params.next() else {
-        return takes("nothing".into());
+        return takes("nothing".into(), "");
     };
     if let Some(other) = images.annotation.as_ref().and_then(other_than_a_tensor) {
-        return takes(format!("{other} `{}`", images.name));
+        let way_out = if other == PLAIN { CONSTANT } else { "" };
+        return takes(format!("{other} `{}`", images.name), way_out);
     }
     let wanted: Vec<String> = params
         .filter(|param| param.default.is_none())
@@ -25,7 +29,7 @@ pub fn refusal(network: &Network) -> Option<String> {
         .collect();
     match wanted.as_slice() {
         [] => None,
-        _ => takes(format!("{} as well", wanted.join(", "))),
+        _ => takes(format!("{} as well", wanted.join(", ")), CONSTANT),
     }
 }
 
@@ -39,7 +43,7 @@ fn other_than_a_tensor(annotation: &Expr) -> Option<&'static str> {
         Expr::Name(name)
             if matches!(name.as_str(), "int" | "float" | "bool" | "str" | "number") =>
         {
-            Some("a plain value")
+            Some(PLAIN)
         }
         Expr::Index { base, args } => match (name(base).as_str(), args.as_slice()) {
             ("List", [items]) if name(items) == "Tensor" => Some("a list of tensors"),

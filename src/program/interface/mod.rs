@@ -1,5 +1,6 @@
 //! How a network is run: its input, and where its answer is in its output.
 
+pub mod arguments;
 mod batch;
 mod channels;
 mod forward;

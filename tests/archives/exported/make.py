@@ -142,6 +142,14 @@ def shrink(path: Path) -> None:
             new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
+def save_steps(path: Path) -> None:
+    network, given = make.randomised(make.Steps()), make.steps_given(make.example())
+    shapes = (None, {0: Dim("batch")}, None, None)
+    torch.export.save(export(network, given, dynamic_shapes=shapes), str(path))
+    shrink(path)
+    make.check(network(*given), torch.export.load(str(path)).module()(*given), path.name)
+
+
 def small(network: type = make.Basic) -> nn.Module:
     return make.randomised(network((2, 2, 1)) if network is make.Basic else network())
 
@@ -178,6 +186,7 @@ def jobs() -> Dict[str, Callable[[Path], None]]:
     job("training", training, check=False)
     job("training_functional", training, check=False, decompose=True)
     job("no_grad", lambda: small(Shut), check=False)
+    made["steps.pt2"] = save_steps
     return made
 
 

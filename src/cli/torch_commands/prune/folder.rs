@@ -67,7 +67,7 @@ pub(super) fn open_run_dir(
             targets,
             plan: Plan::new(
                 &analysis.input_shape,
-                model.archive().path_inside(),
+                &model.archive().focus().cloned().unwrap_or_default(),
                 analysis.request.search,
             ),
             is_exported: model.archive().is_exported(),

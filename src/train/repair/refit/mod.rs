@@ -24,7 +24,7 @@ use crate::run::stops::Look;
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, copy, explain};
 use crate::train::agreement::Agreement;
-use track::{Batches, Track, Way};
+use track::{Batches, Learned, Track, Way};
 
 /// Sides of the matrix of a regression beyond which it takes too much memory and time.
 const WIDEST: i64 = 8192;
@@ -147,24 +147,25 @@ impl Repairer<'_> {
         let (pruned, tensors) = model.in_memory()?;
         let weights = Weights { state, tensors };
         let images = Batches::of([&self.learned_from, self.answers.images()], &ways, pruned)?;
-        let mut tracks = Tracks {
+        let tracks = Tracks {
             mine: Track::begin(pruned, &ways[0], &images)?,
             theirs: Track::begin(original.module()?, &ways[1], &images)?,
-            images: &images,
+            learned: images.learned,
         };
+        drop(images);
         let agreement = || match last {
             Some(_) => self.answers.agreement_scaled(pruned),
             None => Ok((self.answers.agreement(pruned)?, 1.)),
         };
         let before = agreement()?;
-        let (start, unchanged) = (tracks.clone(), weights.copies(goals)?);
-        tracks.fit(0, goals, &weights)?;
+        let unchanged = weights.copies(goals)?;
+        tracks.clone().fit(0, goals, &weights)?;
         let mut closest = agreement()?;
         let is_enough = closest.0.closeness >= ENOUGH * before.0.closeness;
         if !is_enough {
             let (together, fitted) = (closest, weights.copies(goals)?);
             weights.put_back(unchanged)?;
-            closest = start.fit_by_blocks(goals, &weights, before, agreement)?;
+            closest = tracks.fit_by_blocks(goals, &weights, before, agreement)?;
             if together.0.is_closer_than(closest.0) {
                 weights.put_back(fitted)?;
                 closest = together;
@@ -179,7 +180,7 @@ impl Repairer<'_> {
 struct Tracks<'a> {
     mine: Track<'a>,
     theirs: Track<'a>,
-    images: &'a Batches,
+    learned: Learned,
 }
 
 /// How close the answers are once scaled, and that scale.
@@ -228,10 +229,11 @@ impl Tracks<'_> {
             let [input, value] = self.mine.look::<2>(number, batch)?;
             let [target] = self.theirs.look::<1>(number, batch)?;
             let missing = goal.place.missing(&value, &target)?;
-            let pixels = SAMPLES_AN_INPUT * goal.columns / self.images.learned_from().max(1);
+            let pixels = SAMPLES_AN_INPUT * goal.columns / self.learned.images.max(1);
             let grid = Grid::of_at_most(pixels, &missing).turned(batch);
             let found = goal.place.products(&input, &missing, grid)?;
-            found.add_to(&mut products[usize::from(self.images.is_held(batch))])?;
+            let is_held = batch >= self.learned.batches;
+            found.add_to(&mut products[usize::from(is_held)])?;
         }
         if let [Some(learned), Some(held)] = products
             && let Some((d, all)) = solution(learned, &held)?

@@ -8,14 +8,23 @@ use crate::run::quick_forms::QuickForms;
 use crate::run::stops::{Look, Stop, Stops};
 use crate::run::torch::{FIRST_LOOK, Model, Module, explain};
 
-/// Bytes of the images and of the tensors at a stop, of both networks.
-const MEMORY: usize = 1 << 30;
+/// Bytes of the tensors that both networks have on their ways. How many images are learned from follows from it, so that it
+/// has to be the same on every machine.
+const MEMORY: usize = 2 << 30;
 
 /// The images of a regression, batch by batch: those that are learned from, each batch with its mirror images, then those
 /// held back.
 pub(super) struct Batches {
     images: Vec<Tensor>,
-    learned: usize,
+    pub learned: Learned,
+}
+
+/// What is learned from.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Learned {
+    /// The first of all batches; the others are held back.
+    pub batches: usize,
+    pub images: i64,
 }
 
 impl Batches {
@@ -26,14 +35,16 @@ impl Batches {
     /// If they cannot be read.
     pub fn of(parts: [&Images; 2], ways: &[Way; 2], module: &Module) -> Result<Self> {
         let image: usize = parts[0].shape()?.iter().product();
-        let elements = image + ways.iter().map(Way::largest).sum::<usize>();
+        // The images are there until both are at their first stop; there one pair stays while another goes on.
+        let at_stop: usize = ways.iter().map(Way::largest).sum();
+        let elements = at_stop + image.max(at_stop);
         let all = parts.iter().map(|images| images.len()).sum::<usize>();
         let room = MEMORY / (elements * size_of::<f32>()).max(1);
         let are_mirrored = all + parts[0].len() <= room;
         let fit = room.min(all);
         let mut batches = Batches {
             images: Vec::new(),
-            learned: 0,
+            learned: Learned::default(),
         };
         for (number, images) in parts.into_iter().enumerate() {
             let share = (images.len() * fit).div_ceil(all.max(1)).max(1);
@@ -47,23 +58,13 @@ impl Batches {
                 batches.images.push(images);
             }
             if number == 0 {
-                batches.learned = batches.images.len();
+                batches.learned = Learned {
+                    batches: batches.images.len(),
+                    images: batches.images.iter().map(|batch| batch.size()[0]).sum(),
+                };
             }
         }
         Ok(batches)
-    }
-
-    /// How many images are learned from.
-    pub fn learned_from(&self) -> i64 {
-        self.images[..self.learned]
-            .iter()
-            .map(|batch| batch.size()[0])
-            .sum()
-    }
-
-    /// Whether a batch is held back.
-    pub fn is_held(&self, batch: usize) -> bool {
-        batch >= self.learned
     }
 }
 

@@ -1,0 +1,202 @@
+//! Arguments of `forward` beside the images: each is given a constant, so that images are left.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::program::ast::{Assign, Expr, Function, Item, Param, Stmt};
+use crate::program::parse::parse;
+
+/// An argument of `forward`, and its constant: `step=500`, `size=[7, 7]`, `mask=None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Argument {
+    name: String,
+    /// A literal.
+    value: String,
+}
+
+impl Argument {
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same constant for an argument of another name.
+    #[must_use]
+    pub fn named(&self, name: String) -> Self {
+        Argument {
+            name,
+            value: self.value.clone(),
+        }
+    }
+}
+
+impl FromStr for Argument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parted = text.split_once('=');
+        let (name, value) = parted.ok_or("expected a name and a value, such as step=500")?;
+        let (name, value) = (name.trim(), value.trim());
+        let assigned = match statement(&format!("{name} = {value}")) {
+            Some(Stmt::Assign(assign)) => assign,
+            _ => return Err(VALUES.into()),
+        };
+        let is_name = assigned.targets == [Expr::Name(name.to_owned())];
+        match assigned.values.as_slice() {
+            [literal] if is_name && is_literal(literal) => Ok(Argument {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err(VALUES.into()),
+        }
+    }
+}
+
+const VALUES: &str =
+    "a value is None, True, False, a number, a \"text\", or a list of such: [7, 7]";
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+impl TryFrom<String> for Argument {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Argument> for String {
+    fn from(argument: Argument) -> Self {
+        argument.to_string()
+    }
+}
+
+/// What is wrong with the constants for a network's arguments.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    #[error("--argument: `forward` has no argument `{name}`; it has {others}")]
+    NoSuch { name: String, others: String },
+    #[error("--argument: `{name}` has to be of type {wanted}, which {value} is not")]
+    OtherType {
+        name: String,
+        wanted: String,
+        value: String,
+    },
+    #[error("--argument: the network has no `forward`")]
+    NoForward,
+}
+
+/// The parameters that a method had before some were given constants.
+#[derive(Clone, Debug)]
+pub struct Parameters(Vec<Param>);
+
+/// Lets `forward` take what is not named, and begin with the constants of what is. What it took before.
+///
+/// # Errors
+/// If it has no such argument, or one of another type.
+pub fn give(forward: &mut Function, arguments: &[Argument]) -> Result<Parameters, ArgumentError> {
+    let before = forward.params.clone();
+    let is_given = |param: &Param| arguments.iter().any(|given| given.name == param.name);
+    forward.params.retain(|param| !is_given(param));
+    let mut constants = Vec::new();
+    for argument in arguments {
+        let name = argument.name.clone();
+        let mut params = before.iter().skip(1);
+        let Some(param) = params.find(|param| param.name == name) else {
+            let others = names(before.iter().skip(1));
+            return Err(ArgumentError::NoSuch { name, others });
+        };
+        let wanted = param.annotation.as_ref();
+        let wanted = wanted.map_or_else(|| "Tensor".to_owned(), Expr::to_string);
+        match constant(argument, &wanted) {
+            Some(constant) => constants.push(constant),
+            None => {
+                let value = argument.value.clone();
+                return Err(ArgumentError::OtherType {
+                    name,
+                    wanted,
+                    value,
+                });
+            }
+        }
+    }
+    forward.body.splice(0..0, constants);
+    Ok(Parameters(before))
+}
+
+/// Undoes [`give`], whatever was changed behind the constants since then.
+pub fn take_back(forward: &mut Function, arguments: &[Argument], before: &Parameters) {
+    let is_given = |statement: &&Stmt| match statement {
+        Stmt::Assign(Assign { targets, .. }) => match targets.as_slice() {
+            [Expr::Name(name)] => arguments.iter().any(|given| given.name == *name),
+            _ => false,
+        },
+        _ => false,
+    };
+    let body = forward.body.iter().take(arguments.len());
+    let constants = body.take_while(is_given).count();
+    forward.body.drain(..constants);
+    forward.params.clone_from(&before.0);
+}
+
+fn names<'a>(params: impl Iterator<Item = &'a Param>) -> String {
+    let names: Vec<String> = params.map(|param| format!("`{}`", param.name)).collect();
+    match names.is_empty() {
+        true => "none".into(),
+        false => names.join(", "),
+    }
+}
+
+/// What assigns its value to an argument of this type; `None` where the value has another one. What runs a network puts its
+/// device in the place of that which code names.
+fn constant(Argument { name, value }: &Argument, wanted: &str) -> Option<Stmt> {
+    let number = value.strip_prefix('-').unwrap_or(value).trim();
+    let is_whole = number.parse::<u64>().is_ok();
+    let is_number = number.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let is_none = value == "None";
+    let fits = match wanted {
+        "int" => is_whole,
+        "float" => is_number,
+        "bool" => matches!(value.as_str(), "True" | "False"),
+        "str" => value.starts_with(['"', '\'']),
+        optional if optional.starts_with("Optional[") => true,
+        _ => !is_none,
+    };
+    let value = match wanted {
+        "Tensor" | "Optional[Tensor]" if !is_none => format!(
+            "torch.tensor({value}, dtype=None, device=torch.device(\"cpu\"), requires_grad=False)"
+        ),
+        "float" if is_whole => format!("{value}."),
+        "int" | "float" | "bool" | "str" => value.clone(),
+        _ => format!("annotate({wanted}, {value})"),
+    };
+    statement(&format!("{name} = {value}")).filter(|_| fits)
+}
+
+/// The only statement in a text.
+fn statement(text: &str) -> Option<Stmt> {
+    let items = parse(&format!("{text}\n")).ok()?.items;
+    match <[Item; 1]>::try_from(items) {
+        Ok([Item::Statement(statement)]) => Some(statement),
+        _ => None,
+    }
+}
+
+fn is_literal(value: &Expr) -> bool {
+    match value {
+        Expr::Number(_) | Expr::Str(_) => true,
+        Expr::Name(name) => matches!(name.as_str(), "None" | "True" | "False"),
+        Expr::Unary { operator, operand } => {
+            *operator == "-" && matches!(**operand, Expr::Number(_))
+        }
+        Expr::List { items, .. } => items.iter().all(is_literal),
+        _ => false,
+    }
+}
