@@ -5,7 +5,21 @@ use std::ffi::OsString;
 use clap::Command;
 
 /// What each of these commands is mostly used with. The others have few enough options to show them all.
-const FIRST: [(&str, &[&str]); 5] = [
+const FIRST: [(&str, &[&str]); 6] = [
+    (
+        "remove",
+        &[
+            "model",
+            "blocks",
+            "plan",
+            "input-size",
+            "granularity",
+            "output",
+            "export-weights",
+            "force",
+            "json",
+        ],
+    ),
     (
         "score",
         &[

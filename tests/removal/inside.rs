@@ -179,7 +179,7 @@ fn a_network_of_several_arguments_is_given_constants_and_written_with_its_argume
     for (inside, given, blocks) in [
         (
             None,
-            arguments(&["sign=-1", "step=[3]", "scale=2"]),
+            arguments(&["sign=-1", "step=[3]", "scale=2", "mask=None"]),
             ["body.first", "body.second", "body.third"],
         ),
         (

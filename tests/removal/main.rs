@@ -40,13 +40,12 @@ fn request(network: &str) -> Request {
     }
 }
 
+/// The same each time: libtorch's random numbers are drawn by tests beside this one too.
 fn input() -> Tensor {
-    tch::manual_seed(7);
     let [channels, height, width] = FIXTURE_INPUT;
-    Tensor::randn(
-        [BATCH, channels, height, width],
-        (Kind::Float, tch::Device::Cpu),
-    )
+    let numbers = BATCH * channels * height * width;
+    let numbers = Tensor::arange(numbers, (Kind::Float, tch::Device::Cpu));
+    ((numbers * 12.9898).sin() * 1.4).view([BATCH, channels, height, width])
 }
 
 fn load(archive: &Archive) -> CModule {

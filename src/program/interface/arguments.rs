@@ -157,27 +157,28 @@ fn names<'a>(params: impl Iterator<Item = &'a Param>) -> String {
 /// What assigns its value to an argument of this type; `None` where the value has another one. What runs a network puts its
 /// device in the place of that which code names.
 fn constant(Argument { name, value }: &Argument, wanted: &str) -> Option<Stmt> {
+    let inner = wanted.strip_prefix("Optional[");
+    let inner = inner.and_then(|inner| inner.strip_suffix(']'));
     let number = value.strip_prefix('-').unwrap_or(value).trim();
     let is_whole = number.parse::<u64>().is_ok();
     let is_number = number.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    let is_none = value == "None";
-    let fits = match wanted {
-        "int" => is_whole,
-        "float" => is_number,
-        "bool" => matches!(value.as_str(), "True" | "False"),
-        "str" => value.starts_with(['"', '\'']),
-        optional if optional.starts_with("Optional[") => true,
-        _ => !is_none,
-    };
-    let value = match wanted {
-        "Tensor" | "Optional[Tensor]" if !is_none => format!(
+    let constant = match inner.unwrap_or(wanted) {
+        _ if value == "None" => inner.map(|_| value.clone())?,
+        "Tensor" => format!(
             "torch.tensor({value}, dtype=None, device=torch.device(\"cpu\"), requires_grad=False)"
         ),
+        "int" if is_whole => value.clone(),
         "float" if is_whole => format!("{value}."),
-        "int" | "float" | "bool" | "str" => value.clone(),
-        _ => format!("annotate({wanted}, {value})"),
+        "float" if is_number => value.clone(),
+        "bool" if matches!(value.as_str(), "True" | "False") => value.clone(),
+        "str" if value.starts_with(['"', '\'']) => value.clone(),
+        "int" | "float" | "bool" | "str" => return None,
+        other => format!("annotate({other}, {value})"),
     };
-    statement(&format!("{name} = {value}")).filter(|_| fits)
+    statement(&match inner {
+        Some(_) => format!("{name} = annotate({wanted}, {constant})"),
+        None => format!("{name} = {constant}"),
+    })
 }
 
 /// The only statement in a text.
@@ -198,5 +199,57 @@ fn is_literal(value: &Expr) -> bool {
         }
         Expr::List { items, .. } => items.iter().all(is_literal),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_of_the_types_that_are_asked_for() {
+        let constant = |text: &str, wanted: &str| {
+            let found = constant(&text.parse().unwrap(), wanted)?;
+            Some(crate::program::print_statements(&[found], 0))
+        };
+        for (text, wanted, expected) in [
+            ("n=3", "int", "n = 3\n"),
+            ("n=-3", "float", "n = -3.\n"),
+            ("n=1e-3", "float", "n = 1e-3\n"),
+            ("n=True", "bool", "n = True\n"),
+            ("n=\"a\"", "str", "n = \"a\"\n"),
+            (
+                "n=None",
+                "Optional[Tensor]",
+                "n = annotate(Optional[Tensor], None)\n",
+            ),
+            (
+                "n=2",
+                "Optional[float]",
+                "n = annotate(Optional[float], 2.)\n",
+            ),
+            ("n=[7, 7]", "List[int]", "n = annotate(List[int], [7, 7])\n"),
+        ] {
+            assert_eq!(
+                constant(text, wanted).as_deref(),
+                Some(expected),
+                "{text}: {wanted}"
+            );
+        }
+        let tensor = constant("n=[[1, 2.5]]", "Tensor").unwrap();
+        assert!(
+            tensor.starts_with("n = torch.tensor([[1, 2.5]], dtype=None"),
+            "{tensor}"
+        );
+        for (text, wanted) in [
+            ("n=1.5", "int"),
+            ("n=None", "Tensor"),
+            ("n=None", "float"),
+            ("n=1", "bool"),
+            ("n=1", "str"),
+            ("n=1.5", "Optional[int]"),
+        ] {
+            assert_eq!(constant(text, wanted), None, "{text}: {wanted}");
+        }
     }
 }
