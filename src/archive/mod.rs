@@ -215,6 +215,13 @@ impl Archive {
         self.exported.is_some()
     }
 
+    /// The shape `[channels, height, width]` of an image that a program of `torch.export` was made for; `None` where it says
+    /// nothing of it.
+    #[must_use]
+    pub fn example_shape(&self) -> Option<Vec<i64>> {
+        self.exported.as_ref()?.example_shape()
+    }
+
     /// A program of `torch.export` without these blocks; `None` for a TorchScript archive.
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use crate::archive::{Archive, NetworkError};
 use crate::blocks::samples::Samples;
 use crate::blocks::{self, Block, Search};
 use crate::program::cost::{self, Macs};
-use crate::program::interface::{self, Followed, Input, Interface, InterfaceError, Layout};
+use crate::program::interface::{
+    self, Followed, Input, Interface, InterfaceError, Layout, guess_input_shape,
+};
 use crate::program::output::{OutputError, OutputKeys};
 use crate::program::{Learned, Network, Program, ProgramError};
 
@@ -99,11 +101,12 @@ impl Analysis {
         if let Some(refusal) = interface::refusal(&network) {
             return Err(AnalysisError::Forward(refusal));
         }
-        let input_shape = match &request.input_shape {
-            Some(shape) => shape.clone(),
-            None => crate::program::interface::guess_input_shape(&network)
-                .ok_or(AnalysisError::NoShapeFits)?,
-        };
+        let named = request.input_shape.clone();
+        let told = named.or_else(|| archive.example_shape());
+        let shape_guessed = told.is_none();
+        let input_shape = told
+            .or_else(|| guess_input_shape(&network))
+            .ok_or(AnalysisError::NoShapeFits)?;
         let refused = |error| match error {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
             ProgramError::Refused { .. } => {
@@ -139,7 +142,7 @@ impl Analysis {
             input_shape,
             input,
             interface,
-            shape_guessed: request.input_shape.is_none(),
+            shape_guessed,
         })
     }
 

@@ -22,14 +22,16 @@ pub struct Model {
     /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
     #[arg(long, value_name = "PATH")]
     pub inside: Option<String>,
-    /// Constant for an argument of forward beside the images, such as step=500; for each a --argument
+    /// Constant for an argument of forward beside the images, such as mode=1, or step=[500] where it is a tensor; for each a
+    /// --argument
     #[arg(long = "argument", value_name = "NAME=VALUE")]
     pub arguments: Vec<Argument>,
     /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
     /// all]
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
     pub output_key: Option<OutputKeys>,
-    /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or here]
+    /// Options from a JSON file; the command line beats it [default: ckaprune.json beside the model or
+    /// here, where no --data is typed]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
@@ -115,7 +117,7 @@ pub struct Selection {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct Training {
-    /// Passes over the training part (for `prune` when --schedule-removals says; 0 to leave the weights as they are)
+    /// Passes over the training part; 0 for no training (for `prune` when --schedule-removals says, beside what --repair does)
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub epochs: usize,
     /// SGD with Nesterov momentum, or AdamW
@@ -182,8 +184,8 @@ pub struct Training {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// File to write: of a .pt2 a .pt2 if its name ends so, else TorchScript [default: beside the model, e.g.
-    /// model.pruned.pt]
+    /// File to write: of a .pt2 a .pt2 if its name ends so, else TorchScript [default: beside the model:
+    /// model.pruned.pt, of finetune model.finetuned.pt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the weights as well, as safetensors, under the names they have in the archive

@@ -202,3 +202,26 @@ fn a_program_may_have_the_name_of_a_subcommand() {
         assert_eq!(all[..3], [name, "inspect", "--input-size=16"]);
     }
 }
+
+/// It may have come with a model of others.
+#[test]
+fn a_file_that_no_option_names_runs_no_command_and_replaces_no_file() {
+    let place = Place::with(&["basic_scripted.pt"]);
+    for options in [
+        r#"{"measure-with": "touch ran; echo 1 # {model}"}"#,
+        r#"{"tune-with": "touch ran; cp {model} {output}"}"#,
+        r#"{"force": true}"#,
+    ] {
+        place.write("ckaprune.json", options);
+        for command in ["eval", "prune --iterations 1", "remove --blocks stage1.1"] {
+            let said = place.refused(&format!("{command} --model basic_scripted.pt"));
+            assert!(
+                said.contains("only in a file of options that --config names"),
+                "{said}"
+            );
+        }
+        assert!(!place.path("ran").exists());
+    }
+    place.write("ckaprune.json", r#"{"force": true, "input-size": 8}"#);
+    place.done("inspect --model basic_scripted.pt --config ckaprune.json");
+}

@@ -52,6 +52,12 @@ fn the_document_tells_what_went_in_running_order() {
         "blocks.1",
         "blocks.5"
       ],
+      "input_shape": [
+        3,
+        8,
+        8
+      ],
+      "input_shape_guessed": false,
       "before": {
         "params": 2995,
         "macs": 91998,

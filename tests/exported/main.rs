@@ -170,6 +170,39 @@ fn every_program_is_read_and_written_again_as_it_was() {
 }
 
 #[test]
+fn the_size_of_images_is_that_of_the_export() {
+    for name in ["basic_exported", "static", "tuple", "halves_exported"] {
+        let archive = open(&program(name));
+        assert_eq!(
+            archive.example_shape(),
+            Some(FIXTURE_INPUT.to_vec()),
+            "{name}"
+        );
+        let analysis = Analysis::of(&archive, &Request::default()).unwrap();
+        assert_eq!(analysis.input_shape, FIXTURE_INPUT, "{name}");
+        assert!(!analysis.shape_guessed, "{name}");
+    }
+    assert_eq!(open(&fixture("basic_scripted.pt")).example_shape(), None);
+    // Behind another input, and where the program says nothing of it.
+    let steps = open(&program("steps"));
+    assert_eq!(steps.example_shape(), Some(FIXTURE_INPUT.to_vec()));
+    let basic = Entries::fixture("basic_exported");
+    let of_height = |height: Value| {
+        let mut graph = basic.json(GRAPH);
+        graph["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][2] = height;
+        let edited = basic.clone().put(GRAPH, graph.to_string());
+        edited.open().unwrap().example_shape()
+    };
+    let open_size = |hint: Value| json!({"as_expr": {"expr_str": "s1", "hint": hint}});
+    assert_eq!(
+        of_height(open_size(json!({"as_int": 9}))),
+        Some(vec![3, 9, 8])
+    );
+    assert_eq!(of_height(open_size(Value::Null)), None);
+    assert_eq!(of_height(json!({"as_int": -8})), None);
+}
+
+#[test]
 fn a_module_that_runs_twice_is_one_module() {
     let twice = analysis(&open(&program("twice")), Granularity::Block);
     let blocks = BlockReport::all(&twice);

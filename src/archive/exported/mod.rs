@@ -146,6 +146,37 @@ impl ExportedProgram {
         })
     }
 
+    /// Of the first of its inputs that has the dimensions of a batch of images, channels first or last; of open sizes those of
+    /// the example.
+    pub(super) fn example_shape(&self) -> Option<Vec<i64>> {
+        let module = self.graph.get("graph_module")?;
+        let values = module.get("graph")?.get("tensor_values")?;
+        let specs = module.get("signature")?.get("input_specs")?.as_array()?;
+        let inputs = specs.iter().filter_map(|spec| {
+            let name = spec.get("user_input")?.get("arg")?.get("as_tensor")?;
+            values.get(name.get("name")?.as_str()?)
+        });
+        let mut images = inputs.filter_map(|meta| {
+            let sizes = meta.get("sizes")?.as_array()?;
+            let number = |value: &Value| value.get("as_int")?.as_i64();
+            let known = |size: &Value| {
+                let example = || number(size.get("as_expr")?.get("hint")?);
+                number(size).or_else(example).filter(|n| *n > 0)
+            };
+            match sizes.as_slice() {
+                [_, image @ ..] if image.len() == 3 => image.iter().map(known).collect(),
+                _ => None,
+            }
+        });
+        let image: Vec<i64> = images.next()?;
+        Some(match image[..] {
+            [height, width, channels] if channels <= 4 && height > 4 => {
+                vec![channels, height, width]
+            }
+            _ => image,
+        })
+    }
+
     fn graph_entry(&self) -> String {
         format!("models/{}.json", self.name)
     }

@@ -8,6 +8,7 @@ use crate::archive::{Archive, Focus};
 use crate::blocks::analysis::{Analysis, Request};
 use crate::blocks::lineage::Lineage;
 use crate::blocks::patch::thaw;
+use crate::blocks::show_shape;
 use crate::cli::Remove;
 use crate::report::plan::Plan;
 use crate::report::{SCHEMA, percent, thousands};
@@ -20,6 +21,10 @@ struct RemoveReport {
     output: String,
     /// The paths of the blocks, in the order in which they ran.
     removed: Vec<String>,
+    /// The shape of an input for which MACs are counted: channels, height, width.
+    input_shape: Vec<i64>,
+    /// It was guessed from the network.
+    input_shape_guessed: bool,
     before: Size,
     after: Size,
 }
@@ -89,6 +94,8 @@ pub(in crate::cli) fn run(options: &Remove) -> Result<Outcome> {
         model: path.display().to_string(),
         output: output.display().to_string(),
         removed,
+        input_shape: before.input_shape.clone(),
+        input_shape_guessed: before.shape_guessed,
         before: Size::of(&before),
         after: Size::of(&after),
     };
@@ -119,8 +126,12 @@ impl RemoveReport {
             macs,
             blocks,
         } = &self.after;
+        let guessed = match self.input_shape_guessed {
+            true => format!(", of a guessed input of {}", show_shape(&self.input_shape)),
+            false => String::new(),
+        };
         format!(
-            "{}\n  removed     {}\n  blocks      {blocks} of {}\n  parameters  {} ({} of before)\n  MACs        {} ({} of before)\n",
+            "{}\n  removed     {}\n  blocks      {blocks} of {}\n  parameters  {} ({} of before)\n  MACs        {} ({} of before{guessed})\n",
             self.output,
             self.removed.join(", "),
             self.before.blocks,

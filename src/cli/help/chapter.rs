@@ -91,8 +91,8 @@ impl Reader<'_> {
             Tag::List(first) => blocks.extend(self.entries(first)),
             Tag::Table(alignments) => blocks.push(Block::Table(self.table(&alignments))),
             _ => {
-                let spans = self.spans(Face::Plain);
-                blocks.push(Block::Paragraph(spans));
+                let mut spans = self.spans(Face::Plain);
+                flush(blocks, &mut spans);
             }
         }
     }
@@ -135,6 +135,8 @@ impl Reader<'_> {
         while let Some(event) = self.events.next() {
             match event {
                 Event::End(_) => break,
+                // Pictures are not printed.
+                Event::Start(Tag::Image { .. }) => drop(self.spans(face)),
                 Event::Start(tag) => {
                     let address = match &tag {
                         Tag::Link { dest_url, .. } if dest_url.starts_with("http") => {
@@ -162,7 +164,7 @@ fn flush(blocks: &mut Vec<Block>, loose: &mut Vec<Span>) {
 fn face_of(tag: &Tag<'_>) -> Option<Face> {
     match tag {
         Tag::Strong => Some(Face::Strong),
-        Tag::Emphasis | Tag::Image { .. } => Some(Face::Emphasis),
+        Tag::Emphasis => Some(Face::Emphasis),
         Tag::Link { .. } => Some(Face::Plain),
         _ => None,
     }

@@ -15,6 +15,10 @@ use crate::report::progress::say;
 /// Name of the file of options that is read although no option names it.
 pub(super) const CONFIG_NAME: &str = "ckaprune.json";
 
+/// Options that run a command or replace files: they count only in a file that `--config` names, since whoever has a model
+/// of others need not have read what lies beside it.
+const NAMED_ALONE: [&str; 3] = ["tune-with", "measure-with", "force"];
+
 /// The command line with the options of the configuration file put in front, so that what was typed comes later and
 /// wins.
 ///
@@ -38,7 +42,7 @@ pub fn with_config(args: Vec<OsString>) -> Result<Vec<OsString>> {
     else {
         return Ok(args);
     };
-    let options = read_config(&file, name)?;
+    let options = read_config(&file, name, path("config").is_some())?;
     let quiet = typed.try_get_one::<bool>("quiet").ok().flatten() == Some(&true);
     if path("config").is_none() && !quiet {
         say(format_args!("note: options from {}", file.display()));
@@ -83,7 +87,7 @@ pub fn read_object(file: &Path, what: &str) -> Result<serde_json::Map<String, Va
     }
 }
 
-fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
+fn read_config(file: &Path, command: &str, is_named: bool) -> Result<Vec<OsString>> {
     let shown = file.display();
     let entries = read_object(file, "--config names a JSON file of options")?;
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -100,6 +104,9 @@ fn read_config(file: &Path, command: &str) -> Result<Vec<OsString>> {
             bail!(
                 "{shown}: there is no option `{key}`; the keys are those of the command line, such as \"input-size\""
             );
+        }
+        if !is_named && NAMED_ALONE.contains(&key.as_str()) {
+            bail!("{shown}: `{key}` counts only in a file of options that --config names");
         }
         // One file serves several commands. Each takes the options that it knows.
         if let Some((command, option)) = cli

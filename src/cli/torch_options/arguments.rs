@@ -225,14 +225,16 @@ pub struct Compare {
     /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
     #[arg(long, value_name = "PATH")]
     pub inside: Option<String>,
-    /// Constant for an argument of forward beside the images, such as step=500; for each a --argument
+    /// Constant for an argument of forward beside the images, such as mode=1, or step=[500] where it is a tensor; for each a
+    /// --argument
     #[arg(long = "argument", value_name = "NAME=VALUE")]
     pub arguments: Vec<Argument>,
     /// Outputs that count, of several: index, key or field, parted by commas [default: the only one of n × classes, or else
     /// all]
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
     pub output_key: Option<OutputKeys>,
-    /// Options from a JSON file; the command line beats it [default: ckaprune.json here]
+    /// Options from a JSON file; the command line beats it [default: ckaprune.json here, where no
+    /// --data is typed]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     #[command(flatten)]

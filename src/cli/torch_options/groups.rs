@@ -185,7 +185,7 @@ pub struct OwnMeasure {
 #[derive(Debug, Args)]
 pub struct ReportFile {
     /// Write a page of charts to this .html file, and what it shows to the .json file beside it [default: report.html
-    /// in --run-dir]
+    /// in --run-dir, where there is one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = options::report_file, help_heading = "Output")]
     pub report: Option<PathBuf>,
     /// Write the figures and tables of the page as Markdown as well, for pull requests; a job on GitHub shows them anyhow

@@ -29,7 +29,7 @@ pub enum TorchCommand {
     /// Measure several networks side by side
     #[command(display_order = 6)]
     Compare(Compare),
-    /// See it work: prune a small network that the program carries, in about a minute
+    /// See it work: prune a small network that the program carries, in some minutes
     #[command(display_order = 7)]
     Demo(Demo),
 }

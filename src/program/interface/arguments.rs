@@ -38,7 +38,7 @@ impl FromStr for Argument {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parted = text.split_once('=');
-        let (name, value) = parted.ok_or("expected a name and a value, such as step=500")?;
+        let (name, value) = parted.ok_or("expected a name and a value, such as mode=1")?;
         let (name, value) = (name.trim(), value.trim());
         let assigned = match statement(&format!("{name} = {value}")) {
             Some(Stmt::Assign(assign)) => assign,
