@@ -112,6 +112,20 @@ fn the_recipes_print_what_their_chapter_shows() {
 }
 
 #[test]
+fn a_measure_of_ones_own_prints_what_its_recipe_shows() {
+    let place = Place::with_data(&["basic_scripted.pt"]);
+    let words = format!(
+        "prune --model basic_scripted.pt {DATA} --target-macs 0.95 --criterion recoverability --epochs 0 --metric IoU"
+    );
+    let mut words: Vec<&str> = words.split_whitespace().collect();
+    words.extend(["--measure-with", "echo 0.5 # {model}"]);
+    let said = place.run_words(&words);
+    assert_eq!(said.code, 0, "{said:?}");
+    let begin = "$ ckaprune prune --model shapes/network.pt";
+    assert_prints(&said, &transcript("configs/README.md", begin));
+}
+
+#[test]
 fn compare_prints_what_its_chapter_shows() {
     let place = Place::with(&[]);
     place.write("model.pt", fs::read(config("demo/model.pt")).unwrap());
