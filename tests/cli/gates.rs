@@ -140,6 +140,12 @@ fn a_table_says_which_gate_was_missed_and_by_how_much() {
     );
     let said = place.run(&format!("{EVAL} {DATA} --policy policy.json"));
     assert_eq!(said.code, 1, "{said:#?}");
+    let loud = format!("{EVAL} {DATA} --policy policy.json --json").replace(" --quiet", "");
+    let said_as_document = place.run(&loud);
+    assert!(
+        said_as_document.stderr.contains("max-macs was missed: "),
+        "{said_as_document:?}"
+    );
     let table = said.stdout.split("\n\n").last().unwrap();
     assert_snapshot!(table);
 }
@@ -171,6 +177,8 @@ fn without_data_speed_is_measured_and_nothing_else() {
     assert_eq!(report["part"], "noise");
     assert_eq!(report["accuracy"], Value::Null);
     assert_eq!(report["latency"][0]["batch_size"], 1);
-    let said = place.done(&format!("{EVAL} --max-macs 1G"));
+    let said = place.done(&format!("{EVAL} --max-macs 1G --input-size 8"));
     assert!(said.stderr.contains("NO DATA"), "{said:#?}");
+    let said = place.refused(&format!("{EVAL} --max-macs 1G"));
+    assert!(said.contains("name it with --input-size"), "{said}");
 }

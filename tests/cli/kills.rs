@@ -193,6 +193,12 @@ fn what_a_killed_process_left_half_written_is_swept() {
     assert!(!place.path("run/.ckaprune-abc").exists());
     assert!(!place.path("run/iteration.checkpoint").exists());
     assert_eq!(place.read("run/notes.txt"), b"mine");
+    // Of one that was killed before there was a run to go on with, too.
+    place.write("early/.ckaprune-abc", "half of someth");
+    place.write("early/notes.txt", "mine");
+    place.done(&line.replace("--run-dir run", "--run-dir early --force"));
+    assert!(!place.path("early/.ckaprune-abc").exists());
+    assert_eq!(place.read("early/notes.txt"), b"mine");
 }
 
 #[test]

@@ -126,10 +126,12 @@ impl RunDir {
                     )
                 })?;
                 dir._lock = lock(folder)?;
-                // Whoever removed a run.json has not always removed what belonged to it.
+                // Whoever removed a run.json has not always removed what belonged to it, and a process may have been killed
+                // before it had written one.
                 for phase in Phase::ALL {
                     dir.forget(phase.file());
                 }
+                dir.sweep();
                 // First of all files, so that whatever is cut short here can be gone on with.
                 write_whole(&file, json(&dir.run)?.as_bytes(), true)?;
                 dir.write(&[])?;

@@ -14,6 +14,7 @@ use crate::archive::Archive;
 use crate::cli::{Eval, Robustness};
 use crate::prune::gates::{Gate, Limits, Verdict};
 use crate::report::page::{Page, how_to_repeat};
+use crate::report::progress::Progress;
 use crate::report::yardstick::Yardstick;
 use crate::report::{Invocation, text_of};
 use crate::train::eval::points_lost;
@@ -44,7 +45,15 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     let archive = open_model(&options.model)?;
     let mut session = Session::open(options.into(), &options.model, &archive)?;
     session.plan()?;
-    limits.require(|gate| obstacle(gate, options, &session.images))?;
+    let is_sized = options.data.data.is_some()
+        || options.data.input_size.is_some()
+        || archive.example_shape().is_some();
+    limits.require(|gate| match gate {
+        Gate::MaxMacs if !is_sized => Some(
+            "MACs are those of a size of images, which nothing names; name it with --input-size, or a data set with --data",
+        ),
+        gate => obstacle(gate, options, &session.images),
+    })?;
     let subjects = subjects(options, archive, &session)?;
     let (mut session, doubt) = session.fit(&subjects)?;
     check_labels(&limits, &session, doubt.as_ref())?;
@@ -59,11 +68,26 @@ pub(super) fn run(options: &Eval, invocation: &Invocation) -> Result<Outcome> {
     });
     let report = EvalReport::of(found, gates, &session)?;
     session.tell(&report, invocation, predicted)?;
+    if options.messages.json {
+        tell_missed(&report.gates, options.messages.progress());
+    }
     Ok(if report.gates.iter().all(|gate| gate.met) {
         Outcome::Done
     } else {
         Outcome::Missed
     })
+}
+
+/// Says what was missed where the table that shows it is not printed: the log of a job has more than an exit code then.
+fn tell_missed(gates: &[Verdict], progress: Progress) {
+    for gate in gates.iter().filter(|gate| !gate.met) {
+        progress.note(format_args!(
+            "{} was missed: {} where the limit is {}",
+            gate.gate.name(),
+            gate.measured,
+            gate.limit
+        ));
+    }
 }
 
 /// The network, and before it the one that it is held against, if there is one.
