@@ -37,7 +37,7 @@ def main() -> None:
     else:
         network = torch.jit.load(options.model).eval()
     pixels = torch.from_numpy(numpy.load(options.images)["x_test"]).permute(0, 3, 1, 2).float() / 255
-    masks = torch.from_numpy(numpy.load(options.masks)["masks"]).long()
+    masks = torch.from_numpy(numpy.load(options.masks)["y_test"]).long()
     both, either = overlaps(network, pixels, masks, int(masks.max()) + 1)
     each = both / either.clamp(min=1)
     print("of each class:", " ".join(f"{iou:.4f}" for iou in each))

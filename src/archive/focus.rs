@@ -92,7 +92,16 @@ impl Archive {
         left.retain(|item| needed.contains(item));
         let parameters = match focus.arguments.as_slice() {
             [] => None,
-            given => Some(give(&mut left, &class, given).map_err(ArchiveError::Argument)?),
+            given => {
+                let given = give(&mut left, &class, given);
+                let in_graph = |name: &str| exported::value_of(name).unwrap_or(name).to_owned();
+                Some(given.map_err(|error| {
+                    ArchiveError::Argument(match self.is_exported() {
+                        true => error.renamed(in_graph),
+                        false => error,
+                    })
+                })?)
+            }
         };
         let mut inner = whole.into_owned();
         let mut around = Surroundings {

@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::rc::Rc;
+
 use crate::archive::{Archive, NetworkError};
+use crate::blocks::front::{Front, NoFront};
 use crate::blocks::samples::Samples;
 use crate::blocks::{self, Block, Search};
 use crate::program::cost::{self, Macs};
@@ -15,7 +18,7 @@ use crate::program::{Learned, Network, Program, ProgramError};
 /// What an archive is analysed for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
-    /// Shape of one input `[channels, height, width]`; guessed if nobody names it.
+    /// Shape of one image `[channels, height, width]`; guessed if nobody names it.
     pub input_shape: Option<Vec<i64>>,
     /// Which outputs count; found if nobody names them.
     pub output: Option<OutputKeys>,
@@ -27,7 +30,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request for inputs of this shape, with defaults for the rest.
+    /// A request for images of this shape, with defaults for the rest.
     #[must_use]
     pub fn shape(shape: &[i64]) -> Self {
         Request {
@@ -44,9 +47,12 @@ pub struct Analysis {
     pub program: Program,
     /// In the order in which they run.
     pub blocks: Vec<Block>,
-    /// Shape of one input: channels, height, width.
+    /// Shape of one input: channels, height, width of an image, unless there is a [`front`](Self::front).
     pub input_shape: Vec<i64>,
-    /// The request, with the input shape filled in, so that an archive made from this one can be analysed in the same
+    /// What makes its input of images, where the archive is a module inside a network that does not hand them on as they
+    /// are; or why that network does not tell, so that the module is given the images.
+    pub front: Result<Option<Rc<Front>>, NoFront>,
+    /// The request, with the image shape filled in, so that an archive made from this one can be analysed in the same
     /// way.
     pub request: Request,
     /// Nobody named the input shape: it is a guess.
@@ -104,9 +110,17 @@ impl Analysis {
         let named = request.input_shape.clone();
         let told = named.or_else(|| archive.example_shape());
         let shape_guessed = told.is_none();
-        let input_shape = told
-            .or_else(|| guess_input_shape(&network))
-            .ok_or(AnalysisError::NoShapeFits)?;
+        let front = Front::of(archive, told.as_deref()).map(|front| front.map(Rc::new));
+        let image_shape = match &front {
+            Ok(Some(front)) => front.image_shape.clone(),
+            _ => told
+                .or_else(|| guess_input_shape(&network))
+                .ok_or(AnalysisError::NoShapeFits)?,
+        };
+        let input_shape = match &front {
+            Ok(Some(front)) => front.given_shape.clone(),
+            _ => image_shape.clone(),
+        };
         let refused = |error| match error {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
             ProgramError::Refused { .. } => {
@@ -136,14 +150,33 @@ impl Analysis {
             program,
             blocks,
             request: Request {
-                input_shape: Some(input_shape.clone()),
+                input_shape: Some(image_shape),
                 ..request.clone()
             },
             input_shape,
+            front,
             input,
             interface,
             shape_guessed,
         })
+    }
+
+    /// Channels, height and width of an image.
+    #[must_use]
+    pub fn image_shape(&self) -> &[i64] {
+        match &self.front {
+            Ok(Some(front)) => &front.image_shape,
+            _ => &self.input_shape,
+        }
+    }
+
+    /// Order and scale in which images are given.
+    #[must_use]
+    pub fn image_input(&self) -> Input {
+        match &self.front {
+            Ok(Some(front)) => front.interface.input,
+            _ => self.input,
+        }
     }
 
     /// Number of parameters of the whole network.

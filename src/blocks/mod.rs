@@ -12,6 +12,7 @@ pub mod analysis;
 pub mod answer;
 pub(crate) mod attributes;
 mod cuts;
+pub mod front;
 mod globs;
 mod layout;
 pub mod lineage;

@@ -19,7 +19,7 @@ pub struct Model {
     /// torch.export.save(torch.export.export(model, (images,)), "model.pt2")
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
-    /// Module of the network, such as backbone.body, that takes images and is all that counts: the rest stays as it is
+    /// Module of the network, such as backbone.body, that is all that counts: the rest stays as it is
     #[arg(long, value_name = "PATH")]
     pub inside: Option<String>,
     /// Constant for an argument of forward beside the images, such as mode=1, or step=[500] where it is a tensor; for each a

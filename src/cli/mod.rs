@@ -155,7 +155,11 @@ const BELOW_COMMANDS: &str = "Exit codes: 0 done; 1 ran, but a target was missed
 
 /// Lists the chapters, and lets `help` take their names and those of the commands.
 fn with_topics(known: clap::Command) -> clap::Command {
-    let topics = help::TOPICS.map(|topic| PossibleValue::new(topic.name).help(topic.about));
+    let topics = help::TOPICS.map(|topic| {
+        PossibleValue::new(topic.name)
+            .aliases(topic.words)
+            .help(topic.about)
+    });
     let commands = known.get_subcommands().map(|command| {
         let about = command.get_about().map(ToString::to_string);
         PossibleValue::new(command.get_name().to_owned()).help(about.unwrap_or_default())

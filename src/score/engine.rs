@@ -108,7 +108,7 @@ impl Engine {
             End::Answer => Pieces::of_answer(analysis, form),
         }?;
         let instrumented = pieces.instrument(model.archive(), &analysis.network);
-        let module = Module::load(&instrumented, device, model.interface()?)?;
+        let module = model.load_instrumented(&instrumented)?;
         let channels_last = form != Form::AsWritten && device == Device::Cpu;
         let tensors = module.tensors()?;
         let sources: Vec<_> = pieces.sources().into_iter().zip(&tensors).collect();
@@ -140,9 +140,9 @@ impl Engine {
         let missing = size.saturating_sub(batch.indices.len()) as i64;
         if missing > 0 {
             let more = images.f_narrow(0, 0, 1).map_err(explain)?;
-            let more = more
-                .f_expand([missing, -1, -1, -1], false)
-                .map_err(explain)?;
+            let mut sizes = vec![-1; more.dim()];
+            sizes[0] = missing;
+            let more = more.f_expand(sizes, false).map_err(explain)?;
             images = Tensor::f_cat(&[images, more], 0).map_err(explain)?;
         }
         self.laid(images)
@@ -150,7 +150,7 @@ impl Engine {
 
     /// A tensor as the pieces take it, its channels last in memory where they need it so.
     pub fn laid(&self, tensor: Tensor) -> Result<Tensor> {
-        match self.channels_last && tensor.dim() == 4 {
+        match self.channels_last {
             true => torch::channels_last(&tensor),
             false => Ok(tensor),
         }

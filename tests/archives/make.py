@@ -584,6 +584,30 @@ class SkippableLists(Lists):
         return {"left": self.score(self.towers.left(batch, skip)), "right": self.score(self.towers.right(batch, []))}
 
 
+# --- behind: a tower that is given what the network around it makes of pictures ----------------------------------------
+
+
+class Entered(nn.Module):
+    """Takes pictures as decoders give them: bytes, channels last."""
+
+    def __init__(self, tower: type = Tower):
+        super().__init__()
+        self.enter = nn.Conv2d(3, 3, 3, stride=2, padding=1)
+        self.tower = tower()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, pixels: Tensor) -> Dict[str, Tensor]:
+        images = (pixels.permute(0, 3, 1, 2).float() / 255.0 - 0.4) / 0.3
+        # The tower writes over what it is given.
+        maps = self.tower(F.relu(self.enter(images)))
+        return {"tower": maps, "scores": self.fc(maps.mean([2, 3]))}
+
+
+class OverwritingTower(Tower):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(F.relu(self.stem(x.mul_(2.0))))
+
+
 # --- steps: arguments beside the pictures ------------------------------------------------------------------------------
 
 
@@ -809,6 +833,18 @@ def save_lists(name: str, skippable: bool) -> None:
     torch.jit.save(scripted, HERE / name)
 
 
+def as_bytes(images: Tensor) -> Tensor:
+    """Channels last."""
+    return (images * 60 + 120).clamp(0, 255).permute(0, 2, 3, 1).contiguous().to(torch.uint8)
+
+
+def save_behind(name: str) -> None:
+    network, pixels = randomised(Entered(OverwritingTower)), as_bytes(example())
+    scripted = torch.jit.script(network)
+    check(network(pixels)["tower"], scripted(pixels)["tower"], name)
+    torch.jit.save(scripted, HERE / name)
+
+
 def steps_given(images: Tensor) -> tuple:
     return -1, images, torch.tensor([3]), 2.0
 
@@ -858,6 +894,8 @@ def example_inputs(path: Path) -> tuple:
     picture = example().to(ELEMENT_TYPES.get(path.stem.split("_")[0], torch.float32))
     if path.name == "steps_scripted.pt":
         return steps_given(picture)
+    if path.name.startswith("behind"):
+        return (as_bytes(picture),)
     given = list(picture) if path.name.startswith("lists") else picture
     return (given, [1]) if "skippable" in path.name else (given,)
 
@@ -885,6 +923,7 @@ def jobs() -> dict:
         "scaled_traced.pt": (save_traced, randomised(Scaled()), "scaled_traced.pt"),
         "inside/lists_scripted.pt": (save_lists, "inside/lists_scripted.pt", False),
         "inside/lists_skippable.pt": (save_lists, "inside/lists_skippable.pt", True),
+        "inside/behind_scripted.pt": (save_behind, "inside/behind_scripted.pt"),
         "inside/steps_scripted.pt": (save_steps, "inside/steps_scripted.pt", False),
         "inside/steps_skippable.pt": (save_steps, "inside/steps_skippable.pt", True),
         "basic_frozen.pt": (save_frozen, randomised(Basic()), "basic_frozen.pt"),

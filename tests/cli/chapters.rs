@@ -146,6 +146,10 @@ fn help_is_given_for_commands_as_by_their_own_option() {
         place.done("help inspect").stdout,
         place.done("inspect --help").stdout
     );
+    assert_eq!(
+        place.done("help gates").stdout,
+        place.done("help measuring").stdout
+    );
     let said = place.run("help dat");
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("data"), "{said:#?}");

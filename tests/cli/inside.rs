@@ -1,4 +1,4 @@
-//! A module inside a network that takes lists of images.
+//! A module inside a network, and what a network is given beside images.
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -53,7 +53,9 @@ fn a_module_that_is_not_there_or_takes_no_images_is_told() {
     let place = Place::with_unlabelled(&[
         MODEL,
         "exported/basic_exported.pt2",
+        "exported/steps.pt2",
         "inside/steps_scripted.pt",
+        "inside/behind_scripted.pt",
     ]);
     assert_snapshot!(place.all_refused(&[
         "inspect --model inside/lists_scripted.pt",
@@ -64,7 +66,51 @@ fn a_module_that_is_not_there_or_takes_no_images_is_told() {
         "inspect --model inside/steps_scripted.pt --argument sign=1 --input-size 8",
         "inspect --model inside/steps_scripted.pt --argument steps=1 --input-size 8",
         "inspect --model inside/steps_scripted.pt --argument steps",
+        "inspect --model exported/steps.pt2 --argument sign=1",
+        "inspect --model inside/behind_scripted.pt --inside tower --input-size 1x16x16",
     ]));
+}
+
+const TOWER: &str = "--model inside/behind_scripted.pt --inside tower";
+
+#[test]
+fn what_the_whole_makes_of_images_is_what_a_module_inside_is_pruned_on() {
+    let place = Place::with_unlabelled(&["inside/behind_scripted.pt"]);
+    let inspected = |model: &str| place.json(&format!("inspect {model} --input-size 8 --json"));
+    let found = inspected(TOWER);
+    let shapes = [&found["input_shape"], &found["image_shape"]].map(Value::to_string);
+    assert_eq!(shapes, ["[3,4,4]", "[3,8,8]"]);
+    let paths = |report: &Value| strings(&report["blocks"], |block| &block["path"]);
+    // The network around it takes bytes, and so no mean.
+    let said = place.done(&format!("score {TOWER} {DATA}")).stderr;
+    assert!(
+        said.contains("the module is given 3×4×4 made of images of 3×8×8"),
+        "{said}"
+    );
+    place.refused(&format!("score {TOWER} {DATA} --mean 0.5 --std 0.5"));
+    let line = format!(
+        "prune {TOWER} {DATA} --iterations 1 --epochs 1 --lr 0.001 --run-dir run --output out.pt --json --quiet"
+    );
+    let report: Value = place.json(&line);
+    let removed = strings(&report["removed"], |path| path);
+    let pruned = TOWER.replace("inside/behind_scripted.pt", "out.pt");
+    let left = paths(&inspected(&pruned));
+    assert_eq!((left.len(), left.contains(&removed[0])), (2, false));
+    place.done(&format!("{line} --resume --force"));
+    place.done(
+        "remove --model inside/behind_scripted.pt --plan run/plan.json --output again.pt --quiet",
+    );
+    assert_eq!(
+        paths(&inspected(&pruned.replace("out.pt", "again.pt"))),
+        left
+    );
+    let images = "--data unlabelled.npz --batch-size 20 --device cpu --threads 1";
+    place.done(&format!(
+        "eval {pruned} --baseline inside/behind_scripted.pt {images} --passes 1 --quiet"
+    ));
+    place.done(&format!(
+        "finetune {pruned} {images} --teacher inside/behind_scripted.pt --teach features --epochs 1 --output tuned.pt --quiet"
+    ));
 }
 
 const STEPS: &str =

@@ -157,6 +157,7 @@ fn values_out_of_range() {
         "--label-smoothing 1",
         "--clip-norm 0",
         "--distill-weight 1.1",
+        "--distill-weight 95%",
         "--target-macs 1",
         "--iterations 0",
         "--batch-size 1",

@@ -24,6 +24,12 @@ struct InspectReport {
     input_shape: Vec<i64>,
     /// The input shape was not named but guessed from the network.
     input_shape_guessed: bool,
+    /// Of a module whose input the network around it makes of images: their shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_shape: Option<Vec<i64>>,
+    /// What a module inside the network is given, where that is not the images for sure.
+    #[serde(skip)]
+    front: Option<String>,
     /// In which order the network takes the dimensions of images.
     #[serde(skip_serializing_if = "is_usual")]
     layout: Layout,
@@ -113,9 +119,16 @@ impl InspectReport {
             model,
             input_shape: analysis.input_shape.clone(),
             input_shape_guessed: analysis.shape_guessed,
-            layout: analysis.input.layout,
-            bytes: analysis.input.bytes,
-            input: analysis.input,
+            image_shape: (analysis.image_shape() != analysis.input_shape)
+                .then(|| analysis.image_shape().to_vec()),
+            front: match &analysis.front {
+                Ok(None) => None,
+                Ok(Some(front)) => Some(format!("{}, as in the whole network", front.told())),
+                Err(why) => Some(format!("the images as they are: {why}")),
+            },
+            layout: analysis.image_input().layout,
+            bytes: analysis.image_input().bytes,
+            input: analysis.image_input(),
             params: analysis.params(),
             macs: macs.count,
             macs_exact: macs.exact,
@@ -182,6 +195,9 @@ impl InspectReport {
             "  input       {}{guessed}",
             show_shape(&self.input_shape)
         );
+        if let Some(front) = &self.front {
+            let _ = writeln!(out, "  is given    {front}");
+        }
         if !self.input.is_usual() {
             let _ = writeln!(out, "  takes       {}", self.input);
         }

@@ -13,6 +13,7 @@ use crate::archive::weights::to_safetensors;
 use crate::archive::{Archive, Focus};
 use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
+use crate::blocks::front::network_for_images;
 use crate::blocks::verdict::why_nothing_is_removable;
 use crate::cli::options::Size;
 use crate::cli::{Messages, Model, Output};
@@ -151,6 +152,6 @@ pub(super) fn require_blocks(path: &Path, analysis: &Analysis) -> Result<()> {
 
 /// The channels that the network takes, as far as its code shows it; three otherwise.
 pub(super) fn guessed_channels(archive: &Archive) -> Result<i64> {
-    let guess = guess_input_shape(&archive.network()?);
+    let guess = guess_input_shape(&network_for_images(archive, None)?);
     Ok(guess.and_then(|shape| shape.first().copied()).unwrap_or(3))
 }

@@ -22,6 +22,8 @@ pub struct Topic {
     pub name: &'static str,
     /// What it tells, in one line.
     pub about: &'static str,
+    /// Other words that people look for it by.
+    pub words: &'static [&'static str],
     /// Markdown, whose links lead from where the file lies in the repository.
     pub markdown: &'static str,
 }
@@ -31,70 +33,83 @@ pub const TOPICS: [Topic; 12] = [
     Topic {
         name: "recipes",
         about: "Files of options for whole jobs, and two of them run, with every figure",
+        words: &["config", "configs"],
         markdown: include_str!("../../../configs/README.md"),
     },
     Topic {
         name: "data",
         about: "Images and labels: formats, pixels, sizes, which class is which",
+        words: &["images", "labels"],
         markdown: include_str!("data.md"),
     },
     Topic {
         name: "formats",
         about: "Networks that are read, and the files that are written",
+        words: &["json", "pt2", "report"],
         markdown: include_str!("formats.md"),
     },
     Topic {
         name: "blocks",
         about: "What counts as a block, and by what criterion one goes first",
+        words: &["criteria", "stages"],
         markdown: include_str!("blocks.md"),
     },
     Topic {
         name: "runs",
         about: "Where a run stops, what it learns from, what it leaves, how it goes on",
+        words: &["resume", "training"],
         markdown: include_str!("runs.md"),
     },
     Topic {
         name: "measuring",
         about: "Accuracy, speed, robustness, maps of similarity, gates for CI",
+        words: &["gates", "ci", "accuracy"],
         markdown: include_str!("measuring.md"),
     },
     Topic {
         name: "exit-codes",
         about: "What scripts go by, and what happens when something goes wrong",
+        words: &["errors"],
         markdown: include_str!("exit-codes.md"),
     },
     Topic {
         name: "method",
         about: "How it works, step by step",
+        words: &[],
         markdown: include_str!("method.md"),
     },
     Topic {
         name: "speed",
         about: "Times beside PyTorch, and how they were taken",
+        words: &[],
         markdown: include_str!("speed.md"),
     },
     Topic {
         name: "checks",
         about: "Every removal held against PyTorch",
+        words: &[],
         markdown: include_str!("checks.md"),
     },
     Topic {
         name: "limits",
         about: "What it does not do",
+        words: &[],
         markdown: include_str!("limits.md"),
     },
     Topic {
         name: "security",
         about: "Archives of strangers: what is refused, and what is not promised",
+        words: &[],
         markdown: include_str!("security.md"),
     },
 ];
 
 impl Topic {
-    /// The chapter of a name.
+    /// The chapter of a name, or of another word for it.
     #[must_use]
     pub fn named(name: &str) -> Option<Topic> {
-        TOPICS.into_iter().find(|topic| topic.name == name)
+        let means = |topic: &Topic| topic.name == name || topic.words.contains(&name);
+        TOPICS.into_iter().find(means)
     }
 
     /// The chapter as a manual page of section 7, in roff.

@@ -358,8 +358,18 @@ pub fn crop_pct(text: &str) -> Result<f64, String> {
 /// # Errors
 /// What was expected instead.
 pub fn fraction(text: &str) -> Result<f64, String> {
-    number_in(text, |x| (0. ..=1.).contains(&x))
-        .ok_or_else(|| "expected a number from 0 to 1".into())
+    let percent = || {
+        number_in(text.trim_end_matches(['%', ' ']), |x| {
+            (5. ..=100.).contains(&x)
+        })
+    };
+    number_in(text, |x| (0. ..=1.).contains(&x)).ok_or_else(|| match percent() {
+        Some(percent) => format!(
+            "expected a number from 0 to 1; {percent} % is {}",
+            percent / 100.
+        ),
+        None => "expected a number from 0 to 1".into(),
+    })
 }
 
 /// Where in training the learning rate falls: parts of the epochs, from 0 to 1, in rising order.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::memory_fit::MemoryFit;
 use super::unusable::{Wanted, examine};
 use super::{
     Outcome, blame, execution, free_output, in_evaluation_mode, interface, note_caveats,
-    note_scale, open_archive, open_model, save, show,
+    note_front, note_scale, open_archive, open_model, save, show,
 };
 use crate::archive::Archive;
 use crate::blocks::Search;
@@ -181,9 +181,14 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     let gives_scores = scores.is_ok();
     let teaching = teaching(options);
     if teaching.labels || teaching.scores.is_some() {
-        scores.map_err(|e| blame(path)(e.into()))?;
+        scores.map_err(|error| {
+            blame(path)(anyhow!(
+                "{error}; with --teacher, --teach features learns without any"
+            ))
+        })?;
     }
     note_scale(path, interface.scale, progress);
+    note_front(path, &analysis, progress);
     note_caveats(&analysis, progress);
     let model = Model::new(archive, analysis, execution);
     let mut warnings = opened.warnings.clone();
@@ -293,7 +298,7 @@ fn checkpoint(
     };
     let teacher = taught_by.map(|by| by.fingerprint.clone());
     let networks = [Some(fingerprint(model.archive())?), teacher];
-    let settings = settings(options, networks, &model.analysis().input_shape)?;
+    let settings = settings(options, networks, model.analysis().image_shape())?;
     let checkpoint = Checkpoint::new(file.clone(), settings);
     if options.resume {
         checkpoint.require()?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::classes::Classes;
 use super::memory_fit::{check_count, check_data};
 use super::unusable::{Wanted, examine};
-use super::{analyse, blame};
+use super::{analyse, blame, note_front};
 use crate::archive::Archive;
 use crate::blocks::Search;
 use crate::blocks::analysis::{Analysis, Request};
@@ -275,6 +275,7 @@ impl Preparation<'_> {
             None => self.with_noise(archive)?,
         };
         let analysis = prepared.model.analysis_mut();
+        note_front(&self.model.model, analysis, self.progress);
         analysis.request.samples = self.representation;
         // What else there may be to say of it is said where it is needed.
         let compared = Representation::of(analysis);
@@ -402,7 +403,7 @@ impl Preparation<'_> {
 }
 
 fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
-    let [channels, height, width] = analysis.input_shape.as_slice() else {
+    let [channels, height, width] = analysis.image_shape() else {
         bail!("an input that is no image")
     };
     let shape = [channels, height, width].map(|n| usize::try_from(*n).unwrap_or(0));
@@ -411,7 +412,7 @@ fn synthetic_images(options: &Data, analysis: &Analysis) -> Result<Images> {
         Samples::All => NonZeroUsize::new(SYNTHETIC_SAMPLES).context("no samples")?,
     };
     check_count(count.get())?;
-    let range = match analysis.input.bytes {
+    let range = match analysis.image_input().bytes {
         true => PixelRange::Byte,
         false => PixelRange::Unit,
     };
@@ -475,7 +476,7 @@ impl Measuring {
         let Some(opened) = OpenedData::open(data, archive, progress)? else {
             let analysis = analyse(model, archive, data.input()?, Search::default())?;
             let images = synthetic_images(data, &analysis)?;
-            let shape = crate::blocks::show_shape(&analysis.input_shape);
+            let shape = crate::blocks::show_shape(analysis.image_shape());
             progress.warn(format_args!(
                 "NO DATA. Speed is measured on random noise, {shape}, and accuracy not at all. Name a data set with --data."
             ));
@@ -487,7 +488,7 @@ impl Measuring {
                 classes: Classes::default(),
                 warnings: Vec::new(),
                 skipped: 0,
-                shape: analysis.input_shape,
+                shape: analysis.image_shape().to_vec(),
             });
         };
         let (part, name) = match (&opened.set.test, &opened.set.train) {
@@ -555,7 +556,7 @@ pub(super) fn warn_synthetic(
 
 /// The images that stand in for data, and their shape: `1024 images of random noise, 3×32×32`.
 pub(super) fn noise(analysis: &Analysis, images: &Images) -> String {
-    let shape = crate::blocks::show_shape(&analysis.input_shape);
+    let shape = crate::blocks::show_shape(analysis.image_shape());
     let guessed = if analysis.shape_guessed {
         " (a guessed size; --input-size names it)"
     } else {

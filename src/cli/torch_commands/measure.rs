@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 use super::classes::Knows;
 use super::images::Measuring;
 use super::memory_fit::MemoryFit;
-use super::{blame, interface, note_scale};
+use super::{blame, note_scale};
 use crate::archive::Archive;
 use crate::blocks::analysis::{Analysis, Request};
 use crate::cli::Data;
@@ -82,9 +82,8 @@ impl Subject {
 
     /// The network in memory, loaded anew: what a run takes is measured from there on.
     pub fn load(&self) -> Result<Module> {
-        let interface = interface(&self.path, self.model.analysis())?;
-        Module::load(self.model.archive(), self.model.device(), interface)
-            .map_err(blame(&self.path))
+        let loaded = self.model.load_instrumented(self.model.archive());
+        loaded.map_err(blame(&self.path))
     }
 }
 

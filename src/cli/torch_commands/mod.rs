@@ -70,7 +70,7 @@ fn scoring_settings(
         json!(option.as_ref().map(ToString::to_string))
     }
     let settings = [
-        ("input-size", json!(analysis.input_shape)),
+        ("input-size", json!(analysis.image_shape())),
         ("inside", json!(model.inside)),
         ("argument", json!(model.focus().arguments)),
         ("output-key", text(&model.output_key)),
@@ -175,6 +175,21 @@ fn note_scale(
 ) {
     if let Some(note) = scale.note() {
         progress.note(format_args!("note: {}: {note}", path.display()));
+    }
+}
+
+/// Says once what a module inside a network is given, where the network around it has to do with that.
+fn note_front(path: &Path, analysis: &Analysis, progress: crate::report::progress::Progress) {
+    let path = path.display();
+    match &analysis.front {
+        Ok(None) => {}
+        Ok(Some(front)) => progress.note(format_args!(
+            "note: {path}: the module is given {}, as in the whole network",
+            front.told()
+        )),
+        Err(why) => progress.note(format_args!(
+            "note: {path}: the module is given the images as they are: {why}"
+        )),
     }
 }
 

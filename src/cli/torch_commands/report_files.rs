@@ -126,12 +126,11 @@ impl ReportFiles {
             Ok(files)
         };
         write_all(stage, self.force)?;
-        for file in self
-            .summary
-            .iter()
-            .chain(self.page.iter().map(|[html, _]| html))
-        {
-            progress.note(format_args!("report: {}", file.display()));
+        if let Some(summary) = &self.summary {
+            progress.note(format_args!("summary: {}", summary.display()));
+        }
+        if let Some([html, _]) = &self.page {
+            progress.note(format_args!("report: {}", html.display()));
         }
         if let Some(file) = step_summary()
             && let Err(error) = add_to(&file, &page.markdown())

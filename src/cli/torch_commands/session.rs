@@ -7,7 +7,7 @@ use super::from_options::robustness;
 use super::images::Measuring;
 use super::measure::{Measure, Measured, Subject};
 use super::report_files::{Document, ReportFiles};
-use super::{execution, show};
+use super::{execution, note_front, show};
 use crate::archive::Archive;
 use crate::cli::{
     Compare, Data, Eval, Machine, Messages, Model, OwnMeasure, ReportFile, Robustness, Speed,
@@ -116,6 +116,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If a network cannot run on the images.
     pub fn fit(mut self, subjects: &[Subject]) -> Result<(Self, Option<String>)> {
+        if let Some(first) = subjects.first() {
+            note_front(&first.path, first.model.analysis(), self.progress);
+        }
         for subject in subjects {
             let Err(error) = subject.check_scores() else {
                 continue;

@@ -81,8 +81,11 @@ impl From<Argument> for String {
 /// What is wrong with the constants for a network's arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
-    #[error("--argument: `forward` has no argument `{name}`; it has {others}")]
-    NoSuch { name: String, others: String },
+    #[error(
+        "--argument: `forward` has no argument `{name}`; it has {}",
+        listed(others)
+    )]
+    NoSuch { name: String, others: Vec<String> },
     #[error("--argument: `{name}` has to be of type {wanted}, which {value} is not")]
     OtherType {
         name: String,
@@ -91,6 +94,21 @@ pub enum ArgumentError {
     },
     #[error("--argument: the network has no `forward`")]
     NoForward,
+}
+
+impl ArgumentError {
+    /// The same with the names that its reader knows.
+    #[must_use]
+    pub fn renamed(mut self, known: impl Fn(&str) -> String) -> Self {
+        if let ArgumentError::NoSuch { name, others } = &mut self {
+            others.iter_mut().for_each(|other| *other = known(other));
+            *name = known(name);
+        }
+        if let ArgumentError::OtherType { name, .. } = &mut self {
+            *name = known(name);
+        }
+        self
+    }
 }
 
 /// The parameters that a method had before some were given constants.
@@ -110,7 +128,8 @@ pub fn give(forward: &mut Function, arguments: &[Argument]) -> Result<Parameters
         let name = argument.name.clone();
         let mut params = before.iter().skip(1);
         let Some(param) = params.find(|param| param.name == name) else {
-            let others = names(before.iter().skip(1));
+            let others = before.iter().skip(1);
+            let others = others.map(|param| param.name.clone()).collect();
             return Err(ArgumentError::NoSuch { name, others });
         };
         let wanted = param.annotation.as_ref();
@@ -146,8 +165,8 @@ pub fn take_back(forward: &mut Function, arguments: &[Argument], before: &Parame
     forward.params.clone_from(&before.0);
 }
 
-fn names<'a>(params: impl Iterator<Item = &'a Param>) -> String {
-    let names: Vec<String> = params.map(|param| format!("`{}`", param.name)).collect();
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match names.is_empty() {
         true => "none".into(),
         false => names.join(", "),

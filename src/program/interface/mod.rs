@@ -146,6 +146,16 @@ impl Interface {
         })
     }
 
+    /// The interface of a network that is given images in this form, and whose answer nobody asks for.
+    #[must_use]
+    pub fn for_input(network: &Network, program: &Program, input: Input) -> Self {
+        Interface {
+            input,
+            element: element(network, program),
+            ..Interface::default()
+        }
+    }
+
     /// The class scores in the flat program; `None` where there are none, or it does not show them.
     #[must_use]
     pub fn scores(&self) -> Option<ValueId> {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod devices;
+mod front;
 pub mod kernels;
 mod layers;
 mod model;
@@ -27,6 +28,7 @@ use crate::run::admission::admit;
 use crate::run::failure::Failure;
 use crate::run::quick_forms::QuickForms;
 use crate::run::segments::TENSOR_LIST;
+use front::Front;
 use tensors::{logarithms, sent};
 
 pub use devices::{free_gpu_memory, has_bfloat16, pci_bus_id};
@@ -88,6 +90,8 @@ pub struct Module {
     quick: QuickForms,
     /// Bytes of its largest tensor, for one image.
     largest: usize,
+    /// What makes its input of images, where they are not its input themselves.
+    front: Option<Box<Front>>,
 }
 
 impl Module {
@@ -104,6 +108,7 @@ impl Module {
             interface: interface.clone(),
             quick: QuickForms::default(),
             largest: 0,
+            front: None,
         };
         module.set_training(false)?;
         Ok(module)
@@ -183,8 +188,13 @@ impl Module {
         }
     }
 
-    /// A batch of images (n × channels × height × width) in the type that the network computes in.
+    /// A batch of images (n × channels × height × width), or what a [front](Self::behind) makes of them, in the type that
+    /// the network computes in.
     pub fn pixels(&self, images: &Array4<f32>) -> Result<Tensor> {
+        if let Some(front) = &self.front {
+            let kind = kind(self.interface.element)?;
+            return front.run(images)?.f_to_kind(kind).map_err(explain);
+        }
         let shape: Vec<i64> = images.shape().iter().map(|n| *n as i64).collect();
         let data = images
             .as_slice()

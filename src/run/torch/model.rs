@@ -220,6 +220,14 @@ impl Model {
         Ok(())
     }
 
+    /// Loads an archive of this network that has other methods beside its own, to be run as this one is.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn load_instrumented(&self, archive: &Archive) -> Result<Module> {
+        Module::load(archive, self.device(), self.interface()?)?.behind(&self.analysis)
+    }
+
     /// Loads an archive of this network with more methods, and with the quick forms of its class scores and of a span.
     fn loaded(
         &self,
@@ -227,11 +235,10 @@ impl Model {
         methods: Vec<Function>,
         span: &QuickForms,
     ) -> Result<Module> {
-        let interface = self.interface()?;
         let network = &self.analysis.network;
         let load = |methods: &[Function]| {
             let instrumented = with_root_methods(archive, network, methods);
-            Module::load(&instrumented, self.device(), interface)
+            self.load_instrumented(&instrumented)
         };
         let scores = QuickForms::of_class_scores(&self.analysis, self.kernel_sets());
         let largest = self.largest_tensor();

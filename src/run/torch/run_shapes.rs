@@ -59,12 +59,12 @@ fn shapes(archive: &Archive, analysis: &Analysis) -> Result<HashMap<ValueId, Sha
     let values: Vec<ValueId> = open.iter().map(|open| open.value).collect();
     let interface = analysis.interface.as_ref().map_err(Clone::clone)?;
     let instrumented = with_any_values(archive, analysis, METHOD, &values);
-    let module = Module::load(&instrumented, tch::Device::Cpu, interface)?;
+    let module = Module::load(&instrumented, tch::Device::Cpu, interface)?.behind(analysis)?;
     let run = |images: Array4<f32>| {
         let images = module.images(&images)?;
         tch::no_grad(|| module.sizes(METHOD, &images))
     };
-    let shape_of = |batch| sizes(batch, &analysis.input_shape);
+    let shape_of = |batch| sizes(batch, analysis.image_shape());
     let two = run(noise(shape_of(2)))?;
     let again = run(Array4::zeros(shape_of(2)))?;
     let three = run(noise(shape_of(3)))?;

@@ -25,8 +25,11 @@ pub(super) fn sent(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> 
     from.f_to_device_(device, from.f_kind()?, true, false)
 }
 
-/// The same images (n × c × h × w), each pixel's channels side by side in memory.
+/// The same images (n × c × h × w), each pixel's channels side by side in memory; tensors of another rank as they are.
 pub fn channels_last(images: &Tensor) -> Result<Tensor> {
+    if images.dim() != 4 {
+        return Ok(images.shallow_clone());
+    }
     let rearranged = images
         .f_permute([0, 2, 3, 1])
         .and_then(|t| t.f_contiguous())

@@ -13,7 +13,7 @@ use super::{Criterion, ScoringContext, Value, Values};
 use crate::blocks::Block;
 use crate::program::{Program, ValueId};
 use crate::run::segments::with_values;
-use crate::run::torch::{Module, explain};
+use crate::run::torch::explain;
 use crate::score::{Ended, Tally};
 
 /// One pass over the images measures all candidates.
@@ -41,7 +41,7 @@ impl Criterion for BlockInfluence {
         }
         let ends: Vec<ValueId> = blocks.iter().flat_map(|b| [b.input, b.output]).collect();
         let listed = with_values(job.model.archive(), analysis, &[(ENDS.into(), ends)], &[]);
-        let module = Module::load(&listed, job.model.device(), job.model.interface()?)?;
+        let module = job.model.load_instrumented(&listed)?;
         // All inputs and outputs of a batch are there at once.
         const IMAGES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
         let images = job.images.suiting(IMAGES);

@@ -8,7 +8,7 @@ use super::{Criterion, ScoringContext, Value, Values};
 use crate::blocks::Block;
 use crate::program::{Network, Operand, Program};
 use crate::run::segments::with_tensor_list;
-use crate::run::torch::{Module, explain};
+use crate::run::torch::explain;
 use crate::score::{Ended, Tally};
 
 /// The mean of |w| over all weights of more than one dimension: of convolutions and matrices, not of biases and
@@ -26,7 +26,7 @@ impl Criterion for L1 {
             .collect();
         let all: Vec<Operand> = found.iter().flat_map(|(_, w)| w.clone()).collect();
         let listed = with_tensor_list(job.model.archive(), network, &all);
-        let module = Module::load(&listed, job.model.device(), job.model.interface()?)?;
+        let module = job.model.load_instrumented(&listed)?;
         let mut tensors = module.tensors()?.into_iter();
         let mut values = Vec::new();
         for (path, weights) in found {

@@ -106,7 +106,7 @@ impl Comparable {
         let methods = methods(root, interface.element)?;
         let tapped = with_taps(model.archive(), analysis, GRAMS, &self.taps, methods);
         Ok(Probe {
-            module: Module::load(&tapped, model.device(), interface)?,
+            module: model.load_instrumented(&tapped)?,
             epsilon: match interface.element {
                 Dtype::Float64 => f64::EPSILON,
                 _ => f64::from(f32::EPSILON),

@@ -67,6 +67,12 @@ impl Attack {
                 "attacks follow the gradient of pixels laid out n × channels × height × width; this network takes {input}"
             );
         }
+        if module.has_front() {
+            bail!(
+                "attacks follow the gradient of pixels; the module that --inside names is given what the network around it \
+                 makes of them: attack the whole"
+            );
+        }
         let kind = targets.images.f_kind().map_err(explain)?;
         // Half precision would round ε; the network still computes in its own.
         let exact = match kind {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::archive::Archive;
+use crate::blocks::front::network_for_images;
 use crate::cli::Data;
 use crate::cli::options::{ChannelValues, Size};
 use crate::data::{
@@ -170,7 +171,8 @@ impl NetworkInput {
         let [own, height, width] = set.parts().next().map_or([3, 0, 0], Part::image_shape);
         let sides = size.map_or([height, width], |size| [size.height, size.width]);
         let sides = sides.map(|side| side as i64);
-        let network = archive.network().context("the network cannot be read")?;
+        let network =
+            network_for_images(archive, Some(sides)).context("the network cannot be read")?;
         let of_files = || match image_channels(&network, Some(sides)) {
             Some(1) => 1,
             Some(3) => 3,

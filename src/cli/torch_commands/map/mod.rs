@@ -43,7 +43,7 @@ pub(super) fn run(options: &Score, model: &cli::Model) -> Result<Outcome> {
     check(path, analysis)?;
     let other = match other {
         Some((path, archive)) => {
-            let other = analyse_other(options, model, &archive, &analysis.input_shape)
+            let other = analyse_other(options, model, &archive, analysis.image_shape())
                 .with_context(|| path.display().to_string())?;
             check(path, &other)?;
             Some((path, Model::new(archive, other, execution)))

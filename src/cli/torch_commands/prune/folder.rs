@@ -66,7 +66,7 @@ pub(super) fn open_run_dir(
             settings: settings(options, model)?,
             targets,
             plan: Plan::new(
-                &analysis.input_shape,
+                analysis.image_shape(),
                 &model.archive().focus().cloned().unwrap_or_default(),
                 analysis.request.search,
             ),
