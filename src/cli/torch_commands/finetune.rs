@@ -183,7 +183,7 @@ fn prepared(options: &Finetune, archive: Archive) -> Result<Prepared> {
     if teaching.labels || teaching.scores.is_some() {
         scores.map_err(|error| {
             blame(path)(anyhow!(
-                "{error}; with --teacher, --teach features learns without any"
+                "{error}; with --teacher, --teach features learns without class scores"
             ))
         })?;
     }
