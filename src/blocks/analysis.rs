@@ -111,15 +111,13 @@ impl Analysis {
         let told = named.or_else(|| archive.example_shape());
         let shape_guessed = told.is_none();
         let front = Front::of(archive, told.as_deref()).map(|front| front.map(Rc::new));
-        let image_shape = match &front {
-            Ok(Some(front)) => front.image_shape.clone(),
-            _ => told
-                .or_else(|| guess_input_shape(&network))
-                .ok_or(AnalysisError::NoShapeFits)?,
-        };
-        let input_shape = match &front {
-            Ok(Some(front)) => front.given_shape.clone(),
-            _ => image_shape.clone(),
+        let (image_shape, input_shape) = match &front {
+            Ok(Some(front)) => (front.image_shape.clone(), front.given_shape.clone()),
+            _ => {
+                let told = told.or_else(|| guess_input_shape(&network));
+                let shape = told.ok_or(AnalysisError::NoShapeFits)?;
+                (shape.clone(), shape)
+            }
         };
         let refused = |error| match error {
             ProgramError::NotFollowed { .. } => AnalysisError::NotFollowed(error),
@@ -176,6 +174,16 @@ impl Analysis {
         match &self.front {
             Ok(Some(front)) => front.interface.input,
             _ => self.input,
+        }
+    }
+
+    /// What a module inside a network is given, in words; `None` where those are the images and nothing stands around it.
+    #[must_use]
+    pub fn given(&self) -> Option<String> {
+        match &self.front {
+            Ok(None) => None,
+            Ok(Some(front)) => Some(format!("{}, as in the whole network", front.told())),
+            Err(why) => Some(format!("the images as they are: {why}")),
         }
     }
 

@@ -92,7 +92,7 @@ impl Front {
         }))
     }
 
-    /// `2×16×16 of images of 3×32×32`
+    /// `2×16×16 made of images of 3×32×32`
     #[must_use]
     pub fn told(&self) -> String {
         let [given, images] = [&self.given_shape, &self.image_shape].map(|shape| show_shape(shape));

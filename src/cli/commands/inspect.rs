@@ -29,7 +29,7 @@ struct InspectReport {
     image_shape: Option<Vec<i64>>,
     /// What a module inside the network is given, where that is not the images for sure.
     #[serde(skip)]
-    front: Option<String>,
+    given: Option<String>,
     /// In which order the network takes the dimensions of images.
     #[serde(skip_serializing_if = "is_usual")]
     layout: Layout,
@@ -121,11 +121,7 @@ impl InspectReport {
             input_shape_guessed: analysis.shape_guessed,
             image_shape: (analysis.image_shape() != analysis.input_shape)
                 .then(|| analysis.image_shape().to_vec()),
-            front: match &analysis.front {
-                Ok(None) => None,
-                Ok(Some(front)) => Some(format!("{}, as in the whole network", front.told())),
-                Err(why) => Some(format!("the images as they are: {why}")),
-            },
+            given: analysis.given(),
             layout: analysis.image_input().layout,
             bytes: analysis.image_input().bytes,
             input: analysis.image_input(),
@@ -195,8 +191,8 @@ impl InspectReport {
             "  input       {}{guessed}",
             show_shape(&self.input_shape)
         );
-        if let Some(front) = &self.front {
-            let _ = writeln!(out, "  is given    {front}");
+        if let Some(given) = &self.given {
+            let _ = writeln!(out, "  is given    {given}");
         }
         if !self.input.is_usual() {
             let _ = writeln!(out, "  takes       {}", self.input);

@@ -180,16 +180,11 @@ fn note_scale(
 
 /// Says once what a module inside a network is given, where the network around it has to do with that.
 fn note_front(path: &Path, analysis: &Analysis, progress: crate::report::progress::Progress) {
-    let path = path.display();
-    match &analysis.front {
-        Ok(None) => {}
-        Ok(Some(front)) => progress.note(format_args!(
-            "note: {path}: the module is given {}, as in the whole network",
-            front.told()
-        )),
-        Err(why) => progress.note(format_args!(
-            "note: {path}: the module is given the images as they are: {why}"
-        )),
+    if let Some(given) = analysis.given() {
+        progress.note(format_args!(
+            "note: {}: the module is given {given}",
+            path.display()
+        ));
     }
 }
 
