@@ -351,7 +351,18 @@ impl Program {
     /// Number of elements of the largest tensor of one sample, as far as shapes are known.
     #[must_use]
     pub fn largest_tensor(&self) -> usize {
-        let tensors = (0..self.values.len() as u32).filter_map(|i| self.sample_shape(ValueId(i)));
+        self.largest_of((0..self.values.len() as u32).map(ValueId))
+    }
+
+    /// Likewise of those that the statements from this one on give.
+    #[must_use]
+    pub fn largest_tensor_from(&self, statement: usize) -> usize {
+        let statements = self.statements.iter().skip(statement);
+        self.largest_of(statements.flat_map(|s| s.outputs.iter().copied()))
+    }
+
+    fn largest_of(&self, values: impl Iterator<Item = ValueId>) -> usize {
+        let tensors = values.filter_map(|value| self.sample_shape(value));
         let elements = tensors.filter_map(|shape| {
             shape
                 .iter()

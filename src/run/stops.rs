@@ -34,7 +34,10 @@ pub struct Stop {
     pub lead: Option<String>,
     /// From the tensor at the stop to the values.
     pub look: String,
-    /// Elements of its tensor for one image; `None` where its shape is not known.
+    /// The way to the next stop begins at the one value that is looked at.
+    pub goes_on_from_look: bool,
+    /// Elements for one image of its tensor, or of the value that the way goes on from where that is larger; `None` where
+    /// its shape is not known.
     pub elements: Option<i64>,
 }
 
@@ -42,6 +45,27 @@ impl Stops {
     /// The stops of looks that are in the order in which they begin.
     #[must_use]
     pub fn of(analysis: &Analysis, looks: &[Look]) -> Self {
+        Self::along(analysis, looks, |_, _| None)
+    }
+
+    /// The same; where it looks at one value, from which alone the next stop follows, the way goes on from that.
+    #[must_use]
+    pub fn from_look_to_look(analysis: &Analysis, looks: &[Look]) -> Self {
+        Self::along(analysis, looks, |cuts, look| match look.values[..] {
+            [value] => cuts
+                .iter()
+                .find(|cut| cut.value == value && cut.position == look.until + 1)
+                .copied(),
+            _ => None,
+        })
+    }
+
+    /// `seen` gives the cut, of all there are, that a look is at.
+    fn along(
+        analysis: &Analysis,
+        looks: &[Look],
+        seen: impl Fn(&[Cut], &Look) -> Option<Cut>,
+    ) -> Self {
         let program = &analysis.program;
         let emitter = Emitter::new(&analysis.network, program);
         let cuts = blocks::cuts(program);
@@ -51,9 +75,9 @@ impl Stops {
         };
         let (mut stops, mut functions) = (Vec::new(), Vec::new());
         let mut begin = None;
+        let last_in_front = |look: &Look| cuts.iter().rfind(|cut| cut.position <= look.from);
         for (number, look) in looks.iter().enumerate() {
-            let cut = cuts.iter().rfind(|cut| cut.position <= look.from);
-            let next = cut.map_or(at, |cut| *cut);
+            let next = last_in_front(look).map_or(at, |cut| *cut);
             let lead = (next != at).then(|| {
                 let span = Span {
                     input: at.value,
@@ -76,13 +100,20 @@ impl Stops {
             };
             let name = format!("ckaprune_look_{number}");
             functions.push(emitter.list_method_of(&span, &name, &look.values));
-            let shape = program.sample_shape(next.value);
+            let following = looks.get(number + 1).and_then(last_in_front);
+            let seen = seen(&cuts, look)
+                .filter(|seen| following.is_some_and(|cut| cut.position >= seen.position));
+            let elements = |cut: Cut| {
+                let shape = program.sample_shape(cut.value)?;
+                Some(shape.iter().product())
+            };
             stops.push(Stop {
                 lead,
                 look: name,
-                elements: shape.map(|shape| shape.iter().product()),
+                goes_on_from_look: seen.is_some(),
+                elements: elements(next).max(seen.and_then(elements)),
             });
-            at = next;
+            at = seen.unwrap_or(next);
         }
         Stops {
             stops,
@@ -94,6 +125,12 @@ impl Stops {
     #[must_use]
     pub fn stops(&self) -> &[Stop] {
         &self.stops
+    }
+
+    /// The statement at which the way from the images to the first stop ends.
+    #[must_use]
+    pub fn begin_at(&self) -> usize {
+        self.begin.as_ref().map_or(0, |span| span.statements.end)
     }
 
     /// The way from the images to the first stop of the same network, in quick forms with these sets of kernels.

@@ -20,7 +20,7 @@ use crate::blocks::analysis::Analysis;
 use crate::program::ValueId;
 use crate::run::interrupt;
 use crate::run::refit::{Grid, Maps, Named, Norm, Passage, Place, Products, solution};
-use crate::run::stops::Look;
+use crate::run::stops::{Look, Stops};
 use crate::run::torch::state_dict::StateDict;
 use crate::run::torch::{Model, copy, explain};
 use crate::train::agreement::Agreement;
@@ -143,7 +143,11 @@ impl Repairer<'_> {
         let targets: Vec<Look> = goals.iter().map(|goal| goal.target.clone()).collect();
         let state = StateDict::of(&model.analysis().network);
         let mut original = self.original.clone();
-        let ways = [Way::of(model, &looks)?, Way::of(&mut original, &targets)?];
+        let targets = Stops::from_look_to_look(original.analysis(), &targets);
+        let ways = [
+            Way::of(model, Stops::of(model.analysis(), &looks))?,
+            Way::of(&mut original, targets)?,
+        ];
         let (pruned, tensors) = model.in_memory()?;
         let weights = Weights { state, tensors };
         let images = Batches::of([&self.learned_from, self.answers.images()], &ways, pruned)?;
@@ -164,10 +168,10 @@ impl Repairer<'_> {
         let is_enough = closest.0.closeness >= ENOUGH * before.0.closeness;
         if !is_enough {
             let (together, fitted) = (closest, weights.copies(goals)?);
-            weights.put_back(unchanged)?;
-            closest = tracks.fit_by_blocks(goals, &weights, before, agreement)?;
+            weights.put_back(&unchanged)?;
+            closest = tracks.keep_by_blocks(goals, &weights, &fitted, before, agreement)?;
             if together.0.is_closer_than(closest.0) {
-                weights.put_back(fitted)?;
+                weights.put_back(&fitted)?;
                 closest = together;
             }
         }
@@ -197,25 +201,37 @@ impl Tracks<'_> {
     }
 
     /// Fits all places, block by block, and leaves each block's as they were where the answers are no closer with them.
-    fn fit_by_blocks(
+    /// As long as every block is kept, its fit is that of all `together`.
+    fn keep_by_blocks(
         mut self,
         goals: &[Goal],
         weights: &Weights,
+        together: &[Copies],
         before: Scaled,
         agreement: impl Fn() -> Result<Scaled>,
     ) -> Result<Scaled> {
         let mut closest = before;
         let mut first = 0;
+        let mut are_all_kept = true;
         for block in goals.split_inclusive(|goal| goal.is_at_end) {
-            let (start, unchanged) = (self.mine.clone(), weights.copies(block)?);
-            self.fit(first, block, weights)?;
-            first += block.len();
+            let unchanged = weights.copies(block)?;
+            let places = first..first + block.len();
+            if !are_all_kept {
+                tch::no_grad(|| self.mine.advance_to(first))?;
+            }
+            let start = self.mine.clone();
+            match are_all_kept {
+                true => weights.put_back(&together[places.clone()])?,
+                false => self.fit(first, block, weights)?,
+            }
+            first = places.end;
             let found = agreement()?;
             if found.0.is_closer_than(closest.0) {
                 closest = found;
             } else {
-                weights.put_back(unchanged)?;
+                weights.put_back(&unchanged)?;
                 self.mine = start;
+                are_all_kept = false;
             }
         }
         Ok(closest)
@@ -226,8 +242,8 @@ impl Tracks<'_> {
         self.theirs.advance_to(number)?;
         let mut products = [None, None];
         for batch in 0..self.mine.batches() {
-            let [input, value] = self.mine.look::<2>(number, batch)?;
-            let [target] = self.theirs.look::<1>(number, batch)?;
+            let [input, value] = self.mine.look(batch)?;
+            let [target] = self.theirs.look(batch)?;
             let missing = goal.place.missing(&value, &target)?;
             let pixels = SAMPLES_AN_INPUT * goal.columns / self.learned.images.max(1);
             let grid = Grid::of_at_most(pixels, &missing).turned(batch);
@@ -278,6 +294,9 @@ fn elsewhere(place: Place, mine: Maps, theirs: Maps) -> Option<Goal> {
     })
 }
 
+/// The tensors of one place as they were.
+type Copies<'a> = Vec<(&'a Named, Tensor)>;
+
 /// The tensors of a network in memory.
 struct Weights<'a> {
     state: StateDict,
@@ -290,11 +309,11 @@ impl Weights<'_> {
         Ok(&self.tensors[place.context("a tensor that is gone")?])
     }
 
-    /// Of all that fitting these places may change.
-    fn copies<'g>(&self, goals: &'g [Goal]) -> Result<Vec<(&'g Named, Tensor)>> {
-        let changed = goals.iter().flat_map(|goal| goal.place.tensors());
+    /// Of all that fitting these places may change, place by place.
+    fn copies<'g>(&self, goals: &'g [Goal]) -> Result<Vec<Copies<'g>>> {
         let copied = |named: &'g Named| Ok((named, copy(self.get(named)?)?));
-        changed.map(copied).collect()
+        let of_place = |goal: &'g Goal| goal.place.tensors().map(copied).collect();
+        goals.iter().map(of_place).collect()
     }
 
     /// Multiplies what a map without a normalisation gives.
@@ -308,8 +327,8 @@ impl Weights<'_> {
         })
     }
 
-    fn put_back(&self, copies: Vec<(&Named, Tensor)>) -> Result<()> {
-        let mut copies = copies.iter();
+    fn put_back(&self, copies: &[Copies]) -> Result<()> {
+        let mut copies = copies.iter().flatten();
         tch::no_grad(|| copies.try_for_each(|(named, copy)| self.put(named, copy)))
     }
 

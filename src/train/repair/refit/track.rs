@@ -1,12 +1,14 @@
 //! A network on its way from stop to stop, with the tensor at the stop for every batch of images.
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Result, bail};
 use tch::Tensor;
 
 use crate::data::Images;
 use crate::run::quick_forms::QuickForms;
-use crate::run::stops::{Look, Stop, Stops};
-use crate::run::torch::{FIRST_LOOK, Model, Module, explain};
+use crate::run::stops::{Stop, Stops};
+use crate::run::torch::{FIRST_LOOK, Model, Module, explain, images_together};
 
 /// Bytes of the tensors that both networks have on their ways. How many images are learned from follows from it, so that it
 /// has to be the same on every machine.
@@ -42,6 +44,8 @@ impl Batches {
         let room = MEMORY / (elements * size_of::<f32>()).max(1);
         let are_mirrored = all + parts[0].len() <= room;
         let fit = room.min(all);
+        let largest = ways.iter().map(|way| way.largest_behind).max();
+        let together = images_together(largest.unwrap_or(0) * size_of::<f32>());
         let mut batches = Batches {
             images: Vec::new(),
             learned: Learned::default(),
@@ -49,7 +53,7 @@ impl Batches {
         for (number, images) in parts.into_iter().enumerate() {
             let share = (images.len() * fit).div_ceil(all.max(1)).max(1);
             let part: Vec<usize> = (0..share.min(images.len())).collect();
-            let part = images.subset(&part).suiting(module.batch_together());
+            let part = images.subset(&part).suiting(together);
             for batch in part.batches(0)? {
                 let images = module.images(&batch?.images)?;
                 if number == 0 && are_mirrored {
@@ -73,18 +77,24 @@ pub(super) struct Way {
     stops: Stops,
     /// From the images to the first stop: nothing in front of that changes.
     begin: QuickForms,
+    /// Elements of the largest tensor behind the first stop, for one image.
+    largest_behind: usize,
 }
 
 impl Way {
-    /// Past these looks; the network is loaded with the methods for it.
+    /// Past these stops; the network is loaded with the methods for it.
     ///
     /// # Errors
     /// If it cannot be loaded.
-    pub fn of(model: &mut Model, looks: &[Look]) -> Result<Self> {
-        let stops = Stops::of(model.analysis(), looks);
+    pub fn of(model: &mut Model, stops: Stops) -> Result<Self> {
         let begin = stops.quick_begin(model.analysis(), model.kernel_sets());
         model.load_with_quick(stops.functions(), &begin)?;
-        Ok(Way { stops, begin })
+        let program = &model.analysis().program;
+        Ok(Way {
+            largest_behind: program.largest_tensor_from(stops.begin_at()),
+            stops,
+            begin,
+        })
     }
 
     /// Elements of the largest tensor at a stop, for one image.
@@ -100,8 +110,10 @@ pub(super) struct Track<'a> {
     stops: &'a [Stop],
     /// Number of the stop.
     at: usize,
-    /// Batch by batch.
+    /// Batch by batch: the tensor at the stop, or the value that was looked at from it where the way goes on from that.
     states: Vec<Tensor>,
+    /// So many batches, the first ones, are at the value that was looked at.
+    looked_at: usize,
 }
 
 impl Clone for Track<'_> {
@@ -125,6 +137,7 @@ impl<'a> Track<'a> {
             stops: way.stops.stops(),
             at: 0,
             states: batches.images.iter().map(Tensor::shallow_clone).collect(),
+            looked_at: 0,
         };
         let lead = track.stops.first().and_then(|stop| stop.lead.as_ref());
         let (Some(lead), Some(first)) = (lead, track.states.first()) else {
@@ -137,7 +150,7 @@ impl<'a> Track<'a> {
             *state = match &quickest {
                 // What follows is written for channels one after another.
                 Some(quickest) => quickest.run(state)?.f_contiguous().map_err(explain)?,
-                None => tch::no_grad(|| as_written(state))?,
+                None => tch::no_grad(|| in_parts(state, module.batch_together(), as_written))?,
             };
         }
         Ok(track)
@@ -153,7 +166,12 @@ impl<'a> Track<'a> {
     /// If the network cannot run.
     pub fn advance_to(&mut self, stop: usize) -> Result<()> {
         while self.at < stop {
-            self.at += 1;
+            if self.stops[self.at].goes_on_from_look {
+                for batch in self.looked_at..self.batches() {
+                    let _: [Tensor; 1] = self.look(batch)?;
+                }
+            }
+            (self.at, self.looked_at) = (self.at + 1, 0);
             let Some(lead) = &self.stops[self.at].lead else {
                 continue;
             };
@@ -164,18 +182,31 @@ impl<'a> Track<'a> {
         Ok(())
     }
 
-    /// The values to look at from a stop.
+    /// The values to look at from where it is, of one batch after another, once each.
     ///
     /// # Errors
     /// If the network cannot run.
-    pub fn look<const N: usize>(&self, stop: usize, batch: usize) -> Result<[Tensor; N]> {
-        match self
-            .module
-            .list(&self.stops[stop].look, &self.states[batch])?
-            .try_into()
-        {
+    pub fn look<const N: usize>(&mut self, batch: usize) -> Result<[Tensor; N]> {
+        let stop = &self.stops[self.at];
+        let values = self.module.list(&stop.look, &self.states[batch])?;
+        if let ([value], true) = (&values[..], stop.goes_on_from_look) {
+            self.states[batch] = value.shallow_clone();
+            self.looked_at = batch + 1;
+        }
+        match values.try_into() {
             Ok(values) => Ok(values),
             Err(_) => bail!("a look that gives other values than were asked for"),
         }
     }
+}
+
+/// What a network gives for these images, of which it takes so many at once.
+fn in_parts(
+    images: &Tensor,
+    at_once: NonZeroUsize,
+    run: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let parts = images.f_split(at_once.get() as i64, 0).map_err(explain)?;
+    let found: Result<Vec<Tensor>> = parts.iter().map(run).collect();
+    Tensor::f_cat(&found?, 0).map_err(explain)
 }
