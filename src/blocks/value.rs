@@ -184,6 +184,21 @@ impl Value {
         }
     }
 
+    /// What a block is chosen by, in a sentence.
+    #[must_use]
+    pub fn grounds(self) -> &'static str {
+        match self {
+            Value::Cka(_) => "CKA",
+            Value::CkaDebiased(_) => "debiased CKA",
+            Value::BlockInfluence(_) => "block influence",
+            Value::L1(_) => "the size of its weights",
+            Value::Random(_) => "chance",
+            Value::Consensus(_) => "its mean rank",
+            Value::Recoverability(_) => "how much of the representation can be recovered",
+            Value::Agreement(_) => "how close the answers stay",
+        }
+    }
+
     /// What a removal costs: how far the value is from that of a block that does nothing. `None` where it tells places
     /// alone.
     #[must_use]

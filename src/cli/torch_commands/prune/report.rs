@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::blocks::value::Per;
+use crate::blocks::value::{Per, Value};
 use crate::program::interface::Scale;
 use crate::prune::{Figures, Iteration, Stop};
 use crate::report::page::{Column, Table};
@@ -120,8 +120,16 @@ impl PruneReport {
 
     /// What the criterion's value is called.
     pub fn word(&self) -> &'static str {
-        let attempts = self.attempts();
-        attempts.first().map_or("CKA", |(i, _)| i.value.word())
+        self.first_value().map_or("CKA", Value::word)
+    }
+
+    /// What blocks were chosen by, in a sentence.
+    pub fn grounds(&self) -> &'static str {
+        self.first_value().map_or("CKA", Value::grounds)
+    }
+
+    fn first_value(&self) -> Option<Value> {
+        Some(self.attempts().first()?.0.value)
     }
 
     /// A table with every removal. On a terminal accuracies have `bars`, if they are asked for.

@@ -61,7 +61,7 @@ fn subtitle(report: &PruneReport) -> String {
         "{} of {} blocks removed, chosen by {} on {images}. Written to {}.{stopped}{}",
         removed.len(),
         before.blocks,
-        report.word(),
+        report.grounds(),
         report.output,
         warned(&report.warnings)
     )
