@@ -14,7 +14,7 @@ use crate::run::torch::explain;
 pub use operand::Named;
 pub use passage::Passage;
 pub use place::{Maps, Norm, Place, Windows};
-pub use ridge::{Products, solution};
+pub use ridge::{Products, best_penalty, solution};
 pub use samples::Grid;
 
 impl Place {

@@ -148,18 +148,16 @@ fn gram(z: &Tensor) -> Result<Tensor, TchError> {
     Ok(gram)
 }
 
-/// The solution for the rows of both, with the penalty that suits those of `held` best, and the sums over both; `None`
-/// where no change is best.
+/// The solution for the rows of `learned`, with the penalty that suits those of `held` best; `None` where no change is.
+/// Nothing else is taken from `held`, so that the images of its rows can judge the solution.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn solution(mut learned: Products, held: &Products) -> Result<Option<(Tensor, Products)>> {
-    let Some(penalty) = penalty(&learned, held)? else {
-        return Ok(None);
-    };
-    learned.add(held)?;
-    let d = learned.solve(penalty)?;
-    Ok(d.map(|d| (d, learned)))
+pub fn solution(learned: &Products, held: &Products) -> Result<Option<Tensor>> {
+    match best_penalty(learned, held)? {
+        Some(penalty) => learned.solve(penalty),
+        None => Ok(None),
+    }
 }
 
 /// The penalty with which the solution for the rows of `learned` errs least on those of `held`; `None` where none errs
@@ -167,7 +165,7 @@ pub fn solution(mut learned: Products, held: &Products) -> Result<Option<(Tensor
 ///
 /// # Errors
 /// If libtorch refuses.
-fn penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
+pub fn best_penalty(learned: &Products, held: &Products) -> Result<Option<f64>> {
     let mut best = None;
     let mut least = held.square;
     let mut worse = 0;
@@ -310,7 +308,11 @@ mod tests {
         let weakest = learned.solve(*LADDER.last().unwrap()).unwrap().unwrap();
         assert!(held.error(&weakest).unwrap() > held.square);
         // Some chance of the strongest penalties is left, which change next to nothing.
-        assert!(penalty(&learned, &held).unwrap().is_none_or(|p| p >= 1.));
+        assert!(
+            best_penalty(&learned, &held)
+                .unwrap()
+                .is_none_or(|p| p >= 1.)
+        );
     }
 
     #[test]
@@ -319,14 +321,29 @@ mod tests {
         let learned = products(&z, &z.dot(&truth));
         let other = random(60, 7, 5);
         let held = products(&other, &other.dot(&truth));
-        let penalty = penalty(&learned, &held).unwrap().unwrap();
+        let penalty = best_penalty(&learned, &held).unwrap().unwrap();
         let found = learned.solve(penalty).unwrap().unwrap();
         assert!(held.error(&found).unwrap() < 1e-6 * held.square);
     }
 
     #[test]
+    fn rows_that_are_held_back_choose_the_penalty_alone() {
+        let truth = random(7, 3, 2);
+        let rows = |count: usize, seed: u64| {
+            let z = random(count, 7, seed);
+            products(&z, &z.dot(&truth))
+        };
+        let learned = rows(60, 1);
+        let [found, other] = [(60, 5), (200, 6)].map(|(count, seed)| {
+            let found = solution(&learned, &rows(count, seed));
+            found.unwrap().unwrap()
+        });
+        assert_eq!(found, other);
+    }
+
+    #[test]
     fn nothing_missing_is_nothing_to_fit() {
         let nothing = || products(&random(40, 7, 1), &Array2::zeros((40, 3)));
-        assert_eq!(penalty(&nothing(), &nothing()).unwrap(), None);
+        assert_eq!(best_penalty(&nothing(), &nothing()).unwrap(), None);
     }
 }

@@ -19,7 +19,7 @@ use crate::blocks::{self, Block, Cut};
 use crate::data::{Batch, Images};
 use crate::program::ast::Function;
 use crate::program::{Emitter, Span};
-use crate::run::refit::{Grid, Maps, Place, Products, solution};
+use crate::run::refit::{Grid, Maps, Place, Products, best_penalty};
 use crate::run::segments::Detour;
 use crate::run::stops::Stops;
 use crate::run::torch::{Module, Workers};
@@ -296,10 +296,15 @@ impl Runner<'_> {
             bar.advance(batch.indices.len());
         }
         let solved = |sums: Sums| -> Result<Option<Tensor>> {
-            let [Some(learned), Some(held)] = sums else {
+            let [Some(mut learned), Some(held)] = sums else {
                 return Ok(None);
             };
-            Ok(solution(learned, &held)?.map(|(d, _)| d))
+            let Some(penalty) = best_penalty(&learned, &held)? else {
+                return Ok(None);
+            };
+            // Other images tell the error, so that these may all be learned from.
+            learned.add(&held)?;
+            learned.solve(penalty)
         };
         sums.into_iter()
             .map(solved)

@@ -252,10 +252,10 @@ impl Tracks<'_> {
             found.add_to(&mut products[usize::from(is_held)])?;
         }
         if let [Some(learned), Some(held)] = products
-            && let Some((d, all)) = solution(learned, &held)?
+            && let Some(d) = solution(&learned, &held)?
         {
             let map = FoldedMap::of(&goal.place, weights)?;
-            map.change(&goal.place, &d, &all, weights)?;
+            map.change(&goal.place, &d, &learned, weights)?;
         }
         Ok(())
     }
