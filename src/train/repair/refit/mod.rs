@@ -5,7 +5,8 @@
 //! to become `t` in place of `y`: `min over D of ‖z·D − (t − y)‖² + λ·‖D‖²`, then `W + D`. In front of the gap `t` is what
 //! the unpruned network has behind the removed block, elsewhere what it has in the same place. One place comes after
 //! another, each with the input that those before it give it, so that later ones take up what earlier ones leave. λ is
-//! chosen for each on images held back, where no change at all is among the choices; the solution is then that for all.
+//! chosen for each on images held back, where no change at all is among the choices. Nothing else is taken from these
+//! images, since they also judge the answers.
 //! What is nearer in its own place may take the answers further away: where all maps together bring these little, only what
 //! brings them closer stays, block by block.
 //! A regression errs towards the mean, so that class scores come out too small; the last map is scaled to make up for it.
